@@ -1,0 +1,24 @@
+"""Synthetic 12-lead ECGs from named statements: SSSD-ECG with fast samplers. Importing this does not import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model_wrapper import SSSDECG
+    from .record import Ecg
+
+__version__ = "0.1.0"
+__all__ = ["SSSDECG", "Ecg", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SSSDECG":
+        from .model_wrapper import SSSDECG
+
+        return SSSDECG
+    if name == "Ecg":
+        from .record import Ecg
+
+        return Ecg
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,215 @@
+"""Checkpoints in and out: SSSD-ECG's .pkl files, bare state dicts, safetensors with their configuration inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .io.files import replacing
+from .models.denoiser import Denoiser, DenoiserConfig
+from .models.s4 import Cauchy
+
+_CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are alike for all its features
+_PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
+
+
+def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The state dict in a checkpoint file, prefixes (model., module.) stripped, and what it says of "config", "cauchy".
+
+    Accepts `{"model_state_dict": ...}`, `{"state_dict": ...}`, a bare state dict (all read with weights_only=True), and
+    safetensors. Raises FileNotFoundError or ValueError with one message when there is nothing to read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: give the path of a .pkl, .pt or .safetensors file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint ({reason[:120]}): expected a file written by torch.save that holds "
+            "tensors only, or a .safetensors file; the file may be damaged or cut off"
+        ) from None
+    metadata = {}
+    if isinstance(content, Mapping):
+        metadata = {k: content[k] for k in ("config", "cauchy") if isinstance(content.get(k), str)}
+    for key in ("model_state_dict", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(v, Tensor) for v in content.values())
+    ):
+        raise ValueError(
+            f'{path} holds no state dict: expected {{"model_state_dict": {{name: tensor}}}}, or that dict itself'
+        )
+    return {_PREFIX.sub("", str(k)): v for k, v in content.items()}, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as f:
+            state = {_PREFIX.sub("", key): f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
+            return state, dict(f.metadata() or {})
+    except SafetensorError as e:
+        raise ValueError(
+            f"{path} cannot be read as safetensors ({e}): the file may be damaged or cut off"
+        ) from None
+
+
+def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
+    """The size of the network from the shapes in its state dict; ValueError if it is not one of SSSD-ECG's networks."""
+    try:
+        blocks = {int(k.split(".")[2]) for k in state if k.startswith("residual_layer.residual_blocks.")}
+        first = "residual_layer.residual_blocks.0."
+        kernel = first + "S41.s4_layer.kernel.kernel."
+        embedding = state.get("embedding.weight")
+        patch = max(1, state["init_conv.0.conv.weight_v"].shape[1] // 8)  # of 8 leads
+        omega = state.get(kernel + "omega", state.get(_shared_name(kernel + "omega")))
+        return DenoiserConfig(
+            in_channels=state["init_conv.0.conv.weight_v"].shape[1] // patch,
+            out_channels=state["final_conv.2.conv.weight"].shape[0] // patch,
+            patch=patch,
+            num_res_layers=max(blocks) + 1,
+            res_channels=state["init_conv.0.conv.weight_v"].shape[0],
+            skip_channels=state["final_conv.0.conv.weight_v"].shape[0],
+            diffusion_step_embed_dim_in=state["residual_layer.fc_t1.weight"].shape[1],
+            diffusion_step_embed_dim_mid=state["residual_layer.fc_t1.weight"].shape[0],
+            diffusion_step_embed_dim_out=state["residual_layer.fc_t2.weight"].shape[0],
+            s4_lmax=2 * (omega.shape[0] - 1) * patch if omega is not None else 1000,
+            s4_d_state=2 * state[kernel + "C"].shape[2],
+            s4_bidirectional=state[kernel + "C"].shape[0] == 2,
+            s4_layernorm=first + "S41.norm_layer.weight" in state,
+            label_embed_dim=embedding.shape[1] if embedding is not None else DenoiserConfig.label_embed_dim,
+            label_embed_classes=embedding.shape[0] if embedding is not None else 0,
+        )
+    except (KeyError, ValueError, IndexError) as e:
+        raise ValueError(
+            f"this state dict is not one of SSSD-ECG's network ({e} is missing): expected names such as "
+            f"init_conv.0.conv.weight_v; it has {len(state)} entries, the first are {', '.join(list(state)[:3])}"
+        ) from None
+
+
+def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the checkpoint") -> None:
+    """Load a state dict into `net`, strictly; constants stored once are spread over features and layers.
+
+    Raises ValueError that names the first missing, unexpected or ill-shaped entry.
+    """
+    own = net.state_dict()
+    full = {}
+    for name, target in own.items():
+        value = state.get(name, state.get(_shared_name(name)))
+        if value is None:
+            raise ValueError(
+                f"{source} does not fit the configuration: {name} {tuple(target.shape)} is missing in it"
+            )
+        if (
+            value.shape != target.shape
+            and name.rsplit(".", 1)[-1] in _CONSTANTS
+            and value.ndim == target.ndim
+        ):
+            value = value.expand(target.shape)
+        if value.shape != target.shape:
+            raise ValueError(
+                f"{source} does not fit the configuration: {name} is {tuple(value.shape)} in the checkpoint and "
+                f"{tuple(target.shape)} in the network; give the configuration that the checkpoint was trained with"
+            )
+        if not torch.isfinite(value).all() and not name.endswith(".z"):
+            raise ValueError(f"{source} is damaged: {name} holds values that are not finite")
+        full[name] = value.to(target.dtype, copy=True).contiguous()
+    known = set(own) | {_shared_name(n) for n in own}
+    unexpected = [k for k in state if k not in known]
+    if unexpected:
+        raise ValueError(
+            f"{source} does not fit the configuration: it holds {unexpected[0]} {tuple(state[unexpected[0]].shape)} "
+            f"(and {len(unexpected) - 1} more) that the network does not have"
+        )
+    net.load_state_dict(full, assign=any(v.is_meta for v in own.values()))
+
+
+def load_network(
+    path: str | os.PathLike[str], *, config: DenoiserConfig | None = None, cauchy: Cauchy = "conjugate_pairs"
+) -> Denoiser:
+    """An eps network from a published checkpoint, in eval mode; its size is inferred unless `config` is given."""
+    state, _ = read_state(path)
+    net = Denoiser(config or infer_config(state), cauchy=cauchy)
+    load_into(net, state, str(path))
+    return net.eval()
+
+
+def _shared_name(name: str) -> str:
+    """Where a constant that all S4 kernels share is stored in a compact file."""
+    head, _, tail = name.rpartition(".")
+    return (
+        f"s4_constants.{tail}"
+        if head.endswith(".kernel.kernel") and tail in (*_CONSTANTS, "omega", "z")
+        else name
+    )
+
+
+def compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same state in float16, with the constants that all S4 kernels share stored once, in float32.
+
+    What differs between features or layers is kept in full, so this is exact but for the rounding to float16.
+    """
+    shared: dict[str, Tensor] = {}
+    out: dict[str, Tensor] = {}
+    for name, value in state.items():
+        short = _shared_name(name)
+        if short == name:
+            keep = name.endswith("log_dt") or not value.is_floating_point()
+            out[name] = value if keep else value.to(torch.float16)
+            continue
+        row = value if short.endswith(("omega", "z")) else value.narrow(value.ndim - 3, 0, 1)
+        first = shared.setdefault(short, row.contiguous().clone())
+        if not torch.equal(first.expand(value.shape), value):
+            out[name] = value
+    return {**out, **shared}
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], state: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> Path:
+    """Write atomically: beside the target, then renamed."""
+    from safetensors.torch import save
+
+    data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, overwrite=True) as (part,):
+        part.write_bytes(save(data, metadata=dict(metadata)))
+    return path
+
+
+def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+    """torch.save, atomically; the published form is {"model_state_dict": ...}."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, overwrite=True) as (part,):
+        torch.save(dict(content), part)
+    return path
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and values of a state dict: what a record's provenance calls its model."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.view(torch.uint8).numpy().tobytes() if value.ndim else value.numpy().tobytes())
+    return digest.hexdigest()

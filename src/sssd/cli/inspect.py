@@ -1,0 +1,97 @@
+"""`sssd-ecg inspect`: what a checkpoint is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import progress_bar, say, usage
+
+if TYPE_CHECKING:
+    from ..inspection import CauchyFit, Inspection
+
+EXAMPLES = (
+    "Examples: sssd-ecg inspect checkpoint.pkl | "
+    "sssd-ecg inspect checkpoint.pkl --real data/signals.npz | sssd-ecg inspect model.safetensors --json"
+)
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="A .pkl, .pt or .safetensors checkpoint.")],
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real ECGs (NPZ, or a prepared folder): also tell which Cauchy convention fits better, by "
+            "denoising loss."
+        ),
+    ] = None,
+    records: Annotated[int, typer.Option(min=2, help="How many of the real ECGs to use.")] = 16,
+    config: Annotated[
+        Path | None, typer.Option(help="Its configuration; otherwise from the file, or inferred from shapes.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Tell a checkpoint's form, size and configuration, and which Cauchy convention fits it better."""
+    with usage():
+        from ..data import recordings
+        from ..inspection import fit_cauchy, inspect
+
+        ecgs = None if real is None else recordings.read(real)
+        found = inspect(file, config=config)
+        fit = None
+        if ecgs is not None:
+            with progress_bar(quiet or as_json) as bar:
+                task = bar.add_task("denoising", total=None)
+                fit = fit_cauchy(
+                    file,
+                    ecgs,
+                    config=config,
+                    records=records,
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),
+                )
+    if as_json:
+        content: dict[str, Any] = {**asdict(found), "config": found.config.model_dump(mode="json")}
+        content["cauchy_fit"] = None if fit is None else asdict(fit)
+        print(json.dumps(content, indent=2))
+        return
+    say(*_lines(found, fit))
+
+
+def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
+    net, schedule = found.config.wavenet_config, found.config.diffusion_config
+    direction = "bidirectional" if net.s4_bidirectional else "unidirectional"
+    patch = f", patches of {net.patch} samples" if net.patch > 1 else ""
+    norm = "LayerNorm" if net.s4_layernorm else "no LayerNorm"
+    ending = "" if schedule.terminal_alpha is None else f", ending at alpha {schedule.terminal_alpha:g}"
+    predicts = "velocity" if schedule.prediction == "v" else "noise (eps)"
+    scale = found.config.trainset_config.lead_scale_mv
+    lines = [
+        f"file           {found.path}",
+        f"form           {found.form}, {found.size_bytes / 1e6:.1f} MB, {', '.join(found.dtypes)}",
+        f"parameters     {found.parameters:,} trainable, {found.stored:,} values stored",
+        f"network        {net.num_res_layers} layers x {net.res_channels} channels, S4 state {net.s4_d_state}, "
+        f"length {net.s4_lmax}, {direction}, {norm}{patch}",
+        f"labels         {net.label_embed_classes} classes, embedded in {net.label_embed_dim}",
+        f"schedule       {schedule.T} steps, beta {schedule.beta_0:g} to {schedule.beta_T:g}{ending}",
+        f"predicts       {predicts}",
+        f"works in       {'mV' if scale is None else 'mV over ' + ', '.join(f'{s:g}' for s in scale)}",
+        f"configuration  from {found.config_from}",
+        f"cauchy         {found.cauchy or 'not stated in the file'}",
+        f"hash           {found.model_hash}",
+    ]
+    if fit is not None:
+        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in fit.loss.items())
+        nothing = "neither fits: at 1 or more, no noise is removed"
+        unclear = "no clear difference" if min(fit.loss.values()) < 1 else nothing
+        verdict = f"{fit.better} fits better" if fit.better else unclear
+        lines.append(f"cauchy fit     {verdict}: denoising loss {losses} ({fit.records} real ECGs)")
+        if fit.better:
+            lines.append(f'               load it with load_checkpoint(path, cauchy="{fit.better}")')
+    elif found.cauchy is None:
+        lines.append("               give real ECGs with --real to find out which convention fits better")
+    return lines

@@ -1,0 +1,60 @@
+"""`sssd-ecg prepare`: recordings on disk to one file for training and evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .console import progress_bar, say
+
+EXAMPLES = (
+    "Examples: sssd-ecg prepare ptb-xl-1.0.3/ data/ | "
+    "sssd-ecg prepare my_records/ data/ --labels my_labels.csv --statements AFIB,NORM"
+)
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help="The PTB-XL download, or a folder of WFDB or NPZ records.")],
+    out: Annotated[Path, typer.Argument(help="Folder for signals.npz and prepare.json.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own labels: a CSV whose first column names the record; then one 0/1 column per label, or "
+            "one column 'labels' with names joined by '+'; optionally strat_fold (1-10) or patient_id."
+        ),
+    ] = None,
+    statements: Annotated[
+        str | None, typer.Option(help="Keep these labels only, in this order: A,B,C.")
+    ] = None,
+    rate: Annotated[
+        Literal["100", "500"], typer.Option(help="Which files of PTB-XL to read, in Hz.")
+    ] = "100",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in OUT.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Read 12-lead recordings and their labels; resample to 100 Hz, 10 s; keep folds 1-8 / 9 / 10 apart."""
+    from ..data.prepare import prepare
+
+    chosen = None if statements is None else [name.strip() for name in statements.split(",") if name.strip()]
+    with progress_bar(quiet) as bar:
+        task = bar.add_task("reading", total=None)
+        result = prepare(
+            source,
+            out,
+            labels_csv=labels,
+            statements=chosen,
+            rate=rate,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            overwrite=overwrite,
+        )
+    split = ", ".join(f"{count} {name}" for name, count in result["split"].items())
+    say(
+        f"{result['records']} records ({split}), {len(result['records_per_label'])} labels",
+        f"rate conversion: {result['rate_conversion']}; cut to 10 s: {result['cut_to_first_10_s']}, "
+        f"padded to 10 s: {result['padded_to_10_s_with_zeros']}",
+        f"licence: {result['licence']}",
+        f"wrote {out / 'signals.npz'} and {out / 'prepare.json'}",
+        quiet=quiet,
+    )

@@ -1,0 +1,174 @@
+"""`sssd-ecg train`: train a network, or fine-tune one, on prepared recordings."""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .console import UsageError, progress_bar, say, usage
+
+if TYPE_CHECKING:
+    from ..config.schema import Config
+    from ..data.recordings import Recordings
+    from ..training.loop import TrainingData
+
+EXAMPLES = (
+    "Examples: sssd-ecg train --config default --data data/ --out runs/mine | "
+    "sssd-ecg train --init builtin --data data/ --out runs/tuned"
+)
+BUILTIN = "builtin"
+
+
+def command(
+    data: Annotated[Path, typer.Option(help="What `prepare` wrote: the folder or its signals.npz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run: model.safetensors, log.csv, last.pt.")],
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="A JSON configuration, or 'default' (the model that ships) or 'published'. May be left out with "
+            "--init: then the network stays as it is and train_config is that of config/finetune.json."
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Start from the weights of this checkpoint; 'builtin' for the model that ships."),
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="Number of devices.")] = 1,
+    accelerator: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="What to train on.")
+    ] = "auto",
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop after this time, with a model; the same command goes on."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Train on folds 1-8, validate on fold 9, leave fold 10 alone. The same command again goes on where it ended."""
+    with usage():
+        from ..data import recordings
+
+        if config is None and init is None:
+            raise UsageError("give --config (a file, 'default' or 'published'), or --init to fine-tune")
+        start = None if init is None else _weights(init)
+        ecgs = recordings.read(data)
+        settings = fitted(_settings(config, start), ecgs, new_labels=config is None)
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{str(out)!r} is a file; choose a folder for the run")
+        if find_spec("lightning_fabric") is None:
+            raise UsageError("training needs the package lightning-fabric: pip install 'sssd-ecg[train]'")
+        split = training_data(ecgs)
+    from ..training.loop import Progress, train
+
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0  # of several processes, one speaks
+    quiet = quiet or not first
+    total = settings.train_config.n_iters
+    say(
+        f"{len(split.signal_mv)} records to train on, {len(split.val_signal_mv)} to validate, "
+        f"{split.labels.shape[1]} labels, {total} iterations of {settings.train_config.batch_size} records",
+        quiet=quiet,
+    )
+    shown = "loss {task.fields[loss]}, validation {task.fields[val]}"
+    with progress_bar(quiet, shown) as bar:
+        task = bar.add_task("training", total=total, loss="-", val="-")
+
+        def report(row: Progress) -> None:
+            bar.update(task, completed=row.iteration, loss=f"{row.loss:.4f}")
+            if row.val_loss is not None:
+                bar.update(task, val=f"{row.val_loss:.4f}")
+
+        model = train(
+            settings,
+            split,
+            out,
+            init=start,
+            accelerator=accelerator,
+            devices=devices,
+            report=report,
+            until=None if max_minutes is None else time.monotonic() + 60 * max_minutes,
+        )
+    say(
+        f"wrote {model} (averaged weights and configuration) and {out / 'log.csv'}",
+        f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
+        quiet=quiet,
+    )
+
+
+def fitted(config: Config, ecgs: Recordings, *, new_labels: bool = False) -> Config:
+    """The configuration with the labels of the recordings; ValueError where rate, length or labels do not fit.
+
+    new_labels: what the configuration calls its labels does not count.
+    """
+    from ..config.schema import Config
+    from ..labels import CODES
+
+    trainset, network = config.trainset_config, config.wavenet_config
+    length = ecgs.signal_uv.shape[-1]
+    if ecgs.fs_hz != trainset.sampling_rate or length != trainset.segment_length:
+        raise ValueError(
+            f"the recordings have {length} samples at {ecgs.fs_hz:g} Hz; the configuration expects "
+            f"{trainset.segment_length} at {trainset.sampling_rate:g} Hz (trainset_config)"
+        )
+    named = None if new_labels else trainset.label_names
+    if named is not None and tuple(named) != ecgs.label_names:
+        raise ValueError(
+            f"the recordings have the labels {', '.join(ecgs.label_names[:8])}; the configuration names "
+            f"{', '.join(named[:8])} (trainset_config.label_names)"
+        )
+    if (
+        ecgs.label_names == CODES
+        and network.label_embed_classes == len(CODES)
+        and trainset.label_names is None
+    ):
+        return config
+    content = config.model_dump()
+    content["wavenet_config"]["label_embed_classes"] = len(ecgs.label_names)
+    content["trainset_config"]["label_names"] = list(ecgs.label_names)
+    return Config.model_validate(content)
+
+
+def training_data(ecgs: Recordings) -> TrainingData:
+    """Folds 1 to 8 to train on and fold 9 to validate; ValueError where there is nothing to train on."""
+    import numpy as np
+
+    from ..data.recordings import eight_leads_mv, subset
+    from ..training.loop import TrainingData
+
+    if ecgs.strat_fold is None:
+        raise ValueError("the recordings have no folds (strat_fold); `sssd-ecg prepare` assigns them")
+    train, validation = subset(ecgs, ecgs.strat_fold <= 8), subset(ecgs, ecgs.strat_fold == 9)
+    if not len(train):
+        raise ValueError("none of the recordings is in folds 1 to 8: there is nothing to train on")
+    return TrainingData(
+        signal_mv=eight_leads_mv(train),
+        labels=train.labels.astype(np.float32),
+        val_signal_mv=eight_leads_mv(validation),
+        val_labels=validation.labels.astype(np.float32),
+    )
+
+
+def _settings(name: str | None, start: Path | None) -> Config:
+    """The configuration asked for; without one, the network of `start` with the training of finetune.json."""
+    from ..config.schema import DEFAULT, PUBLISHED, read_config
+
+    if name is None and start is not None:
+        from ..checkpoint import read_state
+        from ..inspection import configuration
+
+        settings, _ = configuration(start, *read_state(start))
+        tuning = read_config(DEFAULT.with_name("finetune.json"))
+        return settings.model_copy(update={"train_config": tuning.train_config})
+    packaged = {"default": DEFAULT, "published": PUBLISHED}
+    path = Path(str(name))
+    return read_config(path if path.exists() else packaged.get(str(name), path))
+
+
+def _weights(init: str) -> Path:
+    path = Path(__file__).parents[1] / "weights" / "default.safetensors" if init == BUILTIN else Path(init)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: give the path of one, or '{BUILTIN}'")
+    return path

@@ -1,0 +1,179 @@
+"""What a configuration file may say: SSSD-ECG's sections and keys, ours beside them, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+HERE = Path(__file__).parent
+PUBLISHED = HERE / "config_SSSD_ECG.json"
+DEFAULT = HERE / "default.json"
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DiffusionConfig(_Section):
+    """The schedule: beta linear in T steps, rescaled to end at terminal_alpha where given; what is predicted."""
+
+    T: Annotated[int, Field(ge=2)] = 200
+    beta_0: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    beta_T: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    terminal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    prediction: Literal["eps", "v"] = "eps"
+
+
+class WavenetConfig(_Section):
+    """The network; see sssd.models.denoiser.DenoiserConfig."""
+
+    in_channels: Literal[8] = 8
+    out_channels: Literal[8] = 8
+    num_res_layers: Count = 36
+    res_channels: Count = 256
+    skip_channels: Count = 256
+    diffusion_step_embed_dim_in: Annotated[int, Field(ge=4, multiple_of=2)] = 128
+    diffusion_step_embed_dim_mid: Count = 512
+    diffusion_step_embed_dim_out: Count = 512
+    s4_lmax: Annotated[int, Field(ge=2)] = 1000
+    s4_d_state: Annotated[int, Field(ge=2, multiple_of=2)] = 64
+    s4_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    s4_bidirectional: bool = True
+    s4_layernorm: bool = True
+    label_embed_dim: Count = 128
+    label_embed_classes: Annotated[int, Field(ge=0)] = 71
+    patch: Count = 1
+
+
+class TrainConfig(_Section):
+    """Training; `batch_size` counts the records of one step over all devices."""
+
+    output_directory: str = "sssd_label_cond"
+    ckpt_iter: Literal["max"] | int = "max"
+    iters_per_ckpt: Count = 4000
+    iters_per_logging: Count = 100
+    n_iters: Count = 100_000
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    batch_size: Count = 8
+    warmup_iters: Annotated[int, Field(ge=0)] = 0
+    decay: bool = False
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["float32", "bf16"] = "float32"
+    edm_weighting: bool = False
+    augment: bool = False
+    seed: int = 0
+
+
+class TrainsetConfig(_Section):
+    """The records: length, rate; lead_scale_mv (8,): the mV that are 1 to the network (absent: it works in mV)."""
+
+    segment_length: Annotated[int, Field(ge=2)] = 1000
+    sampling_rate: Annotated[float, Field(gt=0)] = 100
+    finetune_dataset: str = "ptbxl_all"
+    lead_scale_mv: (
+        Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)] | None
+    ) = None
+    label_names: list[str] | None = None
+
+
+class GenConfig(_Section):
+    output_directory: str = "sssd_label_cond"
+    ckpt_path: str = "sssd_label_cond/"
+
+
+class DdimConfig(_Section):
+    """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps."""
+
+    use_ddim: bool = True
+    ddim_timesteps: Count = 50
+    ddim_eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Config(_Section):
+    """A whole configuration. Every section has SSSD-ECG's published values as its defaults."""
+
+    diffusion_config: DiffusionConfig = DiffusionConfig()
+    wavenet_config: WavenetConfig = WavenetConfig()
+    train_config: TrainConfig = TrainConfig()
+    trainset_config: TrainsetConfig = TrainsetConfig()
+    gen_config: GenConfig = GenConfig()
+    ddim_config: DdimConfig = DdimConfig()
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Config:
+        steps, t = self.ddim_config.ddim_timesteps, self.diffusion_config.T
+        if steps > t:
+            raise ValueError(f"ddim_config.ddim_timesteps is {steps}: expected 1..{t} (diffusion_config.T)")
+        names = self.trainset_config.label_names
+        if names is not None and len(names) != self.wavenet_config.label_embed_classes:
+            raise ValueError(
+                f"trainset_config.label_names has {len(names)} names: expected "
+                f"{self.wavenet_config.label_embed_classes} (wavenet_config.label_embed_classes)"
+            )
+        return self
+
+
+def read_config(path: str | os.PathLike[str]) -> Config:
+    """Read a JSON file. FileNotFoundError, or ValueError that names the line, or the key and what it may hold."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no configuration at {path}: give the path of a JSON file such as {PUBLISHED.name}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file in UTF-8: expected a JSON configuration") from None
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str = "the configuration") -> Config:
+    """A configuration from JSON text; see `read_config`."""
+    try:
+        content: Any = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise ValueError(_explain_json(text, source, e)) from None
+    try:
+        return Config.model_validate(content)
+    except ValidationError as e:
+        raise ValueError(f"{source}: {_explain_values(e)}") from None
+
+
+def _explain_values(error: ValidationError) -> str:
+    """Name the first wrong key, what it holds and what it may hold."""
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"][:2])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key}; {_known_keys(first['loc'])}"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    reasons = dict.fromkeys(p["msg"] for p in problems if p["loc"][:2] == first["loc"][:2])
+    return f"{key or 'the file'} is {first['input']!r}: {' or '.join(reasons)}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    section = Config.model_fields.get(str(location[0])) if len(location) > 1 else None
+    model: Any = Config if section is None else section.annotation
+    return f"expected one of {', '.join(model.model_fields)}"
+
+
+def _explain_json(text: str, source: str, error: json.JSONDecodeError) -> str:
+    """Point at the line; a comma before a closing bracket, as in the published file, is the usual cause."""
+    # Python 3.13 reports the comma itself, earlier versions what follows it.
+    comma = error.pos if text[error.pos : error.pos + 1] == "," else len(text[: error.pos].rstrip()) - 1
+    if text[comma : comma + 1] == "," and text[comma + 1 :].lstrip()[:1] in ("}", "]"):
+        line = text.count("\n", 0, comma) + 1
+        return (
+            f"{source}, line {line}: trailing comma after {text.splitlines()[line - 1].strip()[:60]!r}; "
+            "JSON has none there: remove it"
+        )
+    return f"{source}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})"

@@ -1,0 +1,153 @@
+"""A set of real or generated 12-lead ECGs with their labels, and the NPZ file it is kept in.
+
+signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 (n, K); label_names
+(K,); leads (12,); fs_hz; optional strat_fold (n,) and record_id (n,).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.files import replacing
+from ..leads import CLINICAL, lead_names, reorder, to_eight
+
+FILE = "signals.npz"  # its name inside a folder of prepared data
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """n recordings of 12 leads in the clinical order. ValueError where the parts do not fit together."""
+
+    signal_uv: NDArray[np.int16]  # (n, 12, L) microvolts
+    labels: NDArray[np.uint8]  # (n, K) 0 or 1
+    label_names: tuple[str, ...]  # (K,)
+    leads: tuple[str, ...] = CLINICAL
+    fs_hz: float = 100.0
+    strat_fold: NDArray[np.int64] | None = None  # (n,) 1-8 train, 9 validation, 10 test
+    record_id: NDArray[Any] | None = None  # (n,)
+
+    def __post_init__(self) -> None:
+        signal, labels = self.signal_uv, self.labels
+        if signal.dtype != np.int16 or signal.ndim != 3 or signal.shape[1] != 12:
+            raise ValueError(
+                f"signal_uv is {signal.dtype} {signal.shape}; expected int16 (n, 12, L) in microvolts"
+            )
+        if labels.dtype != np.uint8 or labels.shape != (len(signal), len(self.label_names)):
+            expected = (len(signal), len(self.label_names))
+            raise ValueError(f"labels are {labels.dtype} {labels.shape}; expected uint8 {expected}")
+        if labels.size and labels.max() > 1:
+            raise ValueError(f"labels hold the value {labels.max()}; expected 0 and 1")
+        if len(set(self.label_names)) < len(self.label_names):
+            raise ValueError("label_names holds a name twice; expected each once")
+        if tuple(self.leads) != CLINICAL:
+            raise ValueError(f"leads are {', '.join(self.leads)}; expected {', '.join(CLINICAL)}")
+        if not self.fs_hz > 0:
+            raise ValueError(f"fs_hz is {self.fs_hz}; expected a sampling rate above 0")
+        for name, part in (("strat_fold", self.strat_fold), ("record_id", self.record_id)):
+            if part is not None and part.shape != (len(signal),):
+                raise ValueError(
+                    f"{name} has shape {part.shape}; expected one per recording, {(len(signal),)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.signal_uv)
+
+
+def read(path: str | Path) -> Recordings:
+    """Read an NPZ file, or the signals.npz of a folder.
+
+    Leads in another order are put into the clinical one. Absent leads mean the clinical order, an absent
+    fs_hz 100 Hz; ecg_id stands for record_id. FileNotFoundError where nothing is there; ValueError where the
+    file is no set of ECGs.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / FILE).is_file():
+            raise FileNotFoundError(f"the folder {str(path)!r} has no {FILE}; prepare the recordings first")
+        path = path / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{str(path)!r} is no NPZ file or is cut short")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    missing = [name for name in ("signal_uv", "labels", "label_names") if name not in data]
+    if missing:
+        raise ValueError(
+            f"{str(path)!r} lacks {', '.join(missing)}; expected signal_uv, labels and label_names"
+        )
+    try:
+        signal, labels = data["signal_uv"], data["labels"]
+        if "leads" in data:
+            order = lead_names([str(name) for name in data["leads"]])
+            signal = signal if order == CLINICAL else reorder(signal, order)
+        if labels.dtype != np.uint8 and np.isin(labels, (0, 1)).all():
+            labels = labels.astype(np.uint8)
+        fold = data.get("strat_fold")
+        return Recordings(
+            signal_uv=signal,
+            labels=labels,
+            label_names=tuple(str(name) for name in data["label_names"]),
+            fs_hz=float(data.get("fs_hz", 100.0)),
+            strat_fold=None if fold is None else fold.astype(np.int64),
+            record_id=data.get("record_id", data.get("ecg_id")),
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
+
+
+def write(path: str | Path, recordings: Recordings, *, overwrite: bool = False) -> Path:
+    """Write an NPZ file, complete or not at all, and return its path. FileExistsError where it exists."""
+    path = Path(path)
+    with replacing(path, overwrite=overwrite) as (part,):
+        save(part, recordings)
+    return path
+
+
+def save(path: Path, recordings: Recordings) -> None:
+    """Write the NPZ file straight to `path`, for callers that move it into place themselves."""
+    optional = {"strat_fold": recordings.strat_fold, "record_id": recordings.record_id}
+    arrays: dict[str, Any] = {name: part for name, part in optional.items() if part is not None}
+    arrays |= {"signal_uv": recordings.signal_uv, "labels": recordings.labels}
+    arrays |= {"label_names": np.array(recordings.label_names, dtype=np.str_)}
+    arrays |= {"leads": np.array(recordings.leads), "fs_hz": np.float64(recordings.fs_hz)}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def subset(recordings: Recordings, mask: NDArray[Any]) -> Recordings:
+    """The recordings where a boolean mask (n,) is true, or at the given integer positions."""
+    mask = np.asarray(mask)
+    if mask.ndim != 1 or (mask.dtype == np.bool_ and len(mask) != len(recordings)):
+        raise ValueError(
+            f"mask has shape {mask.shape}; expected one value per recording, ({len(recordings)},)"
+        )
+    if mask.dtype != np.bool_:
+        mask = mask.astype(np.int64)
+    fold, record_id = recordings.strat_fold, recordings.record_id
+    return Recordings(
+        signal_uv=recordings.signal_uv[mask],
+        labels=recordings.labels[mask],
+        label_names=recordings.label_names,
+        leads=recordings.leads,
+        fs_hz=recordings.fs_hz,
+        strat_fold=None if fold is None else fold[mask],
+        record_id=None if record_id is None else record_id[mask],
+    )
+
+
+def eight_leads_mv(recordings: Recordings) -> NDArray[np.float32]:
+    """The eight independent leads (n, 8, L) float32 in mV, I V1..V6 aVF: what the network sees."""
+    eight: NDArray[np.float32] = to_eight(recordings.signal_uv).astype(np.float32)
+    eight *= np.float32(1e-3)
+    return eight

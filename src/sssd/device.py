@@ -1,0 +1,76 @@
+"""Where to compute, in which precision and how many records at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from .models.denoiser import DenoiserConfig
+
+PRECISIONS = ("auto", "float32", "bf16")
+CPU_BYTES = 256 * 2**20  # activations of one batch on a CPU: larger ones leave its caches and gain nothing
+CPU_RECORDS = 32
+GPU_SHARE = 0.6  # of the free memory
+ELEMENTS = 2**31  # a tensor of a GPU kernel that counts in 32 bits
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, else CUDA, then MPS, then the CPU. ValueError if this machine does not have it."""
+    mps = torch.backends.mps.is_available()
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device is {device!r}: expected 'cuda', 'cuda:0', 'mps' or 'cpu'") from None
+    there = {
+        "cpu": True,
+        "mps": mps,
+        "cuda": torch.cuda.is_available() and (chosen.index or 0) < torch.cuda.device_count(),
+    }
+    if not there.get(chosen.type, False):
+        found = ["cpu"] + ["mps"] * mps + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise ValueError(f"device is {str(device)!r}: this PyTorch has {', '.join(found)} only")
+    return chosen
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The type of matrix products. "auto": bf16 where the device multiplies bf16 natively, else float32.
+
+    ValueError for another precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        return torch.bfloat16 if _has_bf16(device) else torch.float32
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private: absent in some versions
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def choose_batch_size(net: DenoiserConfig, length: int, device: torch.device) -> int:
+    """How many records of `length` fill the device: by free memory on a GPU, by size of the network on a CPU."""
+    features, tokens = 2 * net.res_channels, -(-length // net.patch)
+    record = (
+        64 * features * tokens
+    )  # bytes in one S4 layer: spectra at twice the length, their product, signals
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        fits = min(GPU_SHARE * free / record, (ELEMENTS - 1) / (2 * features * tokens))
+    else:
+        fits = min(CPU_BYTES / record, CPU_RECORDS)
+    return max(1, int(fits))
+
+
+def batches(records: int, size: int) -> Iterator[range]:
+    """Consecutive record numbers in as few batches of at most `size` as it takes, of equal size up to one."""
+    count = -(-records // size)
+    for i in range(count):
+        yield range(i * records // count, (i + 1) * records // count)

@@ -1,0 +1,1 @@
+"""The denoiser made fast for inference: what does not depend on x is computed once (bound)."""

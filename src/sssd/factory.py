@@ -1,0 +1,34 @@
+"""From a configuration to the things it describes: the schedule and the network."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+
+from .config.schema import Config
+from .models.denoiser import Denoiser, DenoiserConfig
+from .models.s4 import Cauchy
+from .schedule import Schedule, linear, rescaled
+
+
+def build_schedule(config: Config) -> Schedule:
+    """The published linear schedule, rescaled where the configuration gives a terminal alpha."""
+    d = config.diffusion_config
+    schedule = linear(d.T, d.beta_0, d.beta_T)
+    return schedule if d.terminal_alpha is None else rescaled(schedule, d.terminal_alpha)
+
+
+def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: bool = False) -> Denoiser:
+    """The network with random weights; torch's global generator draws them.
+
+    With `empty` it has shapes only (PyTorch's meta device), for `load_into` to fill: S4's initial values take long.
+    """
+    schedule = build_schedule(config)
+    velocity = None
+    if config.diffusion_config.prediction == "v":
+        velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
+    with torch.device("meta") if empty else nullcontext():
+        return Denoiser(
+            DenoiserConfig(**config.wavenet_config.model_dump()), cauchy=cauchy, velocity=velocity
+        )

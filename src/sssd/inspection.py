@@ -1,0 +1,189 @@
+"""What a checkpoint is: its form, size and configuration, and which Cauchy convention it was trained under.
+
+Nothing in a file of SSSD-ECG says which of the two conventions made it (see sssd.models.s4). Real ECGs do: under
+the right one the network removes noise better, by the loss it was trained on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .checkpoint import infer_config, load_into, read_state, state_hash
+from .config.schema import Config, WavenetConfig, parse_config, read_config
+from .data.recordings import Recordings, eight_leads_mv
+from .factory import build_network, build_schedule
+from .labels import CODES
+from .models.s4 import Cauchy
+from .noise import normal
+
+STEPS = 6  # noise levels at which the conventions are compared
+CLEAR = 3.0  # standard errors between them that settle it
+NOTHING = 1.0  # the loss of predicting no noise at all: a network above it knows nothing of these ECGs
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found.
+
+    form: of the file. parameters: trainable values; stored: all values in the file. config_from: where the
+    configuration comes from. cauchy: as the file says, None where it does not.
+    """
+
+    path: str
+    size_bytes: int
+    form: str
+    parameters: int
+    stored: int
+    dtypes: tuple[str, ...]
+    config: Config
+    config_from: str
+    cauchy: str | None
+    model_hash: str
+
+
+@dataclass(frozen=True)
+class CauchyFit:
+    """Denoising loss on real ECGs under each convention, and the better one, None where they hardly differ."""
+
+    loss: dict[str, float]
+    better: str | None
+    records: int
+    steps: tuple[int, ...]
+
+
+def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | None = None) -> Inspection:
+    """Read a checkpoint of any form that can be loaded; FileNotFoundError or ValueError where there is none.
+
+    Without `config`, the one in the file's metadata counts, otherwise one inferred from the shapes, with the
+    published schedule.
+    """
+    path = Path(path)
+    state, metadata = read_state(path)
+    settings, source = configuration(path, state, metadata, config)
+    net = build_network(settings)
+    load_into(net, state, str(path))
+    return Inspection(
+        path=str(path),
+        size_bytes=path.stat().st_size,
+        form=_form(path),
+        parameters=sum(p.numel() for p in net.parameters()),
+        stored=sum(v.numel() for v in state.values()),
+        dtypes=tuple(sorted({str(v.dtype).removeprefix("torch.") for v in state.values()})),
+        config=settings,
+        config_from=source,
+        cauchy=metadata.get("cauchy"),
+        model_hash=state_hash(net.state_dict()),
+    )
+
+
+def fit_cauchy(
+    path: str | os.PathLike[str],
+    real: Recordings,
+    *,
+    config: str | os.PathLike[str] | None = None,
+    records: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> CauchyFit:
+    """Compare the two Cauchy conventions by the loss of the noise (Ho et al. 2020, eq. 14) on real ECGs.
+
+    The first `records` of `real`, at 6 time steps spread over the schedule; both conventions see the same noise.
+    Signals go in as mV over the lead scale of the configuration, or as mV where it has none. The better
+    convention is named where the mean difference is at least 3 standard errors over records and the network
+    removes any noise at all (loss below 1). ValueError where the sampling rate is not the configuration's.
+    """
+    path = Path(path)
+    state, metadata = read_state(path)
+    settings, _ = configuration(path, state, metadata, config)
+    rate = settings.trainset_config.sampling_rate
+    if real.fs_hz != rate:
+        raise ValueError(f"the real ECGs are at {real.fs_hz:g} Hz; this checkpoint works at {rate:g} Hz")
+    if len(real) < 2:
+        raise ValueError(f"there are {len(real)} real ECGs; expected at least 2 to compare on")
+    chosen = min(records, len(real))
+    signal = eight_leads_mv(real)[:chosen]  # (n, 8, L)
+    scale = settings.trainset_config.lead_scale_mv
+    if scale is not None:
+        signal = signal / np.asarray(scale, np.float32)[:, None]
+    x0 = torch.from_numpy(signal)
+    classes = settings.trainset_config.label_names or CODES[: settings.wavenet_config.label_embed_classes]
+    y = torch.from_numpy(_labels(real, tuple(classes), settings.wavenet_config.label_embed_classes)[:chosen])
+
+    schedule = build_schedule(settings)
+    steps = np.rint((np.arange(STEPS) + 0.5) / STEPS * (schedule.T - 1)).astype(int)
+    conventions = get_args(Cauchy)
+    losses = np.zeros((len(conventions), chosen))
+    done = 0
+    for c, convention in enumerate(conventions):
+        net = build_network(settings, convention)
+        load_into(net, state, str(path))
+        net.eval()
+        for t in steps.tolist():
+            alpha, sigma = float(schedule.alpha[t]), float(schedule.sigma[t])
+            z = normal(0, range(chosen), t, (8, x0.shape[-1]))
+            for i in range(0, chosen, BATCH):
+                at = slice(i, min(i + BATCH, chosen))
+                level = torch.full((at.stop - i, 1), float(t))
+                with torch.no_grad():
+                    eps = net((alpha * x0[at] + sigma * z[at], y[at], level))
+                losses[c, at] += ((eps - z[at]) ** 2).mean(dim=(1, 2)).double().numpy() / STEPS
+                done += at.stop - i
+                if progress is not None:
+                    progress(done, len(conventions) * STEPS * chosen)
+    difference = losses[1] - losses[0]  # (n,)
+    error = difference.std(ddof=1) / np.sqrt(chosen)
+    clear = abs(difference.mean()) > CLEAR * error and losses.mean(axis=1).min() < NOTHING
+    return CauchyFit(
+        loss={name: float(loss) for name, loss in zip(conventions, losses.mean(axis=1), strict=True)},
+        better=conventions[int(losses.mean(axis=1).argmin())] if clear else None,
+        records=chosen,
+        steps=tuple(steps.tolist()),
+    )
+
+
+def configuration(
+    path: Path,
+    state: dict[str, torch.Tensor],
+    metadata: dict[str, str],
+    given: str | os.PathLike[str] | None = None,
+) -> tuple[Config, str]:
+    """The configuration of a checkpoint that was read, and where it comes from: given, metadata, or shapes."""
+    if given is not None:
+        return read_config(given), str(given)
+    if "config" in metadata:
+        return parse_config(metadata["config"], f"the configuration in {path}"), "the file's metadata"
+    network = WavenetConfig.model_validate(asdict(infer_config(state)))
+    return Config(wavenet_config=network), "shapes; the schedule is assumed to be the published one"
+
+
+def _form(path: Path) -> str:
+    if path.suffix == ".safetensors":
+        return "safetensors"
+    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("model_state_dict", "state_dict"):
+        if key in content:
+            others = [str(k) for k in content if k != key]
+            return f"torch file with {key}" + (f" beside {', '.join(others[:4])}" if others else "")
+    return "torch file with a bare state dict"
+
+
+def _labels(real: Recordings, classes: tuple[str, ...], width: int) -> NDArray[np.float32]:
+    """(n, K) label vectors in the order of the classes; what the recordings do not name is absent."""
+    if len(classes) != width:
+        raise ValueError(
+            f"this checkpoint has {width} classes without names; give its configuration with "
+            "trainset_config.label_names (--config)"
+        )
+    y = np.zeros((len(real), width), np.float32)
+    for column, name in enumerate(classes):
+        if name in real.label_names:
+            y[:, column] = real.labels[:, real.label_names.index(name)]
+    return y

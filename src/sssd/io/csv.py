@@ -1,0 +1,28 @@
+"""One ECG as a table: time_s and the 12 leads in mV, one row per sample, 1 uV resolution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..record import Ecg
+from .files import replacing
+
+
+def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
+    """Write the table and return its path; FileExistsError where it exists and `overwrite` is not set."""
+    path = Path(path)
+    time_s = np.arange(ecg.signal.shape[1]) / ecg.fs_hz
+    millivolts = np.round(ecg.signal.T.astype(np.float64), 3) + 0.0  # + 0.0 turns -0.0 into 0.0
+    with replacing(path, overwrite=overwrite) as (part,):
+        np.savetxt(
+            part,
+            np.column_stack([time_s, millivolts]),  # (L, 13)
+            fmt=["%.6f"] + ["%.3f"] * 12,
+            delimiter=",",
+            header=",".join(("time_s", *ecg.leads)),
+            comments="",
+            encoding="ascii",
+        )
+    return path

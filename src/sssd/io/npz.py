@@ -1,0 +1,101 @@
+"""A set of ECGs in one NumPy archive.
+
+signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 or float32 (n, K) with
+label_names (K,); leads (12,); fs_hz; provenance (n,) JSON. Readers need only signal_uv.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..leads import CLINICAL, reorder
+from ..record import Ecg
+from .files import microvolts, replacing
+
+
+def write(
+    path: str | Path,
+    ecgs: Sequence[Ecg],
+    *,
+    labels: np.ndarray | None = None,
+    label_names: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write ECGs of one length and sampling rate and return the path.
+
+    labels (n, K) with label_names (K,), both or neither; without them the statements that occur are taken.
+    ValueError where lengths, rates or shapes differ or a value is beyond +-32.767 mV.
+    """
+    if not ecgs:
+        raise ValueError("there are no ECGs to write; expected at least one")
+    forms = sorted({(ecg.signal.shape[1], ecg.fs_hz) for ecg in ecgs})
+    if len(forms) > 1:
+        found = ", ".join(f"{length} samples at {fs_hz:g} Hz" for length, fs_hz in forms)
+        raise ValueError(f"a set holds ECGs of one length and sampling rate; got {found}")
+    if (labels is None) != (label_names is None):
+        raise ValueError("labels and label_names belong together; give both or neither")
+    if labels is None or label_names is None:
+        label_names = sorted({code for ecg in ecgs for code in ecg.statements})
+        labels = np.array([[name in ecg.statements for name in label_names] for ecg in ecgs], dtype=np.uint8)
+    labels = np.asarray(labels)
+    if labels.shape != (len(ecgs), len(label_names)):
+        expected = (len(ecgs), len(label_names))
+        raise ValueError(
+            f"labels have shape {labels.shape}; expected one row per ECG and one name per column, {expected}"
+        )
+    whole = ((labels == 0) | (labels == 1)).all()
+    signals = np.stack([microvolts(reorder(ecg.signal, ecg.leads, CLINICAL)) for ecg in ecgs])  # (n, 12, L)
+    path = Path(path)
+    with replacing(path, overwrite=overwrite) as (part,), part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            signal_uv=signals,
+            labels=labels.astype(np.uint8 if whole else np.float32),
+            label_names=np.array(label_names, dtype=np.str_),
+            leads=np.array(CLINICAL),
+            fs_hz=np.float64(ecgs[0].fs_hz),
+            provenance=np.array([json.dumps(ecg.provenance, sort_keys=True) for ecg in ecgs]),
+        )
+    return path
+
+
+def read(path: str | Path) -> list[Ecg]:
+    """Read a set as records; the statements of a record are the names of its labels above zero.
+
+    Leads default to the clinical order, fs_hz to 100; record_id or ecg_id, if present, join the provenance.
+    FileNotFoundError where there is no such file; ValueError where it is no set of ECGs.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{str(path)!r} is no NPZ archive or is cut short")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    if "signal_uv" not in data or data["signal_uv"].ndim != 3:
+        raise ValueError(f"{str(path)!r} is no set of ECGs: it lacks signal_uv (n, 12, L) in microvolts")
+    count = len(data["signal_uv"])
+    names = data.get("label_names", np.zeros(0, dtype=np.str_))
+    labels = data.get("labels", np.zeros((count, len(names))))
+    if labels.shape != (count, len(names)):
+        raise ValueError(f"{str(path)!r}: labels have shape {labels.shape}; expected {(count, len(names))}")
+    fs_hz = float(data.get("fs_hz", 100.0))
+    leads = tuple(str(name) for name in data.get("leads", CLINICAL))
+    ids = {key: data[key] for key in ("record_id", "ecg_id") if key in data}
+    ecgs = []
+    for i, signal in enumerate(data["signal_uv"]):
+        provenance: dict[str, Any] = json.loads(str(data["provenance"][i])) if "provenance" in data else {}
+        provenance |= {key: value[i].item() for key, value in ids.items()}
+        statements = tuple(str(name) for name in names[labels[i] > 0])
+        ecgs.append(Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance))
+    return ecgs

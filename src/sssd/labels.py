@@ -1,0 +1,356 @@
+"""Statement names -> label vectors: the 71 SCP-ECG statements of PTB-XL (Wagner et al. 2020).
+
+A label vector is one row of (B, K) float32, 1 where a statement is present; K = 71, columns in the order of
+SSSD-ECG, alphabetical by code. `encode` turns names or indices into rows, `complete` adds the statements that
+real records carry beside the requested ones. Descriptions and counts: `statements.json`, made by
+scripts/make_statements.py.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+RARE = 20  # statements with fewer training records than this are hardly learnt
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SCP-ECG statement.
+
+    superclass: NORM, MI, STTC, CD, HYP, or "" for statements of form or rhythm alone.
+    ptbxl_records: among all 21,799 records of PTB-XL.
+    training_records: among those the built-in model was trained on.
+    """
+
+    code: str
+    description: str
+    superclass: str
+    ptbxl_records: int
+    training_records: int
+    aliases: tuple[str, ...]
+
+
+_CONTENT: dict[str, Any] = json.loads(Path(__file__).with_name("statements.json").read_text(encoding="utf-8"))
+STATEMENTS: tuple[Statement, ...] = tuple(
+    Statement(**{**entry, "aliases": tuple(entry["aliases"])}) for entry in _CONTENT["statements"]
+)
+CODES: tuple[str, ...] = tuple(statement.code for statement in STATEMENTS)
+
+
+# --- names and indices -> vectors ---------------------------------------------------------------------------
+
+
+def find(name: str, classes: Sequence[str] = CODES) -> int:
+    """Index in `classes` of the statement called `name`: its code, description or an alias, in any case.
+
+    Words may be separated by spaces, hyphens or underscores. Where `classes` are not the 71 codes (a
+    fine-tuned model), their own names count, and the descriptions and aliases of those that are codes.
+    Raises ValueError with the nearest known names.
+    """
+    names = _names(tuple(classes))
+    index = names.get(_plain(name))
+    if index is not None:
+        return index
+    near: dict[str, int] = {}
+    for known in difflib.get_close_matches(_plain(name), names, n=6, cutoff=0.5):
+        near.setdefault(classes[names[known]], names[known])
+    hint = f"did you mean {' or '.join(list(near)[:3])}?" if near else f"known: {', '.join(classes[:8])} ..."
+    raise ValueError(f"unknown statement {name!r}; {hint}")
+
+
+def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
+    """Label vectors (B, K) float32 from names, class indices or vectors.
+
+    "AFIB", 4                     one record
+    ["AFIB", "CLBBB+LVH", 4]      one record per entry; "+" combines statements
+    [["CLBBB", "LVH"], [4, 17]]   one record per inner list, which combines names or indices
+    array or tensor (B,) of integers   class indices, one record each
+    array or tensor (B, K) of reals    label vectors, taken as they are
+
+    Inner lists hold names or indices, never zeros and ones: pass vectors as an array. Raises ValueError for
+    unknown names, indices outside 0..K-1, a wrong width, values that are not finite, and empty input.
+    """
+    classes = tuple(classes)
+    if not classes:
+        raise ValueError("there are no classes to encode labels for")
+    if isinstance(labels, str) or _is_integer(labels):
+        return _one_hot([_members(labels, classes, 0)], len(classes))
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu().numpy()
+    if not isinstance(labels, list | tuple | range):
+        array = np.asarray(labels)
+        if array.dtype.kind not in "US":
+            return _from_array(array, classes)
+        labels = array.tolist()
+        if isinstance(labels, str):
+            labels = [labels]
+    if len(labels) == 0:
+        raise ValueError("labels are empty: give at least one statement, for example 'NORM'")
+    return _one_hot([_members(entry, classes, i) for i, entry in enumerate(labels)], len(classes))
+
+
+def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
+    """(code, training records) of the requested statements the built-in model saw fewer than 20 times.
+
+    vectors: (B, 71). Rarest first.
+    """
+    vectors = _check_71(vectors)
+    rare = [s for s, used in zip(STATEMENTS, (vectors != 0).any(axis=0), strict=True) if used]
+    rare = [s for s in rare if s.training_records < RARE]
+    return [(s.code, s.training_records) for s in sorted(rare, key=lambda s: s.training_records)]
+
+
+def _plain(name: str) -> str:
+    """Lower case; runs of anything but letters and digits become one space: 'ISC_' -> 'isc'."""
+    return re.sub(r"[\W_]+", " ", str(name).casefold()).strip()
+
+
+@cache
+def _names(classes: tuple[str, ...]) -> dict[str, int]:
+    """Plain name -> index. A class's own name wins over any alias."""
+    names: dict[str, int] = {}
+    for index, name in enumerate(classes):
+        if names.setdefault(_plain(name), index) != index:
+            raise ValueError(
+                f"two of the classes are called {name!r}; names must differ in letters or digits"
+            )
+    known = {statement.code: statement for statement in STATEMENTS}
+    for index, name in enumerate(classes):
+        if name in known:
+            for alias in (known[name].description, *known[name].aliases):
+                names.setdefault(_plain(alias), index)
+    return names
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+
+
+def _members(entry: Any, classes: tuple[str, ...], record: int) -> list[int]:
+    """Class indices that one entry of a list of labels combines."""
+    if hasattr(entry, "detach"):
+        entry = entry.detach().cpu().numpy()
+    if isinstance(entry, np.ndarray) and entry.ndim <= 1:
+        entry = entry.tolist()
+    if isinstance(entry, str):
+        names = _names(classes)
+        parts = [entry] if _plain(entry) in names and entry in classes else entry.split("+")
+        if not all(part.strip() for part in parts):
+            raise ValueError(f"label {record} is {entry!r}; expected statement names joined by '+'")
+        return sorted({find(part, classes) for part in parts})
+    if _is_integer(entry):
+        if not 0 <= entry < len(classes):
+            raise ValueError(
+                f"label {record} is class index {int(entry)}; expected 0 to {len(classes) - 1}, "
+                "or a statement's name"
+            )
+        return [int(entry)]
+    if isinstance(entry, list | tuple | set | frozenset):
+        if len(entry) == 0:
+            raise ValueError(f"label {record} is empty; expected at least one statement")
+        for part in entry:
+            if not isinstance(part, str) and not _is_integer(part):
+                raise ValueError(
+                    f"label {record} holds {part!r}; expected names or class indices "
+                    f"(pass label vectors as an array or tensor of shape (B, {len(classes)}))"
+                )
+        indices = [index for part in entry for index in _members(part, classes, record)]
+        if len(set(indices)) < len(indices):
+            raise ValueError(
+                f"label {record} names a statement twice; inner lists hold names or class indices "
+                f"(pass label vectors as an array or tensor of shape (B, {len(classes)}))"
+            )
+        return sorted(indices)
+    raise ValueError(
+        f"label {record} is {entry!r} ({type(entry).__name__}); expected a statement's name, a class index, "
+        "or a list of these"
+    )
+
+
+def _one_hot(members: list[list[int]], width: int) -> NDArray[np.float32]:
+    vectors = np.zeros((len(members), width), np.float32)  # (B, K)
+    for row, indices in zip(vectors, members, strict=True):
+        row[indices] = 1.0
+    return vectors
+
+
+def _from_array(array: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.float32]:
+    expected = f"expected integers (B,), one class index per record, or label vectors (B, {len(classes)})"
+    if array.dtype.kind not in "iufb":
+        raise ValueError(f"labels have type {array.dtype}; {expected}")
+    if array.size == 0:
+        raise ValueError("labels are empty: give at least one statement, for example 'NORM'")
+    if array.ndim <= 1:
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"labels have type {array.dtype} and shape {array.shape}; {expected}")
+        return _one_hot([_members(i, classes, n) for n, i in enumerate(array.reshape(-1))], len(classes))
+    if array.ndim != 2 or array.shape[1] != len(classes):
+        raise ValueError(f"labels have shape {array.shape}; {expected}")
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise ValueError(
+            f"label vector {row} is {array[row, column]} at {classes[column]}; expected finite values"
+        )
+    return array.astype(np.float32)
+
+
+def _check_71(vectors: NDArray[Any]) -> NDArray[Any]:
+    vectors = np.asarray(vectors)
+    if vectors.ndim != 2 or vectors.shape[1] != len(CODES):
+        raise ValueError(
+            f"label vectors have shape {vectors.shape}; expected (B, {len(CODES)}), the statements of PTB-XL"
+        )
+    return vectors
+
+
+# --- which statements occur together ------------------------------------------------------------------------
+
+_SHRINK = 0.3  # records added to both the observed and the expected count of a pair
+_NEVER = 0.1  # pairs seen at less than this share of the count expected by chance are not drawn ...
+_EXPECTED = 3.0  # ... where at least this many were expected
+_TEMPER = 0.6  # exponent on the evidence of several statements, which is not independent
+
+
+@dataclass(frozen=True)
+class _Together:
+    """How statements occur together in folds 1 to 8. K statements, sizes n = 0 .. N of a record."""
+
+    log_share: Floats  # (K,) log of the share of records with j
+    log_lift: Floats  # (K, K) log of observed / expected count of the pair; -inf: not drawn together
+    log_size: Floats  # (N+1,) log of the number of records with n statements
+    log_size_with: Floats  # (K, N+1) the same among the records with s
+    size_ratio: Floats  # (K, N+1) P(n | j) / P(n)
+    rhythm: NDArray[np.bool_]  # (K,) statements of rhythm: all but 3 % of records carry exactly one
+
+
+@cache
+def _together() -> _Together:
+    table = _CONTENT["together"]
+    records = table["records"]
+    counts = np.array(table["counts"], float)  # (K,)
+    pairs = np.zeros((len(CODES), len(CODES)))
+    i, j, n = np.array(table["pairs"]).T
+    pairs[i, j] = pairs[j, i] = n
+    expected = np.outer(counts, counts) / records
+    lift = (pairs + _SHRINK) / (expected + _SHRINK)
+    lift[(pairs < _NEVER * expected) & (expected >= _EXPECTED)] = 0.0
+
+    with_s = np.array(table["sizes"], float)  # (K, N+1): records with s and n statements
+    size = with_s.sum(axis=0) / np.maximum(np.arange(with_s.shape[1]), 1)  # a record of n counts n times
+    share = size / size.sum()
+    ratio = (with_s + share) / (counts[:, None] + 1.0) / np.maximum(share, 1e-12)
+    with np.errstate(divide="ignore"):
+        log_lift = np.log(lift)
+    return _Together(
+        log_share=np.log(counts / records),
+        log_lift=log_lift,
+        log_size=np.log(size + 1e-3),
+        log_size_with=np.log(with_s + 1e-3),
+        size_ratio=ratio,
+        rhythm=np.isin(CODES, _CONTENT["rhythms"]),
+    )
+
+
+def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDArray[np.float32]:
+    """Requested label vectors with the statements added that real records carry beside them.
+
+    Only 3 % of real records carry a single statement; the mean is 2.8. For each record: draw its number of
+    statements given the requested ones, then its rhythm where the request names none, then one statement
+    after the other with the odds of p(j | those so far) = p(j) (prod_s lift(j, s))^gamma, where lift is the
+    observed over the expected count of a pair, shrunk, and zero for pairs that hardly ever occur (no SR or
+    NORM beside AFIB). gamma = 1 for one statement, 0.6 for several: their evidence is not independent.
+    On single statements requested from real records, the frequencies of pairs then differ from the real ones
+    by no more than one fold of PTB-XL does from the others.
+
+    requested: (B, 71); whatever is not zero is kept with its value, what is drawn is 1.
+    index: B record numbers; a completion depends on (seed, index, request) alone.
+    Returns (B, 71) float32. Raises ValueError for another width or number of indices.
+    """
+    vectors = _check_71(requested).astype(np.float32)  # a copy
+    if len(index) != len(vectors):
+        raise ValueError(
+            f"{len(vectors)} label vectors but {len(index)} record indices; expected one per record"
+        )
+    for row, number in zip(vectors, index, strict=True):
+        row[_draw(np.flatnonzero(row).tolist(), _generator(seed, int(number)))] = 1.0
+    return vectors
+
+
+def _generator(seed: int, number: int) -> np.random.Generator:
+    """A stream of its own for each (seed, record number), both modulo 2^64."""
+    words = [(value >> shift) & 0xFFFFFFFF for value in (int(seed), number) for shift in (0, 32)]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+
+
+def _draw(request: list[int], generator: np.random.Generator) -> list[int]:
+    """The statements to add to `request`."""
+    together = _together()
+    present = tuple(sorted(request))
+    size = _choose(_size_weights(present), generator)
+    if size > len(present) and not together.rhythm[list(present)].any():
+        rhythm = np.where(together.rhythm, _probability(present), 0.0)
+        # rhythms exclude each other: what their probabilities leave to 1 is the chance of none
+        if generator.random() < rhythm.sum():
+            present = _add(present, rhythm * together.size_ratio[:, size], generator)
+    while len(present) < size:
+        probability = _probability(present)
+        odds = probability / (1.0 - probability)
+        grown = _add(present, odds * together.size_ratio[:, size], generator)
+        if grown == present:
+            break  # nothing occurs with these
+        present = grown
+    return sorted(set(present) - set(request))
+
+
+def _add(present: tuple[int, ...], weights: Floats, generator: np.random.Generator) -> tuple[int, ...]:
+    """`present` and one statement more, unless all weights are zero."""
+    return tuple(sorted((*present, _choose(weights, generator)))) if weights.any() else present
+
+
+@lru_cache(maxsize=4096)
+def _size_weights(present: tuple[int, ...]) -> Floats:
+    """(N+1,) weights of the number n of statements of a record that has these m.
+
+    Taken as drawn independently given n: P(n | S) ~ P(n) prod_s P(n | s) / P(n) * n (n-1) .. (n-m+1) / n^m.
+    """
+    together = _together()
+    n = np.arange(len(together.log_size))
+    m = len(present)
+    if m > n[-1]:
+        return np.asarray(n == n[-1], float)  # more than any real record has: nothing to add
+    log = together.log_size + (together.log_size_with[list(present)] - together.log_size).sum(axis=0)
+    distinct = np.ones(len(n))
+    for k in range(m):
+        distinct *= (n - k) / np.maximum(n, 1)
+    allowed = n >= max(m, 1)
+    weights: Floats = np.where(allowed, np.exp(log - log[allowed].max()) * distinct, 0.0)
+    return weights
+
+
+@lru_cache(maxsize=4096)
+def _probability(present: tuple[int, ...]) -> Floats:
+    """(K,) p(j | present), 0 for those present and those that do not occur with them, at most 0.97."""
+    together = _together()
+    gamma = 1.0 if len(present) <= 1 else _TEMPER
+    log = together.log_share + gamma * together.log_lift[list(present)].sum(axis=0)
+    probability: Floats = np.minimum(np.exp(log), 0.97)
+    probability[list(present)] = 0.0
+    return probability
+
+
+def _choose(weights: Floats, generator: np.random.Generator) -> int:
+    """An index drawn in proportion to `weights`, by one uniform number."""
+    cumulative = np.cumsum(weights)
+    return int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))

@@ -1,0 +1,205 @@
+"""The S4 layer: a long convolution whose kernel comes from a state space model (Gu, Goel and Re 2022).
+
+Shapes: c kernels per feature, H features, N/2 complex states kept of N (one of each conjugate pair), L length.
+
+The kernel depends on parameters only, never on the signal, and it is *linear in C*, the only trained parameter of it.
+So inference computes it once (`kernel_taps`), and training replaces it by one small matrix product with a constant
+basis (`kernel_basis`).
+
+Two conventions exist for the sum over states, and a checkpoint does not say which it was trained under:
+"conjugate_pairs" is the true kernel; "half_spectrum" sums one state of each pair, as SSSD-ECG without its
+extensions does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Cauchy = Literal["conjugate_pairs", "half_spectrum"]
+CAUCHY: tuple[str, ...] = get_args(Cauchy)
+
+
+def hippo_legs(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """HiPPO-LegS as diagonal minus low rank, A = diag(w) - P P* (S4, theorem 1 and appendix C.1).
+
+    Returns w, P, B, each (n/2,) complex128: one of each conjugate pair, in the eigenbasis of A + P P^T.
+    """
+    q = np.arange(n)
+    root = np.sqrt(2 * q + 1.0)
+    a = -np.tril(np.outer(root, root), -1) - np.diag(q + 1.0)
+    p = np.sqrt(q + 0.5)
+    skew = a + np.outer(p, p) + 0.5 * np.eye(n)  # A + P P^T = -I/2 + a skew-symmetric matrix
+    frequency, v = np.linalg.eigh(-1j * skew)
+    keep = frequency > 0
+    v_star = v[:, keep].conj().T
+    return -0.5 + 1j * frequency[keep], v_star @ p, v_star @ root
+
+
+def fourier_nodes(length: int) -> tuple[Tensor, Tensor]:
+    """Roots of unity omega and z = 2 (1 - omega) / (1 + omega), each complex64 (length // 2 + 1,)."""
+    omega = np.exp(-2j * np.pi * np.arange(length // 2 + 1) / length)
+    z = 2 * (1 - omega) / (1 + omega)
+    return torch.from_numpy(omega).to(torch.complex64), torch.from_numpy(z).to(torch.complex64)
+
+
+def discrete_transition(
+    log_dt: Tensor, w: Tensor, p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Bilinear discretisation of A = diag(w) - P Q^T over all N states: (H, N, N), on real then imaginary parts.
+
+    One of each conjugate pair x is kept, so A x = w x - 2 P Re(Q^T x), which is real on (Re x, Im x).
+    """
+    w, p, q = (s.to(torch.complex128) for s in (w, p, q))  # (H, N/2)
+    re, im = torch.diag_embed(w.real), torch.diag_embed(w.imag)
+    a = torch.cat((torch.cat((re, -im), dim=-1), torch.cat((im, re), dim=-1)), dim=-2)
+    a = (
+        a
+        - 2
+        * torch.cat((p.real, p.imag), dim=-1)[:, :, None]
+        * torch.cat((q.real, -q.imag), dim=-1)[:, None, :]
+    )
+    half = (torch.exp(log_dt.double())[:, None, None] / 2 * a).to(dtype)
+    eye = torch.eye(a.shape[-1], dtype=dtype, device=a.device)
+    return torch.linalg.solve(eye - half, eye + half)
+
+
+def times_transition_power(c: Tensor, transition: Tensor, power: int) -> Tensor:
+    """C A^power for real systems, C (c, H, N/2) complex with its conjugates implied: the same shape and type."""
+    row = (
+        torch.cat((c.real, -c.imag), dim=-1).to(transition).transpose(0, 1)
+    )  # (H, c, N); Re(C x) = row (Re x, Im x)
+    while power:
+        if power & 1:
+            row = row @ transition
+        power >>= 1
+        transition = transition @ transition if power else transition
+    real, imaginary = row.transpose(0, 1).chunk(2, dim=-1)
+    return torch.complex(real, -imaginary).to(c.dtype)
+
+
+class S4Kernel(nn.Module):
+    """Parameters and buffers of one S4 kernel, under the names that SSSD-ECG's checkpoints use.
+
+    C (c, H, N/2, 2) is trained and holds C (I - A^lmax), so that a kernel of length lmax is exact; log_dt (H,),
+    w (H, N/2, 2), B, P, Q (1, H, N/2, 2), omega and z (lmax // 2 + 1, 2) are constants.
+    """
+
+    C: Tensor
+    log_dt: Tensor
+    B: Tensor
+    P: Tensor
+    Q: Tensor
+    w: Tensor
+    omega: Tensor
+    z: Tensor
+
+    def __init__(self, kernels: int, features: int, d_state: int, lmax: int) -> None:
+        super().__init__()
+        w, p, b = (torch.from_numpy(v).to(torch.complex64).expand(features, -1) for v in hippo_legs(d_state))
+        low, high = math.log(0.001), math.log(0.1)
+        log_dt = low + (high - low) * torch.rand(features)
+        c = torch.randn(kernels, features, d_state // 2, dtype=torch.complex64)
+        if not c.is_meta:
+            # float32 is enough for random values, and 36 layers of the published size take seconds, not half a minute
+            transition = discrete_transition(log_dt, w, p, p.conj(), torch.float32)
+            c = c - times_transition_power(c, transition, lmax)
+        self.C = nn.Parameter(torch.view_as_real(c.resolve_conj()).clone())
+        self.register_buffer("log_dt", log_dt)
+        for name, value in {"B": b[None], "P": p[None], "Q": p.conj()[None], "w": w}.items():
+            self.register_buffer(name, torch.view_as_real(value.resolve_conj()).clone())
+        for name, value in zip(("omega", "z"), fourier_nodes(lmax), strict=True):
+            self.register_buffer(name, torch.view_as_real(value))
+        self.lmax = lmax
+
+
+def kernel_taps(kernel: S4Kernel, c: Tensor, length: int, cauchy: Cauchy) -> Tensor:
+    """The first `length` taps of the convolution kernels with output matrices c (c, H, N/2) complex: (c, H, length).
+
+    S4, algorithm 1: the truncated generating function at the roots of unity through Cauchy sums and the Woodbury
+    identity, then an inverse FFT. Past lmax the length is doubled: C (I - A^n) (I + A^n) = C (I - A^2n).
+    """
+    w, b, p, q = (torch.view_as_complex(v) for v in (kernel.w, kernel.B[0], kernel.P[0], kernel.Q[0]))
+    omega, z, n = torch.view_as_complex(kernel.omega), torch.view_as_complex(kernel.z), kernel.lmax
+    if length > n:
+        transition = discrete_transition(kernel.log_dt, w, p, q)
+        while n < length:
+            c = c + times_transition_power(c, transition, n)
+            n *= 2
+        omega, z = (v.to(c.device) for v in fourier_nodes(n))
+
+    dt = torch.exp(kernel.log_dt)[:, None]
+    left, right = torch.stack((b, p)), torch.cat((c, q[None]))  # (2, H, N/2), (c + 1, H, N/2)
+    v = (left[:, None] * right[None]).flatten(0, 1).transpose(0, 1)  # (H, 2 (c + 1), N/2)
+    r = v @ (z - (w * dt)[..., None]).reciprocal()
+    if cauchy == "conjugate_pairs":
+        r = r + v.conj() @ (z - (w * dt).conj()[..., None]).reciprocal()
+    r = (r * dt[..., None]).unflatten(1, (2, -1))  # (H, 2, c + 1, n // 2 + 1)
+    r_bc, r_bq, r_pc, r_pq = r[:, 0, :-1], r[:, 0, -1:], r[:, 1, :-1], r[:, 1, -1:]
+    spectrum = (r_bc - r_bq * r_pc / (1 + r_pq)) * 2 / (1 + omega)
+    return torch.fft.irfft(spectrum, n=n).transpose(0, 1)[..., :length]
+
+
+def kernel_basis(kernel: S4Kernel, length: int, cauchy: Cauchy) -> Tensor:
+    """Taps of the unit vectors of C: (H, N, length), so that `C.flatten(-2) @ basis` are the taps (linearity in C)."""
+    with torch.no_grad():
+        states = kernel.w.shape[-2]
+        unit = torch.eye(2 * states, device=kernel.w.device).unflatten(1, (states, 2))  # (N, N/2, 2)
+        unit = torch.view_as_complex(unit)[:, None].expand(-1, kernel.w.shape[0], -1)
+        return kernel_taps(kernel, unit, length, cauchy).transpose(0, 1).contiguous()
+
+
+def two_sided_taps(
+    kernel: S4Kernel, d: Tensor, length: int, cauchy: Cauchy, basis: Tensor | None = None
+) -> Tensor:
+    """One kernel over lags -(length - 1) .. length - 1, the skip term D (1, H) added at lag 0: (H, 2 length - 1).
+
+    Of two kernels the second runs backward in time and its first tap stands at lag -1.
+    """
+    if basis is None:
+        taps = kernel_taps(kernel, torch.view_as_complex(kernel.C), length, cauchy)
+    else:
+        taps = torch.einsum("chn,hnl->chl", kernel.C.flatten(-2), basis)
+    forward = torch.cat(((taps[0, :, 0] + d[0])[:, None], taps[0, :, 1:]), dim=1)
+    backward = taps[1, :, : length - 1].flip(-1) if len(taps) == 2 else torch.zeros_like(taps[0, :, 1:])
+    return torch.cat((backward, forward), dim=1)
+
+
+def spectrum_of(taps: Tensor) -> Tensor:
+    """rfft of two-sided taps (H, 2 L - 1) for circular convolution at a length that FFTs like: (H, n / 2 + 1)."""
+    length = (taps.shape[-1] + 1) // 2
+    n = 2 * length
+    while not _is_smooth(n):
+        n += 2
+    ring = torch.cat(
+        (taps[:, length - 1 :], taps.new_zeros(len(taps), n - taps.shape[-1]), taps[:, : length - 1]), -1
+    )
+    return torch.fft.rfft(ring)
+
+
+def _is_smooth(n: int) -> bool:
+    """Whether 2, 3 and 5 are the only primes in n."""
+    for prime in (2, 3, 5):
+        while n % prime == 0:
+            n //= prime
+    return n == 1
+
+
+def fft_convolve(u: Tensor, spectrum: Tensor) -> Tensor:
+    """Convolve u (H, B, L) with two-sided kernels given as their spectrum (H, n / 2 + 1), in float32: (H, B, L)."""
+    n = 2 * (spectrum.shape[-1] - 1)
+    product = torch.fft.rfft(u.float(), n=n) * spectrum[:, None]
+    return torch.fft.irfft(product, n=n)[..., : u.shape[-1]].to(u.dtype)
+
+
+def toeplitz_convolve(u: Tensor, taps: Tensor) -> Tensor:
+    """Convolve u (H, B, L) with two-sided taps (H, 2 L - 1) as a product with Toeplitz matrices: (H, B, L).
+
+    More arithmetic than an FFT, but on tensor cores, in any precision and with a backward pass that is as simple:
+    the way to train on a GPU at short lengths. y_i = sum_j u_j k_{i-j} = sum_r u_{L-1-r} taps_{r+i}.
+    """
+    return torch.bmm(u.flip(-1), taps.unfold(-1, u.shape[-1], 1).to(u.dtype))

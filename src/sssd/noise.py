@@ -1,0 +1,81 @@
+"""Standard normal noise as a pure function of (seed, record index, step, element).
+
+Counter-based generation: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
+then Box-Muller. The integers are the same on every device, the normals to rounding. A record's noise depends
+on nothing else: not on the batch it is in, nor on what was drawn before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)  # Salmon et al. 2011, Philox-4x32
+_WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
+_ROUNDS = 10
+
+Words = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def normal(
+    seed: int,
+    index: Tensor | Sequence[int],
+    step: int,
+    shape: tuple[int, int],
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Standard normal noise of records `index` (B,) at one step: (B, C, L) float32, `shape` being (C, L).
+
+    The 64 bits of `seed` are Philox's key; its counter holds (element // 4, step, index low, index high), so
+    that no two (index, step, element) under one seed share random bits.
+    Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32 and index is a list of whole numbers.
+    """
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}: expected 0 <= seed < 2**64")
+    if not 0 <= step < 2**32:
+        raise ValueError(f"step is {step}: expected 0 <= step < 2**32")
+    record = index if isinstance(index, Tensor) else torch.tensor(list(index), dtype=torch.int64)
+    if record.ndim != 1 or record.is_floating_point() or record.is_complex() or record.dtype == torch.bool:
+        raise ValueError(f"index is {tuple(record.shape)} of {record.dtype}: expected (B,) whole numbers")
+    record = record.to(device=device, dtype=torch.int64)[:, None]  # (B, 1)
+
+    size = shape[0] * shape[1]
+    block = torch.arange(-(-size // 4), device=device)[None]  # (1, blocks) of 4 elements
+    counter = (block, torch.full_like(block, step), record & _MASK, (record >> 32) & _MASK)
+    r0, r1, r2, r3 = philox(counter, (seed & _MASK, seed >> 32))  # each (B, blocks)
+    z = torch.stack((*_box_muller(r0, r1), *_box_muller(r2, r3)), dim=-1)  # (B, blocks, 4)
+    return z.flatten(1)[:, :size].reshape(len(record), *shape)
+
+
+def philox(counter: Words, key: tuple[int, int]) -> Words:
+    """Philox-4x32-10 (Salmon et al. 2011, section 3.3): 4 words of 32 random bits for each counter.
+
+    counter: 4 int64 tensors that broadcast against each other, values in 0 .. 2**32 - 1; so is the result.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        high0, low0 = _multiply(_MULTIPLIERS[0], c0)
+        high1, low1 = _multiply(_MULTIPLIERS[1], c2)
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
+    return c0, c1, c2, c3
+
+
+def _multiply(m: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """High and low 32 bits of m x, both below 2**32, by halves of x: no product leaves int64."""
+    upper, lower = m * (x >> 16), m * (x & 0xFFFF)  # below 2**48
+    high = (upper + (lower >> 16)) >> 16
+    low = (((upper & 0xFFFF) << 16) + lower) & _MASK
+    return high, low
+
+
+def _box_muller(r0: Tensor, r1: Tensor) -> tuple[Tensor, Tensor]:
+    """Two independent normals from two words of 32 bits (Box and Muller 1958); float64 inside."""
+    radius = torch.sqrt(-2.0 * torch.log((r0.double() + 0.5) * 2.0**-32))
+    angle = r1.double() * (2.0 * math.pi * 2.0**-32)
+    return (radius * torch.cos(angle)).float(), (radius * torch.sin(angle)).float()

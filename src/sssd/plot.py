@@ -1,0 +1,298 @@
+"""ECG paper: 25 mm/s, 10 mm/mV, true to scale on the page.
+
+One page is one pair of axes in which one unit is one millimetre of paper, so that nothing is fitted to a box.
+Rows stand as far apart as their traces need: where A4 or A3 does not suffice, the page grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .io.files import replacing
+from .record import Ecg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MM_PER_S = 25.0
+MM_PER_MV = 10.0
+MM_PER_INCH = 25.4
+DPI = 254  # ten pixels to the millimetre: every grid line falls on whole pixels
+
+# rows of leads; a row of several shares its time among them, one after the other
+_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "3x4": (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",)),
+    "12x1": tuple(
+        (name,) for name in ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+    ),
+}
+_GRID_HEIGHT = {
+    "3x4": 170.0,
+    "12x1": 380.0,
+}  # with margins: A4 landscape (297 x 210), A3 portrait (297 x 420)
+_SIDE, _HEAD, _FOOT = 13.5, 27.0, 13.0  # margins of a page in mm
+_LEAD_IN = 15.0  # room for the calibration pulse left of the traces, mm
+_LABEL = 3.6  # size of a lead label, mm
+_CLEAR = 2.0  # least distance between inks of neighbouring rows, mm
+
+_PAPER, _FINE, _BOLD = "#fffafa", "#f9d9dc", "#efa9b1"
+_INK, _GREY, _WARN = "#15171c", "#5c6068", "#b3202e"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of traces in mm, x from the left edge of the grid, y from the zero line."""
+
+    lines: tuple[tuple[str, np.ndarray, np.ndarray], ...]  # (name, x, y)
+    labels: tuple[tuple[str, float, float], ...]  # (text, x, y of its baseline)
+    ticks: tuple[float, ...]  # x where one lead ends and the next begins
+
+
+def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
+    """One ECG on a page at 25 mm/s and 10 mm/mV.
+
+    layout "3x4": three rows of four leads and lead II as rhythm strip, A4 landscape; "12x1": every lead in
+    full length, A3 portrait. Longer records widen the page, large amplitudes heighten it.
+    """
+    if layout not in _LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_LAYOUTS)}")
+    width = max(270.0, _ceil(_LEAD_IN + MM_PER_S * ecg.duration_s + 5.0, 5.0))
+    rows = [_row(ecg, leads) for leads in _LAYOUTS[layout]]
+    gaps = _spread(_gaps(rows, width), _GRID_HEIGHT[layout])
+    height = sum(gaps)
+    figure, axes = _page(width + 2 * _SIDE, height + _HEAD + _FOOT)
+    _grid(axes, _SIDE, _FOOT, width, height)
+    _traces(axes, rows, gaps, _SIDE, _FOOT + height, line_mm=0.32)
+
+    left, right, top = _SIDE, _SIDE + width, _FOOT + height
+    _text(axes, left, top + 9.0, _fit(_title(ecg), width, 5.0), 5.0, weight="bold")
+    facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {ecg.fs_hz:g} Hz"
+    _text(axes, left, top + 3.2, facts, 3.0, color=_GREY)
+    if ecg.synthetic:
+        _text(
+            axes,
+            right,
+            top + 3.2,
+            "synthetic, not for diagnosis",
+            3.4,
+            color=_WARN,
+            ha="right",
+            weight="bold",
+        )
+    _text(axes, left, _FOOT - 5.5, _fit(_origin(ecg), width, 2.6), 2.6, color=_GREY)
+    return figure
+
+
+def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II", "V1", "V5")) -> Figure:
+    """Several ECGs on one page, each as a few full-length strips under its title, at 25 mm/s and 10 mm/mV."""
+    if not ecgs or columns < 1:
+        raise ValueError(f"a sheet needs at least one ECG and one column; got {len(ecgs)} and {columns}")
+    columns = min(columns, len(ecgs))
+    between, head = 10.0, 13.0
+    width = max(_ceil(10.0 + MM_PER_S * ecg.duration_s + 5.0, 5.0) for ecg in ecgs)
+    panels = [[_row(ecg, (name,), lead_in=10.0, pulse=False) for name in leads] for ecg in ecgs]
+    bands = [range(i, min(i + columns, len(ecgs))) for i in range(0, len(ecgs), columns)]
+    gaps = [[_spread(_gaps(panels[i], width), 0.0) for i in band] for band in bands]
+    heights = [max(sum(gap) for gap in band) for band in gaps]
+    page_width = columns * width + (columns - 1) * between + 2 * between
+    page_height = sum(heights) + len(bands) * head + between + 6.0
+    figure, axes = _page(page_width, page_height, dpi=DPI / 2)
+    top = page_height - 2.0
+    for band, band_gaps, height in zip(bands, gaps, heights, strict=True):
+        top -= head
+        for column, (i, gap) in enumerate(zip(band, band_gaps, strict=True)):
+            left = between + column * (width + between)
+            _grid(axes, left, top - height, width, height)
+            _traces(axes, panels[i], _spread(gap, height), left, top, line_mm=0.45)
+            _text(axes, left, top + 2.6, _fit(_title(ecgs[i]), width, 6.0), 6.0, weight="bold")
+        top -= height
+    facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV"
+    _text(axes, between, 4.0, facts, 4.0, color=_GREY)
+    if any(ecg.synthetic for ecg in ecgs):
+        right = page_width - between
+        _text(axes, right, 4.0, "synthetic, not for diagnosis", 4.0, color=_WARN, ha="right", weight="bold")
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a figure as .png, .svg or .pdf, in millimetres as drawn, and return the path.
+
+    Without dates or random names, so that the same figure gives the same bytes. FileExistsError where the
+    file exists and `overwrite` is not set.
+    """
+    import matplotlib
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    empty: dict[str, dict[str, Any]] = {
+        ".png": {"Software": None},
+        ".svg": {"Date": None, "Creator": None},
+        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    if suffix not in empty:
+        raise ValueError(f"cannot draw {path.name!r}; use one of {', '.join(empty)}")
+    with (
+        replacing(path, overwrite=overwrite) as (part,),
+        matplotlib.rc_context({"svg.hashsalt": "sssd", "svg.fonttype": "path"}),
+    ):
+        figure.savefig(part, format=suffix[1:], dpi="figure", metadata=empty[suffix])
+    return path
+
+
+def _row(ecg: Ecg, leads: Sequence[str], *, lead_in: float = _LEAD_IN, pulse: bool = True) -> _Row:
+    """Lay one row out; each label goes above its trace, a little to the right where that saves height."""
+    length = ecg.signal.shape[1]
+    edges = np.linspace(0, length, len(leads) + 1).round().astype(int)
+    lines: list[tuple[str, np.ndarray, np.ndarray]] = []
+    labels: list[tuple[str, float, float]] = []
+    if pulse:  # 1 mV for 0.2 s
+        start = lead_in - 11.5
+        x, y = start + np.array([0, 1.5, 1.5, 6.5, 6.5, 8]), MM_PER_MV * np.array([0.0, 0, 1, 1, 0, 0])
+        lines.append(("calibration", x, y))
+    for name, first, last in zip(leads, edges, edges[1:], strict=False):
+        x = lead_in + MM_PER_S * np.arange(first, last) / ecg.fs_hz
+        y = MM_PER_MV * ecg.lead(name)[first:last].astype(np.float64)
+        lines.append((name, x, y))
+        labels.append(_label(name, x, y))
+    ticks = tuple(float(lead_in + MM_PER_S * edge / ecg.fs_hz) for edge in edges[1:-1])
+    return _Row(tuple(lines), tuple(labels), ticks)
+
+
+def _label(name: str, x: np.ndarray, y: np.ndarray) -> tuple[str, float, float]:
+    """Text, x, y of a lead's label: clear of its own trace, as low and as far left as can be had together."""
+    places = []
+    for shift in np.arange(1.8, 14.0):
+        under = (x >= x[0] + shift - 1.5) & (x <= x[0] + shift + _label_width(name) + 1.5)
+        bottom = max(3.5, float(y[under].max(initial=-np.inf)) + 1.2)
+        places.append((bottom + 0.4 * shift, float(x[0] + shift), bottom))
+    _, left, bottom = min(places)
+    return name, left, bottom
+
+
+def _label_width(text: str) -> float:
+    return 0.85 * _LABEL * len(text)
+
+
+def _gaps(rows: Sequence[_Row], width: float) -> list[float]:
+    """Least distances in mm: top to first zero line, between zero lines, last zero line to bottom.
+
+    Compared millimetre by millimetre along x, 3 mm to either side: a tall R wave may stand in a free place.
+    """
+    bins = int(np.ceil(width)) + 1
+    up = np.zeros((len(rows), bins))
+    down = np.zeros((len(rows), bins))
+    for i, row in enumerate(rows):
+        ink = [(x, y) for _, x, y in row.lines]
+        for text, left, bottom in row.labels:
+            ends = np.arange(left, left + _label_width(text) + 1.0)
+            ink.append((ends, np.full(len(ends), bottom + _LABEL)))
+        for x, y in ink:
+            at = x.astype(int).clip(0, bins - 1)
+            for shift in range(-3, 4):
+                near = (at + shift).clip(0, bins - 1)
+                np.maximum.at(up[i], near, y)
+                np.maximum.at(down[i], near, -y)
+    inner = [float((down[i] + up[i + 1]).max()) + _CLEAR for i in range(len(rows) - 1)]
+    return [float(up[0].max()) + _CLEAR, *inner, float(down[-1].max()) + _CLEAR]
+
+
+def _spread(gaps: Sequence[float], total: float) -> list[float]:
+    """Gaps in whole 5 mm (zero lines lie on bold lines), the smallest widened until they sum to `total`."""
+    wide = [_ceil(gap, 5.0) for gap in gaps]
+    ends = (0, len(wide) - 1)  # less at the edges; so that ordinary amplitudes come out even: 25 40 40 40 25
+    while sum(wide) < total:
+        smallest = min(range(len(wide)), key=lambda i: wide[i] * (1.45 if i in ends else 1.0))
+        wide[smallest] += 5.0
+    return wide
+
+
+def _ceil(value: float, step: float) -> float:
+    return float(np.ceil(value / step - 1e-9) * step)
+
+
+def _page(width: float, height: float, dpi: float = DPI) -> tuple[Figure, Axes]:
+    """A white page of width x height mm with axes in mm over all of it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / MM_PER_INCH, height / MM_PER_INCH), dpi=dpi, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0.0, width), ylim=(0.0, height))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _grid(axes: Axes, left: float, bottom: float, width: float, height: float) -> None:
+    """Fine lines every 1 mm, bold ones every 5 mm; width and height are multiples of 5 mm."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((left, bottom), width, height, facecolor=_PAPER, edgecolor="none", zorder=0))
+    for step, color, thickness in ((1.0, _FINE, 0.1), (5.0, _BOLD, 0.2)):
+        xs = left + np.arange(0.0, width + 0.5, step)
+        ys = bottom + np.arange(0.0, height + 0.5, step)
+        segments = [[(x, bottom), (x, bottom + height)] for x in xs]
+        segments += [[(left, y), (left + width, y)] for y in ys]
+        axes.add_collection(
+            LineCollection(segments, colors=color, linewidths=_points(thickness), zorder=step, snap=True)
+        )
+
+
+def _traces(
+    axes: Axes,
+    rows: Sequence[_Row],
+    gaps: Sequence[float],
+    left: float,
+    top: float,
+    *,
+    line_mm: float,
+) -> None:
+    """Draw rows below `top`, the zero line of row i at sum(gaps[: i + 1]) under it."""
+    from matplotlib.lines import Line2D
+
+    zero = top
+    for i, (row, gap) in enumerate(zip(rows, gaps, strict=False)):
+        zero -= gap
+        for name, x, y in row.lines:
+            line = Line2D(left + x, zero + y, color=_INK, linewidth=_points(line_mm), zorder=10)
+            line.set(solid_joinstyle="round", solid_capstyle="round", gid=f"{name}-{i}")
+            axes.add_line(line)
+        for tick in row.ticks:
+            for low, high in ((-5.0, -3.0), (3.0, 5.0)):
+                ends = ([left + tick, left + tick], [zero + low, zero + high])
+                axes.add_line(Line2D(*ends, color=_GREY, linewidth=_points(0.25), zorder=9))
+        for text, start, bottom in row.labels:
+            _text(axes, left + start, zero + bottom, text, _LABEL, weight="bold")
+
+
+def _text(axes: Axes, x: float, y: float, text: str, size_mm: float, **style: Any) -> None:
+    """Text with its baseline at y; `size_mm` is the height of a line of it."""
+    style = {"color": _INK, "va": "baseline", "ha": "left", **style}
+    axes.text(
+        x, y, text, fontsize=_points(size_mm), fontfamily="DejaVu Sans", zorder=11, parse_math=False, **style
+    )
+
+
+def _points(millimetres: float) -> float:
+    return millimetres * 72.0 / MM_PER_INCH
+
+
+def _title(ecg: Ecg) -> str:
+    return "  ".join(ecg.statements) if ecg.statements else "12-lead ECG"
+
+
+def _origin(ecg: Ecg) -> str:
+    """The provenance in one line."""
+    return "    ".join(f"{name} {value}" for name, value in ecg.provenance.items() if name != "synthetic")
+
+
+def _fit(text: str, width_mm: float, size_mm: float) -> str:
+    """The text cut to a width on the page."""
+    characters = int(width_mm / (0.75 * size_mm))
+    return text if len(text) <= characters else text[: characters - 3] + "..."

@@ -1,0 +1,128 @@
+"""One 12-lead ECG with all that is known about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .leads import CLINICAL, lead_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = ("", ".hea", ".dat", ".npz", ".csv", ".png", ".svg", ".pdf")
+
+
+def as_statement(name: str) -> str:
+    """A label as a record can carry it: printable ASCII without spaces or commas, at most 40 characters."""
+    return re.sub(r"[^!-+\--~]+", "_", name)[:40]
+
+
+@dataclass(frozen=True, eq=False)
+class Ecg:
+    """A 12-lead ECG.
+
+    signal      (12, L) float32 in mV, finite; copied and made read-only
+    fs_hz       samples per second
+    leads       names of the rows; the 12 standard leads in any order
+    statements  SCP-ECG codes such as ("NORM", "SR")
+    provenance  where the record comes from, names to JSON values; {"synthetic": True, ...} if generated
+
+    ValueError where one of these does not hold.
+    """
+
+    signal: np.ndarray
+    fs_hz: float = 100.0
+    leads: tuple[str, ...] = CLINICAL
+    statements: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        signal = np.array(self.signal, dtype=np.float32)
+        if signal.ndim != 2 or signal.shape[0] != 12 or signal.shape[1] < 2:
+            raise ValueError(f"signal has shape {signal.shape}; an ECG needs (12, L) in mV with L at least 2")
+        leads = lead_names(self.leads)
+        if not np.isfinite(signal).all():
+            bad = [name for name, row in zip(leads, signal, strict=True) if not np.isfinite(row).all()]
+            raise ValueError(
+                f"signal holds NaN or infinite values in {', '.join(bad)}; every value must be finite"
+            )
+        if not (np.isfinite(self.fs_hz) and self.fs_hz > 0):
+            raise ValueError(f"fs_hz must be a positive number of samples per second; got {self.fs_hz}")
+        if isinstance(self.statements, str):
+            raise ValueError(
+                f"statements must be a tuple of codes; got {self.statements!r}, write ({self.statements!r},)"
+            )
+        for code in self.statements:
+            if not isinstance(code, str) or not re.fullmatch(r"[!-+\--~]{1,40}", code):
+                raise ValueError(
+                    f"a statement is a code without spaces or commas, such as 'NORM'; got {code!r}"
+                )
+        for name in self.provenance:
+            if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,40}", name, re.ASCII):
+                raise ValueError(
+                    f"a provenance name holds letters, digits, '_', '.' and '-' only; got {name!r}"
+                )
+        try:
+            provenance = json.loads(json.dumps(self.provenance, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"provenance must hold JSON values only: {error}") from None
+        signal.flags.writeable = False
+        object.__setattr__(self, "signal", signal)
+        object.__setattr__(self, "fs_hz", float(self.fs_hz))
+        object.__setattr__(self, "leads", leads)
+        object.__setattr__(self, "statements", tuple(self.statements))
+        object.__setattr__(self, "provenance", provenance)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds, L / fs_hz."""
+        return int(self.signal.shape[1]) / self.fs_hz
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the provenance says that the record was generated."""
+        return bool(self.provenance.get("synthetic", False))
+
+    def lead(self, name: str) -> np.ndarray:
+        """One lead (L,) in mV."""
+        if name not in self.leads:
+            raise ValueError(f"no lead {name!r}; choose one of {', '.join(self.leads)}")
+        row: np.ndarray = self.signal[self.leads.index(name)]
+        return row
+
+    def plot(self, *, layout: str = "3x4") -> Figure:
+        """The ECG on paper at 25 mm/s and 10 mm/mV; layout "3x4" (with rhythm strip, A4) or "12x1" (A3)."""
+        from .plot import paper
+
+        return paper(self, layout=layout)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write the ECG in the form its suffix names and return the path.
+
+        none, .hea or .dat: WFDB (two files); .npz: a set of one; .csv: a table; .png, .svg, .pdf: a picture.
+        FileExistsError where the file exists and `overwrite` is not set; ValueError for any other suffix.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix in (".png", ".svg", ".pdf"):
+            from .plot import save_figure
+
+            return save_figure(self.plot(), path, overwrite=overwrite)
+        from .io import csv, npz, wfdb
+
+        if suffix in ("", ".hea", ".dat"):
+            return wfdb.write(path, self, overwrite=overwrite)
+        if suffix == ".npz":
+            return npz.write(path, [self], overwrite=overwrite)
+        if suffix == ".csv":
+            return csv.write(path, self, overwrite=overwrite)
+        known = ", ".join(SUFFIXES[1:])
+        raise ValueError(
+            f"cannot tell the form of {path.name!r} from its suffix; use one of {known}, or none for WFDB"
+        )

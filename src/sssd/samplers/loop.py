@@ -1,0 +1,74 @@
+"""The one loop that runs every sampler, and what turns a network's output into noise and clean record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from .table import StepTable
+
+Network = Callable[[Tensor, int], Tensor]  # (x (B, C, L), t) -> prediction (B, C, L)
+Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # (x, row i) -> (eps, x0)
+
+
+def run(
+    table: StepTable,
+    denoise: Denoise,
+    x: Tensor,
+    noise: Callable[[int], Tensor],
+    *,
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """Take x (B, C, L) from noise level 0 of the table to the clean end.
+
+    denoise(x, i) gives (eps, x0) at row i, which is time step table.steps[i]. noise(i) gives the standard
+    normal (B, C, L) of row i; it is asked only where c_i is not 0, after the network. on_step(i, x0) sees
+    the clean record as predicted at row i. Coefficients are float64, cast to x's type at the multiply.
+    """
+    a, b, c = table.a.tolist(), table.b.tolist(), table.c.tolist()
+    history: list[Tensor] = []  # newest first
+    for i in range(table.S):
+        eps, x0 = denoise(x, i)
+        history = [eps if table.history == "eps" else x0, *history][: table.K]
+        x = a[i] * x
+        for b_ij, h in zip(b[i], history, strict=False):
+            x = x if b_ij == 0.0 else x + b_ij * h
+        if c[i] != 0.0:
+            x = x + c[i] * noise(i)
+        if on_step is not None:
+            on_step(i, x0)
+    return x
+
+
+def eps_denoiser(table: StepTable, net: Network) -> Denoise:
+    """For a network that predicts the noise: x0 = (x - sigma eps) / alpha (Ho et al. 2020, eq. 15).
+
+    Raises ValueError where the table starts without signal (alpha = 0): noise alone does not give x0 there.
+    """
+    steps, alpha, sigma = table.steps.tolist(), table.alpha.tolist(), table.sigma.tolist()
+    if alpha[0] == 0.0:
+        raise ValueError(
+            f"step {steps[0]} keeps no signal (alpha = 0), and there a network that predicts the noise says "
+            "nothing about the record: use a velocity network, or a schedule with terminal_alpha above 0"
+        )
+
+    def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        eps = net(x, steps[i]).to(x.dtype)
+        return eps, (x - sigma[i] * eps) / alpha[i]
+
+    return denoise
+
+
+def v_denoiser(table: StepTable, net: Network) -> Denoise:
+    """For a network that predicts the velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, appendix D).
+
+    x0 = alpha x - sigma v and eps = sigma x + alpha v, which also hold where alpha = 0.
+    """
+    steps, alpha, sigma = table.steps.tolist(), table.alpha.tolist(), table.sigma.tolist()
+
+    def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        v = net(x, steps[i]).to(x.dtype)
+        return sigma[i] * x + alpha[i] * v, alpha[i] * x - sigma[i] * v
+
+    return denoise

@@ -1,0 +1,115 @@
+"""A linear sampler, written as a table of coefficients that checks itself.
+
+Row i takes x from noise level i to noise level i + 1, with h the history named by `history`:
+
+    x <- a_i x + sum_j b_ij h_{i-j} + c_i z        z standard normal
+
+Out of scope: steps that evaluate the network twice (Heun, single-step solvers), adaptive steps, thresholding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..schedule import FloatArray, IntArray, Schedule
+
+History = Literal["eps", "x0"]
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class StepTable:
+    """One sampler on one choice of steps; all float64, kept as read-only copies.
+
+    name: of the sampler, for messages and provenance.
+    history: what the rows combine, the network's noise ("eps") or its clean record ("x0").
+    steps: (S,) integers, strictly decreasing: the time steps at which the network is asked.
+    a, c: (S,); b: (S, K): coefficients; b[i, j] multiplies h_{i-j}, so it is 0 for j > i.
+    alpha, sigma: (S + 1,) signal and noise scale of the nodes; node S is clean: 1 and 0.
+
+    Raises ValueError when a shape is wrong or a row does not map noise level i onto noise level i + 1:
+    exact signal and noise must give alpha_{i+1} and sigma_{i+1} to 1e-12.
+    """
+
+    name: str
+    history: History
+    steps: IntArray
+    a: FloatArray
+    b: FloatArray
+    c: FloatArray
+    alpha: FloatArray
+    sigma: FloatArray
+
+    def __post_init__(self) -> None:
+        for field in ("a", "b", "c", "alpha", "sigma"):
+            object.__setattr__(self, field, _frozen(np.array(getattr(self, field), dtype=np.float64)))
+        object.__setattr__(self, "steps", _frozen(np.array(self.steps, dtype=np.int64)))
+        self._check_shapes()
+        self._check_identities()
+
+    @property
+    def S(self) -> int:
+        """Number of steps, which is the number of network evaluations."""
+        return len(self.steps)
+
+    @property
+    def K(self) -> int:
+        """Length of the history."""
+        return int(self.b.shape[1])
+
+    def _check_shapes(self) -> None:
+        if self.history not in ("eps", "x0"):
+            raise ValueError(f"{self.name}: history is {self.history!r}: expected 'eps' or 'x0'")
+        S = self.steps.size
+        if self.steps.shape != (S,) or S == 0 or self.steps[-1] < 0 or (np.diff(self.steps) >= 0).any():
+            raise ValueError(f"{self.name}: steps must be (S,), strictly decreasing and not negative, S >= 1")
+        expected = {"a": (S,), "b": (S, self.b.shape[-1]), "c": (S,), "alpha": (S + 1,), "sigma": (S + 1,)}
+        for field, shape in expected.items():
+            value = getattr(self, field)
+            if value.shape != shape or value.size == 0:
+                raise ValueError(f"{self.name}: {field} has shape {value.shape}, expected {shape}")
+            if not np.isfinite(value).all():
+                raise ValueError(f"{self.name}: {field} holds infinite values or NaN")
+
+    def _check_identities(self) -> None:
+        if self.alpha[-1] != 1.0 or self.sigma[-1] != 0.0:
+            raise ValueError(f"{self.name}: the last node must be clean, with alpha 1 and sigma 0")
+        if np.abs(np.triu(self.b, k=1)).any():
+            raise ValueError(f"{self.name}: a row uses history that does not exist yet")
+        signal = self.a * self.alpha[:-1]  # what becomes of alpha_i and sigma_i when eps and x0 are exact
+        noise = self.a * self.sigma[:-1]
+        if self.history == "eps":
+            noise = noise + self.b.sum(axis=1)
+        else:
+            signal = signal + self.b.sum(axis=1)
+        errors = {
+            "alpha^2 + sigma^2 = 1": self.alpha**2 + self.sigma**2 - 1.0,
+            "the signal identity": signal - self.alpha[1:],
+            "the noise identity": noise**2 + self.c**2 - self.sigma[1:] ** 2,
+        }
+        for identity, error in errors.items():
+            if np.abs(error).max() > TOLERANCE:
+                row = int(np.abs(error).argmax())
+                raise ValueError(f"{self.name}: {identity} fails at row {row} by {np.abs(error).max():.1e}")
+
+
+def nodes(schedule: Schedule, steps: IntArray) -> tuple[FloatArray, FloatArray]:
+    """alpha and sigma, each (S + 1,), at `steps` and at the clean end.
+
+    Raises ValueError unless steps is (S,), S >= 1, strictly decreasing, in 0 .. T-1.
+    """
+    steps = np.asarray(steps)
+    if steps.ndim != 1 or steps.size == 0 or not np.issubdtype(steps.dtype, np.integer):
+        raise ValueError(f"steps is {steps.shape} of {steps.dtype}: expected (S,) whole numbers, S >= 1")
+    if (np.diff(steps) >= 0).any() or steps[0] >= schedule.T or steps[-1] < 0:
+        raise ValueError(f"steps {steps.tolist()}: expected strictly decreasing, in 0..{schedule.T - 1}")
+    return np.append(schedule.alpha[steps], 1.0), np.append(schedule.sigma[steps], 0.0)
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array

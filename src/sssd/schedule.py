@@ -1,0 +1,156 @@
+"""The diffusion schedule (Ho et al. 2020; Lin et al. 2024) and the choice of the time steps to visit.
+
+Steps are the integers t = 0 .. T-1. Everything is float64 numpy: alpha_t = sqrt(abar_t),
+sigma_t = sqrt(1 - abar_t), lambda_t = log(alpha_t / sigma_t).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+SPACINGS = ("uniform", "leading", "trailing", "log_snr")
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A variance-preserving schedule, given by abar_t = prod_{s<=t} (1 - beta_s) (Ho et al. 2020, eq. 4).
+
+    abar: (T,) float64, strictly decreasing, 1 > abar_0, abar_{T-1} >= 0 (0 means: no signal is left).
+    Kept as a read-only copy. Raises ValueError when the values are not such a schedule.
+    """
+
+    abar: FloatArray
+
+    def __post_init__(self) -> None:
+        abar = np.array(self.abar, dtype=np.float64)  # a copy: nobody else can change it
+        if abar.ndim != 1 or abar.size == 0:
+            raise ValueError(f"abar has shape {abar.shape}: expected (T,) with T >= 1")
+        decreasing = np.isfinite(abar).all() and (np.diff(abar) < 0.0).all()
+        if not (decreasing and abar[0] < 1.0 and abar[-1] >= 0.0):
+            raise ValueError("abar must be finite, below 1, strictly decreasing and not negative")
+        abar.flags.writeable = False
+        object.__setattr__(self, "abar", abar)
+
+    @property
+    def T(self) -> int:
+        """Number of training steps."""
+        return int(self.abar.size)
+
+    @property
+    def alpha(self) -> FloatArray:
+        """(T,) scale of the signal."""
+        return np.sqrt(self.abar)
+
+    @property
+    def sigma(self) -> FloatArray:
+        """(T,) standard deviation of the noise."""
+        return np.sqrt(1.0 - self.abar)
+
+    @property
+    def lam(self) -> FloatArray:
+        """(T,) half the log signal-to-noise ratio, log(alpha / sigma); minus infinity where alpha is 0."""
+        with np.errstate(divide="ignore"):
+            return 0.5 * (np.log(self.abar) - np.log1p(-self.abar))
+
+    @property
+    def beta(self) -> FloatArray:
+        """(T,) variance added by each step: 1 - abar_t / abar_{t-1}, with abar_{-1} = 1."""
+        return 1.0 - self.abar / np.concatenate(([1.0], self.abar[:-1]))
+
+
+def linear(T: int = 200, beta_0: float = 1e-4, beta_T: float = 0.02) -> Schedule:
+    """The published schedule: beta_t linear from beta_0 to beta_T (Ho et al. 2020, section 4).
+
+    Raises ValueError unless T >= 1 and 0 < beta_0, beta_T < 1.
+    """
+    if T < 1:
+        raise ValueError(f"T is {T}: expected at least 1 step")
+    if not (0.0 < beta_0 < 1.0 and 0.0 < beta_T < 1.0):
+        raise ValueError(f"beta_0 is {beta_0} and beta_T is {beta_T}: expected both above 0 and below 1")
+    return Schedule(np.cumprod(1.0 - np.linspace(beta_0, beta_T, T), dtype=np.float64))
+
+
+def rescaled(schedule: Schedule, terminal_alpha: float = 0.005) -> Schedule:
+    """Shift and scale alpha_t so that the last step keeps (almost) no signal (Lin et al. 2024, algorithm 1).
+
+    alpha_0 stays, alpha_{T-1} becomes `terminal_alpha`, which may be 0; the steps between move linearly.
+    Raises ValueError when T < 2 or terminal_alpha is not in [0, alpha_0).
+    """
+    alpha = schedule.alpha
+    if schedule.T < 2:
+        raise ValueError("a schedule of 1 step cannot be rescaled: expected T >= 2")
+    if not 0.0 <= terminal_alpha < alpha[0]:
+        raise ValueError(f"terminal_alpha is {terminal_alpha}: expected from 0 to below {alpha[0]:.6f}")
+    weight = (alpha - alpha[-1]) / (alpha[0] - alpha[-1])  # 1 at t = 0, exactly 0 at t = T-1
+    return Schedule((terminal_alpha + (alpha[0] - terminal_alpha) * weight) ** 2)
+
+
+def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArray:
+    """Choose the S time steps that a sampler visits: (S,) int64, distinct, strictly decreasing, in 0 .. T-1.
+
+    uniform: round(linspace(T-1, 0, S)), both ends included.
+    leading: floor(i T / S), i = S-1 .. 0; ends at 0, leaves out the noisiest steps.
+    trailing: round(i T / S) - 1, i = S .. 1; starts at T-1 (Lin et al. 2024, table 2).
+    log_snr: evenly spaced in lambda (Lu et al. 2022, DPM-Solver), both ends included; a step without signal,
+        where lambda is infinite, comes first and the others spread over the finite part.
+    Where rounding collides, the nearest free integer is taken. S = T gives every step, whatever the spacing;
+    S = 1 is step T-1 (0 for "leading"). Raises ValueError for another S or spacing.
+    """
+    T = schedule.T
+    S = check_steps(S, T)
+    position: FloatArray
+    if spacing == "uniform":
+        position = np.linspace(T - 1, 0, S, dtype=np.float64)
+    elif spacing == "leading":
+        position = np.floor_divide(np.arange(S - 1, -1, -1) * T, S).astype(np.float64)
+    elif spacing == "trailing":
+        position = np.arange(S, 0, -1) * T / S - 1.0
+    elif spacing == "log_snr":
+        position = _log_snr_positions(schedule, S)
+    else:
+        raise ValueError(f"spacing is {spacing!r}: expected one of {', '.join(SPACINGS)}")
+    return _distinct_integers(position, T)
+
+
+def check_steps(S: int, T: int) -> int:
+    """S as a plain int; ValueError unless it is a whole number in 1..T."""
+    try:
+        count = operator.index(S)
+    except TypeError:
+        count = 0
+    if isinstance(S, bool) or not 1 <= count <= T:
+        raise ValueError(f"ddim_timesteps is {S!r}: expected 1..{T}, a whole number of steps (T = {T})")
+    return count
+
+
+def _log_snr_positions(schedule: Schedule, S: int) -> FloatArray:
+    T, lam = schedule.T, schedule.lam
+    if T == 1:
+        return np.zeros(1)
+    first = T - 1 if math.isfinite(lam[-1]) else T - 2  # the noisiest step of finite lambda
+    target = np.linspace(lam[first], lam[0], S)  # increasing
+    t = np.arange(first, -1, -1, dtype=np.float64)
+    position = np.interp(target, lam[first::-1], t)
+    position[0] = T - 1
+    return position
+
+
+def _distinct_integers(position: FloatArray, T: int) -> IntArray:
+    """Round S positions in 0 .. T-1 to S distinct integers, the two ends first; sorted downwards."""
+    free = np.ones(T, dtype=bool)
+    last = len(position) - 1
+    for i in dict.fromkeys((0, last, *range(last))):
+        t = int(np.rint(position[i]))
+        if not free[t]:
+            candidates = np.flatnonzero(free)
+            t = int(candidates[np.abs(candidates - position[i]).argmin()])
+        free[t] = False
+    return np.flatnonzero(~free)[::-1].astype(np.int64)

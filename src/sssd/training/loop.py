@@ -1,0 +1,303 @@
+"""One training run on Lightning Fabric: CPU or GPUs, EMA, validation loss, log, atomic checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import compact, load_into, read_state, write_pickle, write_safetensors
+from ..config.schema import Config, TrainConfig
+from ..factory import build_network, build_schedule
+from ..io.files import replacing
+from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kernel_bases, residual_block
+from .batches import augmented, chosen_records, generator, learning_rate_factor, seed_of, to_model_scale
+from .loss import Levels, levels, noisy, weighted_error
+from .step import make_step
+
+VALIDATION_DRAWS = 4  # noise levels and noises per validation record, the same at each validation
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """signal_mv (n, 8, L) float32 in mV, leads I V1..V6 aVF, and labels (n, K); the same of the validation records."""
+
+    signal_mv: np.ndarray
+    labels: np.ndarray
+    val_signal_mv: np.ndarray
+    val_labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run reports: its iteration, the mean loss since the last report, the last validation loss."""
+
+    iteration: int
+    loss: float
+    val_loss: float | None
+    seconds: float
+
+
+class TrainingNet(nn.Module):
+    """The network as training calls it: raw prediction, constant kernel bases, tensor-core convolution on a GPU."""
+
+    def __init__(self, net: Denoiser, length: int, precision: str, toeplitz: bool) -> None:
+        super().__init__()
+        self.net, self.length, self.toeplitz = net, length, toeplitz
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.block: Callable[..., Any] = torch.compile(residual_block) if toeplitz else residual_block
+        for i, pair in enumerate(kernel_bases(net, length)):
+            for j, basis in enumerate(pair):
+                self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
+
+    def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+        layers = range(self.net.config.num_res_layers)
+        bases = [(self.get_buffer(f"basis_{i}_0"), self.get_buffer(f"basis_{i}_1")) for i in layers]
+        weights = effective_weights(
+            self.net, self.length, dtype=self.dtype, bases=bases, toeplitz=self.toeplitz
+        )
+        dropout = self.net.config.s4_dropout if self.training else 0.0
+        return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block)
+
+
+def train(
+    config: Config,
+    data: TrainingData,
+    out: Path,
+    *,
+    init: Path | None = None,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    report: Callable[[Progress], None] = lambda _: None,
+    until: float | None = None,
+) -> Path:
+    """Train, or go on from the last checkpoint in `out`; returns the path of the trained model (EMA, safetensors).
+
+    out: folder for log.csv, last.pt (everything a resume needs) and model.safetensors. `until` stops cleanly at that
+    time.monotonic(), as if killed just after a checkpoint. Batches, noise and augmentation are functions of
+    (seed, iteration), so a resumed run draws what an undisturbed one would have.
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
+    )
+    fabric.launch()
+    todo, world, rank = config.train_config, fabric.world_size, fabric.global_rank
+    if todo.batch_size % world:
+        raise ValueError(f"batch_size is {todo.batch_size}: expected a multiple of the {world} devices")
+    torch.manual_seed(todo.seed)
+    torch.set_float32_matmul_precision("high")
+    net = build_network(config)
+    if init is not None:
+        start_from(net, init)
+    net.to(fabric.device)
+    device = fabric.device
+    wrapped = TrainingNet(net, data.signal_mv.shape[-1], todo.precision, toeplitz=device.type == "cuda").to(
+        device
+    )
+    record = (
+        device.type == "cuda" and world == 1
+    )  # a learning rate on the device tells the step to use a CUDA graph
+    rate = torch.tensor(todo.learning_rate, device=device) if record else todo.learning_rate
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=rate, betas=(0.9, 0.99), fused=device.type == "cuda", capturable=record
+    )
+    model, optimizer = fabric.setup(wrapped, optimizer)
+    parameters = list(net.parameters())
+    average = [p.detach().clone() for p in parameters]
+
+    scale = config.trainset_config.lead_scale_mv
+    x_train = torch.from_numpy(to_model_scale(data.signal_mv, scale)).to(device)
+    y_train = torch.from_numpy(data.labels.astype(np.float32)).to(device)
+    x_val = torch.from_numpy(to_model_scale(data.val_signal_mv, scale)).to(device)
+    y_val = torch.from_numpy(data.val_labels.astype(np.float32)).to(device)
+    data_std = float(x_train.std()) if todo.edm_weighting else None
+    at = levels(build_schedule(config), velocity=net.velocity, data_std=data_std, device=device)
+
+    out.mkdir(parents=True, exist_ok=True)
+    last = out / "last.pt"
+    iteration, seconds = 0, 0.0
+    if last.exists():
+        iteration, seconds = _resume(last, config, net, optimizer, average)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    rows = _log_before(out / "log.csv", iteration)
+    losses: list[Tensor] = []
+    started = time.monotonic() - seconds
+    share = slice(rank * todo.batch_size // world, (rank + 1) * todo.batch_size // world)
+
+    def checkpoint() -> None:
+        if fabric.is_global_zero:
+            _write_log(out / "log.csv", rows)
+            state = {
+                "iteration": iteration,
+                "seconds": time.monotonic() - started,
+                "config": config.model_dump_json(),
+                "model_state_dict": net.state_dict(),
+                "average": average,
+                "optimizer_state_dict": optimizer.state_dict(),
+            }
+            write_pickle(last, state)
+        fabric.barrier()
+
+    step = make_step(model, fabric.backward, optimizer, parameters, average, at, todo.gradient_clip)
+    model.train()
+    while iteration < todo.n_iters:
+        if until is not None and time.monotonic() > until:
+            break
+        factor = learning_rate_factor(iteration, todo.warmup_iters, todo.n_iters, todo.decay)
+        batch = training_batch(x_train, y_train, config, iteration)
+        ema_decay = min(todo.ema_decay, (1 + iteration) / (10 + iteration))
+        torch.manual_seed(seed_of(todo.seed, iteration, 3 + rank))  # dropout
+        loss = step([part[share] for part in batch], todo.learning_rate * factor, ema_decay)
+        losses.append(loss)
+        iteration += 1
+        if iteration % todo.iters_per_logging == 0 or iteration == todo.n_iters:
+            mean = fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean")
+            at_checkpoint = iteration % todo.iters_per_ckpt == 0 or iteration == todo.n_iters
+            val = _validation_loss(wrapped, average, x_val, y_val, at, todo) if at_checkpoint else None
+            if not torch.isfinite(mean):  # type: ignore[arg-type]
+                raise ValueError(
+                    f"the loss is no longer finite at iteration {iteration}: lower learning_rate or set gradient_clip; "
+                    f"{last} holds the last good state"
+                )
+            row = Progress(iteration, float(mean), val, time.monotonic() - started)  # type: ignore[arg-type]
+            rows.append(row)
+            losses.clear()
+            if fabric.is_global_zero:
+                report(row)
+        if iteration % todo.iters_per_ckpt == 0 or iteration == todo.n_iters:
+            checkpoint()
+    if iteration % todo.iters_per_ckpt and iteration < todo.n_iters:
+        checkpoint()
+
+    path = out / "model.safetensors"
+    if fabric.is_global_zero:
+        with torch.no_grad():
+            for p, mean_p in zip(parameters, average, strict=True):
+                p.copy_(mean_p)
+        save_model(path, net, config)
+    fabric.barrier()
+    return path
+
+
+def training_batch(
+    signals: Tensor, labels: Tensor, config: Config, iteration: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Records x (B, 8, L), labels y (B, K), steps t (B,) and noise z (B, 8, L) of one iteration."""
+    todo, device = config.train_config, signals.device
+    chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
+    random = generator(todo.seed, iteration, 1, device)
+    x, y = signals[chosen], labels[chosen]
+    if todo.augment:
+        x = augmented(x, random)
+    if todo.label_dropout:
+        y = y * (torch.rand(len(y), 1, device=device, generator=random) >= todo.label_dropout)
+    t = torch.randint(config.diffusion_config.T, (len(x),), device=device, generator=random)
+    return x, y, t, torch.randn(x.shape, device=device, generator=random)
+
+
+@torch.no_grad()
+def _validation_loss(
+    model: TrainingNet, average: list[Tensor], x: Tensor, y: Tensor, at: Levels, todo: TrainConfig
+) -> float | None:
+    """Loss of the averaged weights on the validation records, always at the same noise levels and noises."""
+    if not len(x):
+        return None
+    parameters = [p.detach() for p in model.net.parameters()]
+    trained = [p.clone() for p in parameters]
+    torch._foreach_copy_(parameters, average)
+    model.eval()
+    total, count = 0.0, 0
+    for draw in range(VALIDATION_DRAWS):
+        random = generator(todo.seed, draw, 2, x.device)
+        t = torch.randint(len(at.alpha), (len(x),), device=x.device, generator=random)
+        for i in range(0, len(x), todo.batch_size):
+            part = slice(i, i + todo.batch_size)
+            z = torch.randn(x[part].shape, device=x.device, generator=random)
+            x_t, target, weight = noisy(x[part], t[part], z, at)
+            prediction = model(x_t, y[part], t[part, None].float())
+            total += float(weighted_error(prediction, target, weight)) * len(x_t)
+            count += len(x_t)
+    model.train()
+    torch._foreach_copy_(parameters, trained)
+    return total / count
+
+
+def start_from(net: Denoiser, init: Path) -> None:
+    """Load weights to fine-tune from; a label embedding of another size starts anew."""
+    state, _ = read_state(init)
+    own, key = net.state_dict(), "embedding.weight"
+    if key in own and key in state and state[key].shape[0] != own[key].shape[0]:
+        state[key] = own[key]
+    load_into(net, state, str(init))
+
+
+def save_model(path: Path, net: Denoiser, config: Config) -> Path:
+    """The model as it ships: float16 weights and the configuration in one safetensors file."""
+    metadata = {"config": json.dumps(config.model_dump(mode="json")), "cauchy": net.cauchy}
+    return write_safetensors(path, compact(net.state_dict()), metadata)
+
+
+def _resume(
+    last: Path, config: Config, net: Denoiser, optimizer: torch.optim.Optimizer, average: list[Tensor]
+) -> tuple[int, float]:
+    try:
+        state = torch.load(last, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise ValueError(f"{last} cannot be read ({type(e).__name__}): remove it to start anew") from None
+    before, now = Config.model_validate_json(state["config"]), config
+    same = before.model_copy(update={"train_config": now.train_config})
+    if same != now or before.train_config.seed != now.train_config.seed:
+        raise ValueError(
+            f"{last} was made with another configuration: train into a new folder, or give the same one"
+        )
+    net.load_state_dict(state["model_state_dict"])
+    optimizer.load_state_dict(state["optimizer_state_dict"])
+    for mean, saved in zip(average, state["average"], strict=True):
+        mean.copy_(saved)
+    return int(state["iteration"]), float(state["seconds"])
+
+
+def _log_before(path: Path, iteration: int) -> list[Progress]:
+    """The rows of an earlier run up to the iteration that is resumed."""
+    if not path.exists() or not iteration:
+        return []
+    with path.open(newline="", encoding="utf-8") as f:
+        rows = [
+            Progress(
+                int(r["iteration"]),
+                float(r["loss"]),
+                float(r["val_loss"]) if r["val_loss"] else None,
+                float(r["seconds"]),
+            )
+            for r in csv.DictReader(f)
+        ]
+    return [r for r in rows if r.iteration <= iteration]
+
+
+def _write_log(path: Path, rows: list[Progress]) -> None:
+    with replacing(path, overwrite=True) as (part,), part.open("w", newline="", encoding="utf-8") as f:
+        writer = csv.writer(f)
+        writer.writerow(["iteration", "loss", "val_loss", "seconds"])
+        for r in rows:
+            writer.writerow(
+                [
+                    r.iteration,
+                    repr(r.loss),
+                    "" if r.val_loss is None else repr(r.val_loss),
+                    f"{r.seconds:.1f}",
+                ]
+            )

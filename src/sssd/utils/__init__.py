@@ -1,0 +1,1 @@
+"""Names that users of SSSD-ECG already import."""

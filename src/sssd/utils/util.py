@@ -1,0 +1,165 @@
+"""The functions that users of SSSD-ECG import, by their names and arguments, on the one sampling loop.
+
+They draw from torch's global generator in the order of SSSD-ECG, on the CPU: under `torch.manual_seed` they
+give its records on any device. `net` is any callable that takes one tuple (x (B, C, L), cond (B, K),
+steps (B, 1)), float32, and gives the noise (B, C, L). Everything runs on the device of its parameters,
+otherwise on that of `cond`, otherwise on the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models.embeddings import step_embedding
+from ..samplers import StepTable, ddim, ddpm, eps_denoiser, run
+from ..schedule import Schedule, choose_steps
+
+Net = Callable[[tuple[Tensor, Any, Tensor]], Tensor]
+
+
+def sampling_label(
+    net: Net, size: tuple[int, int, int], diffusion_hyperparams: dict[str, Any], cond: Any = None
+) -> Tensor:
+    """Sample records (B, C, L) = `size` with DDPM over every step (Ho et al. 2020, algorithm 2).
+
+    cond (B, K): any finite real values, cast to float32; None is handed to the network as None.
+    Draws x_T, then one noise per step above 0. Raises ValueError for another size or cond.
+    """
+    return _sample(net, size, cond, ddpm(_schedule(diffusion_hyperparams)))
+
+
+def sampling_label_ddim(
+    net: Net,
+    size: tuple[int, int, int],
+    diffusion_hyperparams: dict[str, Any],
+    cond: Any = None,
+    ddim_timesteps: int = 50,
+    eta: float = 0.0,
+) -> Tensor:
+    """Sample records (B, C, L) = `size` with DDIM (Song et al. 2021) in `ddim_timesteps` network evaluations.
+
+    The steps are round(linspace(T-1, 0, ddim_timesteps)). eta = 0 draws x_T only; eta = 1 adds the noise of
+    DDPM. cond as in `sampling_label`. Raises ValueError unless 1 <= ddim_timesteps <= T and 0 <= eta <= 1.
+    """
+    schedule = _schedule(diffusion_hyperparams)
+    return _sample(net, size, cond, ddim(schedule, choose_steps(schedule, ddim_timesteps), eta))
+
+
+def training_loss_label(
+    net: Net,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    X: tuple[Any, Any],
+    diffusion_hyperparams: dict[str, Any],
+) -> Tensor:
+    """loss_fn(predicted noise, noise) of records X[0] (B, C, L) with labels X[1] (B, K) at random steps.
+
+    Ho et al. 2020, algorithm 1. Draws the steps (B, 1, 1), then the noise. Raises ValueError for labels that
+    are not finite or not of the batch.
+    """
+    audio = torch.as_tensor(X[0])
+    if audio.ndim != 3:
+        raise ValueError(f"the records have shape {tuple(audio.shape)}: expected (B, C, L)")
+    device = _device(net, audio)
+    audio = audio.to(device, torch.float32)
+    cond = _condition(X[1], len(audio), device)
+    alpha_bar = torch.as_tensor(diffusion_hyperparams["Alpha_bar"]).to(device, torch.float32)
+    steps = torch.randint(int(diffusion_hyperparams["T"]), size=(len(audio), 1, 1)).to(device)
+    z = std_normal(audio.shape).to(device)
+    noisy = torch.sqrt(alpha_bar[steps]) * audio + torch.sqrt(1 - alpha_bar[steps]) * z
+    return loss_fn(net((noisy, cond, steps.view(-1, 1).float())), z)
+
+
+def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str, Any]:
+    """The linear schedule in float32: {"T": int, "Beta", "Alpha", "Alpha_bar", "Sigma": (T,) tensors}.
+
+    Alpha_bar multiplies step by step in float32, as published. Sigma is the square root of beta tilde
+    (Ho et al. 2020, eq. 7), and of beta_0 at step 0. Raises ValueError unless T >= 1 and betas in (0, 1).
+    """
+    if T < 1:
+        raise ValueError(f"T is {T}: expected at least 1 step")
+    if not (0.0 < beta_0 < 1.0 and 0.0 < beta_T < 1.0):
+        raise ValueError(f"beta_0 is {beta_0} and beta_T is {beta_T}: expected both above 0 and below 1")
+    beta = torch.linspace(beta_0, beta_T, T, dtype=torch.float32)
+    alpha = 1 - beta
+    products = [alpha[0]]
+    for alpha_t in alpha[1:]:  # torch.cumprod accumulates in float64
+        products.append(products[-1] * alpha_t)
+    alpha_bar = torch.stack(products)
+    beta_tilde = beta.clone()
+    beta_tilde[1:] *= (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])
+    return {"T": T, "Beta": beta, "Alpha": alpha, "Alpha_bar": alpha_bar, "Sigma": torch.sqrt(beta_tilde)}
+
+
+def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_dim_in: int) -> Tensor:
+    """Sines and cosines of the steps (B, 1): (B, dim) float32 on the device of the steps."""
+    return step_embedding(diffusion_steps, diffusion_step_embed_dim_in)
+
+
+def std_normal(size: tuple[int, ...] | torch.Size) -> Tensor:
+    """Standard normal float32 tensor of a size, on the CPU, from torch's global generator."""
+    return torch.normal(0, 1, size=tuple(size))
+
+
+def print_size(net: Any) -> None:
+    """Print the number of trainable parameters of a module, in millions; nothing for anything else."""
+    if isinstance(net, torch.nn.Module):
+        count = sum(p.numel() for p in net.parameters() if p.requires_grad)
+        print(f"{type(net).__name__} Parameters: {count / 1e6:.6f}M", flush=True)
+
+
+def find_max_epoch(path: str | os.PathLike[str]) -> int:
+    """Largest N of the files N.pkl in a folder, -1 if there is none."""
+    names = (re.fullmatch(r"([0-9]+)\.pkl", name) for name in os.listdir(path))
+    return max((int(name.group(1)) for name in names if name), default=-1)
+
+
+@torch.no_grad()
+def _sample(net: Net, size: tuple[int, int, int], cond: Any, table: StepTable) -> Tensor:
+    if len(size) != 3:
+        raise ValueError(f"size is {tuple(size)}: expected (B, C, L)")
+    device = _device(net, cond)
+    condition = None if cond is None else _condition(cond, size[0], device)
+
+    def eps(x: Tensor, t: int) -> Tensor:
+        return net((x, condition, torch.full((size[0], 1), float(t), device=device)))
+
+    def noise(_: int) -> Tensor:
+        return std_normal(size).to(device)
+
+    return run(table, eps_denoiser(table, eps), std_normal(size).to(device), noise)
+
+
+def _schedule(diffusion_hyperparams: dict[str, Any]) -> Schedule:
+    alpha_bar = torch.as_tensor(diffusion_hyperparams["Alpha_bar"])
+    T = diffusion_hyperparams["T"]
+    if alpha_bar.shape != (T,):
+        raise ValueError(f"T is {T} and Alpha_bar has shape {tuple(alpha_bar.shape)}: expected ({T},)")
+    return Schedule(alpha_bar.detach().cpu().double().numpy())
+
+
+def _device(net: Net, otherwise: Any) -> torch.device:
+    parameters = getattr(net, "parameters", None)
+    first = next(iter(parameters()), None) if callable(parameters) else None
+    for tensor in (first, otherwise):
+        if isinstance(tensor, Tensor):
+            return tensor.device
+    return torch.device("cpu")
+
+
+def _condition(cond: Any, batch: int, device: torch.device) -> Tensor:
+    """cond as (B, ...) float32 on the device; ValueError when it is not B rows of finite real values."""
+    given = torch.as_tensor(cond)
+    if given.is_complex():
+        raise ValueError(f"cond is {given.dtype}: expected real values")
+    if given.ndim == 0 or len(given) != batch:
+        raise ValueError(f"cond has shape {tuple(given.shape)}: expected {batch} rows, one for each record")
+    condition = given.to(device, torch.float32)
+    if not torch.isfinite(condition).all():
+        raise ValueError("cond holds infinite values or NaN: expected finite values")
+    return condition

@@ -1,0 +1,134 @@
+"""Configurations: the published values, and that whatever is wrong is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sssd.config.schema import DEFAULT, PUBLISHED, Config, parse_config, read_config
+
+# Alcaraz and Strodthoff 2023, table 1 and the configuration published with the code.
+VALUES: dict[str, dict[str, Any]] = {
+    "diffusion_config": {"T": 200, "beta_0": 0.0001, "beta_T": 0.02},
+    "wavenet_config": {
+        "in_channels": 8,
+        "out_channels": 8,
+        "num_res_layers": 36,
+        "res_channels": 256,
+        "skip_channels": 256,
+        "diffusion_step_embed_dim_in": 128,
+        "diffusion_step_embed_dim_mid": 512,
+        "diffusion_step_embed_dim_out": 512,
+        "s4_lmax": 1000,
+        "s4_d_state": 64,
+        "s4_dropout": 0.0,
+        "s4_bidirectional": 1,
+        "s4_layernorm": 1,
+        "label_embed_dim": 128,
+        "label_embed_classes": 71,
+    },
+    "train_config": {
+        "output_directory": "sssd_label_cond",
+        "ckpt_iter": "max",
+        "iters_per_ckpt": 4000,
+        "iters_per_logging": 100,
+        "n_iters": 100000,
+        "learning_rate": 2e-4,
+        "batch_size": 8,
+    },
+    "trainset_config": {"segment_length": 1000, "sampling_rate": 100, "finetune_dataset": "ptbxl_all"},
+    "gen_config": {"output_directory": "sssd_label_cond", "ckpt_path": "sssd_label_cond/"},
+    "ddim_config": {"use_ddim": True, "ddim_timesteps": 50, "ddim_eta": 0.0},
+}
+
+
+def test_published_configuration() -> None:
+    """The file holds the published values and nothing else, and they are the defaults."""
+    assert json.loads(PUBLISHED.read_text()) == VALUES
+    assert read_config(PUBLISHED) == Config()
+
+
+def test_every_configuration_that_ships_is_read() -> None:
+    for path in (PUBLISHED, DEFAULT, DEFAULT.with_name("finetune.json")):
+        assert isinstance(read_config(path), Config)
+    assert set(json.loads(DEFAULT.with_name("finetune.json").read_text())) == {"train_config"}
+
+
+def test_a_configuration_survives_json() -> None:
+    config = read_config(DEFAULT)
+    assert parse_config(config.model_dump_json()) == config
+    assert parse_config("{}") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{\n  "diffusion_config": {\n    "T": 200,\n    "beta_T": 0.02,\n  }\n}', 4),
+        ('{\n  "diffusion_config": {\n    "T": 200\n  },\n}', 4),
+        ('{\n  "diffusion_config": {\n    "T": 200\n  },\n\n\n  }', 4),
+        ('{\n "trainset_config": {\n "lead_scale_mv": [\n 1,\n 2,\n ]\n }\n}', 5),
+    ],
+)
+def test_a_trailing_comma_is_pointed_at(text: str, line: int, tmp_path: Path) -> None:
+    """As in the published file; Python 3.13 and earlier versions place the error differently."""
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"config\.json, line {line}: trailing comma after") as caught:
+        read_config(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"diffusion_config": {"T": 200, beta: 1}}', "line 1, column .*not valid JSON"),
+        ('{"diffusion_config": [1,,2]}', "line 1, column .*not valid JSON"),
+        ('{\n"diffusion_config" {}}', "line 2, column .*not valid JSON"),
+        ("", "line 1, column 1"),
+        ("[]", r"the file is \[\]"),
+        ('{"diffusion": {}}', "unknown key diffusion; expected one of diffusion_config, wavenet_config"),
+        ('{"diffusion_config": {"t": 1}}', r"unknown key diffusion_config\.t; expected one of T, beta_0"),
+        ('{"diffusion_config": {"T": 1}}', r"diffusion_config\.T is 1: .*greater than or equal to 2"),
+        ('{"diffusion_config": {"T": "many"}}', r"diffusion_config\.T is 'many': .*integer"),
+        ('{"diffusion_config": {"beta_0": NaN}}', r"diffusion_config\.beta_0 is nan: .*finite"),
+        ('{"diffusion_config": 3}', "diffusion_config is 3"),
+        ('{"wavenet_config": {"s4_d_state": 7}}', r"wavenet_config\.s4_d_state is 7: .*multiple of 2"),
+        ('{"wavenet_config": {"in_channels": 12}}', r"wavenet_config\.in_channels is 12: .*8"),
+        (
+            '{"train_config": {"ckpt_iter": "last"}}',
+            r"train_config\.ckpt_iter is 'last': .*'max' or .*integer",
+        ),
+        (
+            '{"train_config": {"precision": "half"}}',
+            r"train_config\.precision is 'half': .*'float32' or 'bf16'",
+        ),
+        (
+            '{"trainset_config": {"lead_scale_mv": [1, 1]}}',
+            r"trainset_config\.lead_scale_mv is \[1, 1\]: .*8",
+        ),
+        (
+            '{"trainset_config": {"lead_scale_mv": [1,1,1,1,1,1,1,0]}}',
+            r"lead_scale_mv is 0: .*greater than 0",
+        ),
+        ('{"ddim_config": {"ddim_timesteps": 0}}', r"ddim_config\.ddim_timesteps is 0"),
+        ('{"ddim_config": {"ddim_timesteps": 201}}', r"ddim_timesteps is 201: expected 1\.\.200"),
+        ('{"ddim_config": {"ddim_eta": 2}}', r"ddim_config\.ddim_eta is 2: .*less than or equal to 1"),
+        ('{"trainset_config": {"label_names": ["A"]}}', "label_names has 1 names: expected 71"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_config(text, "my.json")
+    assert str(caught.value).startswith("my.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no configuration at"):
+        read_config(tmp_path / "absent.json")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="not a text file"):
+        read_config(tmp_path / "binary.json")
+    (tmp_path / "marked.json").write_text("{}", encoding="utf-8-sig")
+    assert read_config(tmp_path / "marked.json") == Config()

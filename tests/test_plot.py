@@ -1,0 +1,179 @@
+"""ECG paper is true to scale, holds every lead, and is the same file every time."""
+
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sssd.plot import paper, save_figure, sheet
+from sssd.record import Ecg
+
+
+def _ecg(scale: float = 1.0, seconds: int = 10, synthetic: bool = True) -> Ecg:
+    """A square wave of 0 and `scale` mV, half a second each, in every lead."""
+    wave = np.tile(np.repeat([0.0, scale], 50), seconds)
+    return Ecg(
+        np.tile(wave, (12, 1)), statements=("NORM", "SR"), provenance={"synthetic": synthetic, "seed": 7}
+    )
+
+
+def _lines(figure: Figure) -> dict[str, Line2D]:
+    return {str(line.get_gid()): line for line in figure.axes[0].lines if line.get_gid()}
+
+
+def _mm(figure: Figure, line: Line2D) -> np.ndarray:
+    """The points of a line in mm on the page, through the transforms that draw them. (n, 2)"""
+    return figure.axes[0].transData.transform(line.get_xydata()) / figure.dpi * 25.4
+
+
+def _texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+@pytest.mark.parametrize("layout", ["3x4", "12x1"])
+@pytest.mark.parametrize("scale", [1.0, 6.0])
+def test_scale_on_the_page(layout: str, scale: float) -> None:
+    """Broken by another speed, gain or page size, or by fitted axes (seen: 25 mm to the inch)."""
+    figure = paper(_ecg(scale), layout=layout)
+    lines = _lines(figure)
+    strip = _mm(figure, lines["II-3" if layout == "3x4" else "II-1"])
+    assert np.ptp(strip[:, 0]) == pytest.approx(25 * 9.99)  # 1 s is 25 mm
+    assert np.ptp(strip[:, 1]) == pytest.approx(10 * scale)  # 1 mV is 10 mm
+    pulse = _mm(figure, lines["calibration-0"])
+    assert np.ptp(pulse[:, 1]) == pytest.approx(10)
+    assert pulse[pulse[:, 1] > pulse[:, 1].min() + 5][:, 0].tolist() == pytest.approx([18.5, 23.5])
+
+
+def test_pages_are_a4_and_a3() -> None:
+    for layout, size in (("3x4", (297, 210)), ("12x1", (297, 420))):
+        assert paper(_ecg(), layout=layout).get_size_inches() * 25.4 == pytest.approx(size)
+
+
+def test_columns_follow_one_another_in_time() -> None:
+    """Broken by starting every column at the beginning of the record (seen)."""
+    ramp = np.tile(np.linspace(0, 1, 1000), (12, 1))
+    figure = paper(Ecg(ramp))
+    lines = _lines(figure)
+    row = np.concatenate([_mm(figure, lines[f"{name}-0"]) for name in ("I", "aVR", "V1", "V4")])
+    strip = _mm(figure, lines["II-3"])
+    np.testing.assert_allclose(row[:, 0], strip[:, 0], atol=1e-6)
+    np.testing.assert_allclose(row[:, 1] - row[0, 1], strip[:, 1] - strip[0, 1], atol=1e-5)
+
+
+def test_rows_stand_on_bold_lines_and_apart() -> None:
+    """Broken by rows at fixed distances (seen: every gap 40 mm)."""
+    heights = []
+    for scale in (1.0, 3.0, 9.0, -9.0):
+        figure = paper(_ecg(scale))
+        lines = _lines(figure)
+        columns = [("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6")]
+        for names in columns:
+            traces = [_mm(figure, lines[f"{name}-{row}"])[:, 1] for row, name in enumerate(names)]
+            assert traces[0].min() > traces[1].max() + 1.9
+            assert traces[1].min() > traces[2].max() + 1.9
+            assert traces[2].min() > _mm(figure, lines["II-3"])[:, 1].max() + 1.9
+        low, high = 13.0, figure.get_size_inches()[1] * 25.4 - 27.0  # the grid
+        assert low < min(_mm(figure, line)[:, 1].min() for line in lines.values())
+        assert high > max(_mm(figure, line)[:, 1].max() for line in lines.values())
+        zero = _mm(figure, lines["calibration-0"])[0, 1] - low
+        assert zero / 5 == pytest.approx(round(zero / 5))
+        heights.append(high - low)
+    assert heights[0] == pytest.approx(170)
+    assert heights[2] > 300
+
+
+def test_labels_stand_clear_of_their_traces() -> None:
+    """Broken by labels at a fixed height over the zero line (seen: 3.5 mm)."""
+    rng = np.random.default_rng(0)
+    beats = rng.normal(0, 0.05, (12, 1000))
+    beats[:, 20::80] += 2.0
+    beats[:, 22::80] -= 1.0
+    figure = paper(Ecg(beats))
+    lines = _lines(figure)
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    checked = 0
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent(renderer)
+        for gid, line in lines.items():
+            ends = figure.axes[0].transData.transform(line.get_xydata())
+            at = np.arange(0, len(ends) - 1, 0.05)  # between the samples too
+            points = np.stack([np.interp(at, np.arange(len(ends)), ends[:, axis]) for axis in (0, 1)], axis=1)
+            inside = (points[:, 0] > box.x0 - 3) & (points[:, 0] < box.x1 + 3)
+            inside &= (points[:, 1] > box.y0 - 3) & (points[:, 1] < box.y1 + 3)
+            assert not inside.any(), (text.get_text(), gid)
+            checked += 1
+    assert checked > 200
+
+
+def test_words_on_the_page() -> None:
+    texts = _texts(paper(_ecg()))
+    assert {"NORM  SR", "synthetic, not for diagnosis", "25 mm/s    10 mm/mV    100 Hz", "seed 7"} <= set(
+        texts
+    )
+    assert [texts.count(name) for name in ("I", "II", "aVF", "V6")] == [1, 2, 1, 1]
+    assert "synthetic, not for diagnosis" not in _texts(paper(_ecg(synthetic=False)))
+    many = Ecg(np.zeros((12, 1000)), statements=("ABQRS",) * 71)
+    figure = paper(many)
+    title = figure.axes[0].texts[-3]
+    assert title.get_text().startswith("ABQRS  ABQRS") and title.get_text().endswith("...")
+    box = title.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    assert box.x1 < figure.bbox.x1 - 100
+    with pytest.raises(ValueError, match="unknown layout '6x2'; choose one of 3x4, 12x1"):
+        paper(_ecg(), layout="6x2")
+
+
+@pytest.mark.parametrize("seconds", [2, 30])
+def test_other_durations_keep_the_scale(seconds: int) -> None:
+    figure = paper(_ecg(seconds=seconds))
+    strip = _mm(figure, _lines(figure)["II-3"])
+    assert np.ptp(strip[:, 0]) == pytest.approx(25 * (seconds - 0.01))
+    assert strip[:, 0].max() < figure.get_size_inches()[0] * 25.4 - 13.5
+
+
+def test_sheet_is_true_to_scale_too() -> None:
+    figure = sheet([_ecg(), _ecg(2.0), _ecg(5.0)], columns=2)
+    traces = [_mm(figure, line) for line in figure.axes[0].lines if line.get_gid() == "V5-2"]
+    assert [np.ptp(trace[:, 1]) for trace in traces] == pytest.approx([10, 20, 50])
+    assert [np.ptp(trace[:, 0]) for trace in traces] == pytest.approx([249.75] * 3)
+    width, height = figure.get_size_inches() * 25.4
+    assert all((trace > 0).all() and (trace < (width, height)).all() for trace in traces)
+    assert _texts(figure).count("NORM  SR") == 3
+    with pytest.raises(ValueError, match="at least one ECG"):
+        sheet([])
+
+
+def test_pdf_page_and_svg_page_are_a4(tmp_path: Path) -> None:
+    """Broken by another size on the way to the file (seen: bbox_inches="tight")."""
+    figure = paper(_ecg())
+    pdf = save_figure(figure, tmp_path / "a.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ ([\d. ]+) \]", pdf)
+    assert box
+    assert np.array(box[1].split(), dtype=float) * 25.4 / 72 == pytest.approx([0, 0, 297, 210], abs=0.01)
+    svg = save_figure(figure, tmp_path / "a.svg").read_text()
+    size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    assert size
+    assert np.array(size.groups(), dtype=float) * 25.4 / 72 == pytest.approx([297, 210], abs=0.01)
+    png = save_figure(figure, tmp_path / "a.png").read_bytes()
+    assert int.from_bytes(png[16:20], "big") == 2970
+    assert int.from_bytes(png[20:24], "big") == 2100
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
+def test_the_same_ecg_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    """Broken by a date or a random name in the file (seen: metadata and hash salt left out)."""
+    files = []
+    for name in "ab":
+        figure = paper(_ecg())
+        figure.set_dpi(60)
+        files.append(save_figure(figure, tmp_path / f"{name}.{suffix}").read_bytes())
+    a, b = files
+    assert zlib.crc32(a) == zlib.crc32(b)
+    assert not re.search(rb"20\d\d-\d\d-\d\d|/CreationDate|matplotlib\.org", a)
+    with pytest.raises(FileExistsError):
+        save_figure(figure, tmp_path / f"a.{suffix}")
+    with pytest.raises(ValueError, match="cannot draw 'a.gif'"):
+        save_figure(figure, tmp_path / "a.gif")

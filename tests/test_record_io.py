@@ -1,0 +1,342 @@
+"""Records and their files: what is written comes back, and a write is complete or leaves nothing."""
+
+import csv as standard_csv
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import wfdb as physionet
+
+from sssd.io import csv, files, folder, npz, wfdb
+from sssd.io.folder import save_set
+from sssd.io.manifest import write_manifest
+from sssd.leads import CLINICAL, SSSD
+from sssd.record import Ecg
+
+SAMPLE = Path(__file__).resolve().parents[2] / "shared/data/ptbxl_sample/records100/00000/00008_lr.hea"
+
+
+def _ecg(seed: int = 0, **changes: Any) -> Ecg:
+    signal = np.random.default_rng(seed).normal(0, 0.7, (12, 300))
+    values: dict[str, Any] = {
+        "signal": signal,
+        "statements": ("NORM", "SR"),
+        "provenance": {"synthetic": True},
+    }
+    return Ecg(**{**values, **changes})
+
+
+def _left(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_record_holds_a_copy_and_knows_its_length() -> None:
+    signal = np.zeros((12, 250))
+    ecg = Ecg(signal, fs_hz=500)
+    signal[:] = 1
+    assert ecg.signal.dtype == np.float32
+    assert not ecg.signal.any()
+    assert ecg.duration_s == 0.5
+    assert not ecg.synthetic
+    assert _ecg().synthetic
+    with pytest.raises(ValueError, match="read-only"):
+        ecg.signal[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"signal": np.zeros((8, 100))}, r"shape \(8, 100\); an ECG needs \(12, L\)"),
+        ({"signal": np.full((12, 9), np.nan)}, "NaN or infinite values in I, II"),
+        ({"fs_hz": 0}, "fs_hz must be a positive number"),
+        ({"leads": CLINICAL[:8]}, "each once"),
+        ({"statements": "NORM"}, r"write \('NORM',\)"),
+        ({"statements": ("sinus rhythm",)}, "without spaces"),
+        ({"provenance": {"seed": np.zeros(2)}}, "JSON values only"),
+        ({"provenance": {"a: b": 1}}, "provenance name"),
+    ],
+)
+def test_record_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _ecg(**changes)
+
+
+def test_wfdb_comes_back_within_half_a_unit(tmp_path: Path) -> None:
+    """Broken by truncating in place of rounding or by another gain (seen: both)."""
+    provenance = {"seed": 7, "note": "a  b\n" * 80, "nested": {"b": [1, 2.5], "a": None}, "synthetic": True}
+    statements = tuple(f"CODE_{i}" for i in range(71))
+    ecg = _ecg(fs_hz=123.4, leads=SSSD, statements=statements, provenance=provenance)
+    header = ecg.save(tmp_path / "r_01")
+    assert _left(tmp_path) == ["r_01.dat", "r_01.hea"]
+    assert max(len(line) for line in header.read_text().splitlines()) <= 255
+    theirs = physionet.rdrecord(str(tmp_path / "r_01"))
+    assert theirs.units == ["mV"] * 12
+    assert np.abs(theirs.p_signal.T - ecg.signal).max() <= 0.0005 + 1e-7
+    for path in (header, tmp_path / "r_01", tmp_path / "r_01.dat"):
+        ours = wfdb.read(path)
+        assert np.abs(ours.signal - ecg.signal).max() <= 0.0005 + 1e-6
+        assert (ours.fs_hz, ours.leads, ours.statements) == (ecg.fs_hz, ecg.leads, ecg.statements)
+        assert ours.provenance == provenance
+
+
+def test_wfdb_files_are_those_of_the_reference_writer(tmp_path: Path) -> None:
+    """Broken by a checksum that is not taken modulo 65536, or by another order of samples (seen: both)."""
+    ecg = _ecg(provenance={}, statements=("NORM", "SR"))
+    ecg.save(tmp_path / "r")
+    (tmp_path / "theirs").mkdir()
+    physionet.wrsamp(
+        "r",
+        fs=100,
+        units=["mV"] * 12,
+        sig_name=list(CLINICAL),
+        d_signal=np.rint(ecg.signal.T.astype(np.float64) * 1000).astype(np.int64),
+        fmt=["16"] * 12,
+        adc_gain=[1000.0] * 12,
+        baseline=[0] * 12,
+        comments=["statements: NORM, SR"],
+        write_dir=str(tmp_path / "theirs"),
+    )
+    assert (tmp_path / "r.dat").read_bytes() == (tmp_path / "theirs/r.dat").read_bytes()
+    assert (tmp_path / "r.hea").read_text().split() == (tmp_path / "theirs/r.hea").read_text().split()
+
+
+def test_values_beyond_16_bits_are_refused(tmp_path: Path) -> None:
+    """Broken by clipping or by wrapping around (seen: the check taken out)."""
+    signal = np.zeros((12, 10))
+    signal[3, 4] = -32.768
+    for name in ("r.hea", "r.npz"):
+        with pytest.raises(ValueError, match=r"reaches 32\.768 mV, but 16 bits of 1 uV hold \+-32\.767 mV"):
+            Ecg(signal).save(tmp_path / name)
+    with pytest.raises(ValueError, match="no NaN"):
+        files.microvolts(np.array([np.nan]))
+    assert _left(tmp_path) == []
+    np.testing.assert_array_equal(files.microvolts(np.array([-32.767, 32.767])), [-32767, 32767])
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="needs the PTB-XL sample beside the repository")
+def test_reads_a_record_of_ptb_xl() -> None:
+    ecg = wfdb.read(SAMPLE)
+    assert ecg.signal.shape == (12, 1000)
+    assert ecg.leads == CLINICAL
+    lead = {name: ecg.lead(name) for name in CLINICAL}
+    assert np.abs(lead["I"] + lead["III"] - lead["II"]).max() < 0.0025
+
+
+def test_npz_comes_back_exactly(tmp_path: Path) -> None:
+    """Broken by truncating to microvolts or by keeping rows in the order given (seen: both)."""
+    units = np.random.default_rng(1).integers(-32767, 32768, (3, 12, 40)).astype(np.int16)
+    labels = np.eye(3, 4)
+    labels[0, 3] = 1
+    ecgs = [
+        Ecg(row[[CLINICAL.index(name) for name in SSSD]] / 1000, 250.0, SSSD, provenance={"seed": i})
+        for i, row in enumerate(units)
+    ]
+    path = npz.write(tmp_path / "s.npz", ecgs, labels=labels, label_names=["A", "B", "C", "D"])
+    with np.load(path, allow_pickle=False) as data:
+        np.testing.assert_array_equal(data["signal_uv"], units)
+        np.testing.assert_array_equal(data["labels"], labels)
+        assert (data["signal_uv"].dtype, data["labels"].dtype) == (np.int16, np.uint8)
+        assert (tuple(data["leads"]), float(data["fs_hz"])) == (CLINICAL, 250.0)
+    back = npz.read(path)
+    assert [ecg.statements for ecg in back] == [("A", "D"), ("B",), ("C",)]
+    assert [ecg.provenance for ecg in back] == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
+    again = npz.write(tmp_path / "t.npz", back, labels=labels, label_names=["A", "B", "C", "D"])
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_npz_labels(tmp_path: Path) -> None:
+    """Broken by rounding labels that are weights (seen: uint8 for all)."""
+    weights = np.array([[0.25, 0.75]], dtype=np.float32)
+    npz.write(tmp_path / "w.npz", [_ecg()], labels=weights, label_names=("A", "B"))
+    with np.load(tmp_path / "w.npz") as data:
+        np.testing.assert_array_equal(data["labels"], weights)
+    _ecg().save(tmp_path / "own.npz")
+    assert npz.read(tmp_path / "own.npz")[0].statements == ("NORM", "SR")
+    with pytest.raises(ValueError, match=r"labels have shape \(1, 2\)"):
+        npz.write(tmp_path / "x.npz", [_ecg()], labels=weights, label_names=("A",))
+    with pytest.raises(ValueError, match="300 samples at 100 Hz, 300 samples at 250 Hz"):
+        npz.write(tmp_path / "x.npz", [_ecg(), _ecg(fs_hz=250)])
+
+
+def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bare.npz", signal_uv=np.ones((2, 12, 5), np.int16), ecg_id=np.array([11, 12]))
+    back = npz.read(tmp_path / "bare.npz")
+    assert [(ecg.leads, ecg.fs_hz, ecg.provenance) for ecg in back] == [
+        (CLINICAL, 100.0, {"ecg_id": 11}),
+        (CLINICAL, 100.0, {"ecg_id": 12}),
+    ]
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "bare.npz").read_bytes()[:200])
+    with pytest.raises(ValueError, match="is no NPZ archive or is cut short"):
+        npz.read(tmp_path / "cut.npz")
+    np.savez(tmp_path / "other.npz", x=1)
+    with pytest.raises(ValueError, match="lacks signal_uv"):
+        npz.read(tmp_path / "other.npz")
+
+
+def test_csv_comes_back_to_a_microvolt(tmp_path: Path) -> None:
+    """Broken by fewer than three decimals (seen: two)."""
+    ecg = _ecg(fs_hz=500)
+    path = ecg.save(tmp_path / "r.csv")
+    with path.open(newline="") as file:
+        header, *rows = list(standard_csv.reader(file))
+    table = np.array(rows, dtype=float)
+    assert header == ["time_s", *CLINICAL]
+    np.testing.assert_allclose(table[:, 0], np.arange(300) / 500, atol=1e-9)
+    assert np.abs(table[:, 1:].T - ecg.signal).max() <= 0.0005 + 1e-7
+    assert "-0.000," not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["r.hea", "r", "r.npz", "r.csv", "r.svg"])
+def test_existing_files_stay(tmp_path: Path, name: str) -> None:
+    """Broken by leaving `overwrite` out on the way from `save` to a writer (seen: csv)."""
+    ecg = _ecg()
+    ecg.save(tmp_path / name)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match="overwrite"):
+        _ecg(1).save(tmp_path / name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    _ecg(1).save(tmp_path / name, overwrite=True)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys()
+    assert after != before
+
+
+def test_save_refuses_other_suffixes_and_missing_folders(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"use one of \.hea, \.dat, \.npz"):
+        _ecg().save(tmp_path / "r.xyz")
+    with pytest.raises(FileNotFoundError, match="create it first"):
+        _ecg().save(tmp_path / "missing" / "r.csv")
+    with pytest.raises(ValueError, match="record name"):
+        _ecg().save(tmp_path / "a b")
+    with pytest.raises(FileNotFoundError, match="no WFDB header"):
+        wfdb.read(tmp_path / "r")
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken by writing into place, or by not clearing the temporary folder (seen: both)."""
+
+    def full(*_args: object, **_kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)  # the header, after the samples have been written
+    with pytest.raises(
+        OSError, match=r"^no space left on the disk for .*r\.dat': nothing was written"
+    ) as caught:
+        _ecg().save(tmp_path / "r")
+    assert caught.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="^no space left on the disk for .*out'"):
+        save_set([_ecg()], tmp_path / "a" / "out", ["csv", "npz"], names=["r"])
+    assert _left(tmp_path) == []
+
+
+def test_a_failed_move_leaves_neither_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken by not taking the first file back when the second cannot be moved (seen)."""
+    move = os.replace
+
+    def only_samples(source: Path, target: Path) -> None:
+        if target.suffix == ".hea":
+            raise PermissionError("no")
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", only_samples)
+    with pytest.raises(PermissionError):
+        _ecg().save(tmp_path / "r")
+    assert _left(tmp_path) == []
+
+
+def test_set_holds_what_its_manifest_lists(tmp_path: Path) -> None:
+    ecgs = [_ecg(i) for i in range(2)]
+    out = save_set(
+        ecgs,
+        tmp_path / "new" / "out",
+        ["wfdb", "npz", "csv", "svg"],
+        names=["a", "b"],
+        labels=np.eye(2),
+        label_names=["NORM", "SR"],
+        manifest={"seed": 7},
+    )
+    records = [f"{name}.{suffix}" for name in "ab" for suffix in ("csv", "dat", "hea", "svg")]
+    assert _left(out) == sorted([*records, "ecgs.npz", "manifest.json"])
+    assert json.loads((out / "manifest.json").read_text()) == {
+        "files": sorted([*records, "ecgs.npz"]),
+        "kind": "sssd-ecg set",
+        "seed": 7,
+    }
+    assert _left(out.parent) == ["out"]
+    assert [ecg.statements for ecg in npz.read(out / "ecgs.npz")] == [("NORM",), ("SR",)]
+    np.testing.assert_allclose(wfdb.read(out / "b").signal, ecgs[1].signal, atol=0.000501)
+
+
+def test_set_replaces_only_its_own(tmp_path: Path) -> None:
+    """Broken by replacing a folder that holds other files too (seen: the check left out)."""
+    out = tmp_path / "out"
+    out.mkdir()  # empty: fine
+    save_set([_ecg()], out, ["csv"], names=["a"])
+    assert _left(out) == ["a.csv", "manifest.json"]
+    with pytest.raises(FileExistsError, match="not empty; choose another or pass overwrite=True"):
+        save_set([_ecg()], out, ["csv"], names=["b"])
+    save_set([_ecg()], out, ["csv", "wfdb"], names=["b"], overwrite=True)
+    assert _left(out) == ["b.csv", "b.dat", "b.hea", "manifest.json"]
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="also holds 'notes.txt'"):
+        save_set([_ecg()], out, ["csv"], names=["c"], overwrite=True)
+    for text in ("{}", "[1]", "no json"):
+        foreign = tmp_path / f"foreign{len(text)}"
+        foreign.mkdir()
+        (foreign / "manifest.json").write_text(text)
+        with pytest.raises(FileExistsError, match="was not written by sssd-ecg"):
+            save_set([_ecg()], foreign, ["csv"], names=["c"], overwrite=True)
+        assert (foreign / "manifest.json").read_text() == text
+    assert _left(out) == ["b.csv", "b.dat", "b.hea", "manifest.json", "notes.txt"]
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_failed_set_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool) -> None:
+    """Broken by building the folder in place (seen)."""
+    out = tmp_path / "out"
+    if existing:
+        save_set([_ecg()], out, ["csv"], names=["old"])
+    before = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*"))]
+    write = csv.write
+
+    def second_fails(path: Path, ecg: Ecg) -> Path:
+        if path.name == "b.csv":
+            raise KeyboardInterrupt
+        return write(path, ecg)
+
+    monkeypatch.setattr(folder.csv, "write", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        save_set([_ecg(), _ecg()], out, ["csv"], names=["a", "b"], overwrite=True)
+    assert [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*"))] == before
+
+
+@pytest.mark.parametrize(
+    ("formats", "names", "message"),
+    [
+        (["xml"], ["a", "b"], "unknown format xml; choose from wfdb, npz"),
+        ([], ["a", "b"], r"unknown format \(none\)"),
+        (["csv"], ["a"], "2 ECGs need as many different names"),
+        (["csv"], ["a", "A"], "2 ECGs need as many different names"),
+        (["csv"], ["a", "../b"], "record name"),
+        (["npz"], ["a", "ecgs"], "record name"),
+    ],
+)
+def test_set_refuses(tmp_path: Path, formats: list[str], names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        save_set([_ecg(), _ecg()], tmp_path / "out", formats, names=names)
+    assert _left(tmp_path) == []
+
+
+def test_manifest_is_stable(tmp_path: Path) -> None:
+    """Broken by writing keys as they come (seen: sort_keys left out)."""
+    a = write_manifest(tmp_path / "a.json", {"b": 1, "a": {"d": 1, "c": 2}})
+    b = write_manifest(tmp_path / "b.json", {"a": {"c": 2, "d": 1}, "b": 1})
+    assert a.read_bytes() == b.read_bytes()
+    with pytest.raises(ValueError, match="JSON values only"):
+        write_manifest(tmp_path / "c.json", {"a": float("nan")})
+    with pytest.raises(FileExistsError):
+        write_manifest(a, {})

@@ -1,0 +1,145 @@
+"""The schedule and the choice of steps."""
+
+import numpy as np
+import pytest
+
+from sssd.schedule import SPACINGS, Schedule, choose_steps, linear, rescaled
+from tests.reference import textbook
+
+SCHEDULES = {
+    "published": linear(),
+    "rescaled": rescaled(linear()),
+    "zero": rescaled(linear(), 0.0),
+    "seven": linear(7),
+    "two": linear(2),
+    "two_zero": rescaled(linear(2), 0.0),
+    "one": linear(1),
+}
+
+
+@pytest.mark.parametrize("T", [1, 2, 200, 1000])
+def test_linear_is_the_published_product(T):
+    """Breaks with betas off by one step, a scaled range, or a float32 product (3e-7)."""
+    np.testing.assert_allclose(linear(T).abar, textbook.linear_abar(T), rtol=1e-13)
+
+
+def test_published_numbers():
+    """abar at the last step is 0.132: training there still sees 36 % of the signal."""
+    schedule = linear()
+    assert schedule.T == 200
+    assert schedule.abar[-1] == pytest.approx(0.132, abs=5e-4)
+    assert schedule.alpha[-1] == pytest.approx(0.36, abs=5e-3)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_properties_agree(name):
+    """Breaks when sigma forgets the root, lambda its half, or beta is taken from the wrong neighbour."""
+    schedule = SCHEDULES[name]
+    np.testing.assert_allclose(schedule.alpha**2 + schedule.sigma**2, 1.0, rtol=1e-15)
+    np.testing.assert_allclose(np.cumprod(1.0 - schedule.beta), schedule.abar, rtol=1e-12, atol=1e-16)
+    seen = schedule.alpha > 0
+    expected = np.log(schedule.alpha[seen] / schedule.sigma[seen])
+    np.testing.assert_allclose(schedule.lam[seen], expected, rtol=1e-10)
+    assert (np.diff(schedule.lam) < 0).all()
+    assert all(v.dtype == np.float64 for v in (schedule.alpha, schedule.sigma, schedule.lam, schedule.beta))
+
+
+@pytest.mark.parametrize("terminal", [0.0, 0.005, 0.2])
+def test_rescaled_moves_alpha_linearly(terminal):
+    """Breaks when abar is rescaled instead of alpha, or one end moves that should not."""
+    before, after = linear().alpha, rescaled(linear(), terminal).alpha
+    assert after[0] == pytest.approx(before[0], abs=1e-15)
+    assert after[-1] == pytest.approx(terminal, abs=1e-15)
+    slope = np.diff(after) / np.diff(before)
+    np.testing.assert_allclose(slope, slope[0], rtol=1e-9)
+
+
+def test_zero_signal_is_exactly_zero():
+    """Breaks when rounding leaves 1e-17 of the signal, which lambda would turn into a finite number."""
+    schedule = SCHEDULES["zero"]
+    assert schedule.abar[-1] == 0.0 and schedule.sigma[-1] == 1.0 and schedule.lam[-1] == -np.inf
+
+
+def test_schedule_is_a_frozen_copy():
+    """Breaks when the caller's array is kept: changing it would change the schedule."""
+    values = linear(5).abar.copy()
+    schedule = Schedule(values)
+    values[:] = 0.5
+    np.testing.assert_array_equal(schedule.abar, linear(5).abar)
+    with pytest.raises(ValueError):
+        schedule.abar[0] = 0.5
+
+
+@pytest.mark.parametrize(
+    "abar", [[], [[0.5]], [1.0, 0.5], [0.5, 0.5], [0.5, 0.6], [0.5, -0.1], [0.5, np.nan]]
+)
+def test_wrong_schedules_are_refused(abar):
+    with pytest.raises(ValueError, match="abar"):
+        Schedule(np.array(abar))
+
+
+def test_wrong_arguments_are_refused():
+    for arguments in ((0, 1e-4, 0.02), (200, 0.0, 0.02), (200, 1e-4, 1.0)):
+        with pytest.raises(ValueError, match="expected"):
+            linear(*arguments)
+    for terminal in (-0.1, 1.0, np.nan):
+        with pytest.raises(ValueError, match="terminal_alpha"):
+            rescaled(linear(), terminal)
+    with pytest.raises(ValueError, match="T >= 2"):
+        rescaled(linear(1))
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_number_of_steps_is_exact(name, spacing):
+    """S distinct steps for every S in 1..T. Breaks where rounding lets two collide (log_snr)."""
+    schedule = SCHEDULES[name]
+    for S in range(1, schedule.T + 1):
+        steps = choose_steps(schedule, S, spacing)
+        assert steps.shape == (S,) and steps.dtype == np.int64
+        assert (np.diff(steps) < 0).all() and steps[0] < schedule.T and steps[-1] >= 0
+        if spacing != "leading":
+            assert steps[0] == schedule.T - 1
+        if spacing == "leading" or (spacing != "trailing" and S > 1):
+            assert steps[-1] == 0
+    np.testing.assert_array_equal(steps, np.arange(schedule.T)[::-1])
+
+
+def test_uniform_is_the_rounded_line():
+    """Breaks with truncation instead of rounding, or with an end left out."""
+    for S in range(1, 201):
+        np.testing.assert_array_equal(choose_steps(linear(), S), np.round(np.linspace(199, 0, S)))
+    assert choose_steps(linear(), 50)[:5].tolist() == [199, 195, 191, 187, 183]
+
+
+def test_leading_and_trailing_where_the_ratio_is_whole():
+    """With S dividing T both are the arithmetic sequences of Lin et al. 2024, table 2."""
+    for S in (1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 200):
+        ratio = 200 // S
+        assert choose_steps(linear(), S, "leading").tolist() == list(range(0, 200, ratio))[::-1]
+        assert choose_steps(linear(), S, "trailing").tolist() == list(range(199, -1, -ratio))
+
+
+def test_log_snr_is_even_in_lambda():
+    """Breaks when steps are spaced in t or in abar: the spread of the gaps is then above 1."""
+    schedule = linear(20000, 1e-6, 2e-4)
+    gaps = np.diff(schedule.lam[choose_steps(schedule, 20, "log_snr")])[:-4]  # the last ones are a few t wide
+    assert gaps.std() / gaps.mean() < 0.05
+    zero = SCHEDULES["zero"]
+    assert choose_steps(zero, 2, "log_snr").tolist() == [199, 0]
+    assert choose_steps(zero, 5, "log_snr")[1] > 150  # the infinite lambda of the first step spoils nothing
+
+
+@pytest.mark.parametrize("S", [0, -1, 201, 2.5, True, "20", None, np.nan])
+def test_wrong_number_of_steps_is_refused(S):
+    with pytest.raises(ValueError, match=r"ddim_timesteps is .*: expected 1\.\.200"):
+        choose_steps(linear(), S)
+
+
+def test_unknown_spacing_is_refused():
+    with pytest.raises(ValueError, match="spacing is 'karras': expected one of uniform, leading"):
+        choose_steps(linear(), 20, "karras")
+
+
+def test_whole_numbers_of_numpy_are_accepted():
+    assert len(choose_steps(linear(), np.int32(7))) == 7

@@ -1,0 +1,388 @@
+"""SSSDECG: labels in, ECGs out; what a record depends on; the sampler chosen; errors; training loss."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sssd import Ecg
+from sssd.config.schema import Config
+from sssd.labels import CODES
+from sssd.leads import to_twelve
+from sssd.model_wrapper import BUILT_IN, SSSDECG
+from sssd.utils import util
+
+ROOT = Path(__file__).parents[1]
+LENGTH, T = 64, 20
+NETWORK = {
+    "num_res_layers": 2,
+    "res_channels": 8,
+    "skip_channels": 8,
+    "diffusion_step_embed_dim_in": 8,
+    "diffusion_step_embed_dim_mid": 8,
+    "diffusion_step_embed_dim_out": 8,
+    "s4_lmax": LENGTH,
+    "s4_d_state": 4,
+    "label_embed_dim": 8,
+}
+SECTIONS = {
+    "diffusion_config": {"T": T, "beta_0": 1e-3, "beta_T": 0.2},
+    "wavenet_config": NETWORK,
+    "trainset_config": {"segment_length": LENGTH},
+    "ddim_config": {"ddim_timesteps": 5},
+}
+
+
+def tiny(seed=0, network=None, **sections):
+    """A small model whose last layer is not zero."""
+    config = {**SECTIONS, **sections}
+    config["wavenet_config"] = {**config["wavenet_config"], **(network or {})}
+    torch.manual_seed(seed)
+    model = SSSDECG(Config.model_validate(config), device="cpu")
+    torch.nn.init.normal_(model.model.final_conv["2"].conv.weight, std=0.3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny()
+
+
+def velocity(terminal_alpha=0.005, **trainset):
+    diffusion = {**SECTIONS["diffusion_config"], "terminal_alpha": terminal_alpha, "prediction": "v"}
+    return tiny(diffusion_config=diffusion, trainset_config={"segment_length": LENGTH, **trainset})
+
+
+# --- what a record depends on -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use_ddim", [True, False])
+def test_a_record_is_the_same_whatever_the_batch_size(model, use_ddim):
+    """Fails when noise comes from a generator that goes on from batch to batch, or is keyed by the row in its batch."""
+    how = {"use_ddim": use_ddim, "ddim_eta": 1.0, "seed": 3, "precision": "float32"}
+    names = ["AFIB", "NORM", "CLBBB+LVH", "PVC", "SBRAD", "NORM", "STACH", "IMI"]
+    whole = model.generate(names, batch_size=8, **how)
+    for size in (1, 3):
+        assert (model.generate(names, batch_size=size, **how) - whole).abs().max() < 1e-3  # mV
+    assert (model.generate(names[:3], **how) - whole[:3]).abs().max() < 1e-3
+    assert (whole[1] - whole[5]).abs().max() > 0.1  # the same statement at another index
+
+
+def test_the_seed_decides(model):
+    """Fails when the seed reaches only x_T, or only the labels."""
+    first = model.generate("AFIB", seed=1)
+    assert torch.equal(first, model.generate("AFIB", seed=1))
+    assert not torch.equal(first, model.generate("AFIB", seed=2))
+    torch.manual_seed(5)
+    drawn = model.generate("AFIB")
+    assert not torch.equal(drawn, model.generate("AFIB"))
+    torch.manual_seed(5)
+    assert torch.equal(drawn, model.generate("AFIB"))
+
+
+def test_ddim_over_every_step_with_eta_one_is_ddpm(model):
+    """Fails when per-step noise is keyed by the row of the table of one sampler and by the time step in the other."""
+    ddpm = model.generate("AFIB", use_ddim=False, seed=1)
+    ddim = model.generate("AFIB", use_ddim=True, ddim_timesteps=T, ddim_eta=1.0, seed=1)
+    torch.testing.assert_close(ddim, ddpm, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("predicts", ["eps", "v"])
+def test_generate_is_the_plain_loop(model, predicts):
+    """Textbook DDIM on the plain network. Fails when x_T is scaled, a row is shifted, or v is taken for eps."""
+    from sssd.noise import normal
+
+    model = velocity(terminal_alpha=0.3) if predicts == "v" else model
+    cond = torch.rand(2, 71)
+    x = model.generate(cond, ddim_timesteps=4, seed=9, precision="float32")
+    start = normal(9, range(2), T, (8, LENGTH))
+    steps, abar = [19, 13, 6, 0, -1], np.append(model.schedule.abar, 1.0)
+    with torch.no_grad():
+        for t, after in zip(steps[:-1], steps[1:], strict=True):
+            eps = model.model((start, cond, torch.full((2, 1), float(t))))
+            x0 = (start - np.sqrt(1 - abar[t]) * eps) / np.sqrt(abar[t])
+            start = np.sqrt(abar[after]) * x0 + np.sqrt(1 - abar[after]) * eps
+    torch.testing.assert_close(x, start, rtol=1e-4, atol=1e-4)
+
+
+# --- the sampler --------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_says_what_is_not_given(model):
+    assert model.step_table(None, None, None).S == 5
+    assert model.step_table(False, 7, 0.5).name == "ddpm"
+    assert model.step_table(True, 7, None).S == 7
+    by_ddpm = tiny(ddim_config={"use_ddim": False, "ddim_timesteps": 5})
+    assert by_ddpm.step_table(None, None, None).S == T
+    assert by_ddpm.step_table(True, 3, None).name == "ddim"
+
+
+def test_a_velocity_network_in_units_of_its_leads():
+    """Fails when the result is not scaled to mV."""
+    mv = [0.1 * (i + 1) for i in range(8)]
+    ones, scaled = velocity(), velocity(lead_scale_mv=mv)
+    how = {"labels": "AFIB", "seed": 1}
+    expected = ones.generate(**how) * torch.tensor(mv)[:, None]
+    torch.testing.assert_close(scaled.generate(**how), expected)
+    cond = torch.rand(1, 71)
+    x = ones.generate(cond, use_ddim=False, seed=4, precision="float32")
+    net, hyper = ones.model, ones.diffusion_hyperparams
+    assert net.velocity and hyper["Alpha_bar"][-1] == pytest.approx(0.005**2)
+    eps_route = ones.generate(cond, ddim_timesteps=T, ddim_eta=1.0, seed=4, precision="float32")
+    torch.testing.assert_close(x, eps_route, rtol=0, atol=1e-3)
+
+
+def test_bf16_is_close(model):
+    exact = model.generate("AFIB", seed=1, precision="float32")
+    rounded = model.generate("AFIB", seed=1, precision="bf16")
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.05
+
+
+def test_hyperparams_are_the_published_ones(model):
+    """Fails when Sigma leaves out the square root, or Alpha_bar multiplies in float64."""
+    expected = util.calc_diffusion_hyperparams(T, 1e-3, 0.2)
+    ours = model.diffusion_hyperparams
+    assert ours["T"] == T
+    for key in ("Beta", "Alpha", "Alpha_bar", "Sigma"):
+        assert torch.equal(ours[key], expected[key])
+    rescaled = velocity().diffusion_hyperparams
+    assert rescaled["Sigma"].shape == (T,) and rescaled["Sigma"].dtype == torch.float32
+    assert float(torch.prod(rescaled["Alpha"].double())) == pytest.approx(0.005**2, rel=1e-3)
+
+
+# --- labels -------------------------------------------------------------------------------------------------
+
+
+def test_labels_in_every_form(model):
+    def vectors(labels, **how):
+        return model.request(labels, seed=1, exact=True, **how).vectors
+
+    afib, norm = np.eye(71, dtype=np.float32)[[CODES.index("AFIB"), CODES.index("NORM")]]
+    assert np.array_equal(vectors("atrial fibrillation"), [afib])
+    assert np.array_equal(vectors(["AFIB", "norm"]), [afib, norm])
+    assert np.array_equal(vectors(torch.tensor([CODES.index("AFIB")])), [afib])
+    assert np.array_equal(vectors([["AFIB", "NORM"]]), [afib + norm])
+    assert np.array_equal(vectors(["AFIB", "NORM"], num_samples=2), [afib, afib, norm, norm])
+    odd = torch.tensor([[-0.5] * 71, [2.0] * 71])
+    assert np.array_equal(vectors(odd), odd.numpy())
+    assert model.generate(odd, ddim_timesteps=1).shape == (2, 8, LENGTH)
+
+
+def test_names_are_completed_and_vectors_never(model):
+    """Fails when completion does not follow the record's index, or touches vectors."""
+    drawn = model.request("AFIB", num_samples=50, seed=1)
+    assert drawn.requested == ("AFIB",) * 50
+    assert (drawn.vectors[:, CODES.index("AFIB")] == 1).all()
+    assert 1.5 < drawn.vectors.sum(axis=1).mean() < 4.5
+    assert np.array_equal(model.request("AFIB", num_samples=3, seed=1).vectors, drawn.vectors[:3])
+    one = np.eye(71)[:1]
+    assert np.array_equal(model.request(one, num_samples=2, seed=1).vectors, one.repeat(2, axis=0))
+    without = model.request(None, num_samples=20, seed=2)
+    assert (without.vectors.sum(axis=1) >= 1).all() and without.requested == ("",) * 20
+
+
+def test_other_classes():
+    """A fine-tuned model: named classes, classes without names, none at all."""
+    named = tiny(
+        network={"label_embed_classes": 3},
+        trainset_config={"segment_length": LENGTH, "label_names": ["sick", "well", "AFIB"]},
+    )
+    assert named.request(["well", "atrial fibrillation"]).vectors.tolist() == [[0, 1, 0], [0, 0, 1]]
+    unnamed = tiny(network={"label_embed_classes": 3})
+    assert unnamed.label_names == ("class_0", "class_1", "class_2")
+    assert unnamed.generate([2, 0], ddim_timesteps=1).shape == (2, 8, LENGTH)
+    with pytest.raises(ValueError, match="3 classes of this model have no names"):
+        unnamed.generate("AFIB")
+    with pytest.raises(ValueError, match="labels are missing"):
+        unnamed.generate(num_samples=2)
+    free = tiny(network={"label_embed_classes": 0})
+    assert free.generate(num_samples=2, ddim_timesteps=2).shape == (2, 8, LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"labels": "AFIB", "ddim_timesteps": 0}, "ddim_timesteps is 0: expected 1..20"),
+        ({"labels": "AFIB", "ddim_timesteps": 21}, "ddim_timesteps is 21: expected 1..20"),
+        ({"labels": "AFIB", "ddim_eta": 2}, "eta is 2: expected 0"),
+        ({"labels": "AFIB", "spacing": "odd"}, "spacing is 'odd'"),
+        ({"labels": "AFIP"}, "unknown statement 'AFIP'; did you mean AFIB"),
+        ({"labels": [71]}, "class index 71; expected 0 to 70"),
+        ({"labels": torch.zeros(2, 70)}, r"shape \(2, 70\).*\(B, 71\)"),
+        ({"labels": torch.full((1, 71), float("nan"))}, "expected finite"),
+        ({}, "nothing to generate"),
+        ({"num_samples": 2, "exact": True}, "labels are missing"),
+        ({"labels": "AFIB", "num_samples": 0}, "num_samples is 0"),
+        ({"labels": "AFIB", "batch_size": 0}, "batch_size is 0"),
+        ({"labels": "AFIB", "seed": -1}, "seed is -1"),
+        ({"labels": "AFIB", "seed": 0.5}, "seed is 0.5"),
+        ({"labels": "AFIB", "precision": "half"}, "precision is 'half'"),
+    ],
+)
+def test_wrong_arguments(model, how, message):
+    with pytest.raises(ValueError, match=message) as error:
+        model.generate(**how)
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_devices():
+    with pytest.raises(ValueError, match="device is 'gpu'"):
+        tiny_config = Config.model_validate(SECTIONS)
+        SSSDECG(tiny_config, device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device is 'cuda': this PyTorch has cpu"):
+            SSSDECG(tiny_config, device="cuda")
+
+
+# --- what comes out -----------------------------------------------------------------------------------------
+
+
+def test_numpy_and_progress(model):
+    seen = []
+    x = model.generate(
+        ["AFIB"] * 3,
+        batch_size=2,
+        return_numpy=True,
+        seed=1,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert isinstance(x, np.ndarray) and x.dtype == np.float32 and x.shape == (3, 8, LENGTH)
+    assert seen == [(i + 1, 10) for i in range(10)]
+    again = model.generate(["AFIB"] * 3, seed=1, batch_size=2, progress=True)
+    assert torch.equal(again, torch.from_numpy(x))
+
+
+def test_records(model, tmp_path):
+    ecgs = model.generate_ecgs(["AFIB", "CLBBB+LVH"], num_samples=2, seed=7)
+    signal = model.generate(["AFIB", "CLBBB+LVH"], num_samples=2, seed=7, return_numpy=True)
+    vectors = model.request(["AFIB", "CLBBB+LVH"], num_samples=2, seed=7).vectors
+    assert len(ecgs) == 4 and all(isinstance(ecg, Ecg) for ecg in ecgs)
+    for i, ecg in enumerate(ecgs):
+        np.testing.assert_allclose(ecg.signal, to_twelve(signal[i]), atol=1e-6)
+        assert ecg.statements == tuple(np.array(CODES)[vectors[i] > 0.5])
+        assert ecg.fs_hz == 100 and ecg.synthetic
+    expected = {
+        "sampler": "ddim",
+        "steps": 5,
+        "eta": 0.0,
+        "spacing": "uniform",
+        "seed": 7,
+        "index": 2,
+        "requested": "CLBBB+LVH",
+        "model": model.model_hash,
+        "cauchy": "conjugate_pairs",
+        "synthetic": True,
+    }
+    assert expected.items() <= ecgs[2].provenance.items()
+    assert ecgs[0].save(tmp_path / "a").exists()
+    order = model.generate_ecgs("AFIB", use_ddim=False, leads="sssd")[0]
+    assert order.leads[1:3] == ("II", "V1") and "eta" not in order.provenance
+
+
+def test_random_weights_are_told_once():
+    model = SSSDECG(Config.model_validate(SECTIONS), device="cpu")
+    with pytest.warns(UserWarning, match="weights are random"):
+        model.generate("NORM", ddim_timesteps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.generate("NORM", ddim_timesteps=1)
+
+
+def test_rare_statements_are_told(model, monkeypatch):
+    """Of the built-in model only: the counts are its own. Fails when drawn statements are counted as requested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.request("3AVB")
+    monkeypatch.setattr(model, "_source", BUILT_IN)
+    with pytest.warns(UserWarning, match="fewer than 20 training records of 3AVB") as told:
+        model.generate_ecgs(["3AVB", "NORM"], num_samples=4, seed=1, ddim_timesteps=1)
+    assert len(told) == 1 and told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.request("NORM", num_samples=50, seed=1)
+
+
+# --- training loss ------------------------------------------------------------------------------------------
+
+
+def test_training_loss_is_that_of_the_compatibility_function(model):
+    """Fails when the steps are drawn after the noise, or the target is x0."""
+    x, y = torch.randn(3, 8, LENGTH), torch.rand(3, 71)
+    torch.manual_seed(2)
+    loss = model(x, y)
+    torch.manual_seed(2)
+    expected = util.training_loss_label(model.model, torch.nn.MSELoss(), (x, y), model.diffusion_hyperparams)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=0)
+    loss.backward()
+    unused = "residual_layer.residual_blocks.1.res_conv."  # the last block's residual goes nowhere
+    for name, p in model.model.named_parameters():
+        assert name.startswith(unused) or (p.grad is not None and p.grad.isfinite().all()), name
+    model.model.zero_grad()
+
+
+def test_training_loss_on_velocity_and_scale():
+    """A network that gives zero has the mean square of alpha eps - sigma x0 as its loss; x0 in units of its leads."""
+    model = velocity(lead_scale_mv=[2.0] * 8)
+    torch.nn.init.zeros_(model.model.final_conv["2"].conv.weight)
+    x = 2 * torch.randn(400, 8, LENGTH)
+    assert model(x, torch.zeros(400, 71)).item() == pytest.approx(1.0, abs=0.02)  # alpha^2 + sigma^2
+    with pytest.raises(ValueError, match=r"x has shape \(2, 12, 64\)"):
+        model(torch.zeros(2, 12, 64), torch.zeros(2, 71))
+    with pytest.raises(ValueError, match=r"y has shape \(2, 70\)"):
+        model(torch.zeros(2, 8, 64), torch.zeros(2, 70))
+
+
+# --- as published ------------------------------------------------------------------------------------------
+
+PUBLISHED_LINES = """
+import torch
+from src.sssd.model_wrapper import SSSDECG
+from src.sssd.utils.util import sampling_label, sampling_label_ddim, training_loss_label, std_normal, print_size
+torch.set_num_threads(1)
+model = SSSDECG(config_path="{config}")
+model.load_checkpoint("{checkpoint}")
+labels = torch.zeros(10, 71)
+labels[:, 4] = 1
+ecg = model.generate(labels=labels, use_ddim=True, ddim_timesteps=50, ddim_eta=0.0)
+assert ecg.shape == (10, 8, 64), ecg.shape
+eps = model.model((std_normal((10, 8, 64)), labels, 3 * torch.ones(10, 1)))
+assert eps.shape == (10, 8, 64)
+ecg = sampling_label_ddim(net=model.model, size=(10, 8, 64), diffusion_hyperparams=model.diffusion_hyperparams,
+                          cond=labels, ddim_timesteps=50, eta=0.0)
+assert ecg.shape == (10, 8, 64)
+assert sampling_label(model.model, (10, 8, 64), model.diffusion_hyperparams, cond=labels).shape == (10, 8, 64)
+loss = training_loss_label(model.model, torch.nn.MSELoss(), (ecg, labels), model.diffusion_hyperparams)
+loss.backward()
+model(ecg, labels).backward()
+model.generate_ecgs(labels=labels, ddim_timesteps=2)[0].save("{out}")
+print_size(model.model)
+"""
+
+
+def test_the_published_lines_run_from_the_root(tmp_path):
+    """In a process of its own, as `src.sssd`: fails on an absolute import inside the package."""
+    config = {**SECTIONS, "diffusion_config": {"T": 50, "beta_0": 1e-3, "beta_T": 0.1}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    checkpoint = tiny(diffusion_config=config["diffusion_config"]).save_checkpoint(
+        tmp_path / "checkpoint.pkl"
+    )
+    lines = PUBLISHED_LINES.format(
+        config=tmp_path / "config.json", checkpoint=checkpoint, out=tmp_path / "record"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "record.hea").exists()
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, sssd; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; print(sssd.__version__)"
+    env = {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
