@@ -260,9 +260,9 @@ def test_set_holds_what_its_manifest_lists(tmp_path: Path) -> None:
         manifest={"seed": 7},
     )
     records = [f"{name}.{suffix}" for name in "ab" for suffix in ("csv", "dat", "hea", "svg")]
-    assert _left(out) == sorted([*records, "ecgs.npz", "manifest.json"])
+    assert _left(out) == sorted([*records, "ecgs.npz", "manifest.json", "overview.svg"])
     assert json.loads((out / "manifest.json").read_text()) == {
-        "files": sorted([*records, "ecgs.npz"]),
+        "files": sorted([*records, "ecgs.npz", "overview.svg"]),
         "kind": "sssd-ecg set",
         "seed": 7,
     }

@@ -94,7 +94,7 @@ def command(
     """
     with usage():
         from .. import __version__
-        from ..io.folder import check_formats, earlier_files, save_set
+        from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files, save_set
         from ..labels import CODES, complete
         from ..leads import lead_names
 
@@ -189,6 +189,11 @@ def command(
         f"{total} ECG{'s' if total > 1 else ''} in {out}{drawn}",
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         *([f"a picture of each: {out / names[0]}.png ..."] if "png" in kinds else []),
+        *(
+            [f"{'all' if total <= ON_OVERVIEW else 'the first'} on one page: {out / OVERVIEW}.png"]
+            if "png" in kinds and total > 1
+            else []
+        ),
         quiet=quiet,
     )
 

@@ -1,6 +1,6 @@
 """A set of ECGs as a folder: records, one archive of all, pictures, and a manifest that lists every file.
 
-out/manifest.json   out/ecgs.npz   out/NAME.hea   out/NAME.dat   out/NAME.csv   out/NAME.png ...
+out/manifest.json   out/ecgs.npz   out/NAME.hea   out/NAME.dat   out/NAME.csv   out/NAME.png ...   out/overview.png
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,14 @@ from . import csv, npz, wfdb
 from .files import scratch
 from .manifest import write_manifest
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FORMATS = ("wfdb", "npz", "csv", "png", "svg", "pdf")
 MANIFEST = "manifest.json"
+OVERVIEW = "overview"  # one picture of the first records
+ON_OVERVIEW = 12
+_TAKEN = ("ecgs", "manifest", OVERVIEW)
 _KIND = "sssd-ecg set"
 
 
@@ -51,9 +57,10 @@ def save_set(
             f"{len(ecgs)} ECGs need as many different names; got {len(set(names))} in {len(names)}"
         )
     for name in names:
-        if not re.fullmatch(r"[\w-]+", name, re.ASCII) or name.lower() in ("ecgs", "manifest"):
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII) or name.lower() in _TAKEN:
             raise ValueError(
-                f"a record name holds letters, digits, '_' and '-', and is not ecgs or manifest; got {name!r}"
+                f"a record name holds letters, digits, '_' and '-', and is none of {', '.join(_TAKEN)}; "
+                f"got {name!r}"
             )
     out = Path(out_dir).resolve()
     old = earlier_files(out, overwrite)
@@ -66,6 +73,8 @@ def save_set(
             _write_record(part / name, ecg, formats)
             if progress is not None:
                 progress(done, len(names))
+        if len(names) > 1:
+            _write_overview(part / OVERVIEW, ecgs[:ON_OVERVIEW], formats)
         if "npz" in formats:
             npz.write(part / "ecgs.npz", ecgs, labels=labels, label_names=label_names)
         files = sorted(path.name for path in part.iterdir())
@@ -91,13 +100,30 @@ def _write_record(path: Path, ecg: Ecg, formats: tuple[str, ...]) -> None:
         wfdb.write(path, ecg)
     if "csv" in formats:
         csv.write(path.with_name(path.name + ".csv"), ecg)
-    pictures = [name for name in formats if name in ("png", "svg", "pdf")]
+    pictures = _pictures(formats)
     if pictures:
-        from ..plot import save_figure
+        from ..plot import paper
 
-        figure = ecg.plot()
-        for suffix in pictures:
-            save_figure(figure, path.with_name(f"{path.name}.{suffix}"))
+        _save_pictures(paper(ecg), path, pictures)
+
+
+def _write_overview(path: Path, ecgs: Sequence[Ecg], formats: tuple[str, ...]) -> None:
+    pictures = _pictures(formats)
+    if pictures:
+        from ..plot import sheet
+
+        _save_pictures(sheet(ecgs), path, pictures)
+
+
+def _pictures(formats: tuple[str, ...]) -> list[str]:
+    return [name for name in formats if name in ("png", "svg", "pdf")]
+
+
+def _save_pictures(figure: Figure, path: Path, suffixes: Sequence[str]) -> None:
+    from ..plot import save_figure
+
+    for suffix in suffixes:
+        save_figure(figure, path.with_name(f"{path.name}.{suffix}"))
 
 
 def earlier_files(out: Path, overwrite: bool) -> list[str]:
