@@ -118,6 +118,8 @@ def _spread(value: dict[str, Any]) -> str:
 
 def _read(path: str) -> Recordings:
     """A set of ECGs in NPZ form with 12 leads, or with the 8 of `EIGHT`, from which the other four follow."""
+    if Path(path).is_dir():
+        return recordings.read(path)
     with np.load(path) as arrays:
         if arrays["signal_uv"].shape[1] != len(EIGHT):
             return recordings.read(path)

@@ -162,8 +162,12 @@ def test_save_and_load(tmp_path, suffix):
     assert again.config == model.config and again.model.cauchy == "half_spectrum"
     assert again.model_hash == model.model_hash
     assert torch.equal(again.generate("AFIB", seed=1), model.generate("AFIB", seed=1))
-    other = tiny(seed=4).load_checkpoint(path)
-    assert torch.equal(other.generate("AFIB", seed=1), model.generate("AFIB", seed=1))
+    same = SSSDECG(model.config, device="cpu").load_checkpoint(path)
+    assert torch.equal(same.generate("AFIB", seed=1), model.generate("AFIB", seed=1))
+    with pytest.raises(ValueError, match="trained with diffusion_config.terminal_alpha 0.01"):
+        SSSDECG(tiny(diffusion_config={"T": 20, "prediction": "v"}).config, device="cpu").load_checkpoint(
+            path
+        )
     with pytest.raises(FileExistsError, match="exists"):
         model.save_checkpoint(path)
     model.save_checkpoint(path, overwrite=True)

@@ -16,6 +16,7 @@ import torch
 from sssd.checkpoint import load_into, read_state
 from sssd.config.schema import DEFAULT, Config, TrainConfig, read_config
 from sssd.factory import build_network, build_schedule
+from sssd.labels import CODES
 from sssd.schedule import linear
 from sssd.training.batches import (
     LIMIT_MV,
@@ -64,22 +65,22 @@ def log_of(out: Path) -> list[tuple[str, str, str]]:
 
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(tmp_path: Path) -> None:
     """Fails if batches, noise or dropout come from a generator whose state is not a function of the iteration."""
-    config, data = tiny(), records()
+    config, data = tiny(iters_per_logging=2, iters_per_ckpt=3, n_iters=9), records()
 
     class Killed(Exception):
         pass
 
-    def kill_at_5(progress: object) -> None:
-        if progress.iteration == 5:  # type: ignore[attr-defined]
+    def kill_at_4(progress: object) -> None:
+        if progress.iteration == 4:  # type: ignore[attr-defined]
             raise Killed
 
     whole = train(config, data, tmp_path / "whole", accelerator="cpu")
     with pytest.raises(Killed):
-        train(config, data, tmp_path / "killed", accelerator="cpu", report=kill_at_5)
+        train(config, data, tmp_path / "killed", accelerator="cpu", report=kill_at_4)
     resumed = train(config, data, tmp_path / "killed", accelerator="cpu")
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "whole")
-    assert len(log_of(tmp_path / "whole")) == 8
-    left, right = read_state(whole)[0], read_state(resumed)[0]
+    assert [row[0] for row in log_of(tmp_path / "whole")] == ["2", "4", "6", "8", "9"]
+    left, right = read_state(whole.path)[0], read_state(resumed.path)[0]
     assert all(torch.equal(left[k], right[k]) for k in left)
 
 
@@ -105,7 +106,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 def test_the_trained_model_carries_its_configuration(tmp_path: Path) -> None:
     """Fails if the file lacks the metadata that lets it be loaded without a configuration."""
     config = tiny(n_iters=2)
-    path = train(config, records(), tmp_path, accelerator="cpu")
+    path = train(config, records(), tmp_path, accelerator="cpu").path
     state, metadata = read_state(path)
     assert Config.model_validate_json(metadata["config"]) == config
     load_into(build_network(config), state)
@@ -133,18 +134,24 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path) -> None:
-    """Fails if --init is ignored, or other labels do not get a new embedding."""
-    path = train(tiny(n_iters=2), records(), tmp_path, accelerator="cpu")
+    """Fails if --init is ignored, or labels keep their embedding by their place rather than by their name."""
+    path = train(tiny(n_iters=2), records(), tmp_path, accelerator="cpu").path
     trained = read_state(path)[0]
     config = tiny()
+    names = ["NEW", "AFIB", "NORM"]
     config = config.model_copy(
-        update={"wavenet_config": config.wavenet_config.model_copy(update={"label_embed_classes": 3})}
+        update={
+            "wavenet_config": config.wavenet_config.model_copy(update={"label_embed_classes": 3}),
+            "trainset_config": config.trainset_config.model_copy(update={"label_names": names}),
+        }
     )
     net = build_network(config)
-    start_from(net, path)
+    start_from(net, config, path)
     key = "residual_layer.fc_t1.weight"
     assert torch.equal(net.state_dict()[key], trained[key].float())
     assert net.embedding is not None and net.embedding.weight.shape[0] == 3
+    for row, name in ((1, "AFIB"), (2, "NORM")):
+        assert torch.equal(net.embedding.weight[row], trained["embedding.weight"][CODES.index(name)].float())
 
 
 def test_each_epoch_visits_every_record_once() -> None:

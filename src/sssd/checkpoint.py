@@ -36,7 +36,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[st
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        reason = str(e).splitlines()[0].split(". ")[0] if str(e) else type(e).__name__
         raise ValueError(
             f"{path} cannot be read as a checkpoint ({reason[:120]}): expected a file written by torch.save that holds "
             "tensors only, or a .safetensors file; the file may be damaged or cut off"

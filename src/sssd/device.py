@@ -9,7 +9,7 @@ import torch
 from .models.denoiser import DenoiserConfig
 
 PRECISIONS = ("auto", "float32", "bf16")
-CPU_BYTES = 256 * 2**20  # activations of one batch on a CPU: larger ones leave its caches and gain nothing
+CPU_BYTES = 256 * 2**20  # activations of one batch on a CPU
 CPU_RECORDS = 32
 GPU_SHARE = 0.6  # of the free memory
 ELEMENTS = 2**31  # a tensor of a GPU kernel that counts in 32 bits

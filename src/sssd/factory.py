@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from .config.schema import Config
+from .checkpoint import infer_config
+from .config.schema import Config, WavenetConfig, parse_config
+from .labels import CODES
 from .models.denoiser import Denoiser, DenoiserConfig
 from .models.s4 import Cauchy
 from .schedule import Schedule, linear, rescaled
@@ -32,3 +37,48 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
         return Denoiser(
             DenoiserConfig(**config.wavenet_config.model_dump()), cauchy=cauchy, velocity=velocity
         )
+
+
+def configuration_of(
+    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], given: Config | None = None
+) -> tuple[Config, str]:
+    """The configuration of a checkpoint and where it comes from: given, else the file's own, else its shapes.
+
+    ValueError where the one that is given contradicts the file's own in what weights mean.
+    """
+    own = None
+    if "config" in metadata:
+        own = parse_config(metadata["config"], f"the configuration in {path}")
+    if given is not None:
+        if own is not None:
+            _check_agreement(given, own, path)
+        return given, "given"
+    if own is not None:
+        return own, "the file's metadata"
+    size = infer_config(state)
+    if (size.in_channels, size.out_channels) != (8, 8):
+        leads = f"{size.in_channels} channels in and {size.out_channels} out"
+        raise ValueError(f"{path} is of a network with {leads}: expected the 8 leads of SSSD-ECG")
+    config = Config(wavenet_config=WavenetConfig(**vars(size)))
+    return config, "shapes; the schedule is assumed to be the published one"
+
+
+def _check_agreement(given: Config, own: Config, path: Path) -> None:
+    """ValueError that names the first key of the network, the schedule or the data on which the two differ."""
+    free = ("s4_dropout", "finetune_dataset")  # neither changes what the weights compute
+    for part in ("wavenet_config", "diffusion_config", "trainset_config"):
+        for key, value in getattr(own, part):
+            asked = getattr(getattr(given, part), key)
+            if asked != value and key not in free:
+                raise ValueError(
+                    f"{path} was trained with {part}.{key} {value}; the configuration that was given says {asked}: "
+                    "leave the configuration out, or give the one it was trained with"
+                )
+
+
+def label_names(config: Config) -> tuple[str, ...]:
+    """(K,) the configuration's names, else PTB-XL's 71 codes where K is 71, else class_0, class_1, ..."""
+    names, classes = config.trainset_config.label_names, config.wavenet_config.label_embed_classes
+    if names is not None:
+        return tuple(names)
+    return CODES if classes == len(CODES) else tuple(f"class_{k}" for k in range(classes))

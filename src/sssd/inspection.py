@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .checkpoint import infer_config, load_into, read_state, state_hash
-from .config.schema import Config, WavenetConfig, parse_config, read_config
+from .checkpoint import load_into, read_state, state_hash
+from .config.schema import Config, read_config
 from .data.recordings import Recordings, eight_leads_mv
-from .factory import build_network, build_schedule
+from .factory import build_network, build_schedule, configuration_of
 from .labels import CODES
 from .models.s4 import Cauchy
 from .noise import normal
@@ -68,7 +68,8 @@ def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | No
     """
     path = Path(path)
     state, metadata = read_state(path)
-    settings, source = configuration(path, state, metadata, config)
+    given = None if config is None else read_config(config)
+    settings, source = configuration_of(path, state, metadata, given)
     net = build_network(settings)
     load_into(net, state, str(path))
     return Inspection(
@@ -102,7 +103,8 @@ def fit_cauchy(
     """
     path = Path(path)
     state, metadata = read_state(path)
-    settings, _ = configuration(path, state, metadata, config)
+    given = None if config is None else read_config(config)
+    settings, _ = configuration_of(path, state, metadata, given)
     rate = settings.trainset_config.sampling_rate
     if real.fs_hz != rate:
         raise ValueError(f"the real ECGs are at {real.fs_hz:g} Hz; this checkpoint works at {rate:g} Hz")
@@ -147,21 +149,6 @@ def fit_cauchy(
         records=chosen,
         steps=tuple(steps.tolist()),
     )
-
-
-def configuration(
-    path: Path,
-    state: dict[str, torch.Tensor],
-    metadata: dict[str, str],
-    given: str | os.PathLike[str] | None = None,
-) -> tuple[Config, str]:
-    """The configuration of a checkpoint that was read, and where it comes from: given, metadata, or shapes."""
-    if given is not None:
-        return read_config(given), str(given)
-    if "config" in metadata:
-        return parse_config(metadata["config"], f"the configuration in {path}"), "the file's metadata"
-    network = WavenetConfig.model_validate(asdict(infer_config(state)))
-    return Config(wavenet_config=network), "shapes; the schedule is assumed to be the published one"
 
 
 def _form(path: Path) -> str:

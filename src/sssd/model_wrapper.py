@@ -24,11 +24,11 @@ from torch import Tensor
 
 from . import __version__
 from . import labels as statements
-from .checkpoint import infer_config, load_into, read_state, state_hash, write_pickle, write_safetensors
-from .config.schema import PUBLISHED, Config, WavenetConfig, parse_config, read_config
+from .checkpoint import load_into, read_state, state_hash, write_pickle, write_safetensors
+from .config.schema import PUBLISHED, Config, read_config
 from .device import batches, choose_batch_size, choose_device, choose_precision
 from .engine.bound import bind
-from .factory import build_network, build_schedule
+from .factory import build_network, build_schedule, configuration_of, label_names
 from .leads import lead_names, to_twelve
 from .models.denoiser import Denoiser
 from .models.s4 import CAUCHY, Cauchy
@@ -103,8 +103,8 @@ class SSSDECG:
     def load_checkpoint(self, path: File, *, cauchy: Cauchy | None = None) -> SSSDECG:
         """Load a checkpoint: SSSD-ECG's .pkl, a bare state dict (keys may begin with model. or module.), safetensors.
 
-        A file that holds its configuration brings it along. Any other must fit the configuration that was given;
-        where none was, the size of the network is inferred from the shapes. `model` stays the same object where the
+        It must fit the configuration that was given. Where none was, the file's own counts, or else the size of the
+        network is inferred from the shapes. `model` stays the same object where the
         network does not change.
         cauchy: "conjugate_pairs" or "half_spectrum", see docs; by default what the file says, or else the first.
         FileNotFoundError or ValueError where the file is missing, damaged or does not fit; the model stays as it was.
@@ -147,17 +147,7 @@ class SSSDECG:
     @property
     def label_names(self) -> tuple[str, ...]:
         """(K,) the configuration's names, else PTB-XL's 71 codes where K is 71, else class_0, class_1, ..."""
-        names, classes = (
-            self.config.trainset_config.label_names,
-            self.config.wavenet_config.label_embed_classes,
-        )
-        if names is not None:
-            return tuple(names)
-        return (
-            statements.CODES
-            if classes == len(statements.CODES)
-            else tuple(f"class_{k}" for k in range(classes))
-        )
+        return label_names(self.config)
 
     @property
     def model_hash(self) -> str:
@@ -425,18 +415,9 @@ class SSSDECG:
 def _read(
     path: Path, given: Config | None, cauchy: Cauchy | None
 ) -> tuple[dict[str, Tensor], Config, Cauchy]:
-    """State, configuration and Cauchy convention: the file's own, else those given, else inferred from shapes."""
+    """State, configuration (see `configuration_of`) and Cauchy convention: given, else the file's, else the first."""
     state, metadata = read_state(path)
-    if "config" in metadata:
-        config = parse_config(metadata["config"], str(path))
-    elif given is not None:
-        config = given
-    else:
-        size = infer_config(state)
-        if (size.in_channels, size.out_channels) != (8, 8):
-            leads = f"{size.in_channels} channels in and {size.out_channels} out"
-            raise ValueError(f"{path} is of a network with {leads}: expected the 8 leads of SSSD-ECG")
-        config = Config(wavenet_config=WavenetConfig(**vars(size)))
+    config, _ = configuration_of(path, state, metadata, given)
     convention: Any = cauchy or metadata.get("cauchy", CAUCHY[0])
     if convention not in CAUCHY:
         raise ValueError(f"cauchy is {convention!r}: expected one of {', '.join(CAUCHY)}")

@@ -288,8 +288,13 @@ def _title(ecg: Ecg) -> str:
 
 
 def _origin(ecg: Ecg) -> str:
-    """The provenance in one line."""
-    return "    ".join(f"{name} {value}" for name, value in ecg.provenance.items() if name != "synthetic")
+    """The provenance in one line: what tells this record from others first, the model's hash in short."""
+    facts = {name: value for name, value in ecg.provenance.items() if name != "synthetic"}
+    first = [name for name in ("seed", "index", "sampler", "steps", "eta") if name in facts]
+    names = [*first, *(name for name in facts if name not in first)]
+    return "    ".join(
+        f"{name} {str(facts[name])[:12] if name == 'model' else facts[name]}" for name in names
+    )
 
 
 def _fit(text: str, width_mm: float, size_mm: float) -> str:

@@ -81,7 +81,7 @@ def command(
             if row.val_loss is not None:
                 bar.update(task, val=f"{row.val_loss:.4f}")
 
-        model = train(
+        done = train(
             settings,
             split,
             out,
@@ -91,6 +91,9 @@ def command(
             report=report,
             until=None if max_minutes is None else time.monotonic() + 60 * max_minutes,
         )
+    model = done.path
+    if done.iterations < done.of:
+        say(f"stopped at iteration {done.iterations} of {done.of}; the same command goes on", quiet=quiet)
     say(
         f"wrote {model} (averaged weights and configuration) and {out / 'log.csv'}",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
@@ -157,9 +160,9 @@ def _settings(name: str | None, start: Path | None) -> Config:
 
     if name is None and start is not None:
         from ..checkpoint import read_state
-        from ..inspection import configuration
+        from ..factory import configuration_of
 
-        settings, _ = configuration(start, *read_state(start))
+        settings, _ = configuration_of(start, *read_state(start))
         tuning = read_config(DEFAULT.with_name("finetune.json"))
         return settings.model_copy(update={"train_config": tuning.train_config})
     packaged = {"default": DEFAULT, "published": PUBLISHED}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..checkpoint import compact, load_into, read_state, write_pickle, write_safetensors
 from ..config.schema import Config, TrainConfig
-from ..factory import build_network, build_schedule
+from ..factory import build_network, build_schedule, configuration_of, label_names
 from ..io.files import replacing
 from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kernel_bases, residual_block
 from .batches import augmented, chosen_records, generator, learning_rate_factor, seed_of, to_model_scale
@@ -34,6 +34,15 @@ class TrainingData:
     labels: np.ndarray
     val_signal_mv: np.ndarray
     val_labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of a run: the model's file, and how many iterations it has had of those it is to have."""
+
+    path: Path
+    iterations: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,8 @@ def train(
     devices: int | str = 1,
     report: Callable[[Progress], None] = lambda _: None,
     until: float | None = None,
-) -> Path:
-    """Train, or go on from the last checkpoint in `out`; returns the path of the trained model (EMA, safetensors).
+) -> Trained:
+    """Train, or go on from the last checkpoint in `out`; the trained model has the averaged weights (EMA).
 
     out: folder for log.csv, last.pt (everything a resume needs) and model.safetensors. `until` stops cleanly at that
     time.monotonic(), as if killed just after a checkpoint. Batches, noise and augmentation are functions of
@@ -101,18 +110,16 @@ def train(
     torch.set_float32_matmul_precision("high")
     net = build_network(config)
     if init is not None:
-        start_from(net, init)
+        start_from(net, config, init)
     net.to(fabric.device)
     device = fabric.device
     wrapped = TrainingNet(net, data.signal_mv.shape[-1], todo.precision, toeplitz=device.type == "cuda").to(
         device
     )
-    record = (
-        device.type == "cuda" and world == 1
-    )  # a learning rate on the device tells the step to use a CUDA graph
-    rate = torch.tensor(todo.learning_rate, device=device) if record else todo.learning_rate
+    graph = device.type == "cuda" and world == 1  # the step sees it by a learning rate on the device
+    rate = torch.tensor(todo.learning_rate, device=device) if graph else todo.learning_rate
     optimizer = torch.optim.Adam(
-        net.parameters(), lr=rate, betas=(0.9, 0.99), fused=device.type == "cuda", capturable=record
+        net.parameters(), lr=rate, betas=(0.9, 0.99), fused=device.type == "cuda", capturable=graph
     )
     model, optimizer = fabric.setup(wrapped, optimizer)
     parameters = list(net.parameters())
@@ -129,34 +136,44 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     last = out / "last.pt"
     iteration, seconds = 0, 0.0
+    losses: list[Tensor] = []  # since the last row of the log
     if last.exists():
-        iteration, seconds = _resume(last, config, net, optimizer, average)
+        iteration, seconds, losses = _resume(last, config, net, optimizer, average)
         for group in optimizer.param_groups:
             group["lr"] = rate
     rows = _log_before(out / "log.csv", iteration)
-    losses: list[Tensor] = []
+    saved = iteration if last.exists() else -1
     started = time.monotonic() - seconds
     share = slice(rank * todo.batch_size // world, (rank + 1) * todo.batch_size // world)
 
     def checkpoint() -> None:
+        nonlocal saved
+        saved = iteration
+        pending = fabric.all_reduce(torch.stack(losses), reduce_op="mean") if losses else torch.empty(0)
         if fabric.is_global_zero:
             _write_log(out / "log.csv", rows)
             state = {
                 "iteration": iteration,
                 "seconds": time.monotonic() - started,
                 "config": config.model_dump_json(),
+                "cauchy": net.cauchy,
                 "model_state_dict": net.state_dict(),
                 "average": average,
                 "optimizer_state_dict": optimizer.state_dict(),
+                "losses": pending,
             }
             write_pickle(last, state)
         fabric.barrier()
 
+    def out_of_time() -> bool:
+        """Whether `until` has passed; where several processes run, the first of them decides for all."""
+        if until is None or (world > 1 and iteration % 10):
+            return False
+        return bool(fabric.broadcast(time.monotonic() > until))
+
     step = make_step(model, fabric.backward, optimizer, parameters, average, at, todo.gradient_clip)
     model.train()
-    while iteration < todo.n_iters:
-        if until is not None and time.monotonic() > until:
-            break
+    while iteration < todo.n_iters and not out_of_time():
         factor = learning_rate_factor(iteration, todo.warmup_iters, todo.n_iters, todo.decay)
         batch = training_batch(x_train, y_train, config, iteration)
         ema_decay = min(todo.ema_decay, (1 + iteration) / (10 + iteration))
@@ -180,7 +197,7 @@ def train(
                 report(row)
         if iteration % todo.iters_per_ckpt == 0 or iteration == todo.n_iters:
             checkpoint()
-    if iteration % todo.iters_per_ckpt and iteration < todo.n_iters:
+    if saved != iteration:
         checkpoint()
 
     path = out / "model.safetensors"
@@ -190,7 +207,7 @@ def train(
                 p.copy_(mean_p)
         save_model(path, net, config)
     fabric.barrier()
-    return path
+    return Trained(path, iteration, todo.n_iters)
 
 
 def training_batch(
@@ -236,12 +253,16 @@ def _validation_loss(
     return total / count
 
 
-def start_from(net: Denoiser, init: Path) -> None:
-    """Load weights to fine-tune from; a label embedding of another size starts anew."""
-    state, _ = read_state(init)
-    own, key = net.state_dict(), "embedding.weight"
-    if key in own and key in state and state[key].shape[0] != own[key].shape[0]:
-        state[key] = own[key]
+def start_from(net: Denoiser, config: Config, init: Path) -> None:
+    """Load weights to fine-tune from; labels that the checkpoint knows by name keep their embedding."""
+    state, metadata = read_state(init)
+    before, now = label_names(configuration_of(init, state, metadata)[0]), label_names(config)
+    if net.embedding is not None and "embedding.weight" in state and before != now:
+        rows = net.embedding.weight.detach().clone()
+        for k, name in enumerate(now):
+            if name in before:
+                rows[k] = state["embedding.weight"][before.index(name)]
+        state["embedding.weight"] = rows
     load_into(net, state, str(init))
 
 
@@ -253,7 +274,8 @@ def save_model(path: Path, net: Denoiser, config: Config) -> Path:
 
 def _resume(
     last: Path, config: Config, net: Denoiser, optimizer: torch.optim.Optimizer, average: list[Tensor]
-) -> tuple[int, float]:
+) -> tuple[int, float, list[Tensor]]:
+    """Restore a run: its iteration, its seconds, and the losses since the last row of the log."""
     try:
         state = torch.load(last, map_location="cpu", weights_only=True)
     except Exception as e:
@@ -268,7 +290,8 @@ def _resume(
     optimizer.load_state_dict(state["optimizer_state_dict"])
     for mean, saved in zip(average, state["average"], strict=True):
         mean.copy_(saved)
-    return int(state["iteration"]), float(state["seconds"])
+    losses = list(state["losses"].to(average[0].device))
+    return int(state["iteration"]), float(state["seconds"]), losses
 
 
 def _log_before(path: Path, iteration: int) -> list[Progress]:
