@@ -33,7 +33,10 @@ def arguments() -> argparse.Namespace:
         default=[50, 20, 100],
         help="numbers of DDIM steps (default: 50 20 100)",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.batch is not None and args.batch < 1:
+        parser.error(f"--batch is {args.batch}: expected at least 1")
+    return args
 
 
 def seconds(model: SSSDECG, batch: int, steps: int | None) -> float:

@@ -464,7 +464,7 @@ def test_prepare_own_records(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "2 records" in told
     with np.load(out / "signals.npz") as archive:
         assert archive["label_names"].tolist() == ["WARM", "COLD"]
-    assert _run(capsys, "prepare", source, out, "--labels", table)[0] == 1
+    assert _run(capsys, "prepare", source, out, "--labels", table)[0] == 2
     assert _run(capsys, "prepare", source, out, "--labels", table, "--overwrite", "-q") == (0, "", "")
     code, _, errors = _run(capsys, "prepare", source, tmp_path / "no", "--statements", "WARM")
     assert (code, errors.count("\n")) == (1, 1)

@@ -181,12 +181,13 @@ def test_prepare_the_ptbxl_sample(tmp_path: Path) -> None:
         prepare(SAMPLE, tmp_path / "other", rate="500")
 
 
-def ptbxl(folder: Path, scp_codes: list[dict[str, float]]) -> Path:
-    """A download of PTB-XL's layout with records of 500 Hz."""
-    (folder / "records500").mkdir(parents=True)
+def ptbxl(folder: Path, scp_codes: list[dict[str, float]], rate: int = 500) -> Path:
+    """A download of PTB-XL's layout with records of one rate, in folds 8, 9, ..."""
+    records, suffix = folder / f"records{rate}", {100: "lr", 500: "hr"}[rate]
+    records.mkdir(parents=True)
     rows: list[list[object]] = [["ecg_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr"]]
     for n, codes in enumerate(scp_codes, start=1):
-        write_wfdb(folder / "records500", f"{n:05d}_hr", 500)
+        write_wfdb(records, f"{n:05d}_{suffix}", rate)
         rows.append([n, codes, n + 7, f"records100/{n:05d}_lr", f"records500/{n:05d}_hr"])
     table(folder / "ptbxl_database.csv", rows)
     return folder

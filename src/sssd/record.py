@@ -36,7 +36,7 @@ class Ecg:
     ValueError where one of these does not hold.
     """
 
-    signal: np.ndarray
+    signal: np.ndarray = field(repr=False)
     fs_hz: float = 100.0
     leads: tuple[str, ...] = CLINICAL
     statements: tuple[str, ...] = ()

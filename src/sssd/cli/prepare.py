@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .console import progress_bar, say
+from .console import progress_bar, say, usage
 
 EXAMPLES = (
     "Examples: sssd-ecg prepare ptb-xl-1.0.3/ data/ | "
@@ -38,7 +38,7 @@ def command(
     from ..data.prepare import prepare
 
     chosen = None if statements is None else [name.strip() for name in statements.split(",") if name.strip()]
-    with progress_bar(quiet) as bar:
+    with usage(), progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None)
         result = prepare(
             source,

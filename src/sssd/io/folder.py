@@ -92,7 +92,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}; choose from {', '.join(FORMATS)}")
-    return tuple(formats)
+    return tuple(dict.fromkeys(formats))
 
 
 def _write_record(path: Path, ecg: Ecg, formats: tuple[str, ...]) -> None:
