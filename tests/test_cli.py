@@ -467,7 +467,7 @@ def test_prepare_own_records(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert _run(capsys, "prepare", source, out, "--labels", table)[0] == 2
     assert _run(capsys, "prepare", source, out, "--labels", table, "--overwrite", "-q") == (0, "", "")
     code, _, errors = _run(capsys, "prepare", source, tmp_path / "no", "--statements", "WARM")
-    assert (code, errors.count("\n")) == (1, 1)
+    assert (code, errors.count("\n")) == (2, 1)
     assert "ptbxl_database.csv" in errors
     assert not (tmp_path / "no").exists()
 
