@@ -263,19 +263,7 @@ class SSSDECG:
             return_numpy=True,
             precision=precision,
         )
-        how: dict[str, Any] = {
-            "synthetic": True,
-            "generator": f"sssd-ecg {__version__}",
-            "model": self.model_hash,
-            "cauchy": self.model.cauchy,
-            "sampler": table.name,
-            "steps": table.S,
-            "precision": "bf16" if choose_precision(precision, self.device) == torch.bfloat16 else "float32",
-            "seed": seed,
-        }
-        if table.name == "ddim":
-            how["eta"] = float(self.config.ddim_config.ddim_eta if ddim_eta is None else ddim_eta)
-            how["spacing"] = spacing
+        how = self.provenance(table, seed=seed, eta=ddim_eta, spacing=spacing, precision=precision)
         names = np.array([as_statement(name) for name in self.label_names])
         twelve = to_twelve(eight, order)  # (B, 12, L)
         return [
@@ -290,6 +278,25 @@ class SSSDECG:
                 zip(twelve, request.vectors, request.requested, strict=True)
             )
         ]
+
+    def provenance(
+        self, table: StepTable, *, seed: int, eta: float | None, spacing: str, precision: str
+    ) -> dict[str, Any]:
+        """What a record says of how it was made, but for its index and what was asked for."""
+        how: dict[str, Any] = {
+            "synthetic": True,
+            "generator": f"sssd-ecg {__version__}",
+            "model": self.model_hash,
+            "cauchy": self.model.cauchy,
+            "sampler": table.name,
+            "steps": table.S,
+            "precision": "bf16" if choose_precision(precision, self.device) == torch.bfloat16 else "float32",
+            "seed": seed,
+        }
+        if table.name == "ddim":
+            how["eta"] = float(self.config.ddim_config.ddim_eta if eta is None else eta)
+            how["spacing"] = spacing
+        return how
 
     def request(
         self,

@@ -93,7 +93,6 @@ def command(
     statements that occur beside it, unless --exact is given; the manifest holds the full vectors.
     """
     with usage():
-        from .. import __version__
         from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files, save_set
         from ..labels import CODES, complete
         from ..leads import lead_names
@@ -121,7 +120,7 @@ def command(
 
         from ..device import choose_precision
 
-        dtype = choose_precision(precision, model.device)
+        choose_precision(precision, model.device)  # a wrong one is told before anything takes time
 
     given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
     total = len(vectors)
@@ -134,18 +133,7 @@ def command(
 
     from ..model_wrapper import Request
 
-    how: dict[str, Any] = {
-        "synthetic": True,
-        "generator": f"sssd-ecg {__version__}",
-        "model": model.model_hash,
-        "cauchy": model.model.cauchy,
-        "sampler": table.name,
-        "steps": table.S,
-        "precision": str(dtype).removeprefix("torch.").replace("bfloat16", "bf16"),
-        "seed": seed,
-    }
-    if table.name == "ddim":
-        how |= {"eta": eta, "spacing": spacing}
+    how = model.provenance(table, seed=seed, eta=eta, spacing=spacing, precision=precision)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
         signal = np.asarray(
