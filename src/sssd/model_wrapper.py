@@ -47,10 +47,18 @@ File = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What to generate, one row per record: vectors (B, K) float32 in full, and how each record was asked for."""
+    """What to generate, one row per record: vectors (B, K) float32 in full, and how each record was asked for.
+
+    index: the records' numbers (B,), on which their noise depends; 0 .. B - 1 where it is None.
+    """
 
     vectors: NDArray[np.float32]
     requested: tuple[str, ...]
+    index: tuple[int, ...] | None = None
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        return range(len(self.vectors)) if self.index is None else self.index
 
 
 class SSSDECG:
@@ -220,7 +228,7 @@ class SSSDECG:
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
                 cond = torch.from_numpy(request.vectors[rows.start : rows.stop]).to(self.device)  # (b, K)
-                noise = self._noise(seed, rows, table)
+                noise = self._noise(seed, request.numbers[rows.start : rows.stop], table)
                 x = run(
                     table, self._denoiser(table, cond, dtype), noise(-1), noise, on_step=lambda *_: advance()
                 )
@@ -274,8 +282,8 @@ class SSSDECG:
                 statements=tuple(names[vector > 0.5].tolist()),
                 provenance={**how, "index": i, "requested": asked},
             )
-            for i, (signal, vector, asked) in enumerate(
-                zip(twelve, request.vectors, request.requested, strict=True)
+            for i, signal, vector, asked in zip(
+                request.numbers, twelve, request.vectors, request.requested, strict=True
             )
         ]
 
@@ -364,11 +372,11 @@ class SSSDECG:
         eta = default.ddim_eta if ddim_eta is None else ddim_eta
         return ddim(self.schedule, choose_steps(self.schedule, count, spacing), eta)
 
-    def _noise(self, seed: int, rows: range, table: StepTable) -> Any:
+    def _noise(self, seed: int, index: Sequence[int], table: StepTable) -> Any:
         """Row i of the table -> its standard normal noise (b, 8, L); -1 -> x_T, which is draw T."""
         steps = [*table.steps.tolist(), self.schedule.T]
         where = self.device if self.device.type == "cuda" else torch.device("cpu")  # it needs float64
-        return lambda i: normal(seed, rows, steps[i], self.shape, where).to(self.device)
+        return lambda i: normal(seed, index, steps[i], self.shape, where).to(self.device)
 
     def _denoiser(self, table: StepTable, cond: Tensor, dtype: torch.dtype) -> Denoise:
         steps = table.steps.tolist()

@@ -111,10 +111,10 @@ def command(
         earlier_files(out.resolve(), overwrite)
         if checkpoint is None:
             read_requests(label, labels_from, CODES)  # before torch is loaded
-        model = _model(checkpoint, config, cauchy, device)
+        model = load_model(checkpoint, config, cauchy, device)
         vectors, by_name = read_requests(label, labels_from, model.label_names)  # (rows, K), (rows,)
         vectors, by_name = vectors.repeat(count, axis=0), by_name.repeat(count)
-        use_ddim, steps, eta = _sampling(model, sampler, steps, eta)
+        use_ddim, steps, eta = sampling(model, sampler, steps, eta)
         table = model.step_table(use_ddim, steps, eta, spacing)
         _check_space(out, kinds, len(vectors))
 
@@ -126,7 +126,7 @@ def command(
     total = len(vectors)
     asked = [_codes(row, model.label_names) for row in vectors]
     if checkpoint is None:
-        _tell_rare(vectors)
+        tell_rare(vectors)
     if not exact and model.label_names == CODES:
         completed = complete(vectors, seed=seed, index=range(total))
         vectors = np.where(by_name[:, None], completed, vectors)
@@ -237,7 +237,7 @@ class Records(Sequence["Ecg"]):
         }
 
 
-def _model(
+def load_model(
     checkpoint: Path | None, config: Path | None, cauchy: Cauchy | None, device: str | None
 ) -> SSSDECG:
     from ..model_wrapper import SSSDECG
@@ -247,7 +247,7 @@ def _model(
     return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
 
 
-def _sampling(
+def sampling(
     model: SSSDECG, sampler: str | None, steps: int | None, eta: float | None
 ) -> tuple[bool, int, float]:
     """(use DDIM, steps, eta): what is not given comes from the configuration; --steps or --eta mean DDIM."""
@@ -281,7 +281,7 @@ def _check_space(out: Path, formats: Sequence[str], records: int) -> None:
         )
 
 
-def _tell_rare(vectors: NDArray[np.float32]) -> None:
+def tell_rare(vectors: NDArray[np.float32]) -> None:
     from ..labels import RARE, warn_rare
 
     rare = warn_rare(vectors)

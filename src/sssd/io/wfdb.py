@@ -30,17 +30,23 @@ def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     stem = _stem(path)
     if not re.fullmatch(r"[\w-]+", stem.name, re.ASCII):
         raise ValueError(f"a WFDB record name holds letters, digits, '_' and '-' only; got {stem.name!r}")
-    units = microvolts(ecg.signal)  # (12, L)
-    header = [f"{stem.name} 12 {ecg.fs_hz:.15g} {units.shape[1]}"]
-    for name, row in zip(ecg.leads, units, strict=True):
-        checksum = int(row.sum(dtype=np.int64)) % 65536
-        header.append(f"{stem.name}.dat 16 1000.0(0)/mV 16 0 {row[0]} {checksum} 0 {name}")
-    header += [f"# {line}" for line in _comments(ecg)]
+    header, data = render(stem.name, ecg)
     data_file, header_file = stem.with_name(stem.name + ".dat"), stem.with_name(stem.name + ".hea")
     with replacing(data_file, header_file, overwrite=overwrite) as (data_part, header_part):
-        data_part.write_bytes(units.T.astype("<i2").tobytes())
-        header_part.write_text("\n".join(header) + "\n", encoding="ascii", newline="\n")
+        data_part.write_bytes(data)
+        header_part.write_text(header, encoding="ascii", newline="\n")
     return header_file
+
+
+def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
+    """The content of `name`.hea and `name`.dat. ValueError for values beyond +-32.767 mV."""
+    units = microvolts(ecg.signal)  # (12, L)
+    header = [f"{name} 12 {ecg.fs_hz:.15g} {units.shape[1]}"]
+    for lead, row in zip(ecg.leads, units, strict=True):
+        checksum = int(row.sum(dtype=np.int64)) % 65536
+        header.append(f"{name}.dat 16 1000.0(0)/mV 16 0 {row[0]} {checksum} 0 {lead}")
+    header += [f"# {line}" for line in _comments(ecg)]
+    return "\n".join(header) + "\n", units.T.astype("<i2").tobytes()
 
 
 def read(path: str | Path) -> Ecg:

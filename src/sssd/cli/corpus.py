@@ -1,0 +1,316 @@
+"""`sssd-ecg corpus`: sets of ECGs of any size, in shards that survive whatever stops a run."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .console import UsageError, note, progress_bar, say, usage
+from .generate import load_model, sampling, tell_rare
+
+if TYPE_CHECKING:
+    from ..model_wrapper import SSSDECG
+    from ..scale.manifest import Corpus, Recipe
+    from ..scale.plan import Plan
+
+EXAMPLES = {
+    "create": "Examples: sssd-ecg corpus create --counts AFIB=2000,CLBBB+LVH=500 --out corpus --seed 7 | "
+    "sssd-ecg corpus create --like-ptbxl 100000 --steps 20 --out corpus",
+    "resume": "Example: sssd-ecg corpus resume corpus",
+    "verify": "Example: sssd-ecg corpus verify corpus",
+    "info": "Example: sssd-ecg corpus info corpus",
+    "convert": "Example: sssd-ecg corpus convert corpus corpus_wfdb --format wfdb",
+    "merge": "Example: sssd-ecg corpus merge corpus_a corpus_b --out both",
+}
+Format = Literal["parquet", "hdf5", "wfdb", "npz"]
+Folder = Annotated[Path, typer.Argument(help="Folder of a corpus.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+ShardSize = Annotated[int | None, typer.Option(min=1, help="Records per shard; default: as before.")]
+
+app = typer.Typer(
+    help="Sets of ECGs of any size: made in shards, resumed after a stop, checked, converted, merged.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+)
+
+
+@app.command(epilog=EXAMPLES["create"])
+def create(
+    out: Annotated[Path, typer.Option(help="Folder to write; it must be new or empty.")],
+    counts: Annotated[
+        str | None, typer.Option(help="So many records of each: AFIB=2000,CLBBB+LVH=500.")
+    ] = None,
+    labels_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
+            "statements; optionally age and sex, which are carried along."
+        ),
+    ] = None,
+    like_ptbxl: Annotated[
+        int | None, typer.Option(min=1, help="So many records, labelled in the mix of PTB-XL.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per row of --labels-from.")] = 1,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="The named statements alone, without those that occur beside them."),
+    ] = False,
+    file_format: Annotated[Format, typer.Option("--format", help="Of the shards.")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="Records per shard.")] = 4096,
+    seed: Annotated[
+        int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")
+    ] = None,
+    sampler: Annotated[
+        Literal["ddim", "ddpm"] | None, typer.Option(help="Default: the configuration's.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of DDIM, 1 to 200.")] = None,
+    eta: Annotated[float | None, typer.Option(help="0: deterministic, to 1: as much noise as DDPM.")] = None,
+    spacing: Annotated[
+        Literal["uniform", "leading", "trailing", "log_snr"],
+        typer.Option(help="How DDIM's steps are spread."),
+    ] = "uniform",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A .pkl or .safetensors; default: built-in.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="The configuration of --checkpoint.")] = None,
+    cauchy: Annotated[
+        Literal["conjugate_pairs", "half_spectrum"] | None,
+        typer.Option(help="Of a published checkpoint; see `inspect`."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Records at once, fixed for the corpus; default: by itself.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads, fixed for the corpus; default: all cores.")
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"], typer.Option(help="Of matrix products.")
+    ] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Generate a corpus. Whatever stops it, `corpus resume` goes on, and the bits are the same."""
+    with usage():
+        from ..labels import CODES
+        from ..scale import run
+        from ..scale.plan import by_counts, from_csv
+        from ..scale.plan import like_ptbxl as ptbxl
+        from ..scale.shards import check_format
+
+        asked = [name for name, given in (("--counts", counts), ("--labels-from", labels_from),
+                 ("--like-ptbxl", like_ptbxl)) if given is not None]  # fmt: skip
+        if len(asked) != 1:
+            given = " and ".join(asked) if asked else "none of them"
+            raise UsageError(
+                f"give one of --counts, --labels-from and --like-ptbxl to say what to make; got {given}"
+            )
+        if seed is not None and not 0 <= seed < 2**64:
+            raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
+        if eta is not None and not 0 <= eta <= 1:
+            raise UsageError(f"--eta is {eta:g}; expected 0 (deterministic) to 1 (as much noise as DDPM)")
+        if config is not None and checkpoint is None:
+            raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
+        check_format(file_format)
+        run.check_new(out)
+
+        def plan_for(names: tuple[str, ...]) -> tuple[Plan, str]:
+            if counts is not None:
+                return by_counts(counts, names, exact=exact), f"counts {counts}"
+            if labels_from is not None:
+                plan = from_csv(labels_from, names, per_row=count, exact=exact)
+                return plan, f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
+            return ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
+
+        if checkpoint is None:
+            plan_for(CODES)  # before torch is loaded
+        model = load_model(checkpoint, config, cauchy, device)
+        plan, source = plan_for(model.label_names)
+        if plan.by_name:
+            source += ", completed by statements that occur beside them"
+        use_ddim, steps, eta = sampling(model, sampler, steps, eta)
+        table = model.step_table(use_ddim, steps, eta, spacing)
+        drawn = seed is None
+        seed = secrets.randbits(32) if seed is None else seed
+        corpus = run.describe(
+            model, plan, table, seed=seed, eta=eta, spacing=spacing, precision=precision, source=source,
+            checkpoint="built-in" if checkpoint is None else str(checkpoint.resolve()),
+            config=config, batch_size=batch_size, threads=threads, format=file_format, shard_size=shard_size,
+        )  # fmt: skip
+    if checkpoint is None:
+        tell_rare(plan.vectors.astype("float32"))
+    with _bar(quiet, "generating") as report:
+        run.create(out, corpus, plan, run.generator(corpus.parts[0], model), progress=report)
+    told = f", seed {seed} (repeat with --seed {seed})" if drawn else ""
+    say(f"{_records(corpus)} in {out}{told}", f"data card: {out / 'README.md'}", quiet=quiet)
+
+
+@app.command(epilog=EXAMPLES["resume"])
+def resume(
+    folder: Folder,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every shard and make those again that were altered.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Where the checkpoint is now; it must be the same.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Default: the best there is of the kind it began on.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the shards that are missing or damaged; the corpus ends as if nothing had happened."""
+    with usage():
+        from ..scale import manifest, run
+
+        corpus = manifest.read(folder)
+        recipe = run.recipe_of(folder, corpus)
+        model = _same_model(recipe, checkpoint, device)
+    for difference in run.differences(recipe, model):
+        note(difference)
+    with _bar(quiet, "generating") as report:
+        made = run.resume(folder, run.generator(recipe, model), check=check, progress=report)
+    what = f"made {len(made)} of {corpus.shards} shards" if made else "nothing was missing"
+    say(f"{_records(corpus)} in {folder}: {what}", quiet=quiet)
+
+
+@app.command(epilog=EXAMPLES["verify"])
+def verify(folder: Folder, quiet: Quiet = False) -> None:
+    """Read all of a corpus, and name every missing, truncated, altered or foreign file. Exit code 1 if there is one."""
+    with usage():
+        from ..scale import manifest
+        from ..scale.verify import repair
+        from ..scale.verify import verify as check
+
+        corpus = manifest.read(folder)
+    with _bar(quiet, "verifying") as report:
+        problems = check(folder, progress=report)
+    if problems:
+        say(*map(str, problems))
+        raise ValueError(
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {folder}; to repair: "
+            f"{repair(folder, corpus, problems)}"
+        )
+    say(f"{_records(corpus)} in {folder}: all of it is there, as it was written", quiet=quiet)
+
+
+@app.command(epilog=EXAMPLES["info"])
+def info(
+    folder: Folder, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Say what a corpus is and how far it is."""
+    with usage():
+        import json
+
+        from ..scale import manifest, run
+
+        corpus = manifest.read(folder)
+    done = [n for n in range(corpus.shards) if run.finished(folder, corpus, n)]
+    found = (manifest.read_note(folder, corpus, number) for number in done)
+    total = manifest.summary(corpus, (each for each in found if each is not None))
+    if as_json:
+        state = {"finished_shards": len(done), "shards": corpus.shards, **total}
+        print(json.dumps({**corpus.to_json(), "digest": corpus.digest, "state": state}, indent=2))
+        return
+    say(
+        f"{_records(corpus)}: {len(done)} of {corpus.shards} shards are finished, {total['records']} records, "
+        f"{total['bytes'] / 1e6:.1f} MB",
+        f"signal: int16 uV, {len(corpus.leads)} leads x {corpus.length} samples at {corpus.fs_hz:g} Hz; "
+        f"{' '.join(corpus.leads)}",
+    )
+    for part in corpus.parts:
+        how = f"{part.sampler}, {part.steps} steps, {part.precision}, seed {part.seed}"
+        say(f"{part.records} records: {part.source}; {how}; {part.checkpoint} {part.model[:12]}")
+    if len(done) < corpus.shards:
+        say(f"to complete it: sssd-ecg corpus resume {folder}")
+
+
+@app.command(epilog=EXAMPLES["convert"])
+def convert(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(help="Folder to write; new, empty, or of a stopped conversion.")],
+    file_format: Annotated[Format, typer.Option("--format", help="Of the new shards.")],
+    shard_size: ShardSize = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a corpus in another format; every shard is checked before it is read."""
+    with usage():
+        from ..scale import copy, manifest
+        from ..scale.shards import check_format
+
+        check_format(file_format)
+        check_format(manifest.read(folder).format)
+    with _bar(quiet, "converting") as report:
+        corpus = copy.convert(folder, out, file_format, shard_size=shard_size, progress=report)
+    say(f"{_records(corpus)} in {out}", quiet=quiet)
+
+
+@app.command(epilog=EXAMPLES["merge"])
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of corpora.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; new, empty, or of a stopped merge.")],
+    file_format: Annotated[
+        Format | None, typer.Option("--format", help="Of the new shards; default: the first one's.")
+    ] = None,
+    shard_size: ShardSize = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write several corpora as one, one after the other, numbered anew."""
+    with usage():
+        from ..scale import copy, manifest
+        from ..scale.shards import check_format
+
+        if len(folders) < 2:
+            raise UsageError(f"{len(folders)} corpus is given; merge takes two or more")
+        for folder in folders:
+            check_format(manifest.read(folder).format)
+        if file_format is not None:
+            check_format(file_format)
+    with _bar(quiet, "merging") as report:
+        corpus = copy.merge(folders, out, format=file_format, shard_size=shard_size, progress=report)
+    say(f"{_records(corpus)} in {out}", quiet=quiet)
+
+
+def _same_model(recipe: Recipe, checkpoint: Path | None, device: str | None) -> SSSDECG:
+    """The model the corpus was begun with. ValueError where it is another, or on another kind of device."""
+    from ..config.schema import Config
+    from ..model_wrapper import SSSDECG
+    from ..scale import run
+
+    place = checkpoint or (None if recipe.checkpoint == "built-in" else Path(recipe.checkpoint))
+    device = device or recipe.device
+    cauchy: Any = recipe.cauchy
+    if recipe.config is not None and place is not None:
+        model = SSSDECG(Config.model_validate(recipe.config), device=device).load_checkpoint(
+            place, cauchy=cauchy
+        )
+    else:
+        model = SSSDECG.from_pretrained(place, cauchy=cauchy, device=device)
+    run.check_model(recipe, model)
+    return model
+
+
+def _records(corpus: Corpus) -> str:
+    return f"{corpus.records} record{'s' if corpus.records > 1 else ''} ({corpus.format})"
+
+
+@contextmanager
+def _bar(quiet: bool, what: str) -> Iterator[Callable[[int, int], None]]:
+    with progress_bar(quiet) as bar:
+        task = bar.add_task(what, total=None)
+        shown = 0.0
+
+        def report(done: int, total: int) -> None:
+            nonlocal shown
+            if done == total or time.monotonic() - shown > 0.1:
+                bar.update(task, completed=done, total=total)
+                shown = time.monotonic()
+
+        yield report

@@ -1,0 +1,177 @@
+"""Reading a corpus: `open(DIR)` is a PyTorch dataset, by record number or as a stream.
+
+    corpus = sssd.corpus.open("corpus")                     # corpus[i]; for a DataLoader with shuffle=True
+    stream = sssd.corpus.open("corpus", streaming=True)     # shared out over ranks and DataLoader workers
+
+A record is {"signal": (12, L) float32 in mV, "labels": (K,) float32, "index": int}, leads in the order of `leads`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from .scale import manifest
+from .scale.manifest import Corpus
+from .scale.shards import ROWS, Block, Reader, check_format, cut, open_shard, rows
+
+Record = dict[str, Any]
+
+OPEN = 8  # shards kept open
+
+
+@overload
+def open(path: str | Path, *, streaming: Literal[False] = False) -> Records: ...
+@overload
+def open(
+    path: str | Path,
+    *,
+    streaming: Literal[True],
+    shuffle: int | None = None,
+    rank: int | None = None,
+    world_size: int | None = None,
+) -> Stream: ...
+def open(
+    path: str | Path,
+    *,
+    streaming: bool = False,
+    shuffle: int | None = None,
+    rank: int | None = None,
+    world_size: int | None = None,
+) -> Records | Stream:
+    """The corpus in a folder, as a map-style dataset or, `streaming`, as an iterable one.
+
+    shuffle: a seed; the stream's order then depends on it and on `set_epoch`. rank, world_size: this process among
+    those that share the stream; by default those of torch.distributed, or of torchrun's environment, or one.
+    FileNotFoundError or ValueError where there is no corpus, or it is not complete.
+    """
+    folder = Path(path)
+    corpus = manifest.read(folder)
+    check_format(corpus.format)
+    for _ in manifest.notes(folder, corpus):
+        pass  # raises where one is missing
+    if streaming:
+        return Stream(folder, corpus, shuffle, *_place(rank, world_size))
+    if shuffle is not None or rank is not None or world_size is not None:
+        raise ValueError(
+            "shuffle, rank and world_size are for streaming=True; a DataLoader's sampler shuffles"
+        )
+    return Records(folder, corpus)
+
+
+class _Shards:
+    """A folder's shards, opened where they are read: in each worker, a few at a time."""
+
+    def __init__(self, folder: Path, corpus: Corpus) -> None:
+        self.folder, self.corpus = folder, corpus
+        self._open: OrderedDict[int, Reader] = OrderedDict()
+        self._process = os.getpid()
+
+    def read(self, shard: int, start: int, stop: int) -> Block:
+        if self._process != os.getpid():  # forked: what the parent has open is the parent's
+            self._open, self._process = OrderedDict(), os.getpid()
+        if shard not in self._open:
+            self._open[shard] = open_shard(self.folder, self.corpus, shard)
+            if len(self._open) > OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(shard)
+        return self._open[shard].read(start, stop)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict(), "_process": -1}
+
+
+class Records(Dataset[Record]):
+    """Records by number. HDF5 and WFDB read one alone; Parquet reads 128 and NPZ a shard to get at one."""
+
+    def __init__(self, folder: Path, corpus: Corpus) -> None:
+        self._shards, self.corpus = _Shards(folder, corpus), corpus
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self.corpus.label_names
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        return self.corpus.leads
+
+    @property
+    def fs_hz(self) -> float:
+        return self.corpus.fs_hz
+
+    def __len__(self) -> int:
+        return self.corpus.records
+
+    def __getitem__(self, i: int) -> Record:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"record {i} of a corpus of {len(self)}")
+        shard, row = divmod(range(len(self))[i], self.corpus.shard_size)
+        return _record(self._shards.read(shard, row, row + 1), 0)
+
+
+class Stream(IterableDataset[Record]):
+    """Records one after the other, each once over all ranks and workers, in blocks of 128.
+
+    Ranks get numbers of blocks that differ by one at most: where each rank must take as many steps, bound the steps.
+    """
+
+    def __init__(self, folder: Path, corpus: Corpus, shuffle: int | None, rank: int, world_size: int) -> None:
+        self._shards, self.corpus = _Shards(folder, corpus), corpus
+        self.shuffle, self.rank, self.world_size, self.epoch = shuffle, rank, world_size, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for another pass, where `shuffle` is set."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Record]:
+        worker = get_worker_info()
+        share, shares = self.rank, self.world_size
+        if worker is not None:
+            share, shares = share * worker.num_workers + worker.id, shares * worker.num_workers
+        for block in self._blocks()[share::shares].tolist():
+            shard, number = divmod(block, -(-self.corpus.shard_size // ROWS))
+            stop = min((number + 1) * ROWS, len(self.corpus.span(shard)))
+            content = self._shards.read(shard, number * ROWS, stop)
+            order = np.arange(rows(content))
+            if self.shuffle is not None:
+                order = np.random.default_rng((self.shuffle, self.epoch, block)).permutation(order)
+            for row in order.tolist():
+                yield _record(content, row)
+
+    def _blocks(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Numbers of all blocks, shard after shard: shard s begins at s times the blocks of a full shard."""
+        full = -(-self.corpus.shard_size // ROWS)
+        last = -(-len(self.corpus.span(self.corpus.shards - 1)) // ROWS)
+        blocks = np.arange((self.corpus.shards - 1) * full + last)
+        if self.shuffle is None:
+            return blocks
+        return np.random.default_rng((self.shuffle, self.epoch)).permutation(blocks)
+
+
+def _record(block: Block, row: int) -> Record:
+    one = cut(block, row, row + 1)
+    return {
+        "signal": torch.from_numpy(one["signal_uv"][0].astype(np.float32) / np.float32(1000)),
+        "labels": torch.from_numpy(one["labels"][0].astype(np.float32)),
+        "index": int(one["index"][0]),
+    }
+
+
+def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    if (rank is None) != (world_size is None):
+        raise ValueError("rank and world_size belong together: give both or neither")
+    if rank is None or world_size is None:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if distributed:
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank is {rank} of {world_size}; expected 0 <= rank < world_size")
+    return rank, world_size

@@ -1,0 +1,114 @@
+"""The data card of a corpus: README.md in its folder, as the Hugging Face hub reads it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .manifest import Corpus, Recipe, write
+
+HOW = {
+    "parquet": 'datasets.load_dataset("parquet", data_files="data/*.parquet"); a row\'s signal is '
+    'np.frombuffer(row["signal_uv"], "<i2").reshape({leads}, {length})',
+    "hdf5": 'h5py.File("data/00000.h5")["signal_uv"][0]',
+    "npz": 'np.load("data/00000.npz")["signal_uv"]',
+    "wfdb": 'wfdb.rdrecord("data/00000/000000000"); RECORDS lists all',
+}
+
+
+def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None = None) -> None:
+    """Write the card; `summary` (see manifest.summary) once the corpus is complete."""
+    size = "" if summary is None else f", {summary['bytes'] / 1e6:.4g} MB"
+    lines = [
+        "---",
+        "license: cc-by-4.0",
+        "tags: [ECG, synthetic, medical, time-series]",
+        *(
+            ["configs:", "- config_name: default", "  data_files: data/*.parquet"]
+            * (corpus.format == "parquet")
+        ),
+        "---",
+        "",
+        f"# {corpus.records} synthetic 12-lead ECGs",
+        "",
+        "**Synthetic. Not for diagnosis, nor for any decision about a patient.**",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| records | {corpus.records}, in {corpus.shards} shards of {corpus.shard_size}{size} |",
+        f"| format | {corpus.format} |",
+        f"| signal | signal_uv: int16, 1 uV, ({len(corpus.leads)}, {corpus.length}) at {corpus.fs_hz:g} Hz, "
+        f"{corpus.length / corpus.fs_hz:g} s |",
+        f"| leads, in this order | {' '.join(corpus.leads)} |",
+        f"| labels | 0/1 vector of {len(corpus.label_names)}, in the order of corpus.json, label_names |",
+        *_extra(corpus),
+        "",
+        "The other columns: `index` (the record's number), `requested` (the statements asked for, empty where they "
+        "were drawn), `statements` (all it was generated with).",
+        "",
+    ]
+    first = 0
+    for part in corpus.parts:
+        lines += _recipe(part, first, len(corpus.parts) > 1)
+        first += part.records
+    lines += [
+        "## Reading",
+        "",
+        "- Python: `sssd.corpus.open(DIR)`, a PyTorch dataset",
+        f"- without this package: `{HOW[corpus.format].format(leads=len(corpus.leads), length=corpus.length)}`",
+        "",
+        "## Licence",
+        "",
+        "CC BY 4.0. The built-in model learnt from PTB-XL (P. Wagner, N. Strodthoff, R.-D. Bousseljot, W. Samek, "
+        "T. Schaeffer, *PTB-XL, a large publicly available electrocardiography dataset*, PhysioNet, "
+        "doi:10.13026/kfzx-aw45, CC BY 4.0): name it where you pass these records on. What another checkpoint asks "
+        "for is for its maker to say.",
+        "",
+    ]
+    if summary is not None:
+        lines += _totals(corpus, summary)
+    write(folder / "README.md", "\n".join(lines).encode())
+
+
+def _extra(corpus: Corpus) -> list[str]:
+    if not corpus.extra:
+        return []
+    names = " and ".join(corpus.extra)
+    return [f"| {names} | copied from the request; the model does not know them |"]
+
+
+def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
+    sampler = f"{part.sampler}, {part.steps} steps"
+    if part.eta is not None:
+        sampler += f", eta {part.eta:g}, {part.spacing} spacing"
+    return [
+        f"## How records {first} to {first + part.records - 1} were made"
+        if several
+        else "## How it was made",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| labels | {part.source} |",
+        f"| model | {Path(part.checkpoint).name}, SHA-256 of the weights {part.model} |",
+        f"| sampler | {sampler}, {part.precision} |",
+        f"| seed | {part.seed} |",
+        f"| batches | {part.batch_size} records, {part.threads} threads, {part.machine} |",
+        f"| by | {part.generator}, PyTorch {part.torch} |",
+        "",
+    ]
+
+
+def _totals(corpus: Corpus, summary: Mapping[str, Any]) -> list[str]:
+    lines = ["## Statistics", "", "| lead | least, uV | largest, uV | mean, uV | standard deviation, uV |"]
+    lines += ["|---|---|---|---|---|"]
+    for lead, row in zip(corpus.leads, summary["lead_uv"], strict=True):
+        lines.append(f"| {lead} | {row[0]:.0f} | {row[1]:.0f} | {row[2]:.1f} | {row[3]:.1f} |")
+    if summary["clipped"]:
+        lines += ["", f"{summary['clipped']} samples were cut off at +-32.767 mV."]
+    counts = sorted(
+        zip(summary["label_counts"], corpus.label_names, strict=True), key=lambda item: (-item[0], item[1])
+    )
+    lines += ["", "| statement | records |", "|---|---|"]
+    lines += [f"| {name} | {count} |" for count, name in counts if count]
+    return [*lines, ""]

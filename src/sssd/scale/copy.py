@@ -1,0 +1,152 @@
+"""Copies of corpora: into another format or other shards, and several as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import manifest
+from .lock import locked
+from .manifest import Corpus
+from .run import Report, check_new, complete, explained, finished
+from .shards import ROWS, Block, Reader, Shard, open_shard, remove, rows
+
+
+def convert(
+    source: Path, out: Path, format: str, *, shard_size: int | None = None, progress: Report | None = None
+) -> Corpus:
+    """Write the records of `source` in another format; given again, it goes on where it was stopped.
+
+    ValueError where a shard of the source is missing or altered.
+    """
+    corpus = manifest.read(source)
+    target = replace(corpus, format=format, shard_size=shard_size or corpus.shard_size)
+    _copy([source], [corpus], out, target, progress)
+    return target
+
+
+def merge(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    format: str | None = None,
+    shard_size: int | None = None,
+    progress: Report | None = None,
+) -> Corpus:
+    """Write the records of several corpora one after the other, numbered anew; given again, it goes on.
+
+    ValueError where they do not fit together, or two of them hold the same records.
+    """
+    corpora = [manifest.read(source) for source in sources]
+    first = corpora[0]
+    for source, corpus in zip(sources, corpora, strict=True):
+        for name in ("label_names", "leads", "fs_hz", "length"):
+            if getattr(corpus, name) != getattr(first, name):
+                raise ValueError(
+                    f"{str(source)!r} has other {name} than {str(sources[0])!r}: they cannot be merged"
+                )
+    parts = tuple(part for corpus in corpora for part in corpus.parts)
+    keys = [part.same_records() for part in parts]
+    if len(set(keys)) < len(keys):
+        raise ValueError(
+            "two of the corpora hold the same records (model, labels, sampler and seed are alike): merge each once"
+        )
+    target = Corpus(
+        records=sum(corpus.records for corpus in corpora),
+        shard_size=shard_size or first.shard_size,
+        format=format or first.format,
+        label_names=first.label_names,
+        leads=first.leads,
+        fs_hz=first.fs_hz,
+        length=first.length,
+        extra=tuple(name for name in ("age", "sex") if any(name in corpus.extra for corpus in corpora)),
+        parts=parts,
+    )
+    _copy(sources, corpora, out, target, progress)
+    return target
+
+
+def _copy(
+    sources: Sequence[Path], corpora: Sequence[Corpus], out: Path, target: Corpus, progress: Report | None
+) -> None:
+    plan = None
+    if len(target.parts) == 1:
+        plan = manifest.read_plan(sources[0], corpora[0])
+    if not _begun(out, target):
+        check_new(out)
+    with explained(out, "give the same command again"):
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            if not _begun(out, target):
+                manifest.begin(out, target, plan)
+            reader = _Records(sources, corpora, target.extra)
+            for leftover in (out / "data").glob(".*.part"):
+                remove(leftover)
+            for number in range(target.shards):
+                span = target.span(number)
+                if not finished(out, target, number):
+                    shard = Shard(out, target, number)
+                    try:
+                        for block in reader.read(span):
+                            shard.append(block)
+                        shard.finish()
+                    except BaseException:
+                        shard.abort()
+                        raise
+                if progress is not None:
+                    progress(span.stop, target.records)
+            reader.close()
+            complete(out, target)
+
+
+def _begun(out: Path, target: Corpus) -> bool:
+    try:
+        return manifest.read(out) == target
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+class _Records:
+    """The records of several corpora one after the other, read shard by shard once its checksum is found right."""
+
+    def __init__(self, sources: Sequence[Path], corpora: Sequence[Corpus], extra: tuple[str, ...]) -> None:
+        self._sources, self._corpora, self._extra = sources, corpora, extra
+        self._starts = np.cumsum([0, *(corpus.records for corpus in corpora)]).tolist()
+        self._open: tuple[tuple[int, int], Reader] | None = None
+
+    def read(self, span: range) -> Iterator[Block]:
+        at = span.start
+        while at < span.stop:
+            k = int(np.searchsorted(self._starts, at, side="right")) - 1
+            corpus, inside = self._corpora[k], at - self._starts[k]
+            shard = inside // corpus.shard_size
+            first = inside - corpus.span(shard).start
+            stop = min(first + ROWS, len(corpus.span(shard)), first + span.stop - at)
+            block = self._shard(k, shard).read(first, stop)
+            n = rows(block)
+            block = {**block, "index": np.arange(at, at + n, dtype=np.int64)}
+            if "age" in self._extra:
+                block.setdefault("age", np.full(n, np.nan, np.float32))
+            if "sex" in self._extra:
+                block.setdefault("sex", np.full(n, "", "<U6"))
+            yield block
+            at += n
+
+    def _shard(self, k: int, shard: int) -> Reader:
+        if self._open is None or self._open[0] != (k, shard):
+            self.close()
+            source, corpus = self._sources[k], self._corpora[k]
+            if not finished(source, corpus, shard, check=True):
+                raise ValueError(
+                    f"{str(source)!r}: shard {shard} is missing or altered; see `sssd-ecg corpus verify {source}`"
+                )
+            self._open = ((k, shard), open_shard(source, corpus, shard))
+        return self._open[1]
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None

@@ -1,0 +1,267 @@
+"""What is asked for: the label vector of record i as a function of i.
+
+A plan is a table of different requests (D, K) and a rule that names the request of record i: runs of records
+("AFIB=2000,LVH=500", or the rows of a CSV), or a draw in proportion to how often each vector occurs in PTB-XL.
+Requests by name are completed by statements that occur beside them, as in `generate`, with (seed, i).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..labels import CODES, complete, encode, find
+
+MIX = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
+DRAW = 2**32 - 1  # the step of the noise generator whose bits draw labels: no schedule is as long
+SEXES = {"0": "male", "1": "female", "m": "male", "f": "female", "male": "male", "female": "female", "": ""}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which labels `records` records carry.
+
+    vectors    (D, K) uint8, the different requests
+    requested  (D,) as they were asked for, such as "AFIB+LVH"; "" where they were drawn
+    ends       (R,) int64, the record after the last one of each run; (D,) cumulative counts where `drawn`
+    which      (R,) int32, the request of each run
+    by_name    requests are names, to be completed
+    age, sex   (R,) float32 years (NaN: not given), and "male", "female" or "": carried along, unknown to the model
+    """
+
+    label_names: tuple[str, ...]
+    records: int
+    vectors: NDArray[np.uint8]
+    requested: tuple[str, ...]
+    ends: NDArray[np.int64]
+    which: NDArray[np.int32]
+    by_name: bool = False
+    drawn: bool = False
+    age: NDArray[np.float32] | None = None
+    sex: NDArray[np.str_] | None = None
+
+    def rows(self, index: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
+        """Columns of records `index` (n,): labels (n, K) uint8, requested (n,), and age and sex where given.
+
+        A number past the last record counts as the last one's: it fills up a batch.
+        """
+        run = self._run(np.minimum(index, self.records - 1), seed)
+        which = self.which[run]
+        labels = self.vectors[which]
+        if self.by_name:
+            labels = complete(labels, seed=seed, index=index.tolist()).astype(np.uint8)
+        columns: dict[str, NDArray[Any]] = {
+            "labels": labels,
+            "requested": np.array([self.requested[k] for k in which.tolist()], dtype=np.str_),
+        }
+        if self.age is not None:
+            columns["age"] = self.age[run]
+        if self.sex is not None:
+            columns["sex"] = self.sex[run]
+        return columns
+
+    def _run(self, index: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        if not self.drawn:
+            return np.searchsorted(self.ends, index, side="right").astype(np.int64)
+        import torch
+
+        from ..noise import philox
+
+        i = torch.from_numpy(index)
+        zero, mask = torch.zeros_like(i), 0xFFFFFFFF
+        bits = philox((zero, zero + DRAW, i & mask, (i >> 32) & mask), (seed & mask, seed >> 32))[0].numpy()
+        number = (bits * self.ends[-1]) >> 32  # 0 .. ends[-1] - 1
+        return np.searchsorted(self.ends, number, side="right").astype(np.int64)
+
+    def to_bytes(self) -> bytes:
+        """The plan as an NPZ archive; the same plan gives the same bytes."""
+        optional: dict[str, Any] = {"age": self.age, "sex": self.sex}
+        file = io.BytesIO()
+        np.savez_compressed(
+            file,
+            **{name: value for name, value in optional.items() if value is not None},
+            label_names=np.array(self.label_names, np.str_),
+            records=np.int64(self.records),
+            vectors=self.vectors,
+            requested=np.array(self.requested, np.str_),
+            ends=self.ends,
+            which=self.which,
+            by_name=np.bool_(self.by_name),
+            drawn=np.bool_(self.drawn),
+        )
+        return file.getvalue()
+
+
+def from_bytes(content: bytes) -> Plan:
+    """The plan of `Plan.to_bytes`."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as data:
+        return Plan(
+            label_names=tuple(data["label_names"].tolist()),
+            records=int(data["records"]),
+            vectors=data["vectors"],
+            requested=tuple(data["requested"].tolist()),
+            ends=data["ends"],
+            which=data["which"],
+            by_name=bool(data["by_name"]),
+            drawn=bool(data["drawn"]),
+            age=data.get("age"),
+            sex=data.get("sex"),
+        )
+
+
+def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:
+    """The plan of "AFIB=2000,CLBBB+LVH=500": so many records of each, in this order. ValueError where it is wrong."""
+    requested, numbers = [], []
+    for entry in counts.split(","):
+        name, _, number = entry.rpartition("=")
+        if not name.strip() or not number.strip().isdecimal() or int(number) < 1:
+            raise ValueError(
+                f"counts hold {entry.strip()!r}; expected STATEMENT=NUMBER, as in AFIB=2000,CLBBB+LVH=500"
+            )
+        requested.append(name.strip())
+        numbers.append(int(number))
+    vectors = encode(requested, label_names).astype(np.uint8)
+    ends = np.cumsum(numbers, dtype=np.int64)
+    return Plan(
+        label_names,
+        int(ends[-1]),
+        vectors,
+        tuple(_joined(row, label_names) for row in vectors),
+        ends,
+        np.arange(len(ends), dtype=np.int32),
+        by_name=not exact and label_names == CODES,
+    )
+
+
+def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
+    """Label vectors drawn as they occur in PTB-XL, folds 1 to 8: 3,436 different ones."""
+    if label_names != CODES:
+        raise ValueError("the mix of PTB-XL is of its 71 statements, and this model has other labels")
+    if records < 1:
+        raise ValueError(f"{records} records are asked for; expected at least 1")
+    with np.load(MIX, allow_pickle=False) as data:
+        vectors = np.unpackbits(data["bits"], axis=1, count=len(CODES))
+        ends = np.cumsum(data["counts"], dtype=np.int64)
+    which = np.arange(len(ends), dtype=np.int32)
+    return Plan(label_names, records, vectors, ("",) * len(ends), ends, which, drawn=True)
+
+
+def from_csv(
+    file: Path, label_names: tuple[str, ...] = CODES, *, per_row: int = 1, exact: bool = False
+) -> Plan:
+    """The plan of a CSV, `per_row` records a row; 12 bytes of memory per row.
+
+    A column "labels" with names joined by "+", or 0/1 columns named by statements (whole vectors, taken as they are;
+    the first column may be a name of the row); optionally age (years) and sex (male, female, 0, 1).
+    FileNotFoundError or ValueError, with the row, where the file is missing or wrong.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
+    known: dict[bytes, int] = {}
+    texts: dict[str, int] = {}
+    which, ages, sexes = array("i"), array("f"), bytearray()
+    codes = ("", "male", "female")
+    rows = _table(file)
+    header = [name.strip() for name in next(rows, [])]
+    people = [name for name in ("age", "sex") if name in header]
+    named = "labels" in header
+    columns = {} if named else _columns(file, header, label_names)
+    for n, row in enumerate(rows, start=1):
+        try:
+            if len(row) != len(header):
+                raise ValueError(f"{len(row)} cells; the header has {len(header)}")
+            if named:
+                text = row[header.index("labels")].strip()
+                if text not in texts:
+                    texts[text] = _number(known, encode(text, label_names)[0].astype(np.uint8))
+                which.append(texts[text])
+            else:
+                which.append(_number(known, _bits(row, header, columns, len(label_names))))
+            if "age" in people:
+                ages.append(_age(row[header.index("age")]))
+            if "sex" in people:
+                sexes.append(codes.index(_sex(row[header.index("sex")])))
+        except ValueError as error:
+            raise ValueError(f"{str(file)!r}, row {n}: {error}") from None
+    if not which:
+        raise ValueError(f"{str(file)!r} asks for nothing: expected a header and one row per request")
+    vectors = np.stack([np.frombuffer(key, np.uint8) for key in known])
+    return Plan(
+        label_names,
+        per_row * len(which),
+        vectors,
+        tuple(_joined(row, label_names) for row in vectors),
+        np.arange(1, len(which) + 1, dtype=np.int64) * per_row,
+        np.asarray(which, np.int32),
+        by_name=named and not exact and label_names == CODES,
+        age=np.asarray(ages, np.float32) if "age" in people else None,
+        sex=np.array(codes)[np.frombuffer(sexes, np.uint8)] if "sex" in people else None,
+    )
+
+
+def _table(file: Path) -> Iterator[list[str]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            yield from (row for row in csv.reader(opened) if any(cell.strip() for cell in row))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{str(file)!r} is no CSV file in UTF-8: {error}") from None
+
+
+def _columns(file: Path, header: list[str], label_names: tuple[str, ...]) -> dict[int, int]:
+    """Which class each column of a table of 0 and 1 stands for."""
+    columns = {}
+    for column, name in enumerate(header):
+        if name in ("age", "sex"):
+            continue
+        try:
+            columns[column] = find(name, label_names)
+        except ValueError as error:
+            if column:
+                raise ValueError(f"{str(file)!r}: no column 'labels', and column {name!r}: {error}") from None
+    return columns
+
+
+def _bits(row: list[str], header: list[str], columns: dict[int, int], width: int) -> NDArray[np.uint8]:
+    vector = np.zeros(width, np.uint8)
+    for column, k in columns.items():
+        cell = row[column].strip()
+        if cell not in ("0", "1", "0.0", "1.0"):
+            raise ValueError(f"{row[column]!r} in {header[column]!r}; expected 0 or 1")
+        vector[k] = cell[0] == "1"
+    if not vector.any():
+        raise ValueError("no statement is 1; expected at least one")
+    return vector
+
+
+def _number(known: dict[bytes, int], vector: NDArray[np.uint8]) -> int:
+    return known.setdefault(vector.tobytes(), len(known))
+
+
+def _age(cell: str) -> float:
+    try:
+        age = float(cell) if cell.strip() else math.nan
+    except ValueError:
+        age = -1.0
+    if age < 0 or age == math.inf:
+        raise ValueError(f"{cell!r} in 'age'; expected years, or nothing")
+    return age
+
+
+def _sex(cell: str) -> str:
+    sex = SEXES.get(cell.strip().casefold().removesuffix(".0"))
+    if sex is None:
+        raise ValueError(f"{cell!r} in 'sex'; expected male, female, 0 (male), 1 (female) or nothing")
+    return sex
+
+
+def _joined(vector: NDArray[np.uint8], label_names: tuple[str, ...]) -> str:
+    return "+".join(label_names[k] for k in np.flatnonzero(vector))

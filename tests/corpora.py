@@ -1,0 +1,59 @@
+"""Small corpora for tests: a stub in place of the network, through the real plan, writers and notes."""
+
+import dataclasses
+
+import numpy as np
+
+from sssd.labels import CODES
+from sssd.leads import CLINICAL
+from sssd.scale import run
+from sssd.scale.manifest import Corpus, Recipe
+from sssd.scale.plan import by_counts
+
+LENGTH = 50
+
+
+def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LENGTH):
+    """A corpus of `plan` by a model that there is not."""
+    import hashlib
+
+    recipe = Recipe(
+        records=plan.records, requests=hashlib.sha256(plan.to_bytes()).hexdigest(), source="a test", model="0" * 64,
+        checkpoint="built-in", config=None, cauchy="conjugate_pairs", sampler="ddim", steps=2, eta=0.0,
+        spacing="uniform", seed=seed, precision="float32", batch_size=batch_size, threads=1, device="cpu",
+        machine="cpu", generator="test", torch="0",
+    )  # fmt: skip
+    extra = tuple(name for name in ("age", "sex") if getattr(plan, name) is not None)
+    return Corpus(
+        plan.records, shard_size, format, plan.label_names, CLINICAL, 100.0, length, extra, (recipe,)
+    )
+
+
+def stub(index, labels, length=LENGTH):
+    """8 leads that tell record from record: a sine whose amplitude and phase are functions of number and labels."""
+    time = np.arange(length, dtype=np.float32)
+    weight = labels @ np.arange(1, labels.shape[1] + 1) / 100
+    phase = (index % 997)[:, None, None] / 10 + np.arange(8)[:, None]
+    return (np.sin(time / 7 + phase) * (1 + weight[:, None, None])).astype(np.float32)
+
+
+def make(folder, records=35, generate=stub, plan=None, progress=None, **options):
+    """A finished corpus, and what it is."""
+    if plan is None:
+        plan = by_counts(f"AFIB={records - records // 2},CLBBB+LVH={records // 2}", CODES)
+    corpus = corpus_of(plan, **options)
+    run.create(folder, corpus, plan, generate, progress=progress)
+    return corpus
+
+
+def contents(folder):
+    """Every file of a corpus but its lock, and its bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def with_seed(corpus, seed):
+    return dataclasses.replace(corpus, parts=(dataclasses.replace(corpus.parts[0], seed=seed),))

@@ -1,0 +1,577 @@
+"""Corpora: plans, shards in all formats, readers; what is damaged is found, and made again with the same bits."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sssd.labels import CODES, encode
+from sssd.scale import copy, manifest, run
+from sssd.scale.lock import locked
+from sssd.scale.manifest import FILE, REQUESTS, SPARE
+from sssd.scale.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl
+from sssd.scale.shards import open_shard
+from sssd.scale.verify import verify
+from tests.corpora import LENGTH, contents, corpus_of, make, stub
+
+torch = pytest.importorskip("torch")
+FORMATS = [
+    pytest.param(name, marks=pytest.mark.skipif(absent, reason=f"without {package}"))
+    for name, package in (("npz", "numpy"), ("wfdb", "wfdb"), ("parquet", "pyarrow"), ("hdf5", "h5py"))
+    for absent in [
+        subprocess.call([sys.executable, "-c", f"import {package}"], stderr=subprocess.DEVNULL) != 0
+    ]
+]
+
+
+def everything(folder):
+    """All records of a corpus, column by column."""
+    corpus = manifest.read(folder)
+    blocks = []
+    for shard in range(corpus.shards):
+        reader = open_shard(folder, corpus, shard)
+        blocks.append(reader.read(0, len(corpus.span(shard))))
+        reader.close()
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[n], other[n], equal_nan=one[n].dtype.kind == "f") for n in one
+    )
+
+
+# --- plans --------------------------------------------------------------------------------------------------
+
+
+def test_counts_say_what_each_record_is():
+    plan = by_counts("AFIB=3, CLBBB+LVH=2", exact=True)
+    rows = plan.rows(np.arange(5), seed=1)
+    assert rows["requested"].tolist() == ["AFIB"] * 3 + ["CLBBB+LVH"] * 2
+    assert np.array_equal(rows["labels"], encode(["AFIB"] * 3 + ["CLBBB+LVH"] * 2))
+    assert plan.records == 5
+
+
+@pytest.mark.parametrize("kind", ["counts", "ptbxl"])
+def test_the_labels_of_a_record_depend_on_its_number_alone(kind):
+    """Fails when they are drawn or completed with a generator that goes on, or with the row in the batch."""
+    plan = by_counts("AFIB=30,NORM=30") if kind == "counts" else like_ptbxl(60)
+    whole = plan.rows(np.arange(60), seed=3)["labels"]
+    assert np.array_equal(whole[[41, 7, 59]], plan.rows(np.array([41, 7, 59]), seed=3)["labels"])
+    assert not np.array_equal(whole, plan.rows(np.arange(60), seed=4)["labels"])
+    assert whole.sum() > 60, "nothing stands beside the statement asked for"
+    again = from_bytes(plan.to_bytes())
+    assert np.array_equal(whole, again.rows(np.arange(60), seed=3)["labels"])
+
+
+def test_the_mix_of_ptbxl():
+    """Fails when the draw is not in proportion to the counts: tolerance 4 standard errors."""
+    with np.load(MIX) as table:
+        vectors, counts = np.unpackbits(table["bits"], axis=1, count=71), table["counts"]
+    share = counts @ vectors / counts.sum()
+    labels = like_ptbxl(20_000).rows(np.arange(20_000), seed=0)["labels"]
+    assert np.all(abs(labels.mean(0) - share) < 4 * np.sqrt(share * (1 - share) / 20_000) + 1e-4)
+    assert abs(labels.sum(1).mean() - 2.8) < 0.1
+    assert MIX.stat().st_size < 150_000
+
+
+def test_a_table_of_names_ages_and_sexes(tmp_path):
+    file = tmp_path / "wanted.csv"
+    file.write_text("labels,age,sex\nAFIB,71,0\nCLBBB+LVH,,female\nAFIB,33.5,\n")
+    plan = from_csv(file, per_row=2, exact=True)
+    rows = plan.rows(np.arange(6), seed=1)
+    assert rows["requested"].tolist() == ["AFIB"] * 2 + ["CLBBB+LVH"] * 2 + ["AFIB"] * 2
+    assert np.array_equal(rows["age"], np.float32([71, 71, np.nan, np.nan, 33.5, 33.5]), equal_nan=True)
+    assert rows["sex"].tolist() == ["male"] * 2 + ["female"] * 2 + [""] * 2
+    assert len(plan.vectors) == 2
+
+
+def test_a_table_of_vectors(tmp_path):
+    file = tmp_path / "wanted.csv"
+    file.write_text("row,AFIB,LVH,age\na,1,0,50\nb,1,1,60\n")
+    plan = from_csv(file)
+    assert np.array_equal(plan.rows(np.arange(2), seed=0)["labels"], encode(["AFIB", "AFIB+LVH"]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["AFIB"] * 7000 + ["AFIBB"], "row 7001: unknown statement 'AFIBB'"),
+        (["AFIB,5"], "row 1: 2 cells"),
+        ([], "asks for nothing"),
+    ],
+)
+def test_a_wrong_table_is_told_by_its_row(tmp_path, rows, said):
+    file = tmp_path / "wanted.csv"
+    file.write_text("\n".join(["labels", *rows]) + "\n")
+    with pytest.raises(ValueError, match=said):
+        from_csv(file)
+
+
+@pytest.mark.parametrize("counts", ["AFIB", "AFIB=0", "AFIB=x", "=3", "AFIBB=3", "AFIB=3,,LVH=2"])
+def test_wrong_counts(counts):
+    with pytest.raises(ValueError):
+        by_counts(counts)
+
+
+# --- the same bits ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_was_lost_is_made_again_byte_for_byte(tmp_path, format):
+    """Fails when a file holds a time, or depends on where the run went on."""
+    make(tmp_path / "a", format=format)
+    before = contents(tmp_path / "a")
+    corpus = manifest.read(tmp_path / "a")
+    for shard in (1, 3):
+        manifest.note_path(tmp_path / "a", shard).unlink()
+    (tmp_path / "a" / "data" / f".{Path(corpus.file(1)).name}.part").mkdir()
+    assert run.resume(tmp_path / "a", stub) == [1, 3]
+    assert contents(tmp_path / "a") == before
+    assert run.resume(tmp_path / "a", stub, check=True) == []
+
+
+def test_records_do_not_depend_on_the_shards(tmp_path):
+    """Fails when batches begin where shards do."""
+    calls = []
+
+    def counted(index, labels):
+        calls.append((len(index), int(index[0])))
+        return stub(index, labels)
+
+    make(tmp_path / "a", generate=counted, shard_size=10)
+    assert calls == [(8, 0), (8, 8), (8, 16), (8, 24), (8, 32)], "a batch was generated twice, or not whole"
+    make(tmp_path / "b", shard_size=16)
+    make(tmp_path / "c", shard_size=1000)
+    a = everything(tmp_path / "a")
+    assert same(a, everything(tmp_path / "b")) and same(a, everything(tmp_path / "c"))
+    assert a["index"].tolist() == list(range(35))
+
+
+def test_a_number_is_all_that_the_model_needs(model):
+    """Fails when `generate` counts from 0 whatever the request says."""
+    from sssd.model_wrapper import Request
+
+    vectors = encode(["AFIB", "NORM", "LVH", "AFIB"])
+    how = {"seed": 3, "return_numpy": True, "ddim_eta": 1.0, "precision": "float32"}
+    whole = model.generate(vectors, **how)
+    part = model.generate(Request(vectors[2:], ("", ""), (2, 3)), **how)
+    assert abs(whole[2:] - part).max() < 1e-3
+    (ecg,) = model.generate_ecgs(Request(vectors[3:], ("AFIB",), (3,)), seed=3)
+    assert ecg.provenance["index"] == 3
+
+
+def test_a_corpus_holds_what_generate_gives(model, tmp_path):
+    """Fails when the corpus rounds, orders or numbers otherwise than `generate`."""
+    from sssd.io.files import microvolts
+    from sssd.leads import to_twelve
+
+    plan = by_counts("AFIB=5,LVH=4", exact=True)
+    table = model.step_table(True, 4, 0.5)
+    corpus = run.describe(
+        model, plan, table, seed=5, eta=0.5, spacing="uniform", precision="float32", source="", checkpoint="x",
+        batch_size=3, threads=1, format="npz", shard_size=4,
+    )  # fmt: skip
+    run.create(tmp_path / "c", corpus, plan, run.generator(corpus.parts[0], model))
+    got = everything(tmp_path / "c")
+    ecgs = model.generate(
+        plan.rows(np.arange(9), 5)["labels"].astype(np.float32),
+        use_ddim=True, ddim_timesteps=4, ddim_eta=0.5, seed=5, batch_size=3, return_numpy=True, precision="float32",
+    )  # fmt: skip
+    assert np.array_equal(got["signal_uv"], microvolts(to_twelve(ecgs)))
+    from sssd.data.recordings import read
+
+    assert len(read(tmp_path / "c" / "data" / "00000.npz")) == 4  # what `train` takes
+
+
+@pytest.fixture(scope="module")
+def model():
+    from tests.test_wrapper import tiny
+
+    return tiny()
+
+
+# --- copies -------------------------------------------------------------------------------------------------
+
+
+def with_people(tmp_path):
+    file = tmp_path / "wanted.csv"
+    file.write_text("labels,age,sex\n" + "AFIB,71,0\nNORM+SR,,1\nLVH,5,\n" * 9)
+    return from_csv(file)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_formats_hold_the_same(tmp_path, format):
+    """Fails when a writer or reader loses, reorders or rounds anything."""
+    plan = with_people(tmp_path)
+    make(tmp_path / "a", plan=plan, format=format)
+    copy.convert(tmp_path / "a", tmp_path / "b", "npz", shard_size=7)
+    copy.convert(tmp_path / "b", tmp_path / "c", format, shard_size=10)
+    assert same(everything(tmp_path / "a"), everything(tmp_path / "b"))
+    assert contents(tmp_path / "a") == contents(tmp_path / "c")
+    assert verify(tmp_path / "b") == []
+    manifest.note_path(tmp_path / "b", 2).unlink()
+    assert run.resume(tmp_path / "b", stub) == [2], "what was converted can be made again, too"
+    assert same(everything(tmp_path / "a"), everything(tmp_path / "b"))
+
+
+def test_a_stopped_conversion_goes_on(tmp_path, monkeypatch):
+    make(tmp_path / "a")
+    copy.convert(tmp_path / "a", tmp_path / "whole", "wfdb")
+    finish, finished = copy.Shard.finish, []
+
+    def failing(shard):
+        if len(finished) == 2:
+            raise KeyboardInterrupt
+        finished.append(shard.number)
+        return finish(shard)
+
+    monkeypatch.setattr(copy.Shard, "finish", failing)
+    with pytest.raises(KeyboardInterrupt):
+        copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    monkeypatch.undo()
+    copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    assert contents(tmp_path / "b") == contents(tmp_path / "whole")
+
+
+def test_merging_numbers_anew_and_keeps_both_recipes(tmp_path):
+    make(tmp_path / "a", records=25)
+    make(tmp_path / "b", plan=with_people(tmp_path), seed=8, format="wfdb")
+    copy.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c", format="wfdb")
+    a, b, c = (everything(tmp_path / name) for name in "abc")
+    assert c["index"].tolist() == list(range(52))
+    for name in ("signal_uv", "labels", "requested"):
+        assert np.array_equal(c[name], np.concatenate([a[name], b[name]]))
+    assert c["sex"].tolist() == [""] * 25 + b["sex"].tolist() and np.isnan(c["age"][:25]).all()
+    assert [part.seed for part in manifest.read(tmp_path / "c").parts] == [7, 8]
+    header = (tmp_path / "c" / "data" / "00004" / "000000045.hea").read_text()
+    assert "provenance.seed: 8" in header and "provenance.index: 20\n" in header
+    with pytest.raises(ValueError, match="merge them again"):
+        run.resume(tmp_path / "c", stub)
+
+
+def test_what_cannot_be_merged(tmp_path):
+    make(tmp_path / "a")
+    make(tmp_path / "b", format="wfdb", shard_size=3)
+    with pytest.raises(ValueError, match="hold the same records"):
+        copy.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+    make(tmp_path / "d", seed=9, length=60, generate=lambda i, v: stub(i, v, 60))
+    with pytest.raises(ValueError, match="other length"):
+        copy.merge([tmp_path / "a", tmp_path / "d"], tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_damaged_source_is_not_copied(tmp_path):
+    make(tmp_path / "a")
+    flip(tmp_path / "a" / "data" / "00001.npz")
+    with pytest.raises(ValueError, match="shard 1 is missing or altered"):
+        copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    assert run.resume(tmp_path / "a", stub, check=True) == [1]
+    copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    assert verify(tmp_path / "b") == []
+
+
+# --- faults -------------------------------------------------------------------------------------------------
+
+
+def flip(path, at=None):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if at is None else at] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "said"),
+    [
+        (flip, "data/00001.npz", "data/00001.npz: altered"),
+        (truncate, "data/00001.npz", "data/00001.npz: truncated"),
+        (Path.unlink, "data/00001.npz", "data/00001.npz: missing"),
+        (Path.unlink, "shards/00001.json", "data/00001.npz: without its note"),
+        (truncate, "shards/00001.json", "shards/00001.json is cut off"),
+        (truncate, FILE, f"{FILE}: missing or altered"),
+        (flip, f"{SPARE}/{FILE}", f"{SPARE}/{FILE}: missing or altered"),
+        (Path.unlink, FILE, f"{FILE}: missing or altered"),
+        (truncate, REQUESTS, f"{REQUESTS}: missing or altered"),
+    ],
+)
+def test_damage_is_found_and_repaired(tmp_path, damage, file, said):
+    make(tmp_path / "a")
+    before = contents(tmp_path / "a")
+    assert verify(tmp_path / "a") == []
+    damage(tmp_path / "a" / file)
+    (problem,) = verify(tmp_path / "a")
+    assert said in str(problem)
+    run.resume(tmp_path / "a", stub, check=True)
+    assert verify(tmp_path / "a") == [] and contents(tmp_path / "a") == before
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+def test_damage_to_a_folder_of_records(tmp_path, damage):
+    make(tmp_path / "a", format="wfdb")
+    before = contents(tmp_path / "a")
+    damage(tmp_path / "a" / "data" / "00001" / "000000012.dat")
+    assert [problem.shard for problem in verify(tmp_path / "a")] == [1]
+    assert run.resume(tmp_path / "a", stub, check=True) == [1]
+    assert contents(tmp_path / "a") == before
+
+
+def test_a_manifest_that_is_lost_for_good(tmp_path):
+    make(tmp_path / "a")
+    for place in ("", SPARE):
+        truncate(tmp_path / "a" / place / FILE)
+    with pytest.raises(ValueError, match=r"cannot be read .*cut off.*backup"):
+        run.resume(tmp_path / "a", stub)
+
+
+def test_a_file_of_somebody_else(tmp_path):
+    make(tmp_path / "a")
+    (tmp_path / "a" / "data" / "copy.npz").write_bytes(b"x")
+    (problem,) = verify(tmp_path / "a")
+    assert "data/copy.npz: not of this corpus" in str(problem)
+    with pytest.raises(FileExistsError, match="holds a corpus already"):
+        make(tmp_path / "a")
+    with pytest.raises(FileExistsError, match="not empty"):
+        make(tmp_path)
+
+
+def test_a_note_of_another_corpus(tmp_path):
+    make(tmp_path / "a")
+    make(tmp_path / "b", seed=8)
+    for name in ("data/00001.npz", "shards/00001.json"):
+        (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
+    (problem,) = verify(tmp_path / "a")
+    assert "belongs to another corpus" in str(problem)
+    assert run.resume(tmp_path / "a", stub) == [1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(errno.ENOSPC, "no space left"), (errno.EROFS, "make it writable")],
+)
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_that_refuses(tmp_path, monkeypatch, failure, said, format):
+    """Fails when the error of the writing thread is lost, or a part of a shard stays."""
+    make(tmp_path / "whole", format=format)
+    from sssd.scale import shards
+
+    append = shards.Shard._write
+
+    def failing(shard, block):
+        append(shard, block)
+        if shard.number == 2:
+            raise OSError(failure, os.strerror(failure))
+
+    monkeypatch.setattr(shards.Shard, "_write", failing)
+    with pytest.raises(OSError, match=f"{said}.*corpus resume"):
+        make(tmp_path / "a", format=format)
+    monkeypatch.undo()
+    assert not list((tmp_path / "a" / "data").glob(".*"))
+    assert [run.finished(tmp_path / "a", manifest.read(tmp_path / "a"), n) for n in range(4)] == [1, 1, 0, 0]
+    assert run.resume(tmp_path / "a", stub) == [2, 3]
+    assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+
+
+def test_a_folder_that_goes_away(tmp_path):
+    make(tmp_path / "whole")
+
+    def moving(index, labels):
+        if index[0] == 16:
+            (tmp_path / "a").rename(tmp_path / "elsewhere")
+        return stub(index, labels)
+
+    with pytest.raises(OSError, match="removed or moved during the run: put it back; then .*corpus resume"):
+        make(tmp_path / "a", generate=moving)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "a")
+    run.resume(tmp_path / "a", stub)
+    assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+
+
+def test_nan_names_its_record(tmp_path):
+    def broken(index, labels):
+        return np.where((index == 13)[:, None, None], np.nan, stub(index, labels)).astype(np.float32)
+
+    with pytest.raises(ValueError, match="record 13 holds NaN"):
+        make(tmp_path / "a", generate=broken)
+
+
+def test_what_is_beyond_16_bits_is_cut_off_and_counted(tmp_path):
+    make(tmp_path / "a", generate=lambda i, v: 40 * np.sign(stub(i, v)))
+    assert abs(everything(tmp_path / "a")["signal_uv"].astype(int)).max() == 32767
+    assert manifest.read_note(tmp_path / "a", manifest.read(tmp_path / "a"), 0).clipped > 0
+    assert "were cut off" in (tmp_path / "a" / "README.md").read_text()
+
+
+HOLD = "import sys, time; from sssd.scale.lock import locked; from pathlib import Path\n"
+HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_two_runs_on_one_folder(tmp_path):
+    """Fails when the second run goes ahead, or when a run that was killed locks the folder for good."""
+    make(tmp_path / "a")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "a")], stdout=subprocess.PIPE, env=environment
+    )
+    try:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(BlockingIOError, match=f"another run writes to .*process {other.pid}"):
+            run.resume(tmp_path / "a", stub)
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.communicate()
+    assert run.resume(tmp_path / "a", stub) == []
+    with locked(tmp_path / "a"), pytest.raises(BlockingIOError):
+        run.resume(tmp_path / "a", stub)
+
+
+def test_memory_does_not_grow_with_the_records(tmp_path):
+    """Fails when records, or what is known of them, gather: peaks of 1,600 and 6,400 records, 8 and 32 shards."""
+    peaks = []
+    for records in (1600, 6400):
+        tracemalloc.start()
+        make(tmp_path / str(records), records=records, batch_size=32, shard_size=200, length=200,
+             generate=lambda i, v: stub(i, v, 200), plan=like_ptbxl(records))  # fmt: skip
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] + 200_000, peaks
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_records_by_number(tmp_path, format):
+    import sssd.corpus
+
+    make(tmp_path / "a", format=format)
+    expected = everything(tmp_path / "a")
+    records = sssd.corpus.open(tmp_path / "a")
+    assert len(records) == 35 and records.label_names == CODES and records.leads[1] == "II"
+    for i in (0, 34, 10, 9, -1):
+        record = records[i]
+        assert record["index"] == range(35)[i]
+        assert torch.equal(record["signal"], torch.from_numpy(expected["signal_uv"][i] / np.float32(1000)))
+        assert torch.equal(record["labels"], torch.from_numpy(expected["labels"][i]).float())
+    assert record["signal"].shape == (12, LENGTH) and record["signal"].dtype == torch.float32
+    with pytest.raises(IndexError):
+        records[35]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("shuffle", [None, 5])
+def test_a_stream_gives_each_record_once(tmp_path, workers, shuffle):
+    """Fails when workers or ranks read the same, or blocks of a short last shard are missed."""
+    import sssd.corpus
+
+    records = 1000 if workers else 1300
+    make(tmp_path / "a", records=records, batch_size=50, shard_size=300)
+    seen = Counter()
+    for rank in range(2):
+        stream = sssd.corpus.open(tmp_path / "a", streaming=True, shuffle=shuffle, rank=rank, world_size=2)
+        order = [i for batch in torch.utils.data.DataLoader(stream, batch_size=64, num_workers=workers)
+                 for i in batch["index"].tolist()]  # fmt: skip
+        assert (order == sorted(order)) == (shuffle is None) or workers
+        seen.update(order)
+    assert seen == Counter(range(records))
+
+
+def test_epochs_differ(tmp_path):
+    import sssd.corpus
+
+    make(tmp_path / "a", records=300, batch_size=50, shard_size=300)
+    stream = sssd.corpus.open(tmp_path / "a", streaming=True, shuffle=1)
+    first = [record["index"] for record in stream]
+    assert [record["index"] for record in stream] == first
+    stream.set_epoch(1)
+    assert [record["index"] for record in stream] != first
+
+
+def test_workers_read_by_number(tmp_path):
+    import sssd.corpus
+
+    pytest.importorskip("pyarrow")
+    make(tmp_path / "a", format="parquet")
+    records = sssd.corpus.open(tmp_path / "a")
+    records[3]  # opens a shard before the workers are forked
+    loader = torch.utils.data.DataLoader(records, batch_size=4, num_workers=2, shuffle=True)
+    assert sorted(i for batch in loader for i in batch["index"].tolist()) == list(range(35))
+
+
+def test_what_is_not_complete_is_not_opened(tmp_path):
+    import sssd.corpus
+
+    make(tmp_path / "a")
+    manifest.note_path(tmp_path / "a", 2).unlink()
+    with pytest.raises(ValueError, match="not complete: shard 2 of 4 .*corpus resume"):
+        sssd.corpus.open(tmp_path / "a")
+    with pytest.raises(FileNotFoundError, match="holds no corpus"):
+        sssd.corpus.open(tmp_path)
+
+
+def test_parquet_without_this_package(tmp_path):
+    """What the data card says: types, bytes and what the schema tells."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    make(tmp_path / "a", format="parquet", plan=with_people(tmp_path))
+    expected = everything(tmp_path / "a")
+    table = pq.read_table(tmp_path / "a" / "data" / "00000.parquet")
+    signal = np.frombuffer(table["signal_uv"][3].as_py(), "<i2").reshape(12, LENGTH)
+    assert np.array_equal(signal, expected["signal_uv"][3])
+    assert table["statements"][1].as_py() == "+".join(np.array(CODES)[expected["labels"][1] > 0])
+    told = {
+        key.decode(): value
+        for key, value in pq.read_metadata(tmp_path / "a/data/00001.parquet").metadata.items()
+    }
+    assert json.loads(told["provenance"])["seed"] == 7 and json.loads(told["first"]) == 10
+    lead = np.array(json.loads(told["lead_uv"]))
+    second = expected["signal_uv"][10:20].swapaxes(0, 1).reshape(12, -1)
+    assert np.allclose(
+        lead, np.stack([f(second, axis=1) for f in (np.min, np.max, np.mean, np.std)], 1), atol=1e-3
+    )
+
+
+def test_parquet_by_datasets(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    make(tmp_path / "a", format="parquet")
+    files = str(tmp_path / "a" / "data" / "*.parquet")
+    loaded = datasets.load_dataset(
+        "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert loaded["index"][:] == list(range(35))
+    expected = everything(tmp_path / "a")
+    assert np.array_equal(
+        np.frombuffer(loaded[20]["signal_uv"], "<i2").reshape(12, LENGTH), expected["signal_uv"][20]
+    )
+    assert loaded[20]["labels"] == expected["labels"][20].tolist()
+
+
+def test_wfdb_by_the_wfdb_package(tmp_path):
+    wfdb = pytest.importorskip("wfdb")
+    make(tmp_path / "a", format="wfdb")
+    names = (tmp_path / "a" / "RECORDS").read_text().split()
+    assert len(names) == 35
+    record = wfdb.rdrecord(str(tmp_path / "a" / names[20]), physical=False)
+    assert np.array_equal(record.d_signal.T, everything(tmp_path / "a")["signal_uv"][20])
+
+
+def test_the_digest_covers_everything():
+    """Fails when a part of what the corpus is could change unseen."""
+    from tests.corpora import with_seed
+
+    corpus = corpus_of(by_counts("AFIB=3"))
+    assert corpus.digest != with_seed(corpus, 8).digest
