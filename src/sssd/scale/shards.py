@@ -14,13 +14,15 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import zipfile
 import zlib
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +123,28 @@ class Statistics:
         return tuple(table)
 
 
+Given = TypeVar("Given")
+
+
+class Behind(Generic[Given]):
+    """Calls a function in another thread, in order; what waits is one thing at most."""
+
+    def __init__(self, function: Callable[[Given], object]) -> None:
+        self._function, self._thread = function, ThreadPoolExecutor(1)
+        self._last: Future[object] | None = None
+
+    def give(self, value: Given) -> None:
+        if self._last is not None:
+            self._last.result()
+        self._last = self._thread.submit(self._function, value)
+
+    def close(self, wait: bool = True) -> None:
+        """Come to an end; raises what the function raised, where it is waited for."""
+        self._thread.shutdown()
+        if wait and self._last is not None:
+            self._last.result()
+
+
 class Shard:
     """A shard being written: beside its place, complete or not at all."""
 
@@ -130,12 +154,13 @@ class Shard:
         self.part = beside(self.target)
         self.statistics, self.written = Statistics(corpus), 0
         self._waiting: list[Block] = []
+        self._counting = Behind(self.statistics.add)
         remove(self.part)
         self._writer = _WRITERS[corpus.format](self.part, corpus, len(corpus.span(number)))
 
     def append(self, block: Block) -> None:
         """Add records, any number at once; they are written ROWS at a time."""
-        self.statistics.add(block)
+        self._counting.give(block)
         self._waiting.append({name: block[name] for name in COLUMNS if name in block})
         if sum(map(rows, self._waiting)) >= ROWS:
             whole = join(self._waiting)
@@ -148,14 +173,15 @@ class Shard:
         """Move the shard in place and write its note."""
         if self._waiting:
             self._write(join(self._waiting))
+        self._counting.close()
         span = self.corpus.span(self.number)
         assert self.written == len(span), (self.written, span)
         statistics = self.statistics.lead_uv()
         sha256 = self._writer.close({"lead_uv": json.dumps(statistics), "first": str(span.start)})
-        if self.part.is_dir():
-            for path in self.part.iterdir():
-                sync(path)
-        sync(self.part)
+        if self.part.is_dir() and hasattr(os, "sync"):
+            os.sync()  # thousands of small files: one by one takes as long as writing them
+        else:
+            sync(self.part)
         bytes_, sha256 = (self.part.stat().st_size, sha256) if sha256 else file_hash(self.part)
         if self.part.is_dir():
             remove(self.target)
@@ -178,6 +204,7 @@ class Shard:
 
     def abort(self) -> None:
         """Leave nothing of it."""
+        self._counting.close(wait=False)
         self._writer.abort()
         remove(self.part)
 
@@ -218,7 +245,10 @@ def open_shard(folder: Path, corpus: Corpus, number: int) -> Reader:
 
 def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:
     """(n,) the names of the labels of each record, joined by "+"."""
-    return ["+".join(label_names[k] for k in np.flatnonzero(row)) for row in labels]
+    row, column = np.nonzero(labels)
+    names = [label_names[k] for k in column.tolist()]
+    ends = np.searchsorted(row, np.arange(len(labels) + 1)).tolist()
+    return ["+".join(names[ends[i] : ends[i + 1]]) for i in range(len(labels))]
 
 
 # --- Parquet ------------------------------------------------------------------------------------------------------
@@ -229,8 +259,7 @@ class _Hashed(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._file, self._digest = path.open("wb", buffering=0), hashlib.sha256()
-        self._thread = ThreadPoolExecutor(1)
-        self._last: Future[None] | None = None
+        self._hashing = Behind[bytes](self._digest.update)
         self._at, self._lost = 0, False
 
     def writable(self) -> bool:
@@ -247,9 +276,7 @@ class _Hashed(io.RawIOBase):
         view = memoryview(content)
         while view:
             view = view[self._file.write(view) :]
-        if self._last is not None:
-            self._last.result()
-        self._last = self._thread.submit(self._digest.update, content)
+        self._hashing.give(content)
         self._at += len(content)
         return len(content)
 
@@ -261,7 +288,7 @@ class _Hashed(io.RawIOBase):
             self._file.flush()
 
     def close(self) -> None:
-        self._thread.shutdown()
+        self._hashing.close()
         self._file.close()
         super().close()
 
@@ -382,12 +409,19 @@ class ParquetReader:
 
 
 class Hdf5Writer:
-    """One dataset per column; a chunk per record, so that any one is read alone."""
+    """One dataset per column; a chunk per record, so that any one is read alone.
+
+    The file is made in memory: HDF5 itself does not survive a disk that fills up while it writes.
+    """
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         import h5py
 
-        self._file, self._n = h5py.File(path, "w", libver="v110"), 0
+        self._path, self._n = path, 0
+        grow = 1 << 24
+        self._file = h5py.File(
+            path.name, "w", libver="v110", driver="core", backing_store=False, block_size=grow
+        )
         for name, value in _describe(corpus).items():
             self._file.attrs["signal" if name == "signal_uv" else name] = value
         shape = (len(corpus.leads), corpus.length)
@@ -413,14 +447,14 @@ class Hdf5Writer:
     def close(self, facts: dict[str, str]) -> str:
         for name, value in facts.items():
             self._file.attrs[name] = value
+        self._file.flush()
+        image = self._file.id.get_file_image()
         self._file.close()
-        return ""
+        self._path.write_bytes(image)
+        return hashlib.sha256(image).hexdigest()
 
     def abort(self) -> None:
-        try:
-            self._file.close()
-        except (OSError, RuntimeError):  # it cannot write what is left either
-            pass
+        self._file.close()
 
 
 class Hdf5Reader:

@@ -1,0 +1,232 @@
+"""`sssd-ecg corpus`: what it says and leaves when something is wrong, and runs that are killed, for real."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sssd.cli import main
+from sssd.scale import manifest
+from tests.corpora import contents
+from tests.test_cli import checkpoint  # noqa: F401  (a fixture)
+
+pytest.importorskip("torch")
+
+COMMAND = [sys.executable, "-c", "import sys; from sssd.cli import main; sys.exit(main())", "corpus"]
+HOW = [
+    "--seed",
+    "7",
+    "--steps",
+    "3",
+    "--shard-size",
+    "20",
+    "--batch-size",
+    "16",
+    "--threads",
+    "1",
+    "--format",
+    "npz",
+]
+
+
+def run(capsys, *arguments):
+    code = main(["corpus", *map(str, arguments)])
+    told = capsys.readouterr()
+    assert told.err.count("\n") <= 1, told.err
+    return code, told.out, told.err
+
+
+def create(capsys, checkpoint, out, *arguments):  # noqa: F811
+    return run(
+        capsys,
+        "create",
+        "--counts",
+        "AFIB=30,LVH=20",
+        "--checkpoint",
+        checkpoint,
+        *HOW,
+        "--out",
+        out,
+        *arguments,
+    )
+
+
+def test_a_corpus_from_beginning_to_end(capsys, checkpoint, tmp_path):  # noqa: F811
+    code, out, err = create(capsys, checkpoint, tmp_path / "a")
+    assert (code, err) == (0, "") and "50 records (npz)" in out
+    assert run(capsys, "verify", tmp_path / "a")[0] == 0
+    assert "3 of 3 shards are finished, 50 records" in run(capsys, "info", tmp_path / "a")[1]
+    assert '"finished_shards": 3' in run(capsys, "info", tmp_path / "a", "--json")[1]
+    assert run(capsys, "convert", tmp_path / "a", tmp_path / "b", "--format", "wfdb")[0] == 0
+    code, _, err = run(capsys, "merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
+    assert code == 1 and "hold the same records" in err
+
+    before = contents(tmp_path / "a")
+    shard = tmp_path / "a" / "data" / "00001.npz"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    code, out, err = run(capsys, "verify", tmp_path / "a")
+    assert code == 1 and "data/00001.npz: truncated" in out
+    assert f"to repair: sssd-ecg corpus resume {tmp_path / 'a'} --check" in err
+    code, out, _ = run(capsys, "resume", tmp_path / "a", "--check")
+    assert code == 0 and "made 1 of 3 shards" in out
+    assert contents(tmp_path / "a") == before
+
+
+def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
+    table = tmp_path / "wanted.csv"
+    table.write_text("labels,age,sex\nAFIB,60,1\nNORM,,\n")
+    how = ["--checkpoint", checkpoint, *HOW]
+    assert run(capsys, "create", "--labels-from", table, "-n", 3, *how, "--out", tmp_path / "a")[0] == 0
+    assert run(capsys, "create", "--like-ptbxl", 5, *how, "--out", tmp_path / "b")[0] == 0
+    assert manifest.read(tmp_path / "a").extra == ("age", "sex")
+    assert run(capsys, "merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")[0] == 0
+    assert manifest.read(tmp_path / "c").records == 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give one of --counts, --labels-from and --like-ptbxl"),
+        (["--counts", "AFIB=1", "--like-ptbxl", "3"], "got --counts and --like-ptbxl"),
+        (["--counts", "AFIB"], "expected STATEMENT=NUMBER"),
+        (["--counts", "AFIBB=3"], "unknown statement 'AFIBB'"),
+        (["--counts", "AFIB=1", "--seed", "-1"], "--seed is -1"),
+        (["--counts", "AFIB=1", "--eta", "2"], "--eta is 2"),
+        (["--counts", "AFIB=1", "--format", "csv"], "'csv' is not one of"),
+        (["--labels-from", "nowhere.csv"], "there is no file 'nowhere.csv'"),
+        (["--labels-from", "long.csv"], "row 7001: unknown statement 'AFIBB'"),
+        (["--counts", "AFIB=1", "--out", "full"], "is not empty, it holds 'x'"),
+    ],
+)
+def test_what_cannot_be_made(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    Path("long.csv").write_text("labels\n" + "AFIB\n" * 7000 + "AFIBB\n")
+    Path("full").mkdir()
+    Path("full/x").touch()
+    code, _, err = run(capsys, "create", *(arguments if "--out" in arguments else [*arguments, "--out", "a"]))
+    assert code == 2 and said in err
+    assert not Path("a").exists()
+
+
+def test_another_checkpoint(capsys, checkpoint, tmp_path):  # noqa: F811
+    """Fails when a run goes on with other weights."""
+    import torch
+
+    from sssd import SSSDECG
+
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(checkpoint.read_bytes())
+    assert create(capsys, mine, tmp_path / "a")[0] == 0
+    before = contents(tmp_path / "a")
+    (tmp_path / "a" / "data" / "00001.npz").unlink()
+    model = SSSDECG.from_pretrained(mine)
+    torch.nn.init.normal_(model.model.final_conv["2"].conv.weight, 0, 0.2)
+    model.save_checkpoint(mine, overwrite=True)
+    code, _, err = run(capsys, "resume", tmp_path / "a")
+    assert code == 2 and "the corpus was begun with" in err and "--checkpoint" in err
+    mine.unlink()
+    code, _, err = run(capsys, "resume", tmp_path / "a")
+    assert code == 2 and "no checkpoint at" in err
+    assert run(capsys, "resume", tmp_path / "a", "--checkpoint", checkpoint)[0] == 0
+    assert contents(tmp_path / "a") == before
+
+
+def test_there_is_no_corpus(capsys, tmp_path):
+    for command in ("resume", "verify", "info"):
+        code, _, err = run(capsys, command, tmp_path)
+        assert code == 2 and "holds no corpus" in err
+
+
+# --- for real -------------------------------------------------------------------------------------------------
+
+
+def start(checkpoint, out, *arguments):  # noqa: F811
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_twenty_random_kills(checkpoint, tmp_path):  # noqa: F811
+    """Fails when a kill at some moment loses, doubles or changes a record, or leaves what resume cannot go on from."""
+    how = ["--like-ptbxl", "2000", "--checkpoint", checkpoint, *HOW, "--steps", "10", "--eta", "1"]
+    whole = start(checkpoint, "", "create", *how, "--out", tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    pick, kills, out = random.Random(1), 0, tmp_path / "a"
+    for _ in range(100):
+        if (out / manifest.FILE).exists() or (out / manifest.SPARE / manifest.FILE).exists():
+            arguments = ["resume", out]
+        else:
+            arguments = ["create", *how, "--out", out]
+        run = start(checkpoint, "", *arguments)
+        if kills == 20:
+            assert run.wait() == 0, run.stderr.read()
+            break
+        deadline = time.monotonic() + 30
+        while run.poll() is None and time.monotonic() < deadline:  # until it holds the folder
+            if (out / ".lock").exists() and f'"process": {run.pid},' in (out / ".lock").read_text():
+                break
+            time.sleep(0.005)
+        time.sleep(pick.uniform(0, 0.25))
+        if run.poll() is None:
+            run.send_signal(signal.SIGKILL)
+            kills += 1
+        run.communicate()
+    assert kills == 20
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MB, and how to mount it anew."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True)
+    if made.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["npz", "parquet", "hdf5", "wfdb"])
+def test_a_disk_that_fills_up(capsys, checkpoint, tmp_path, small_disk, format):  # noqa: F811
+    """Fails when a full disk ends in more than a line, or in anything that resume does not put right."""
+    how = ["--like-ptbxl", "300", "--checkpoint", checkpoint, *HOW, "--format", format]
+    assert run(capsys, "create", *how, "--out", tmp_path / "whole")[0] == 0
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(7_400_000))
+    out = small_disk / "a"
+    code, _, err = run(capsys, "create", *how, "--out", out)
+    assert code == 1 and "no space left" in err and f"corpus resume {out}" in err
+    code, _, err = run(capsys, "resume", out)
+    assert code == 1 and "no space left" in err
+    ballast.unlink()
+    assert run(capsys, "resume", out)[0] == 0
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_read_only_folder(capsys, checkpoint, small_disk):  # noqa: F811
+    out = small_disk / "a"
+    assert create(capsys, checkpoint, out)[0] == 0
+    before = contents(out)
+    (out / "data" / "00001.npz").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    code, _, err = run(capsys, "resume", out)
+    assert code == 1 and "cannot be written to" in err
+    code, _, err = create(capsys, checkpoint, small_disk / "b")
+    assert code == 1 and "cannot be written to" in err
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    assert run(capsys, "resume", out)[0] == 0
+    assert contents(out) == before
