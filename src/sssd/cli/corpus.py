@@ -273,8 +273,11 @@ def merge(
             check_format(manifest.read(folder).format)
         if file_format is not None:
             check_format(file_format)
+        keys = [(part.model, part.seed) for folder in folders for part in manifest.read(folder).parts]
     with _bar(quiet, "merging") as report:
         corpus = copy.merge(folders, out, format=file_format, shard_size=shard_size, progress=report)
+    if len(set(keys)) < len(keys):
+        note("two of these have the model and seed in common: records of one number share their noise")
     say(f"{_records(corpus)} in {out}", quiet=quiet)
 
 
