@@ -184,8 +184,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
     options = parser.parse_args()
     if options.records and len(options.records) > 1:
+        at = sys.argv.index("--records")
+        given = [*sys.argv[1:at], *sys.argv[at + 1 + len(options.records) :]]
         for records in options.records:
-            given = [a for a in sys.argv[1:] if a != "--records" and not a.isdecimal()]
             subprocess.run([sys.executable, __file__, *given, "--records", str(records)], check=True)
         return
     records = (options.records or [None])[0]
