@@ -17,13 +17,13 @@ COND = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 
 @pytest.fixture(scope="module")
 def golden():
-    from sssd.checkpoint import load_network
+    from sssd.model_wrapper import SSSDECG
 
     threads = torch.get_num_threads()
     torch.set_num_threads(
         1
     )  # hundreds of small evaluations: on a busy machine threads only wait for each other
-    net = load_network(GOLDEN / "sssd_ecg_small.pkl", cauchy="conjugate_pairs")
+    net = SSSDECG.from_pretrained(GOLDEN / "sssd_ecg_small.pkl", cauchy="conjugate_pairs", device="cpu").model
     diffusion = json.loads((GOLDEN / "sssd_ecg_small.json").read_text())["diffusion_config"]
     with np.load(GOLDEN / "sssd_ecg_small_io.npz") as data:
         arrays = dict(data)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sssd.checkpoint import load_network
 from sssd.engine.bound import bind
+from sssd.model_wrapper import SSSDECG
 from sssd.models.denoiser import (
     Denoiser,
     DenoiserConfig,
@@ -77,7 +77,7 @@ def relative(x, expected):
 @pytest.mark.parametrize("route", ["plain", "cached", "bound"])
 def test_the_outputs_of_sssd_ecg(cauchy, route):
     """Fails when omega is recomputed, a label bias joins before the first S4 layer, or skips are not scaled."""
-    net = load_network(GOLDEN / "sssd_ecg_small.pkl", cauchy=cauchy)
+    net = SSSDECG.from_pretrained(GOLDEN / "sssd_ecg_small.pkl", cauchy=cauchy, device="cpu").model
     with np.load(GOLDEN / "sssd_ecg_small_io.npz") as data:
         io = {k: torch.from_numpy(data[k]) for k in ("x", "y", "t", f"eps_{cauchy}")}
     x, y, t = io["x"], io["y"], io["t"]
@@ -94,7 +94,7 @@ def test_the_outputs_of_sssd_ecg(cauchy, route):
 
 
 def test_the_inferred_size_is_that_of_the_reference():
-    net = load_network(GOLDEN / "sssd_ecg_small.pkl")
+    net = SSSDECG.from_pretrained(GOLDEN / "sssd_ecg_small.pkl", device="cpu").model
     expected = json.loads((GOLDEN / "sssd_ecg_small.json").read_text())["wavenet_config"]
     assert net.config == DenoiserConfig(**expected)
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from .io.files import replacing
 from .models.denoiser import Denoiser, DenoiserConfig
-from .models.s4 import Cauchy
 
 _CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are alike for all its features
 _PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
@@ -140,16 +139,6 @@ def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the che
             f"(and {len(unexpected) - 1} more) that the network does not have"
         )
     net.load_state_dict(full, assign=any(v.is_meta for v in own.values()))
-
-
-def load_network(
-    path: str | os.PathLike[str], *, config: DenoiserConfig | None = None, cauchy: Cauchy = "conjugate_pairs"
-) -> Denoiser:
-    """An eps network from a published checkpoint, in eval mode; its size is inferred unless `config` is given."""
-    state, _ = read_state(path)
-    net = Denoiser(config or infer_config(state), cauchy=cauchy)
-    load_into(net, state, str(path))
-    return net.eval()
 
 
 def _shared_name(name: str) -> str:
