@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ from .s4 import (
     toeplitz_convolve,
     two_sided_taps,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class Denoiser(nn.Module):
                 self.register_buffer(
                     name, torch.tensor(table, dtype=torch.float32, device="cpu"), persistent=False
                 )
-        self._cache: dict[tuple[object, ...], Weights] = {}
+        self._cache: dict[str, tuple[tuple[object, ...], object]] = {}
 
     @property
     def blocks(self) -> list[ResidualBlock]:
@@ -212,14 +214,18 @@ class Denoiser(nn.Module):
 
     def frozen_weights(self, length: int, dtype: torch.dtype = torch.float32) -> Weights:
         """Effective weights for signals of `length`, kept until a parameter or buffer changes."""
+        return self.kept("weights", (length, dtype), lambda: effective_weights(self, length, dtype=dtype))
+
+    @torch.no_grad()
+    def kept(self, what: str, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """make(), kept until a parameter or buffer changes or another key is asked for."""
         state = tuple((t.data_ptr(), t._version) for t in (*self.parameters(), *self.buffers()))
-        key = (length, dtype, self.cauchy, state)
-        if key not in self._cache:
-            if any(k[-1] != state for k in self._cache):
-                self._cache.clear()
-            with torch.no_grad():
-                self._cache[key] = effective_weights(self, length, dtype=dtype)
-        return self._cache[key]
+        key = (*key, self.cauchy, state)
+        found = self._cache.get(what)
+        if found is None or found[0] != key:
+            self._cache.pop(what, None)  # before the new one takes its memory
+            self._cache[what] = found = (key, make())
+        return cast("T", found[1])
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": {}}

@@ -1,0 +1,154 @@
+"""The network on hand-written kernels and matrix products that add where they write: eight launches a block.
+
+    x (B, L, C) --3-tap convolution--> u (B, H, L) --long convolution, linear, norm + label--> u (B, H, L)
+                --long convolution, linear, norm + gate--> g (B, L, C) --residual--> x
+
+The skip connections of all blocks, and the convolution behind them, are one matrix product at the end, over all g side
+by side. A constant added to x in every block, the bias of its residual, is not added at all but counted in what the
+next 3-tap convolutions add (`offsets`).
+
+Shapes: B records, L tokens of a record padded to a multiple of 8 with zeros, C channels, H = 2 C features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.denoiser import Denoiser, S4Layer, biases
+from ..models.s4 import two_sided_taps
+from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
+from .kernels.norm import norm, norm_gate
+from .kernels.short_convolution import short_convolution
+
+
+class S4(NamedTuple):
+    taps: Tensor  # (H, 4, 2 W), see `shifted_taps`
+    reach: Tensor  # (H, 2) int32, see `reach_of`
+    linear: Tensor  # (H, H), output by input
+    vectors: Tensor  # (3, H) float32: bias, scale and shift of the norm; (1, H) without norm
+
+
+class Block(NamedTuple):
+    conv: Tensor  # (3 C, H), input by output
+    s4: tuple[S4, S4]
+    res: Tensor  # (C, C), input by output
+
+
+class Packed(NamedTuple):
+    """The weights as the kernels want them."""
+
+    patch: int
+    tokens: int  # that count, of a padded record
+    first: tuple[Tensor, Tensor]  # (8 patch, C), (C,) float32
+    blocks: list[Block]
+    skip: tuple[
+        Tensor, Tensor
+    ]  # (layers C, skip), (skip,): all skip connections and the convolution behind them
+    last: tuple[Tensor, Tensor]  # (skip, 8 patch), (8 patch,) float32
+
+
+@torch.no_grad()
+def pack(net: Denoiser, length: int, dtype: torch.dtype = torch.bfloat16) -> Packed:
+    """Fold weight norms, compute S4 kernels and lay all of it out for signals of `length` samples."""
+    tokens = -(-length // net.config.patch)
+    padded = _padded(tokens)
+
+    def matrix(weight: Tensor) -> Tensor:
+        return weight.T.to(dtype).contiguous()
+
+    def s4(layer: S4Layer) -> S4:
+        taps = two_sided_taps(layer.kernel, layer.s4_layer.D, tokens, net.cauchy)
+        linear, norm = layer.s4_layer.output_linear, layer.norm_layer
+        vectors = [linear.bias[:, 0]] + ([] if norm is None else [norm.weight, norm.bias])
+        return S4(
+            shifted_taps(taps, padded, dtype),
+            reach_of(taps),
+            linear.weight.to(dtype),
+            torch.stack(vectors).contiguous(),
+        )
+
+    first, behind, last = net.outer_convs
+    behind_mean = behind.weight() * math.sqrt(1 / len(net.blocks))  # (skip, skip)
+    skip = torch.cat([b.skip_conv.weight() for b in net.blocks], dim=1)  # (skip, layers C)
+    skip_bias = torch.stack([b.skip_conv.bias for b in net.blocks]).sum(0)
+    assert last.bias is not None
+    return Packed(
+        net.config.patch,
+        tokens,
+        (first.weight().T.contiguous(), first.bias.detach()),
+        [
+            Block(matrix(b.conv_layer.conv.weight()), (s4(b.S41), s4(b.S42)), matrix(b.res_conv.weight()))
+            for b in net.blocks
+        ],
+        (matrix(behind_mean @ skip), (behind_mean @ skip_bias + behind.bias).to(dtype)),
+        (last.weight[..., 0].T.contiguous(), last.bias.detach()),
+    )
+
+
+def _padded(tokens: int) -> int:
+    return -(-tokens // 8) * 8
+
+
+@torch.no_grad()
+def offsets(net: Denoiser, step: Tensor) -> Tensor:
+    """What does not depend on x in each 3-tap convolution, tap by tap, its bias in the middle one: (S, layers, 3, H).
+
+    step (layers, C, S): the embeddings of the steps. The sum of x's missing biases goes the same way.
+    """
+    missing = [torch.zeros_like(step[0])]  # (C, S): what x lacks before each block
+    for block in net.blocks[:-1]:
+        missing.append((missing[-1] + block.res_conv.bias[:, None]) * math.sqrt(0.5))
+    conv = [b.conv_layer.conv for b in net.blocks]
+    weight = torch.stack([c.weight() for c in conv]).unflatten(-1, (3, -1))  # (layers, H, 3, C)
+    through = torch.einsum("lhkc,lcs->slkh", weight, step + torch.stack(missing))
+    through[:, :, 1] += torch.stack([c.bias for c in conv])
+    return through.contiguous()
+
+
+@torch.no_grad()
+def evaluator(
+    net: Denoiser, packed: Packed, records: int, steps: Sequence[int], length: int
+) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    """f(x (B, 8, length) float32, row () int64, label (layers, B, H)): the raw prediction at steps[row], float32.
+
+    Works in tensors that are allocated here, once: 4 + layers of B L C numbers.
+    """
+    device, dtype = packed.blocks[0].conv.device, packed.blocks[0].conv.dtype
+    channels, features = packed.blocks[0].res.shape[0], packed.blocks[0].conv.shape[1]
+    tokens, padded, patch, layers = packed.tokens, _padded(packed.tokens), packed.patch, len(packed.blocks)
+    table = torch.tensor(list(steps), device=device, dtype=torch.float32)[:, None]
+    no_label = torch.zeros(1, net.config.label_embed_classes, device=device)
+    offset = offsets(net, biases(net, no_label, table).step)
+    u, y = (torch.empty(records, features, padded, device=device, dtype=dtype) for _ in range(2))
+    gates = torch.empty(records * padded, layers * channels, device=device, dtype=dtype)
+    half = math.sqrt(0.5)
+
+    def evaluate(signal: Tensor, row: Tensor, label: Tensor | None) -> Tensor:
+        x = F.pad(signal, (0, padded * patch - length)).unflatten(-1, (padded, patch))
+        x = x.permute(0, 2, 1, 3).flatten(2) @ packed.first[0] + packed.first[1]
+        x = torch.relu_(x).to(dtype)  # (B, L, C)
+        for i, w in enumerate(packed.blocks):
+            g = gates[:, i * channels : (i + 1) * channels]
+            short_convolution(x, w.conv, offset[:, i], row, u, tokens)
+            for j, s4 in enumerate(w.s4):
+                long_convolution(u, s4.taps, s4.reach, y)
+                torch.baddbmm(u, s4.linear.expand(records, -1, -1), y, out=u)
+                if j == 0:
+                    norm(u, s4.vectors, None if label is None else label[i], tokens)
+                else:
+                    norm_gate(u, s4.vectors, g)
+            if i + 1 < layers:
+                tokenwise = x.flatten(0, 1)
+                torch.addmm(tokenwise, g, w.res, beta=half, alpha=half, out=tokenwise)
+        h = torch.relu_(torch.addmm(packed.skip[1], gates, packed.skip[0]))
+        h = h.float() @ packed.last[0] + packed.last[1]  # (B L, 8 patch)
+        h = h.unflatten(0, (records, padded)).unflatten(-1, (-1, patch))
+        return h.permute(0, 2, 1, 3).flatten(2)[..., :length]
+
+    return evaluate

@@ -1,0 +1,151 @@
+"""y = gelu(k * u) for every feature, as a product with Toeplitz matrices that are never stored.
+
+Row j of feature h's matrix is its taps moved by j places. Four copies of the taps, moved by 0 .. 3, let every four
+neighbours of a row be read as one aligned word of 8 bytes, which the GPU copies through its L1 cache; so a tile of the
+matrix costs no more than one that is stored, and hardly any traffic.
+
+With A > 1 blocks a record of A P samples is folded into A rows, and P x P tiles of the matrix stand for lags between
+blocks: twice the arithmetic, but A times fewer bytes of tiles, which is what counts when records are few.
+
+Shapes: B records, H features, L samples of a row in memory (a multiple of 8; those that pad it are zero), W = half
+the width of the shifted taps.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+from torch import Tensor
+
+SHIFTS = 4  # of the taps: bf16 numbers in 8 bytes
+
+
+def shifted_taps(taps: Tensor, length: int, dtype: torch.dtype) -> Tensor:
+    """Two-sided taps (H, 2 n - 1) -> (H, 4, 2 W): copy r holds, at lag + W, the tap at lag - r; lag in -W .. W - 1.
+
+    W: `length` rounded up to a multiple of 256, so that no tile reads beyond.
+    """
+    half = -(-length // 256) * 256
+    reach = (taps.shape[-1] - 1) // 2
+    wide = F.pad(taps, (half - reach + SHIFTS, half - reach))  # lags -(W + 4) .. W - 1
+    copies = [wide[:, SHIFTS - r : SHIFTS - r + 2 * half] for r in range(SHIFTS)]
+    return torch.stack(copies, dim=1).to(dtype).contiguous()
+
+
+def reach_of(taps: Tensor, share: float = 2.0**-10) -> Tensor:
+    """(H, 2) int32: the last lag forward and backward that counts, for two-sided taps (H, 2 n - 1).
+
+    What lies beyond in each direction holds less than share^2 of the energy of all taps: less than rounding to bf16.
+    """
+    energy = taps.double() ** 2
+    middle = taps.shape[-1] // 2
+    small = energy.sum(-1, keepdim=True) * share**2
+    forward = energy[:, middle:].flip(-1).cumsum(-1).flip(-1)
+    backward = energy[:, : middle + 1].cumsum(-1).flip(-1)
+    last = [((tail > small).sum(-1) - 1).clamp(min=0) for tail in (forward, backward)]
+    return torch.stack(last, dim=-1).to(torch.int32).contiguous()
+
+
+@triton.jit
+def _gelu(x):
+    """x Phi(x); Phi by a polynomial fitted on [-4, 4]: 4e-5 off there, and 4e-5 |x| beyond."""
+    c = tl.minimum(tl.maximum(x, -4.0), 4.0)
+    s = c * c
+    p = -1.3013284e-9 * s + 1.0419827e-7
+    p = p * s - 3.65719242e-6
+    p = p * s + 7.485588e-5
+    p = p * s - 1.00649691e-3
+    p = p * s + 9.50542596e-3
+    p = p * s - 6.58879005e-2
+    p = p * s + 0.398673437
+    return x * (0.5 + c * p)
+
+
+@triton.jit(do_not_specialize=["records"])
+def _long_convolution(
+    u, taps, reach, y, records, SB: tl.constexpr, SH: tl.constexpr, L: tl.constexpr, W: tl.constexpr,
+    A: tl.constexpr, P: tl.constexpr, R: tl.constexpr, GELU: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    h = tl.program_id(1)
+    columns: tl.constexpr = (P + BN - 1) // BN
+    row = tl.program_id(0) // columns * BM + tl.arange(0, BM)  # a block of a record
+    first = tl.program_id(0) % columns * BN
+    col = first + tl.arange(0, BN)  # time within the block, out
+    record, block = row // A, row % A
+    there = (record < records)[:, None]
+    k = tl.arange(0, BK)
+    base = (record * SB + h * SH)[:, None]
+    taps += h * (R * 2 * W) + W
+    acc = tl.zeros((BM, BN), dtype=tl.float32)
+    if A == 1:
+        forward, backward = tl.load(reach + 2 * h), tl.load(reach + 2 * h + 1)
+        start = tl.maximum(first - forward, 0) // BK * BK
+        stop = tl.minimum(first + BN + backward, L)
+        at_taps = ((k % R) * (2 * W) - k // R * R)[:, None] + col[None, :]
+        for j in range(start, stop, BK):  # time in
+            x = tl.load(u + j + (base + k[None, :]), mask=there & (j + k < L)[None, :], other=0.0)
+            acc = tl.dot(x, tl.load(taps - j + at_taps), acc)
+    else:
+        b = k % P  # time within the block, in
+        at_taps = ((b % R) * (2 * W) - b // R * R + k // P * P)[:, None] + col[None, :]
+        at_u = base + (block * P)[:, None] + (b - k // P * P)[None, :]
+        steps: tl.constexpr = (P + BK - 1) // BK  # for each block; or one step takes several blocks
+        ahead: tl.constexpr = (BK + P - 1) // P
+        for step in range((2 * A - 1) * steps // ahead + 1):
+            j = step % steps * BK
+            d = step // steps * ahead - (A - 1)
+            lag = d * P - j
+            d += k // P  # blocks between source and target
+            source = block[:, None] - d[None, :]
+            inside = (source >= 0) & (source < A) & (source * P + (j + b)[None, :] < L)
+            x = tl.load(u - lag + at_u, mask=there & inside, other=0.0)
+            t = tl.load(taps + lag + at_taps, mask=(d < A)[:, None], other=0.0)
+            acc = tl.dot(x, t, acc)
+    if GELU:
+        acc = _gelu(acc)
+    out = block[:, None] * P + col[None, :]
+    tl.store(y + base + out, acc.to(y.dtype.element_ty), mask=there & ((col < P)[None, :] & (out < L)))
+
+
+def long_convolution(u: Tensor, taps: Tensor, reach: Tensor, out: Tensor, *, gelu: bool = True) -> Tensor:
+    """u (B, H, L) convolved with `shifted_taps`, then gelu: (B, H, L), in u's type, written to `out`.
+
+    u and out may be seen through any strides of records and features, the same for both.
+    """
+    records, features, length = u.shape
+    if u.stride() != out.stride() or u.stride(2) != 1:
+        raise ValueError(
+            f"strides {u.stride()} and {out.stride()}: expected the same, and samples side by side"
+        )
+    half = taps.shape[-1] // 2
+    block, tile = _tile(records, length)
+    blocks = triton.cdiv(length, block)
+    grid = (triton.cdiv(records * blocks, tile["BM"]) * triton.cdiv(block, tile["BN"]), features)
+    _long_convolution[grid](
+        u, taps, reach, out, records, SB=u.stride(0), SH=u.stride(1), L=length, W=half, A=blocks, P=block,
+        R=taps.shape[1], GELU=gelu, **tile,
+    )  # fmt: skip
+    return out
+
+
+def _tile(records: int, length: int) -> tuple[int, dict[str, int]]:
+    """Samples of a block, and the tile: for each number of records the fastest of those tried on an H200."""
+    if records >= 64:
+        return length, dict(BM=256, BN=128, BK=64, num_warps=8, num_stages=3)
+    if records >= 16:
+        return 256, dict(BM=128, BN=256, BK=64, num_warps=8, num_stages=3)
+    if records > 2:
+        return 64, dict(BM=128, BN=64, BK=64, num_warps=4, num_stages=4)
+    return 32, dict(BM=32, BN=32, BK=128, num_warps=2, num_stages=2)
+
+
+def plain(u: Tensor, taps: Tensor, *, gelu: bool = True) -> Tensor:
+    """The same by plain means."""
+    length, half = u.shape[-1], taps.shape[-1] // 2
+    lag = torch.arange(length)[None, :] - torch.arange(length)[:, None] + half  # (in, out)
+    matrix = taps[:, 0].float()[:, lag.to(taps.device)]
+    y = (u.float().transpose(0, 1) @ matrix).transpose(0, 1)
+    return (F.gelu(y) if gelu else y).to(u.dtype)

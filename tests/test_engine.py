@@ -1,0 +1,236 @@
+"""The fast engine: each kernel equals its plain twin, and the network built from them the plain network.
+
+Without a GPU the kernels run in Triton's interpreter, on tiny sizes and in float32 (it has no bf16 products).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+pytest.importorskip("triton")
+
+from sssd.engine import bound, fused  # noqa: E402
+from sssd.engine.kernels import long_convolution as long  # noqa: E402
+from sssd.engine.kernels import norm, short_convolution  # noqa: E402
+from sssd.models.denoiser import Denoiser, DenoiserConfig, biases, denoise  # noqa: E402
+from sssd.models.s4 import toeplitz_convolve  # noqa: E402
+
+CUDA = torch.cuda.is_available()
+DEVICE = "cuda" if CUDA else "cpu"
+NAN = float("nan")
+SMALL = DenoiserConfig(
+    num_res_layers=3,
+    res_channels=16,
+    skip_channels=16,
+    diffusion_step_embed_dim_in=16,
+    diffusion_step_embed_dim_mid=16,
+    diffusion_step_embed_dim_out=16,
+    s4_lmax=48,
+    s4_d_state=8,
+    label_embed_dim=8,
+    label_embed_classes=5,
+)
+
+
+@pytest.fixture(autouse=True)
+def _exact() -> None:
+    torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def rand(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, device=DEVICE)
+
+
+def relative(result: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((result - expected).norm() / expected.norm())
+
+
+def small(**changes: object) -> Denoiser:
+    net = Denoiser(DenoiserConfig(**{**vars(SMALL), **changes})).eval().to(DEVICE)  # type: ignore[arg-type]
+    torch.nn.init.normal_(net.outer_convs[2].weight)  # zero before training
+    return net
+
+
+@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
+@pytest.mark.parametrize("records, length", [(1, 40), (3, 136), (17, 264), (66, 264)])
+def test_long_convolution_is_the_toeplitz_product(records: int, length: int) -> None:
+    """Each size takes another tile. Breaks if a shift of the taps, the sign of a lag or a source is off by one."""
+    u, taps = rand(records, 2, length), rand(2, 2 * length - 1) / length**0.5
+    copies, reach = long.shifted_taps(taps, length, torch.float32), long.reach_of(taps)
+    result = long.long_convolution(u, copies, reach, torch.full_like(u, NAN), gelu=False)
+    expected = toeplitz_convolve(u.transpose(0, 1), taps).transpose(0, 1)
+    assert relative(result, expected) < 2e-3 if (reach < length - 1).any() else 1e-6
+    assert relative(result, long.plain(u, copies, gelu=False)) < 1e-5
+
+
+@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
+@pytest.mark.parametrize(
+    "blocks, block, k", [(2, 128, 64), (4, 64, 64), (7, 32, 128), (4, 64, 16), (13, 16, 16)]
+)
+def test_every_folding_of_a_record_gives_the_same(blocks: int, block: int, k: int) -> None:
+    """Breaks if a tile of several blocks or a part of one takes the lag of its neighbour."""
+    length, records = 200, 3
+    u, taps = rand(records, 2, length), rand(2, 2 * length - 1)
+    copies, y = long.shifted_taps(taps, length, torch.float32), torch.full_like(u, NAN)
+    long._long_convolution[(-(-records * blocks // 32), 2)](
+        u, copies, long.reach_of(taps), y, records, SB=u.stride(0), SH=u.stride(1), L=length, W=256, A=blocks,
+        P=block, R=long.SHIFTS, GELU=False, BM=32, BN=block, BK=k,
+    )  # fmt: skip
+    assert relative(y, long.plain(u, copies, gelu=False)) < 1e-5
+
+
+def test_reach_drops_only_what_rounding_would() -> None:
+    """Breaks if forward and backward change places, or the tail is counted from the wrong end."""
+    lag = torch.arange(-99, 100, device=DEVICE)
+    decay = torch.where(lag >= 0, torch.exp(-lag / 8), torch.exp(lag / 4))
+    one_sided = torch.where(lag >= 0, decay, 0.0)
+    reach = long.reach_of(torch.stack((decay, one_sided, torch.ones_like(decay))))
+    assert reach[1, 1] == 0 and reach[2].tolist() == [99, 99]
+    assert 0 < reach[0, 1] < reach[0, 0] < 99
+    kept = (lag <= reach[0, 0]) & (lag >= -reach[0, 1])
+    assert ((decay * ~kept).norm() / decay.norm()) < 2**-9
+
+
+@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
+def test_gelu_of_the_kernel() -> None:
+    """Taps that are 1 at lag 0 leave the gelu alone. Breaks with any coefficient of its polynomial."""
+    u = torch.linspace(-9, 9, 2 * 48).reshape(2, 1, 48)
+    delta = F.one_hot(torch.tensor([47]), 95).float()
+    y = long.long_convolution(
+        u, long.shifted_taps(delta, 48, torch.float32), long.reach_of(delta), torch.zeros_like(u)
+    )
+    assert ((y - F.gelu(u)).abs() <= 5e-5 * u.abs().clamp(min=1)).all()
+
+
+@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
+@pytest.mark.parametrize("valid", [24, 21])
+def test_short_convolution(valid: int) -> None:
+    """Breaks if an end of a record takes its neighbour's sample, or padding does not become zero."""
+    x, w, offset, row = rand(3, 24, 16), rand(48, 32), rand(5, 3, 32), torch.tensor(2)
+    result = short_convolution.short_convolution(x, w, offset, row, torch.full((3, 32, 24), NAN), valid)
+    expected = short_convolution.plain(x, w, offset, row, valid)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+    assert not result[..., valid:].any()
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("normed", [True, False])
+@pytest.mark.parametrize("valid", [24, 21])
+def test_norm(labelled: bool, normed: bool, valid: int) -> None:
+    """Breaks if a vector is taken for another, or the label of another record."""
+    z, vectors, label = rand(3, 32, 24), rand(3, 32)[: 3 if normed else 1], rand(3, 32) if labelled else None
+    expected = norm.plain_norm(z, vectors, label, valid)
+    torch.testing.assert_close(norm.norm(z.clone(), vectors, label, valid), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normed", [True, False])
+def test_norm_gate(normed: bool) -> None:
+    """Breaks if the halves change places, or rows of the output are not a stride apart."""
+    z, vectors = 3 * rand(3, 32, 24), rand(3, 32)[: 3 if normed else 1]
+    wide = torch.full((3 * 24, 40), NAN, device=DEVICE)
+    norm.norm_gate(z, vectors, wide[:, 8:24])
+    torch.testing.assert_close(wide[:, 8:24], norm.plain_norm_gate(z, vectors), atol=1e-5, rtol=1e-5)
+    assert wide[:, :8].isnan().all() and wide[:, 24:].isnan().all()
+
+
+@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
+@pytest.mark.parametrize(
+    "changes, length, records",
+    [
+        ({}, 48, 3),
+        ({"patch": 4}, 37, 2),
+        ({"s4_bidirectional": False, "s4_layernorm": False}, 33, 1),
+        ({"label_embed_classes": 0}, 72, 3),
+    ],
+)
+def test_network_on_kernels_is_the_plain_network(
+    changes: dict[str, object], length: int, records: int
+) -> None:
+    """Odd lengths and every configuration. Breaks if the biases that x lacks are not carried to the next block."""
+    net = small(**changes)
+    x, classes = rand(records, 8, length), net.config.label_embed_classes
+    cond = (torch.rand(records, classes) > 0.5).float()
+    _, label = biases(net, cond, torch.zeros(1, 1))
+    label = None if label is None else label.transpose(1, 2).contiguous()
+    evaluate = fused.evaluator(net, fused.pack(net, length, torch.float32), records, [9, 7, 3], length)
+    with torch.no_grad():
+        result = evaluate(x, torch.tensor(1), label)
+        expected = net.predict(x, cond, torch.full((records, 1), 7.0))
+    assert relative(result, expected) < 1e-4
+
+
+def test_bf16_error_of_the_plain_network_is_within_bounds() -> None:
+    """The fallback in bf16 is 2e-2 from float32 at most. Breaks if a norm or the last product runs in bf16 sums."""
+    net = small()
+    x, cond, t = (
+        rand(4, 8, 48),
+        (torch.rand(4, 5, device=DEVICE) > 0.5).float(),
+        torch.full((1, 1), 7.0, device=DEVICE),
+    )
+    with torch.no_grad():
+        half = denoise(net.frozen_weights(48, torch.bfloat16), x, biases(net, cond, t))
+        assert relative(half, net.predict(x, cond, t.expand(4, 1))) < 2e-2
+
+
+def test_what_the_kernels_do_not_fit() -> None:
+    """Breaks if a width that is no power of two, or a tensor of 2^31 numbers, reaches the kernels."""
+    device = torch.device("cuda")
+    assert not bound.kernels_fit(DenoiserConfig(res_channels=48), 1, 1000, device)
+    assert not bound.kernels_fit(DenoiserConfig(), 4195, 1000, device)
+
+
+def test_falls_back_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Breaks if a machine without Triton fails, or is told at every call."""
+    monkeypatch.setattr(bound.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    bound._kernels_run.cache_clear()
+    device = torch.device("cuda")
+    try:
+        with pytest.warns(UserWarning, match="Triton is not installed"):
+            assert not bound.kernels_fit(DenoiserConfig(), 1, 1000, device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert not bound.kernels_fit(DenoiserConfig(), 1, 1000, device)
+    finally:
+        bound._kernels_run.cache_clear()
+
+
+def test_what_is_kept_goes_with_the_weights() -> None:
+    """Breaks if a changed parameter leaves an old recording in use, or two keys are kept at once."""
+    net, made = small(), []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    assert [net.kept("thing", (1,), make), net.kept("thing", (1,), make), net.kept("thing", (2,), make)] == [
+        0,
+        0,
+        1,
+    ]
+    with torch.no_grad():
+        net.outer_convs[2].weight.add_(1)
+    assert net.kept("thing", (2,), make) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not CUDA, reason="needs CUDA")
+@pytest.mark.parametrize("records", [1, 5, 20, 70])
+def test_bound_on_the_gpu(records: int) -> None:
+    """Both engines against the plain network. Breaks if a recording works in memory that was freed."""
+    net = small(s4_d_state=16, res_channels=32, s4_lmax=200)
+    x, cond = rand(records, 8, 200), (torch.rand(records, 5, device=DEVICE) > 0.5).float()
+    expected = net.predict(x, cond, torch.full((records, 1), 7.0, device=DEVICE)).detach()
+    for dtype, bound_ in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+        predict = bound.bind(net, cond, [9, 7, 3], length=200, dtype=dtype)
+        filler = [torch.full((1 << 20,), NAN, device=DEVICE) for _ in range(50)]
+        first = predict(x, 1)
+        assert relative(first, expected) < bound_
+        predict(rand(records, 8, 200), 2)
+        assert torch.equal(predict(x, 1), first)
+        del filler
