@@ -15,7 +15,7 @@ pytest.importorskip("triton")
 
 from sssd.engine import bound, fused  # noqa: E402
 from sssd.engine.kernels import long_convolution as long  # noqa: E402
-from sssd.engine.kernels import norm, short_convolution  # noqa: E402
+from sssd.engine.kernels import norm, short_convolution, trainable  # noqa: E402
 from sssd.models.denoiser import Denoiser, DenoiserConfig, biases, denoise  # noqa: E402
 from sssd.models.s4 import toeplitz_convolve  # noqa: E402
 
@@ -78,7 +78,7 @@ def test_every_folding_of_a_record_gives_the_same(blocks: int, block: int, k: in
     u, taps = rand(records, 2, length), rand(2, 2 * length - 1)
     copies, y = long.shifted_taps(taps, length, torch.float32), torch.full_like(u, NAN)
     long._long_convolution[(-(-records * blocks // 32), 2)](
-        u, copies, long.reach_of(taps), y, records, SB=u.stride(0), SH=u.stride(1), L=length, W=256, A=blocks,
+        u, copies, long.reach_of(taps), y, records, 0, SB=u.stride(0), SH=u.stride(1), L=length, W=256, A=blocks,
         P=block, R=long.SHIFTS, GELU=False, BM=32, BN=block, BK=k,
     )  # fmt: skip
     assert relative(y, long.plain(u, copies, gelu=False)) < 1e-5
@@ -116,6 +116,21 @@ def test_short_convolution(valid: int) -> None:
     expected = short_convolution.plain(x, w, offset, row, valid)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
     assert not result[..., valid:].any()
+
+
+@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
+@pytest.mark.parametrize("features, records, length", [(2, 3, 40), (2, 2, 136), (1, 3, 264)])
+def test_gradients_of_the_convolution(features: int, records: int, length: int) -> None:
+    """Against the plain network's convolution. Breaks if taps are not turned round, or a diagonal is off by one."""
+    u, taps = rand(features, records, length), rand(features, 2 * length - 1)
+    g, found = rand(features, records, length), []
+    for convolve in (trainable.convolve, toeplitz_convolve):
+        leaves = [t.clone().requires_grad_() for t in (u, taps)]
+        y = convolve(*leaves)
+        y.backward(g)
+        found.append([y.detach(), *(t.grad for t in leaves)])
+    for result, expected in zip(*found, strict=True):
+        assert relative(result, expected) < 1e-6
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -188,7 +203,7 @@ def test_falls_back_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Breaks if a machine without Triton fails, or is told at every call."""
     monkeypatch.setattr(bound.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    bound._kernels_run.cache_clear()
+    bound.kernels_run.cache_clear()
     device = torch.device("cuda")
     try:
         with pytest.warns(UserWarning, match="Triton is not installed"):
@@ -197,7 +212,7 @@ def test_falls_back_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
             warnings.simplefilter("error")
             assert not bound.kernels_fit(DenoiserConfig(), 1, 1000, device)
     finally:
-        bound._kernels_run.cache_clear()
+        bound.kernels_run.cache_clear()
 
 
 def test_what_is_kept_goes_with_the_weights() -> None:

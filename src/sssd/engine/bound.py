@@ -80,15 +80,16 @@ def _column(steps: Sequence[int], device: torch.device) -> Tensor:
 
 
 def kernels_fit(config: DenoiserConfig, records: int, length: int, device: torch.device) -> bool:
-    """Whether the hand-written kernels can do this; where they could but for the machine, says why, once."""
+    """Whether the hand-written kernels can do this, on this machine."""
     channels, tokens = config.res_channels, -(-length // (8 * config.patch)) * 8
     if channels < 16 or channels & (channels - 1) or 2 * records * channels * tokens >= 2**31:
         return False
-    return _kernels_run(device)
+    return kernels_run(device)
 
 
 @cache
-def _kernels_run(device: torch.device) -> bool:
+def kernels_run(device: torch.device) -> bool:
+    """Whether this GPU and this machine's Python can run the kernels; where not, says why, once."""
     lacking = []
     if importlib.util.find_spec("triton") is None:
         lacking.append("Triton is not installed")

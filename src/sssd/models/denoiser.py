@@ -31,6 +31,7 @@ from .s4 import (
 )
 
 T = TypeVar("T")
+Convolve = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class S4Weights(NamedTuple):
     kernel: Tensor  # spectrum (H, n / 2 + 1) complex, or two-sided taps (H, 2 L - 1) float32
     linear: Tensor  # (H, H)
     linear_bias: Tensor  # (H, 1)
-    norm: tuple[Tensor, Tensor] | None  # scale and shift, each (H, 1, 1) float32
+    norm: tuple[Tensor, Tensor] | None  # scale and shift, each (H,) float32
 
 
 class BlockWeights(NamedTuple):
@@ -288,7 +289,7 @@ def effective_weights(
             taps if toeplitz else spectrum_of(taps),
             linear.weight.to(dtype),
             linear.bias.to(dtype),
-            None if norm is None else (norm.weight[:, None, None], norm.bias[:, None, None]),
+            None if norm is None else (norm.weight, norm.bias),
         )
 
     blocks = []
@@ -346,12 +347,12 @@ def _matmul(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, weight, x.flatten(1)).unflatten(1, x.shape[1:])
 
 
-def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float) -> Tensor:
+def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float, convolve: Convolve) -> Tensor:
     """LayerNorm(u + W gelu(k * u)), all of it on (H, B, L); samples from `valid` on are padding and do not enter."""
     if w.kernel.is_complex():
         y = fft_convolve(u, w.kernel)
     else:
-        y = toeplitz_convolve(F.pad(u[..., :valid], (0, u.shape[-1] - valid)), w.kernel)
+        y = convolve(F.pad(u[..., :valid], (0, u.shape[-1] - valid)), w.kernel)
     y = _matmul(w.linear, F.gelu(y), w.linear_bias)
     if dropout:
         y = y * F.dropout(torch.ones_like(y[..., :1]), dropout)
@@ -361,20 +362,30 @@ def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float) -> Tensor:
     z = y.float()
     z = z - z.mean(0)
     z = z * torch.rsqrt((z * z).mean(0) + 1e-5)
-    return (z * w.norm[0] + w.norm[1]).to(y.dtype)
+    scale, shift = (v[:, None, None] for v in w.norm)
+    return (z * scale + shift).to(y.dtype)
 
 
 def residual_block(
-    x: Tensor, w: BlockWeights, step: Tensor, label: Tensor | None, valid: int, dropout: float
+    x: Tensor,
+    w: BlockWeights,
+    step: Tensor,
+    label: Tensor | None,
+    valid: int,
+    dropout: float,
+    convolve: Convolve = toeplitz_convolve,
 ) -> tuple[Tensor, Tensor]:
-    """One gated residual block on x (C, B, L), step (C, B), label (2 C, B): the next x and the skip output."""
+    """One gated residual block on x (C, B, L), step (C, B), label (2 C, B): the next x and the skip output.
+
+    convolve: u (H, B, L) with two-sided taps, where kernels are taps.
+    """
     h = (x + step[..., None])[..., :valid]
     h = F.pad(h, (1, 1 + x.shape[-1] - valid))
     h = torch.cat((h[..., :-2], h[..., 1:-1], h[..., 2:]))  # the three taps of the convolution, (3 C, B, L)
-    h = s4_layer(_matmul(w.conv, h, w.conv_bias), w.s4[0], valid, dropout)
+    h = s4_layer(_matmul(w.conv, h, w.conv_bias), w.s4[0], valid, dropout, convolve)
     if label is not None:
         h = h + label[..., None]
-    h = s4_layer(h, w.s4[1], valid, dropout)
+    h = s4_layer(h, w.s4[1], valid, dropout, convolve)
     left, right = h.chunk(2)
     gated = torch.tanh(left) * torch.sigmoid(right)
     return (x + _matmul(w.res, gated, w.res_bias)) * math.sqrt(0.5), _matmul(w.skip, gated, w.skip_bias)

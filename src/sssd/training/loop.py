@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ..checkpoint import compact, load_into, read_state, write_pickle, write_safetensors
 from ..config.schema import Config, TrainConfig
+from ..engine.bound import kernels_run
 from ..factory import build_network, build_schedule, configuration_of, label_names
 from ..io.files import replacing
 from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kernel_bases, residual_block
@@ -62,7 +64,7 @@ class TrainingNet(nn.Module):
         super().__init__()
         self.net, self.length, self.toeplitz = net, length, toeplitz
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.block: Callable[..., Any] = torch.compile(residual_block) if toeplitz else residual_block
+        self.block: Callable[..., Any] = torch.compile(_gpu_block()) if toeplitz else residual_block
         for i, pair in enumerate(kernel_bases(net, length)):
             for j, basis in enumerate(pair):
                 self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
@@ -75,6 +77,15 @@ class TrainingNet(nn.Module):
         )
         dropout = self.net.config.s4_dropout if self.training else 0.0
         return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block)
+
+
+def _gpu_block() -> Callable[..., tuple[Tensor, Tensor]]:
+    """The residual block with the fastest convolution that this GPU can do."""
+    if not torch.cuda.is_available() or not kernels_run(torch.device("cuda", torch.cuda.current_device())):
+        return residual_block
+    from ..engine.kernels.trainable import convolve
+
+    return partial(residual_block, convolve=convolve)
 
 
 def train(
