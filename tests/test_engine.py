@@ -76,12 +76,16 @@ def test_every_folding_of_a_record_gives_the_same(blocks: int, block: int, k: in
     """Breaks if a tile of several blocks or a part of one takes the lag of its neighbour."""
     length, records = 200, 3
     u, taps = rand(records, 2, length), rand(2, 2 * length - 1)
+    taps[1] *= torch.exp(
+        -torch.arange(1 - length, length, device=DEVICE).abs() / 6
+    )  # so that it reaches less far
     copies, y = long.shifted_taps(taps, length, torch.float32), torch.full_like(u, NAN)
     long._long_convolution[(-(-records * blocks // 32), 2)](
-        u, copies, long.reach_of(taps), y, records, 0, SB=u.stride(0), SH=u.stride(1), L=length, W=256, A=blocks,
+        u, copies, long.reach_of(taps), y, records, SB=u.stride(0), SH=u.stride(1), L=length, W=256, A=blocks,
         P=block, R=long.SHIFTS, GELU=False, BM=32, BN=block, BK=k,
     )  # fmt: skip
-    assert relative(y, long.plain(u, copies, gelu=False)) < 1e-5
+    expected = long.plain(u, copies, gelu=False)
+    assert relative(y[:, 0], expected[:, 0]) < 1e-5 and relative(y[:, 1], expected[:, 1]) < 2e-3
 
 
 def test_reach_drops_only_what_rounding_would() -> None:

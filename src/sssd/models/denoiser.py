@@ -222,11 +222,10 @@ class Denoiser(nn.Module):
         """make(), kept until a parameter or buffer changes or another key is asked for."""
         state = tuple((t.data_ptr(), t._version) for t in (*self.parameters(), *self.buffers()))
         key = (*key, self.cauchy, state)
-        found = self._cache.get(what)
-        if found is None or found[0] != key:
+        if what not in self._cache or self._cache[what][0] != key:
             self._cache.pop(what, None)  # before the new one takes its memory
-            self._cache[what] = found = (key, make())
-        return cast("T", found[1])
+            self._cache[what] = key, make()
+        return cast("T", self._cache[what][1])
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": {}}

@@ -25,6 +25,9 @@ from .batches import augmented, chosen_records, generator, learning_rate_factor,
 from .loss import Levels, levels, noisy, weighted_error
 from .step import make_step
 
+SHORT = (
+    512  # tokens of a record up to which Toeplitz matrices are stored: 0.3 GB a layer of 512 features in bf16
+)
 VALIDATION_DRAWS = 4  # noise levels and noises per validation record, the same at each validation
 
 
@@ -64,7 +67,9 @@ class TrainingNet(nn.Module):
         super().__init__()
         self.net, self.length, self.toeplitz = net, length, toeplitz
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.block: Callable[..., Any] = torch.compile(_gpu_block()) if toeplitz else residual_block
+        self.block: Callable[..., Any] = (
+            torch.compile(_gpu_block(length // net.config.patch)) if toeplitz else residual_block
+        )
         for i, pair in enumerate(kernel_bases(net, length)):
             for j, basis in enumerate(pair):
                 self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
@@ -79,9 +84,11 @@ class TrainingNet(nn.Module):
         return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block)
 
 
-def _gpu_block() -> Callable[..., tuple[Tensor, Tensor]]:
-    """The residual block with the fastest convolution that this GPU can do."""
-    if not torch.cuda.is_available() or not kernels_run(torch.device("cuda", torch.cuda.current_device())):
+def _gpu_block(tokens: int) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The residual block with the convolution that suits a GPU and records of so many tokens."""
+    if tokens <= SHORT or not torch.cuda.is_available():
+        return residual_block
+    if not kernels_run(torch.device("cuda", torch.cuda.current_device())):
         return residual_block
     from ..engine.kernels.trainable import convolve
 

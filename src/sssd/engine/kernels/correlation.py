@@ -29,10 +29,11 @@ def _correlation(
     p = tl.arange(0, P)
     k = tl.arange(0, BK)
     acc = tl.zeros((P, P), dtype=tl.float32)
-    for first in range(0, records * A, BK):
-        record, block = (first + k) // A, (first + k) % A
+    pairs = A - tl.abs(d)  # of blocks at this distance, in a record
+    for first in range(0, records * pairs, BK):
+        record, block = (first + k) // pairs, (first + k) % pairs + tl.maximum(d, 0)
         source = block - d
-        there = (record < records) & (source >= 0) & (source < A)
+        there = record < records
         base = record * SB + h * SH
         later, sooner = block * P, source * P
         out_there = there[None, :] & (p[:, None] + later[None, :] < L)

@@ -63,9 +63,9 @@ def _gelu(x):
     return x * (0.5 + c * p)
 
 
-@triton.jit(do_not_specialize=["records", "zero"])
+@triton.jit(do_not_specialize=["records"])
 def _long_convolution(
-    u, taps, reach, y, records, zero, SB: tl.constexpr, SH: tl.constexpr, L: tl.constexpr, W: tl.constexpr,
+    u, taps, reach, y, records, SB: tl.constexpr, SH: tl.constexpr, L: tl.constexpr, W: tl.constexpr,
     A: tl.constexpr, P: tl.constexpr, R: tl.constexpr, GELU: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
@@ -80,8 +80,8 @@ def _long_convolution(
     base = (record * SB + h * SH)[:, None]
     taps += h * (R * 2 * W) + W
     acc = tl.zeros((BM, BN), dtype=tl.float32)
+    forward, backward = tl.load(reach + 2 * h), tl.load(reach + 2 * h + 1)
     if A == 1:
-        forward, backward = tl.load(reach + 2 * h), tl.load(reach + 2 * h + 1)
         start = tl.maximum(first - forward, 0) // BK * BK
         stop = tl.minimum(first + BN + backward, L)
         at_taps = ((k % R) * (2 * W) - k // R * R)[:, None] + col[None, :]
@@ -92,14 +92,14 @@ def _long_convolution(
         b = k % P  # time within the block, in
         at_taps = ((b % R) * (2 * W) - b // R * R + k // P * P)[:, None] + col[None, :]
         at_u = base + (block * P)[:, None] + (b - k // P * P)[None, :]
-        at_u += (
-            4 * zero
-        )  # four samples, not eight, are now known to be aligned: such reads go through L1
         steps: tl.constexpr = (P + BK - 1) // BK  # for each block; or one step takes several blocks
         ahead: tl.constexpr = (BK + P - 1) // P
-        for step in range((2 * A - 1) * steps // ahead + 1):
+        last: tl.constexpr = A - 1
+        start = (last - tl.minimum((backward + P - 1) // P, last)) // ahead * steps
+        stop = ((last + tl.minimum((forward + P - 1) // P, last)) // ahead + 1) * steps
+        for step in range(start, stop):
             j = step % steps * BK
-            d = step // steps * ahead - (A - 1)
+            d = step // steps * ahead - last
             lag = d * P - j
             d += k // P  # blocks between source and target
             source = block[:, None] - d[None, :]
@@ -128,7 +128,7 @@ def long_convolution(u: Tensor, taps: Tensor, reach: Tensor, out: Tensor, *, gel
     blocks = triton.cdiv(length, block)
     grid = (triton.cdiv(records * blocks, tile["BM"]) * triton.cdiv(block, tile["BN"]), features)
     _long_convolution[grid](
-        u, taps, reach, out, records, 0, SB=u.stride(0), SH=u.stride(1), L=length, W=half, A=blocks, P=block,
+        u, taps, reach, out, records, SB=u.stride(0), SH=u.stride(1), L=length, W=half, A=blocks, P=block,
         R=taps.shape[1], GELU=gelu, **tile,
     )  # fmt: skip
     return out

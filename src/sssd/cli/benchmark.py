@@ -1,0 +1,63 @@
+"""`sssd-ecg benchmark`: the speed of this machine, in a table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import progress_bar, say, usage
+
+EXAMPLES = "Example: sssd-ecg benchmark --device cpu --json speed.json"
+
+
+def command(
+    device: Annotated[
+        str | None, typer.Option(help="cuda, mps or cpu; without, the fastest that there is.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bf16 (matrix products).")] = "auto",
+    only: Annotated[
+        str | None, typer.Option(help="built-in or published: that model alone.", metavar="MODEL")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows there too.")] = None,
+) -> None:
+    """How fast this machine generates, in a table: two minutes on two CPU cores.
+
+    One evaluation of the network, and whole ECGs, for the built-in model and for the network of the published size with
+    random weights. The last column compares with the same network run as SSSD-ECG does, in float32 and with its
+    kernels computed at every step.
+    """
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..benchmark import MODELS, machine, measure
+    from ..device import choose_device, choose_precision
+    from ..io.files import replacing
+
+    with usage():
+        where = choose_device(device)
+        choose_precision(precision, where)
+        if only not in (None, *MODELS):
+            raise ValueError(f"--only is {only!r}: expected {' or '.join(MODELS)}")
+        if json_file is not None and json_file.exists():
+            raise FileExistsError(f"{str(json_file)!r} exists; choose another name")
+    title = f"{machine(where)}, PyTorch {torch.__version__}"
+    table = Table("model", "case", "precision", "ms a record", "times faster", title=title)
+    rows = []
+    with progress_bar() as bar:
+        task = bar.add_task("measuring", total=None)
+        for row in measure(where, precision, models=MODELS if only is None else (only,)):
+            rows.append(asdict(row))
+            bar.update(task, advance=1, description=f"{row.model}: {row.case}")
+            table.add_row(
+                row.model, row.case, row.precision, f"{row.seconds * 1e3:.4g}", f"{row.times_faster:.3g}"
+            )
+    Console(width=110 if not Console().is_terminal else None).print(table)
+    if json_file is not None:
+        with replacing(json_file) as (temporary,):
+            temporary.write_text(json.dumps({"machine": title, "rows": rows}, indent=1) + "\n")
+        say(f"rows in {json_file}")
