@@ -2,7 +2,7 @@
 
 Blocks of one page run in order and share their names, as a reader would type them. `python` blocks run here; `sh` and
 `bash` blocks run where every line begins with sssd-ecg, in a folder with the files that the pages speak of. A block
-marked no-run (```python no-run) is left out, and training stops before its first iteration.
+marked no-run (```python no-run) is left out, training stops before its first iteration, and a benchmark measures little.
 """
 
 import os
@@ -71,6 +71,7 @@ def test_examples_run(page, tmp_path, monkeypatch):
         for command in commands(code):
             arguments = [sys.executable, "-c", COMMAND, *shlex.split(command, comments=True)[1:]]
             arguments += ["--accelerator", "cpu", "--max-minutes", "0"] if " train " in command else []
+            arguments += ["--only", "built-in", "--seconds", "0"] if " benchmark" in command else []
             done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, f"{page.name}, line {line}: {command}\n{done.stdout}{done.stderr}"
 

@@ -22,6 +22,9 @@ def command(
     only: Annotated[
         str | None, typer.Option(help="built-in or published: that model alone.", metavar="MODEL")
     ] = None,
+    seconds: Annotated[
+        float, typer.Option(help="At most so long for one row, which is measured twice at least.")
+    ] = 10.0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows there too.")] = None,
 ) -> None:
     """How fast this machine generates, in a table: two minutes on two CPU cores.
@@ -50,7 +53,7 @@ def command(
     rows = []
     with progress_bar() as bar:
         task = bar.add_task("measuring", total=None)
-        for row in measure(where, precision, models=MODELS if only is None else (only,)):
+        for row in measure(where, precision, models=MODELS if only is None else (only,), longest=seconds):
             rows.append(asdict(row))
             bar.update(task, advance=1, description=f"{row.model}: {row.case}")
             table.add_row(
