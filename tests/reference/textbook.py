@@ -50,3 +50,51 @@ def mixture_eps(abar, means, stds, weights):
         return -sigma * score
 
     return eps
+
+
+def unipc(alpha, sigma, x0, x, order):
+    """UniPC-p with data prediction and B_2 (Zhao et al. 2023, algorithms 1 and 2, eq. 8), two parts a step.
+
+    alpha, sigma: of S nodes and the clean one; x0(x, i) the record as predicted at node i. Orders rise from 1 and
+    fall to 1 at the end. Returns the predicted states at nodes 1 .. S.
+    """
+    S, states, outputs, corrected, p = len(alpha) - 1, [], [], None, 0
+    with np.errstate(divide="ignore"):
+        lam = np.log(alpha) - np.log(sigma)
+    for i in range(S):
+        newest = x0(x, i)
+        if i > 0 and np.isfinite(lam[i - 1]):
+            x = _bh2(alpha, sigma, lam, i - 1, outputs, corrected, p, newest)
+        outputs.append(newest)
+        known = int(np.isfinite(lam[: i + 1]).sum())
+        p = max(min(order, known, S - i), 1)
+        corrected = x
+        x = _bh2(alpha, sigma, lam, i, outputs, corrected, p, None)
+        states.append(x)
+    return states
+
+
+def _bh2(alpha, sigma, lam, i, outputs, x, p, new):
+    """To node i + 1: x_t = sigma_t / sigma_s x + alpha_t B (m_0 + sum_k a_k (m_k - m_0) / r_k), B = 1 - e^-h."""
+    h = lam[i + 1] - lam[i]
+    B = -np.expm1(-h) if np.isfinite(h) else 1.0
+    points = [((lam[i - k] - lam[i]) / h, outputs[i - k]) for k in range(1, p)]
+    if new is not None:
+        points.append((1.0, new))
+    r = np.array([point[0] for point in points])
+    moments, previous = (
+        [],
+        1.0,
+    )  # of s^n under the weight of the integral, over B: I_n = (1 - n I_{n-1} B / h) / B
+    for n in range(1, len(points) + 1):
+        previous = (1.0 - n * previous * B / h) / B
+        moments.append(previous)
+    if len(points) == 1:
+        weights = np.array([0.5])
+    elif points:
+        weights = np.linalg.solve(np.array([r**n for n in range(len(points))]), np.array(moments))
+    total = outputs[i] + sum(
+        w * (m - outputs[i]) / s for w, (s, m) in zip(weights if points else (), points, strict=True)
+    )
+    gain = alpha[i + 1] - alpha[i] * sigma[i + 1] / sigma[i]
+    return sigma[i + 1] / sigma[i] * x + gain * total

@@ -1,8 +1,38 @@
 """Samplers: one table of coefficients each (`ddpm`, `ddim`, ...), one loop for all (`run`)."""
 
+from collections.abc import Callable
+
+from ..schedule import IntArray, Schedule
 from .ddim import ddim
 from .ddpm import ddpm
+from .deis import deis
+from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact
 from .loop import eps_denoiser, run, v_denoiser
 from .table import StepTable
+from .unipc import unipc
 
-__all__ = ["StepTable", "ddim", "ddpm", "eps_denoiser", "run", "v_denoiser"]
+# The deterministic multistep samplers by name: one network evaluation a step, nothing else to choose.
+MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
+    "dpmpp-2m": dpmpp_2m,
+    "dpmpp-3m": dpmpp_3m,
+    "dpmpp-3m-exact": dpmpp_3m_exact,
+    "deis": deis,
+    "unipc": unipc,
+}
+SAMPLERS = ("ddim", "ddpm", *MULTISTEP)
+
+__all__ = [
+    "MULTISTEP",
+    "SAMPLERS",
+    "StepTable",
+    "ddim",
+    "ddpm",
+    "deis",
+    "dpmpp_2m",
+    "dpmpp_3m",
+    "dpmpp_3m_exact",
+    "eps_denoiser",
+    "run",
+    "unipc",
+    "v_denoiser",
+]
