@@ -386,3 +386,105 @@ def test_importing_the_package_does_not_import_torch():
     env = {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+# --- other samplers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc"])
+def test_multistep_samplers_follow_the_same_path(model, sampler):
+    """Over every step all solve the equation that DDIM solves; of few steps, a record does not depend on the batch.
+    Fails when a name gives another sampler's table, or history crosses from one batch to the next."""
+    every = model.generate("AFIB", sampler=sampler, steps=T, seed=1, precision="float32")
+    ddim = model.generate("AFIB", sampler="ddim", steps=T, seed=1, precision="float32")
+    assert (every - ddim).norm() < 0.2 * ddim.norm()
+    three = {"sampler": sampler, "steps": 4, "seed": 3, "precision": "float32"}
+    together = model.generate("AFIB", num_samples=3, **three)
+    apart = model.generate("AFIB", num_samples=3, batch_size=1, **three)
+    torch.testing.assert_close(apart, together, rtol=0, atol=1e-4)
+    ecg = model.generate_ecgs("AFIB", **three, spacing="log_snr")[0]
+    how = ecg.provenance
+    assert (how["sampler"], how["steps"], how["spacing"]) == (sampler, 4, "log_snr") and "eta" not in how
+
+
+def test_older_names_mean_the_same(model):
+    """Fails when sampler= and use_ddim= part, or one of steps and ddim_timesteps is not heard."""
+    for new, old in (
+        ({"sampler": "ddim", "steps": 4}, {"use_ddim": True, "ddim_timesteps": 4}),
+        ({"sampler": "ddpm"}, {"use_ddim": False}),
+        ({"steps": 3}, {"ddim_timesteps": 3}),
+    ):
+        assert torch.equal(model.generate("AFIB", seed=2, **new), model.generate("AFIB", seed=2, **old))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"sampler": "euler"}, "sampler is 'euler': expected one of ddim, ddpm, dpmpp-2m"),
+        ({"sampler": "unipc", "use_ddim": True}, "give one of them"),
+        ({"sampler": "ddpm", "use_ddim": True}, "give one of them"),
+        ({"sampler": "ddpm", "steps": 5}, "ddpm always takes all 20"),
+        ({"sampler": "unipc", "ddim_eta": 0.5}, "only ddim has it"),
+        ({"steps": 4, "ddim_timesteps": 5}, "give one of them"),
+        ({"sampler": "unipc", "steps": 21}, "expected 1..20"),
+        ({"sampler": "unipc", "spacing": "odd"}, "spacing is 'odd'"),
+    ],
+)
+def test_contradictions_are_refused(model, how, message):
+    with pytest.raises(ValueError, match=message):
+        model.generate("AFIB", **how)
+
+
+# --- schedulers of diffusers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("UniPCMultistepScheduler", "unipc"),
+        ("DPMSolverMultistepScheduler", "dpmpp-2m"),
+        ("DDIMScheduler", "ddim"),
+    ],
+)
+@pytest.mark.parametrize("predicts", ["eps", "v"])
+def test_schedulers_of_diffusers_are_ours_over_the_same_steps(model, name, own, predicts):
+    """Trailing steps, eps and v. Fails when the schedule, the prediction type or the start is not handed over."""
+    diffusers = pytest.importorskip("diffusers")
+    model = velocity(terminal_alpha=0.3) if predicts == "v" else model
+    extra = (
+        {"set_alpha_to_one": True} if own == "ddim" else {"solver_order": {"unipc": 3, "dpmpp-2m": 2}[own]}
+    )
+    scheduler = getattr(diffusers, name)(timestep_spacing="trailing", **extra)
+    how = {"steps": 5, "seed": 1, "precision": "float32"}
+    theirs = model.generate("AFIB", sampler=scheduler, **how)
+    ours = model.generate("AFIB", sampler=own, spacing="trailing", **how)
+    assert scheduler.config.num_train_timesteps == 1000  # the one given stays as it was
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=2e-3 * float(ours.abs().max()))
+
+
+def test_schedulers_that_draw_noise_or_ask_twice(model):
+    """A record's noise is its own; Heun asks 2 S - 1 times. Fails when noise is drawn for the batch as a whole."""
+    diffusers = pytest.importorskip("diffusers")
+    for scheduler, evaluations in (
+        (diffusers.EulerAncestralDiscreteScheduler(timestep_spacing="trailing"), 4),
+        (diffusers.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++"), 4),
+        (diffusers.DDPMScheduler(), 4),
+        (diffusers.HeunDiscreteScheduler(), 7),
+    ):
+        how = {"sampler": scheduler, "steps": 4, "seed": 3, "precision": "float32"}
+        together = model.generate_ecgs("AFIB", num_samples=3, **how)
+        apart = model.generate_ecgs("AFIB", num_samples=3, batch_size=1, **how)
+        for a, b in zip(together, apart, strict=True):
+            assert np.isfinite(a.signal).all()
+            np.testing.assert_allclose(a.signal, b.signal, rtol=0, atol=1e-3 * np.abs(a.signal).max())
+        said = together[0].provenance
+        assert (said["sampler"], said["steps"]) == (f"diffusers.{type(scheduler).__name__}", evaluations)
+        assert "trained_betas" not in said["scheduler"]
+
+
+def test_schedulers_that_cannot_be_used(model):
+    diffusers = pytest.importorskip("diffusers")
+    with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler cannot take this model's schedule"):
+        model.generate("AFIB", sampler=diffusers.FlowMatchEulerDiscreteScheduler())
+    with pytest.raises(ValueError, match="do not go with a scheduler"):
+        model.generate("AFIB", sampler=diffusers.DDIMScheduler(), use_ddim=True)

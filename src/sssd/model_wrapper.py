@@ -35,8 +35,9 @@ from .models.s4 import CAUCHY, Cauchy
 from .noise import normal
 from .progress import Progress, reporting
 from .record import Ecg, as_statement
-from .samplers import StepTable, ddim, ddpm, eps_denoiser, run, v_denoiser
-from .samplers.loop import Denoise
+from .samplers import MULTISTEP, SAMPLERS, StepTable, ddim, ddpm, eps_denoiser, run, v_denoiser
+from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
+from .samplers.loop import Network
 from .schedule import choose_steps
 from .utils.util import calc_diffusion_hyperparams, std_normal
 
@@ -192,6 +193,8 @@ class SSSDECG:
         labels: Any = None,
         *,
         num_samples: int | None = None,
+        sampler: Any = None,
+        steps: int | None = None,
         use_ddim: bool | None = None,
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
@@ -209,8 +212,10 @@ class SSSDECG:
             sssd.labels.encode. None draws statements as they occur in PTB-XL. num_samples repeats each entry.
         exact: names and indices are all there is; otherwise statements that real records carry beside them are drawn.
             Vectors are always taken as they are.
-        use_ddim, ddim_timesteps, ddim_eta: the sampler; what is not given comes from the configuration. Without
-            use_ddim, DDPM over all steps. spacing: see sssd.schedule.choose_steps.
+        sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", or a scheduler
+            of diffusers. steps: of all but ddpm. ddim_eta: of ddim. spacing: see sssd.schedule.choose_steps.
+        use_ddim, ddim_timesteps: the same by their older names, sampler "ddim" or "ddpm" and steps. What is not given
+            comes from the configuration.
         seed: record i depends on (seed, i) and its label; without, one is drawn from torch's global generator.
         batch_size: records at once; without, as many as fill the device.
         progress: True, False, a function of (done, total), or None: a bar for runs of more than 2 s on a terminal.
@@ -219,7 +224,7 @@ class SSSDECG:
         """
         seed = _seed(seed)
         request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact)
-        table = self.step_table(use_ddim, ddim_timesteps, ddim_eta, spacing)
+        table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
         dtype = choose_precision(precision, self.device)
         records = len(request.vectors)
         size = self._batch_size(batch_size)
@@ -228,10 +233,8 @@ class SSSDECG:
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
                 cond = torch.from_numpy(request.vectors[rows.start : rows.stop]).to(self.device)  # (b, K)
-                noise = self._noise(seed, request.numbers[rows.start : rows.stop], table)
-                x = run(
-                    table, self._denoiser(table, cond, dtype), noise(-1), noise, on_step=lambda *_: advance()
-                )
+                numbers = request.numbers[rows.start : rows.stop]
+                x = self._sample(table, cond, seed, numbers, dtype, lambda *_: advance())
                 out[rows.start : rows.stop] = (x * self._scale(x)).cpu()  # (b, 8, L) mV
         return out.numpy() if return_numpy else out
 
@@ -240,6 +243,8 @@ class SSSDECG:
         labels: Any = None,
         *,
         num_samples: int | None = None,
+        sampler: Any = None,
+        steps: int | None = None,
         use_ddim: bool | None = None,
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
@@ -257,10 +262,12 @@ class SSSDECG:
         """
         seed = _seed(seed)
         request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact)
-        table = self.step_table(use_ddim, ddim_timesteps, ddim_eta, spacing)
+        table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
         order = lead_names(leads)
         eight: Any = self.generate(
             request,
+            sampler=sampler,
+            steps=steps,
             use_ddim=use_ddim,
             ddim_timesteps=ddim_timesteps,
             ddim_eta=ddim_eta,
@@ -288,7 +295,7 @@ class SSSDECG:
         ]
 
     def provenance(
-        self, table: StepTable, *, seed: int, eta: float | None, spacing: str, precision: str
+        self, table: StepTable | Scheduler, *, seed: int, eta: float | None, spacing: str, precision: str
     ) -> dict[str, Any]:
         """What a record says of how it was made, but for its index and what was asked for."""
         how: dict[str, Any] = {
@@ -303,6 +310,9 @@ class SSSDECG:
         }
         if table.name == "ddim":
             how["eta"] = float(self.config.ddim_config.ddim_eta if eta is None else eta)
+        if isinstance(table, Scheduler):
+            how["scheduler"] = table.config
+        elif table.name != "ddpm":
             how["spacing"] = spacing
         return how
 
@@ -359,31 +369,85 @@ class SSSDECG:
 
     def step_table(
         self,
-        use_ddim: bool | None,
-        ddim_timesteps: int | None,
-        ddim_eta: float | None,
+        use_ddim: bool | None = None,
+        ddim_timesteps: int | None = None,
+        ddim_eta: float | None = None,
         spacing: str = "uniform",
+        *,
+        sampler: str | None = None,
+        steps: int | None = None,
     ) -> StepTable:
         """The sampler as a table; what is None comes from the configuration."""
         default = self.config.ddim_config
-        if not (default.use_ddim if use_ddim is None else use_ddim):
+        if sampler is None:
+            sampler = "ddim" if (default.use_ddim if use_ddim is None else use_ddim) else "ddpm"
+        elif use_ddim is not None and use_ddim != (sampler == "ddim"):
+            raise ValueError(f"sampler is {sampler!r} and use_ddim is {use_ddim}: give one of them")
+        elif sampler == "ddpm" and steps not in (None, self.schedule.T):
+            raise ValueError(f"steps is {steps}: ddpm always takes all {self.schedule.T}; leave it out")
+        if steps is not None and ddim_timesteps not in (None, steps):
+            raise ValueError(f"steps is {steps} and ddim_timesteps is {ddim_timesteps}: give one of them")
+        if sampler not in ("ddim", "ddpm") and ddim_eta:
+            raise ValueError(f"ddim_eta is {ddim_eta}: only ddim has it; leave it out")
+        if sampler == "ddpm":
             return ddpm(self.schedule)
-        count = default.ddim_timesteps if ddim_timesteps is None else ddim_timesteps
-        eta = default.ddim_eta if ddim_eta is None else ddim_eta
-        return ddim(self.schedule, choose_steps(self.schedule, count, spacing), eta)
+        count = next(n for n in (steps, ddim_timesteps, default.ddim_timesteps) if n is not None)
+        grid = choose_steps(self.schedule, count, spacing)
+        if sampler == "ddim":
+            return ddim(self.schedule, grid, default.ddim_eta if ddim_eta is None else ddim_eta)
+        if sampler not in MULTISTEP:
+            known = ", ".join(SAMPLERS)
+            raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
+        return MULTISTEP[sampler](self.schedule, grid)
 
-    def _noise(self, seed: int, index: Sequence[int], table: StepTable) -> Any:
-        """Row i of the table -> its standard normal noise (b, 8, L); -1 -> x_T, which is draw T."""
-        steps = [*table.steps.tolist(), self.schedule.T]
-        where = self.device if self.device.type == "cuda" else torch.device("cpu")  # it needs float64
-        return lambda i: normal(seed, index, steps[i], self.shape, where).to(self.device)
+    def _sampler(
+        self,
+        use_ddim: bool | None,
+        ddim_timesteps: int | None,
+        ddim_eta: float | None,
+        spacing: str,
+        sampler: Any,
+        steps: int | None,
+    ) -> StepTable | Scheduler:
+        """As `step_table`, or a scheduler of diffusers set up for this model."""
+        if not is_scheduler(sampler):
+            return self.step_table(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler=sampler, steps=steps)
+        if use_ddim is not None or ddim_eta is not None:
+            raise ValueError("use_ddim and ddim_eta do not go with a scheduler of diffusers: leave them out")
+        count = next(
+            n for n in (steps, ddim_timesteps, self.config.ddim_config.ddim_timesteps) if n is not None
+        )
+        return adapt(sampler, self.schedule, _whole("steps", count), "v" if self.model.velocity else "eps")
 
-    def _denoiser(self, table: StepTable, cond: Tensor, dtype: torch.dtype) -> Denoise:
-        steps = table.steps.tolist()
-        row = {t: i for i, t in enumerate(steps)}
-        predict = bind(self.model, cond, steps, length=self.shape[1], dtype=dtype)
+    def _sample(
+        self,
+        table: StepTable | Scheduler,
+        cond: Tensor,
+        seed: int,
+        index: Sequence[int],
+        dtype: torch.dtype,
+        on_step: Any,
+    ) -> Tensor:
+        """Records `index` (b,) of labels cond (b, K), on the network's scale: (b, 8, L)."""
+        net = self._network(table, cond, dtype)
+        where = self.device if self.device.type == "cuda" else torch.device("cpu")  # noise needs float64
+
+        def noise(t: int) -> Tensor:
+            return normal(seed, index, t, self.shape, where).to(self.device)
+
+        x_T = noise(self.schedule.T)
+        if isinstance(table, Scheduler):
+            return run_scheduler(table, net, x_T, [(seed, i) for i in index], on_step=on_step)
         denoiser = v_denoiser if self.model.velocity else eps_denoiser
-        return denoiser(table, lambda x, t: predict(x, row[t]))
+        times = table.steps.tolist()
+        return run(table, denoiser(table, net), x_T, lambda i: noise(times[i]), on_step=on_step)
+
+    def _network(self, table: StepTable | Scheduler, cond: Tensor, dtype: torch.dtype) -> Network:
+        """The network, bound to its labels and to every time step that the sampler visits."""
+        times = sorted({int(t) for t in table.steps}, reverse=True)
+        row = {t: i for i, t in enumerate(times)}
+        predict = bind(self.model, cond, times, length=self.shape[1], dtype=dtype)
+        return lambda x, t: predict(x, row[t])
 
     def _batch_size(self, batch_size: int | None) -> int:
         if batch_size is None:
