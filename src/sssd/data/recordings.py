@@ -19,6 +19,7 @@ from ..io.files import replacing
 from ..leads import CLINICAL, lead_names, reorder, to_eight
 
 FILE = "signals.npz"  # its name inside a folder of prepared data
+GENERATED = "ecgs.npz"  # and inside a folder that `generate` wrote
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Recordings:
 
 
 def read(path: str | Path) -> Recordings:
-    """Read an NPZ file, or the signals.npz of a folder.
+    """Read an NPZ file, or the signals.npz or ecgs.npz of a folder.
 
     Leads in another order are put into the clinical one. Absent leads mean the clinical order, an absent
     fs_hz 100 Hz; ecg_id stands for record_id. FileNotFoundError where nothing is there; ValueError where the
@@ -69,9 +70,12 @@ def read(path: str | Path) -> Recordings:
     """
     path = Path(path)
     if path.is_dir():
-        if not (path / FILE).is_file():
-            raise FileNotFoundError(f"the folder {str(path)!r} has no {FILE}; prepare the recordings first")
-        path = path / FILE
+        found = [path / name for name in (FILE, GENERATED) if (path / name).is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"the folder {str(path)!r} has no {FILE}, nor {GENERATED}; prepare the recordings first"
+            )
+        path = found[0]
     if not path.is_file():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
     if not zipfile.is_zipfile(path):

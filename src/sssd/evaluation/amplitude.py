@@ -1,4 +1,4 @@
-"""Amplitude: the standard deviation of each lead, and its ratio between generated and real records."""
+"""Amplitude: the standard deviation of each lead, its quantiles, and how the leads go together."""
 
 from __future__ import annotations
 
@@ -33,6 +33,36 @@ def median_amplitude_ratio(generated: FloatArray, real: FloatArray) -> NDArray[n
     """`median_lead_std` of the generated records over that of the real ones: -> (C,)."""
     _check_leads(generated, real)
     return median_lead_std(generated) / median_lead_std(real)
+
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def quantiles(x: FloatArray) -> NDArray[np.float64]:
+    """`QUANTILES` of each lead's values in mV about the median of its record: x (n, C, L) -> (C, Q)."""
+    x = np.asarray(x, dtype=np.float32)
+    centred = x - np.median(x, axis=-1, keepdims=True)
+    values: NDArray[np.float64] = np.quantile(centred, QUANTILES, axis=(0, 2)).T.astype(np.float64)
+    return values
+
+
+def lead_correlation(x: FloatArray) -> NDArray[np.float64]:
+    """Correlation of each pair of leads in time, mean over records: x (n, C, L) -> (C, C). Flat leads are left out."""
+    x = np.asarray(x, dtype=np.float64)
+    x = x - x.mean(axis=-1, keepdims=True)
+    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    unit = x / np.where(norm > 1e-9, norm, np.nan)
+    products = unit @ unit.transpose(0, 2, 1)  # (n, C, C)
+    known = ~np.isnan(products)
+    mean: NDArray[np.float64] = np.nansum(products, axis=0) / np.maximum(known.sum(axis=0), 1)
+    return mean
+
+
+def lead_correlation_error(generated: FloatArray, real: FloatArray) -> float:
+    """Mean over pairs of leads of the absolute difference of `lead_correlation`."""
+    _check_leads(generated, real)
+    pairs = np.triu_indices(real.shape[1], k=1)
+    return float(np.abs(lead_correlation(generated) - lead_correlation(real))[pairs].mean())
 
 
 def _check_leads(generated: FloatArray, real: FloatArray) -> None:

@@ -77,6 +77,7 @@ def train(
     epochs: int = EPOCHS,
     width: int = WIDTH,
     device: str | torch.device = "cpu",
+    on_epoch: Callable[[], None] | None = None,
 ) -> Classifier:
     """Classifier trained on x (n, C, L) millivolts and y (n, K) zeros and ones; the seed fixes it.
 
@@ -97,7 +98,7 @@ def train(
         with torch.no_grad():  # start from the statements' own frequencies
             prior = target.mean(dim=0).clamp(1e-3, 1 - 1e-3)
             model.last.bias.copy_(torch.logit(prior))
-        _fit(model, signal, target, epochs)
+        _fit(model, signal, target, epochs, on_epoch or (lambda: None))
     return model.eval()
 
 
@@ -160,7 +161,9 @@ def _conv(before: int, after: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm1d(after), nn.ReLU(inplace=True))
 
 
-def _fit(model: Classifier, signal: Tensor, target: Tensor, epochs: int) -> None:
+def _fit(
+    model: Classifier, signal: Tensor, target: Tensor, epochs: int, on_epoch: Callable[[], None]
+) -> None:
     n, leads, length = signal.shape
     device = signal.device
     window = min(WINDOW, length)
@@ -189,6 +192,7 @@ def _fit(model: Classifier, signal: Tensor, target: Tensor, epochs: int) -> None
             loss.backward()
             optimiser.step()
             step += 1
+        on_epoch()
 
 
 def _one_cycle(progress: float) -> float:

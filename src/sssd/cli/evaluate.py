@@ -1,0 +1,81 @@
+"""`sssd-ecg evaluate`: generated ECGs against real ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import UsageError, progress_bar, say, usage
+
+EXAMPLES = (
+    "Examples: sssd-ecg evaluate --real data --synthetic ecgs --html report.html | "
+    "sssd-ecg evaluate --real train.npz --holdout unseen.npz --synthetic ecgs/ecgs.npz --json figures.json"
+)
+
+_SET = "a prepared folder, a folder that `generate` wrote, or an NPZ file of either"
+
+
+def command(
+    real: Annotated[Path, typer.Option(help=f"Real ECGs that the generator was trained on: {_SET}.")],
+    synthetic: Annotated[Path, typer.Option(help="Generated ECGs, in the same forms.")],
+    holdout: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real ECGs that no training saw, to compare with; without: fold 9 of --real, or a random quarter."
+        ),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write a report with plots, one file that needs no other.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Classifiers for each training set.")] = 3,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --json and --html files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Measure utility, fidelity, rhythm, adherence, diversity and privacy of generated ECGs.
+
+    500 records take minutes on two cores: classifiers are trained on the spot.
+    """
+    with usage():
+        for file in (json_file, html_file):
+            if file is not None and not file.absolute().parent.is_dir():
+                raise UsageError(f"there is no folder to write {str(file)!r} into; create it first")
+            if file is not None and (file.is_dir() or (file.exists() and not overwrite)):
+                raise UsageError(f"{str(file)!r} exists; choose another name or pass --overwrite")
+        from ..data import recordings
+        from ..device import choose_device
+
+        choose_device(device)
+        sets = [recordings.read(path) for path in (real, synthetic)]
+        unseen = None if holdout is None else recordings.read(holdout)
+        from ..evaluation.evaluate import evaluate
+        from ..evaluation.table import text
+
+        with progress_bar(quiet) as bar:
+            task = bar.add_task("reading", total=None)
+            result = evaluate(
+                sets[0],
+                sets[1],
+                unseen,
+                seeds=seeds,
+                device=device,
+                on_stage=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+            )
+    if json_file is not None:
+        from ..io.files import replacing
+
+        with replacing(json_file, overwrite=overwrite) as (part,):
+            part.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if html_file is not None:
+        from ..evaluation.report import write_report
+
+        write_report(html_file, result, sets[0], sets[1], unseen, overwrite=overwrite)
+    say(text(result), quiet=quiet)
+    written = [str(file) for file in (json_file, html_file) if file is not None]
+    say(*([f"written: {', '.join(written)}"] if written else []), quiet=quiet)
