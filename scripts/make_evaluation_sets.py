@@ -1,17 +1,22 @@
-"""Generate the sets that docs/model_card.md is measured on, as NPZ files for scripts/measure_model.py.
+"""Generate sets of ECGs to be measured, as NPZ files for scripts/measure_model.py and scripts/sampler_quality.py.
 
-    python scripts/make_evaluation_sets.py signals.npz OUT ddim50 single_name single_name_completed
+    python scripts/make_evaluation_sets.py signals.npz OUT ddim50 unipc10_trailing train_ddim50 single_name
 
-ddpm200, ddim50, ddim20: the full label vectors of strat_fold 9, row by row.
-train_ddim50: those of folds 1-8, to train a classifier on.
+SAMPLER STEPS [_etaE] [_SPACING], as in ddpm200, ddim20_eta1, dpmpp-2m10_log_snr: the full label vectors of strat_fold 9
+(--fold), row by row; train_... : those of the folds before it, to train a classifier on.
 single_name: each statement with at least five records in fold 9, four times, and nothing beside it.
 single_name_completed: the same requests completed with statements that occur together.
+Beside NAME.npz, NAME.json tells evaluations and seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,23 +24,41 @@ from sssd.data.recordings import Recordings, read, write
 from sssd.io.files import microvolts
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
+from sssd.samplers import SAMPLERS
+from sssd.schedule import SPACINGS
 
-SAMPLERS: dict[str, dict[str, object]] = {
-    "ddpm200": {"use_ddim": False},
-    "ddim50": {"ddim_timesteps": 50},
-    "ddim20": {"ddim_timesteps": 20},
-}
+NAME = re.compile(
+    rf"(?P<train>train_)?(?P<sampler>{'|'.join(sorted(SAMPLERS, key=len, reverse=True))})(?P<steps>\d+)"
+    rf"(_eta(?P<eta>[\d.]+))?(_(?P<spacing>{'|'.join(SPACINGS)}))?"
+)
+SINGLE = ("single_name", "single_name_completed")
 COPIES = 4
 
 
-def label_vectors(name: str, real: Recordings, model: SSSDECG, seed: int) -> np.ndarray:
+def sampling(name: str) -> dict[str, Any]:
+    """The arguments of `generate` that a set's name stands for."""
+    if name in SINGLE:
+        return {"sampler": "ddim", "steps": 50}
+    told = NAME.fullmatch(name)
+    if told is None:
+        raise SystemExit(
+            f"error: {name!r} is no set; expected {', '.join(SINGLE)} or a name like unipc10_trailing"
+        )
+    how: dict[str, Any] = {"sampler": told["sampler"], "steps": int(told["steps"])}
+    if told["eta"] is not None:
+        how["ddim_eta"] = float(told["eta"])
+    if told["spacing"] is not None:
+        how["spacing"] = told["spacing"]
+    return how
+
+
+def label_vectors(name: str, real: Recordings, model: SSSDECG, seed: int, fold: int) -> np.ndarray:
     """The label vectors of a set, (n, 71) float32."""
     assert real.strat_fold is not None
-    held_out = real.labels[real.strat_fold == 9]
-    if name in SAMPLERS:
-        return held_out.astype(np.float32)
-    if name == "train_ddim50":
-        return real.labels[real.strat_fold <= 8].astype(np.float32)
+    held_out = real.labels[real.strat_fold == fold]
+    if name not in SINGLE:
+        train = name.startswith("train_")
+        return (real.labels[real.strat_fold < fold] if train else held_out).astype(np.float32)
     codes = [code for code, n in zip(real.label_names, held_out.sum(0), strict=True) if n >= 5]
     return model.request(codes, num_samples=COPIES, seed=seed, exact=name == "single_name").vectors
 
@@ -46,21 +69,37 @@ def main() -> None:
     )
     parser.add_argument("real", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "sets", nargs="+", choices=[*SAMPLERS, "train_ddim50", "single_name", "single_name_completed"]
-    )
+    parser.add_argument("sets", nargs="+", metavar="SET")
+    parser.add_argument("--fold", type=int, default=9, help="whose label vectors are taken")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--records", type=int, help="only the first so many of each set")
     parser.add_argument("--checkpoint", type=Path, help="another model than the one that ships")
     parser.add_argument("--device")
     options = parser.parse_args()
+    how = {name: sampling(name) for name in options.sets}
     real, model = read(options.real), SSSDECG.from_pretrained(options.checkpoint, device=options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.sets:
-        vectors = label_vectors(name, real, model, options.seed)
-        sampler = SAMPLERS.get(name, SAMPLERS["ddim50"])
-        signal = model.generate(vectors, seed=options.seed, return_numpy=True, progress=True, **sampler)  # type: ignore[arg-type]
+        vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]
+        table = model.step_table(
+            ddim_eta=how[name].get("ddim_eta"),
+            spacing=how[name].get("spacing", "uniform"),
+            sampler=how[name]["sampler"],
+            steps=how[name]["steps"],
+        )
+        model.generate(vectors[:1], seed=options.seed, **how[name])  # what is done once per process
+        begun = time.perf_counter()
+        signal = model.generate(vectors, seed=options.seed, return_numpy=True, progress=True, **how[name])
+        seconds = time.perf_counter() - begun
         uv = np.stack([microvolts(x) for x in to_twelve(signal)])
         labels = (vectors > 0.5).astype(np.uint8)
+        cost = {
+            "evaluations": table.S,
+            "seconds": seconds,
+            "records": len(vectors),
+            "device": str(model.device),
+        }
+        (options.out / f"{name}.json").write_text(json.dumps(cost) + "\n")
         print(write(options.out / f"{name}.npz", Recordings(uv, labels, real.label_names)))
 
 

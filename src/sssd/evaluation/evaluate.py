@@ -333,18 +333,19 @@ def _rhythm(train: Recordings, test: Recordings, synthetic: Recordings, told: St
         done += 1
         told("beats and intervals", done, total)
 
-    values = {}
-    for name, r in drawn.items():
-        x = eight(r)
-        values[name] = {
-            "beat_regularity": rhythm.beat_regularity(x, fs_hz=r.fs_hz),
-            **beats.measure(x, fs_hz=r.fs_hz, on_record=advance),
-        }
+    values = {name: shape(r, advance) for name, r in drawn.items()}
     units = {"beat_regularity": ""} | beats.UNITS
     return {
         measure: {"unit": unit, **_compared({name: v[measure] for name, v in values.items()}, drawn)}
         for measure, unit in units.items()
     }
+
+
+def shape(records: Recordings, on_record: Callable[[], None] | None = None) -> dict[str, Array]:
+    """Beat regularity and the measures of `beats`, each (n,)."""
+    x = eight(records)
+    regularity = rhythm.beat_regularity(x, fs_hz=records.fs_hz)
+    return {"beat_regularity": regularity, **beats.measure(x, fs_hz=records.fs_hz, on_record=on_record)}
 
 
 def _compared(values: Mapping[str, Array], records: Mapping[str, Recordings]) -> dict[str, Any]:

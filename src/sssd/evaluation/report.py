@@ -221,7 +221,9 @@ def _regularity(measures: Mapping[str, Any]) -> Figure:
             one.plot(medians["real"], medians["synthetic"], "o", color=_MADE, ms=3)
             one.annotate(code, (medians["real"], medians["synthetic"]), fontsize=6, xytext=(3, 2),
                          textcoords="offset points")  # fmt: skip
-        one.plot([0, 1], [0, 1], color="#c6cad0", lw=1)
+        values = [v for medians in measures[key]["statements"].values() for v in medians.values()]
+        ends = [min(values, default=0.0) - 0.05, max(values, default=1.0) + 0.05]
+        one.plot(ends, ends, color="#c6cad0", lw=1)
         one.set_aspect("equal")
         one.set_title(f"{NAMES[key]}, by statement", fontsize=8)
         one.set_xlabel("real", fontsize=8)
