@@ -83,7 +83,7 @@ def main() -> None:
         vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]
         table = model.step_table(
             ddim_eta=how[name].get("ddim_eta"),
-            spacing=how[name].get("spacing", "uniform"),
+            spacing=how[name].get("spacing"),
             sampler=how[name]["sampler"],
             steps=how[name]["steps"],
         )

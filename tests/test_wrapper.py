@@ -398,6 +398,7 @@ def test_multistep_samplers_follow_the_same_path(model, sampler):
     every = model.generate("AFIB", sampler=sampler, steps=T, seed=1, precision="float32")
     ddim = model.generate("AFIB", sampler="ddim", steps=T, seed=1, precision="float32")
     assert (every - ddim).norm() < 0.2 * ddim.norm()
+    assert model.step_table(sampler=sampler, steps=4).steps.tolist() == [19, 14, 9, 4]  # trailing
     three = {"sampler": sampler, "steps": 4, "seed": 3, "precision": "float32"}
     together = model.generate("AFIB", num_samples=3, **three)
     apart = model.generate("AFIB", num_samples=3, batch_size=1, **three)

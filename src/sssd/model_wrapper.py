@@ -35,7 +35,17 @@ from .models.s4 import CAUCHY, Cauchy
 from .noise import normal
 from .progress import Progress, reporting
 from .record import Ecg, as_statement
-from .samplers import MULTISTEP, SAMPLERS, StepTable, ddim, ddpm, eps_denoiser, run, v_denoiser
+from .samplers import (
+    MULTISTEP,
+    SAMPLERS,
+    StepTable,
+    ddim,
+    ddpm,
+    default_spacing,
+    eps_denoiser,
+    run,
+    v_denoiser,
+)
 from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
 from .samplers.loop import Network
 from .schedule import choose_steps
@@ -198,7 +208,7 @@ class SSSDECG:
         use_ddim: bool | None = None,
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
-        spacing: str = "uniform",
+        spacing: str | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
         progress: Progress = None,
@@ -213,7 +223,8 @@ class SSSDECG:
         exact: names and indices are all there is; otherwise statements that real records carry beside them are drawn.
             Vectors are always taken as they are.
         sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", or a scheduler
-            of diffusers. steps: of all but ddpm. ddim_eta: of ddim. spacing: see sssd.schedule.choose_steps.
+            of diffusers. steps: of all but ddpm. ddim_eta: of ddim. spacing: see sssd.schedule.choose_steps; without,
+            "uniform" for ddim and "trailing" for the others.
         use_ddim, ddim_timesteps: the same by their older names, sampler "ddim" or "ddpm" and steps. What is not given
             comes from the configuration.
         seed: record i depends on (seed, i) and its label; without, one is drawn from torch's global generator.
@@ -248,7 +259,7 @@ class SSSDECG:
         use_ddim: bool | None = None,
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
-        spacing: str = "uniform",
+        spacing: str | None = None,
         seed: int | None = None,
         batch_size: int | None = None,
         progress: Progress = None,
@@ -295,7 +306,13 @@ class SSSDECG:
         ]
 
     def provenance(
-        self, table: StepTable | Scheduler, *, seed: int, eta: float | None, spacing: str, precision: str
+        self,
+        table: StepTable | Scheduler,
+        *,
+        seed: int,
+        eta: float | None,
+        spacing: str | None,
+        precision: str,
     ) -> dict[str, Any]:
         """What a record says of how it was made, but for its index and what was asked for."""
         how: dict[str, Any] = {
@@ -313,7 +330,7 @@ class SSSDECG:
         if isinstance(table, Scheduler):
             how["scheduler"] = table.config
         elif table.name != "ddpm":
-            how["spacing"] = spacing
+            how["spacing"] = spacing or default_spacing(table.name)
         return how
 
     def request(
@@ -372,7 +389,7 @@ class SSSDECG:
         use_ddim: bool | None = None,
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
-        spacing: str = "uniform",
+        spacing: str | None = None,
         *,
         sampler: str | None = None,
         steps: int | None = None,
@@ -392,7 +409,7 @@ class SSSDECG:
         if sampler == "ddpm":
             return ddpm(self.schedule)
         count = next(n for n in (steps, ddim_timesteps, default.ddim_timesteps) if n is not None)
-        grid = choose_steps(self.schedule, count, spacing)
+        grid = choose_steps(self.schedule, count, spacing or default_spacing(sampler))
         if sampler == "ddim":
             return ddim(self.schedule, grid, default.ddim_eta if ddim_eta is None else ddim_eta)
         if sampler not in MULTISTEP:
@@ -405,7 +422,7 @@ class SSSDECG:
         use_ddim: bool | None,
         ddim_timesteps: int | None,
         ddim_eta: float | None,
-        spacing: str,
+        spacing: str | None,
         sampler: Any,
         steps: int | None,
     ) -> StepTable | Scheduler:

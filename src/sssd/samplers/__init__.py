@@ -21,12 +21,22 @@ MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
 }
 SAMPLERS = ("ddim", "ddpm", *MULTISTEP)
 
+
+def default_spacing(sampler: str) -> str:
+    """How the steps are spread unless told: "uniform" for DDIM, as published code does, "trailing" for the others.
+
+    With few steps, "uniform" spends one of them at the cleanest level, where nothing is left to decide.
+    """
+    return "trailing" if sampler in MULTISTEP else "uniform"
+
+
 __all__ = [
     "MULTISTEP",
     "SAMPLERS",
     "StepTable",
     "ddim",
     "ddpm",
+    "default_spacing",
     "deis",
     "dpmpp_2m",
     "dpmpp_3m",
