@@ -1,7 +1,8 @@
 """The beats of a record: how alike they are, and the intervals and amplitudes that a reader of ECGs measures.
 
-R peaks, onsets and ends of the waves come from NeuroKit2 (Makowski et al. 2021; wavelets, Martinez et al. 2004) in
-lead II. Each record gives one number per measure, the median over its beats; NaN where the detector finds none.
+R peaks, onsets and ends of the waves come from NeuroKit2 in lead II (Makowski et al. 2021; delineation by prominence,
+Emrich et al. 2024: on normal PTB-XL records at 100 Hz PR 150, QRS 80, QT 400 ms, where its wavelets give 90, 168 and
+430). Each record gives one number per measure, the median over its beats; NaN where the detector finds none.
 """
 
 from __future__ import annotations
@@ -90,20 +91,38 @@ def _of_record(neurokit2: Any, record: FloatArray, lead_ii: FloatArray, fs_hz: f
         "beat_likeness": likeness(record, peaks, fs_hz=fs_hz),
     }
     try:
-        _, waves = neurokit2.ecg_delineate(cleaned, peaks, sampling_rate=fs_hz, method="dwt")
+        _, waves = neurokit2.ecg_delineate(cleaned, peaks, sampling_rate=fs_hz, method="prominence")
     except _FAILURES:
         return values
-    at = {name: np.asarray(wave, dtype=np.float64) for name, wave in waves.items()}
-    onset, end = at["ECG_R_Onsets"], at["ECG_R_Offsets"]
+    onset = _beside(waves["ECG_R_Onsets"], peaks, before=True)
+    end = _beside(waves["ECG_R_Offsets"], peaks)
     level = _level(lead_ii, onset - 0.02 * fs_hz, fs_hz)  # between P and QRS
-    qt = (at["ECG_T_Offsets"] - onset) / fs_hz
+    qt = (_beside(waves["ECG_T_Offsets"], peaks) - onset) / fs_hz
     return values | {
-        "pr": 1e3 / fs_hz * _median(onset - at["ECG_P_Onsets"]),
+        "pr": 1e3 / fs_hz * _median(onset - _beside(waves["ECG_P_Onsets"], peaks, before=True)),
         "qrs": 1e3 / fs_hz * _median(end - onset),
         "qtc": 1e3 * _median(qt) / float(np.sqrt(np.median(rr))),
         "st": _median(_level(lead_ii, end + 0.06 * fs_hz, fs_hz) - level),
-        "t": _median(_level(lead_ii, at["ECG_T_Peaks"], fs_hz) - level),
+        "t": _median(_level(lead_ii, _beside(waves["ECG_T_Peaks"], peaks), fs_hz) - level),
     }
+
+
+def _beside(wave: Any, peaks: NDArray[np.integer], *, before: bool = False) -> NDArray[np.float64]:
+    """The last point of a wave before each R peak (p,), or the first after it; NaN where the next beat is nearer.
+
+    The detector leaves out the points that it does not find, so that they are not one to a beat.
+    """
+    points = np.asarray(wave, dtype=np.float64)
+    points = np.sort(points[np.isfinite(points)])
+    found = np.full(len(peaks), np.nan)
+    for i, peak in enumerate(peaks):
+        left = points[(points <= peak) & (points > (peaks[i - 1] if i > 0 else -1))]
+        right = points[(points >= peak) & (points < (peaks[i + 1] if i + 1 < len(peaks) else np.inf))]
+        if before and len(left):
+            found[i] = left[-1]
+        elif not before and len(right):
+            found[i] = right[0]
+    return found
 
 
 def _level(lead: FloatArray, at: FloatArray, fs_hz: float) -> NDArray[np.float64]:
