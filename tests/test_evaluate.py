@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 from sssd.cli import main  # noqa: E402
-from sssd.data.recordings import Recordings, subset, write  # noqa: E402
-from sssd.evaluation import amplitude, auc, beats, memorisation, quality, spectrum  # noqa: E402
-from sssd.evaluation.evaluate import evaluate, split  # noqa: E402
+from sssd.data.recordings import Recordings, eight_leads_mv, subset, write  # noqa: E402
+from sssd.evaluation import amplitude, auc, beats, memorisation, quality, rhythm, spectrum  # noqa: E402
+from sssd.evaluation.evaluate import aligned, evaluate, split  # noqa: E402
 from sssd.evaluation.kernel import kernel_distance  # noqa: E402
 from sssd.evaluation.manifold import precision_recall_density_coverage  # noqa: E402
 from sssd.leads import to_twelve  # noqa: E402
@@ -213,10 +213,10 @@ def test_membership() -> None:
 def test_evaluate_tells_good_from_bad() -> None:
     """Like records pass; halved, unsteady copies of training records do not. Breaks when sets are mixed up."""
     pytest.importorskip("neurokit2")
-    real, unseen = ecgs(24, 0), ecgs(16, 1)
+    real, unseen, made = ecgs(24, 0), ecgs(16, 1), ecgs(18, 2)
     told: list[str] = []
     good = evaluate(
-        real, ecgs(18, 2), unseen, seeds=1, epochs=2, width=2, on_stage=lambda what, *_: told.append(what)
+        real, made, unseen, seeds=1, epochs=2, width=2, on_stage=lambda what, *_: told.append(what)
     )
     assert json.loads(json.dumps(good, allow_nan=False)) == good
     assert list(good) == ["about", "utility", "fidelity", "rhythm", "adherence", "diversity", "privacy"]
@@ -224,6 +224,9 @@ def test_evaluate_tells_good_from_bad() -> None:
     assert good["fidelity"]["amplitude"]["std_ratio"] == pytest.approx([1] * 12, abs=0.1)
     assert good["privacy"]["nearest_distance_ratio"] == pytest.approx(1, abs=0.3)
     steady = good["rhythm"]["beat_regularity"]
+    for part, records in (("synthetic", made), ("real", unseen)):
+        regularity = rhythm.beat_regularity(eight_leads_mv(records))
+        assert steady[part] == pytest.approx(np.median(regularity))
     assert steady["statements"]["AFIB"]["synthetic"] < steady["statements"]["NORM"]["synthetic"]
     assert set(good["utility"]["statements"]["real"]) == {"AFIB", "NORM", "PACE"}
     assert {"training classifiers", "beats and intervals", "nearest training records"} <= set(told)
@@ -248,6 +251,8 @@ def test_sets_that_do_not_fit() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(real, other, seeds=1)
+    turned = Recordings(made.signal_uv, made.labels[:, ::-1], NAMES[::-1])
+    assert np.array_equal(aligned("synthetic", turned, real).labels, made.labels)
     with pytest.raises(ValueError, match="2 real test records"):
         evaluate(subset(real, np.arange(8)), made, seeds=1)
     with pytest.raises(ValueError, match="seeds is 0"):

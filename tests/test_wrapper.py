@@ -414,6 +414,7 @@ def test_older_names_mean_the_same(model):
         ({"sampler": "ddim", "steps": 4}, {"use_ddim": True, "ddim_timesteps": 4}),
         ({"sampler": "ddpm"}, {"use_ddim": False}),
         ({"steps": 3}, {"ddim_timesteps": 3}),
+        ({"sampler": "ddim", "use_ddim": True}, {"use_ddim": True}),
     ):
         assert torch.equal(model.generate("AFIB", seed=2, **new), model.generate("AFIB", seed=2, **old))
 

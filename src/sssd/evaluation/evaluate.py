@@ -65,8 +65,8 @@ def evaluate(
         raise ValueError(f"seeds is {seeds} and epochs {epochs}: expected one or more of each")
     width = width or (classifier.WIDTH if where.type == "cuda" else CPU_WIDTH)
     train, test, words = split(real, holdout)
-    synthetic = _aligned("synthetic", synthetic, train)
-    test = _aligned("holdout", test, train)
+    synthetic = aligned("synthetic", synthetic, train)
+    test = aligned("holdout", test, train)
     known = _superclasses(train.label_names)
 
     result: dict[str, Any] = {
@@ -111,7 +111,7 @@ def split(real: Recordings, holdout: Recordings | None = None) -> tuple[Recordin
     return train, test, words
 
 
-def _aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
+def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
     """The records with the training records' label names, in their order."""
     if len(records) <= manifold.NEAREST:
         raise ValueError(
