@@ -140,6 +140,19 @@ def test_exact_the_order_of_leads_and_the_batch_size(
     assert [line.split()[-1] for line in header[1:13]] == list(SSSD)
 
 
+def test_multistep_samplers(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Breaks when --sampler is not heard, or --spacing stands at DDIM's."""
+    out = tmp_path / "ecgs"
+    code, _, errors = _run(
+        capsys, "generate", "--checkpoint", checkpoint, "--label", "NORM", "--sampler", "unipc", "--steps", 4,
+        "--format", "npz", "--out", out,
+    )  # fmt: skip
+    assert (code, errors) == (0, "")
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["sampler"], manifest["steps"], manifest["spacing"]) == ("unipc", 4, "trailing")
+    assert "eta" not in manifest
+
+
 def test_ddpm_takes_every_step(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ecgs"
     code, _, _ = _run(
@@ -198,6 +211,7 @@ USAGE = [
     (("--label", "NORM", "--sampler", "euler"), "--sampler"),
     (("--label", "NORM", "--sampler", "ddpm", "--steps", 5), "--sampler ddim"),
     (("--label", "NORM", "--sampler", "ddpm", "--eta", 1), "--sampler ddim"),
+    (("--label", "NORM", "--sampler", "unipc", "--eta", 1), "unipc has no eta"),
     (("--label", "NORM", "--spacing", "cubic"), "--spacing"),
     (("--label", "NORM", "--order", "alphabetical"), "--order"),
     (("--label", "NORM", "--format", "wfdb,mat"), "unknown format mat"),

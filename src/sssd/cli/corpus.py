@@ -135,8 +135,8 @@ def create(
         plan, source = plan_for(model.label_names)
         if plan.by_name:
             source += ", completed by statements that occur beside them"
-        use_ddim, steps, eta = sampling(model, sampler, steps, eta)
-        table = model.step_table(use_ddim, steps, eta, spacing)
+        name, steps, eta = sampling(model, sampler, steps, eta)
+        table = model.step_table(name == "ddim", steps, eta, spacing)
         drawn = seed is None
         seed = secrets.randbits(32) if seed is None else seed
         corpus = run.describe(

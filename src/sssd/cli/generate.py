@@ -50,14 +50,17 @@ def command(
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per label, or per row.")] = 1,
     sampler: Annotated[
-        Literal["ddim", "ddpm"] | None, typer.Option(help="Default: the configuration's.")
+        Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc"] | None,
+        typer.Option(help="Default: the configuration's. For few steps: unipc."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of DDIM, 1 to 200.")] = None,
-    eta: Annotated[float | None, typer.Option(help="0: deterministic, to 1: as much noise as DDPM.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")] = None,
+    eta: Annotated[
+        float | None, typer.Option(help="Of ddim. 0: deterministic, to 1: as much noise as DDPM.")
+    ] = None,
     spacing: Annotated[
-        Literal["uniform", "leading", "trailing", "log_snr"],
-        typer.Option(help="How DDIM's steps are spread."),
-    ] = "uniform",
+        Literal["uniform", "leading", "trailing", "log_snr"] | None,
+        typer.Option(help="How steps are spread. Default: uniform for ddim, trailing for the others."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")
     ] = None,
@@ -114,8 +117,9 @@ def command(
         model = load_model(checkpoint, config, cauchy, device)
         vectors, by_name = read_requests(label, labels_from, model.label_names)  # (rows, K), (rows,)
         vectors, by_name = vectors.repeat(count, axis=0), by_name.repeat(count)
-        use_ddim, steps, eta = sampling(model, sampler, steps, eta)
-        table = model.step_table(use_ddim, steps, eta, spacing)
+        name, steps, eta = sampling(model, sampler, steps, eta)
+        eta = eta if name == "ddim" else None
+        table = model.step_table(ddim_eta=eta, spacing=spacing, sampler=name, steps=steps)
         _check_space(out, kinds, len(vectors))
 
         from ..device import choose_precision
@@ -139,8 +143,8 @@ def command(
         signal = np.asarray(
             model.generate(
                 Request(vectors, tuple("+".join(codes) for codes in asked)),
-                use_ddim=use_ddim,
-                ddim_timesteps=steps,
+                sampler=name,
+                steps=steps,
                 ddim_eta=eta,
                 spacing=spacing,
                 seed=seed,
@@ -249,23 +253,22 @@ def load_model(
 
 def sampling(
     model: SSSDECG, sampler: str | None, steps: int | None, eta: float | None
-) -> tuple[bool, int, float]:
-    """(use DDIM, steps, eta): what is not given comes from the configuration; --steps or --eta mean DDIM."""
+) -> tuple[str, int, float]:
+    """(sampler, steps, eta): what is not given comes from the configuration; --steps or --eta alone mean DDIM."""
     default, T = model.config.ddim_config, model.schedule.T
-    use_ddim = sampler == "ddim" or (
-        sampler is None and (default.use_ddim or steps is not None or eta is not None)
-    )
-    if not use_ddim and (steps not in (None, T) or eta is not None):
+    if sampler is None:
+        asked = steps is not None or eta is not None
+        sampler = "ddim" if default.use_ddim or asked else "ddpm"
+    if sampler == "ddpm" and (steps not in (None, T) or eta is not None):
         raise UsageError(
             f"ddpm always takes all {T} steps and has no eta: use --sampler ddim, or leave them out"
         )
+    if sampler not in ("ddim", "ddpm") and eta is not None:
+        raise UsageError(f"{sampler} has no eta: use --sampler ddim, or leave it out")
     if steps is not None and not 1 <= steps <= T:
         raise UsageError(f"--steps is {steps}; expected 1 to {T}, the steps the model was trained on")
-    return (
-        use_ddim,
-        default.ddim_timesteps if steps is None else steps,
-        default.ddim_eta if eta is None else eta,
-    )
+    count = default.ddim_timesteps if steps is None else steps
+    return sampler, T if sampler == "ddpm" else count, default.ddim_eta if eta is None else eta
 
 
 def _check_space(out: Path, formats: Sequence[str], records: int) -> None:
