@@ -409,3 +409,15 @@ def test_table_of_samplers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     script([str(word) for word in command])
     assert "seed 0" not in capsys.readouterr().err
+
+
+def test_names_of_sets() -> None:
+    """What scripts/make_evaluation_sets.py makes of a name. Breaks when a longer sampler's name is cut short."""
+    sampling = runpy.run_path(str(ROOT / "scripts" / "make_evaluation_sets.py"))["sampling"]
+    assert sampling("train_ddpm200") == {"sampler": "ddpm", "steps": 200}
+    assert sampling("ddim20_eta0.5_log_snr") == {
+        "sampler": "ddim", "steps": 20, "ddim_eta": 0.5, "spacing": "log_snr",
+    }  # fmt: skip
+    assert sampling("dpmpp-3m-exact10") == {"sampler": "dpmpp-3m-exact", "steps": 10}
+    with pytest.raises(SystemExit, match="'unipc' is no set"):
+        sampling("unipc")
