@@ -2,7 +2,7 @@
 
 Blocks of one page run in order and share their names, as a reader would type them. `python` blocks run here; `sh` and
 `bash` blocks run where every line begins with sssd-ecg, in a folder with the files that the pages speak of. A block
-marked no-run (```python no-run) is left out, training stops before its first iteration, and a benchmark measures little.
+marked no-run (```python no-run) is left out, training stops before its first iteration, a benchmark measures little.
 """
 
 import os
