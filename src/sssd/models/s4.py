@@ -172,13 +172,19 @@ def two_sided_taps(
 def spectrum_of(taps: Tensor) -> Tensor:
     """rfft of two-sided taps (H, 2 L - 1) for circular convolution at a length that FFTs like: (H, n / 2 + 1)."""
     length = (taps.shape[-1] + 1) // 2
-    n = 2 * length
-    while not _is_smooth(n):
-        n += 2
+    n = _fft_length(2 * length)
     ring = torch.cat(
         (taps[:, length - 1 :], taps.new_zeros(len(taps), n - taps.shape[-1]), taps[:, : length - 1]), -1
     )
     return torch.fft.rfft(ring)
+
+
+def _fft_length(least: int) -> int:
+    """An even length of at least `least`: a power of two within 5 % (512 takes 0.6 of the time of 500), or 5-smooth."""
+    power = 1 << (least - 1).bit_length()
+    if power <= 1.05 * least:
+        return power
+    return next(n for n in range(least + least % 2, power + 1, 2) if _is_smooth(n))
 
 
 def _is_smooth(n: int) -> bool:
