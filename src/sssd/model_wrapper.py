@@ -12,8 +12,9 @@ import json
 import operator
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -236,18 +237,48 @@ class SSSDECG:
         seed = _seed(seed)
         request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact)
         table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
-        dtype = choose_precision(precision, self.device)
         records = len(request.vectors)
         size = self._batch_size(batch_size)
         self._warn_if_random()
         out = torch.empty(records, *self.shape)
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
-                cond = torch.from_numpy(request.vectors[rows.start : rows.stop]).to(self.device)  # (b, K)
-                numbers = request.numbers[rows.start : rows.stop]
-                x = self._sample(table, cond, seed, numbers, dtype, lambda *_: advance())
-                out[rows.start : rows.stop] = (x * self._scale(x)).cpu()  # (b, 8, L) mV
+                part = slice(rows.start, rows.stop)
+                out[part] = self.generate_batch(
+                    request.vectors[part],
+                    [seed] * len(rows),
+                    request.numbers[part],
+                    table,
+                    precision=precision,
+                    on_step=lambda *_: advance(),
+                )
         return out.numpy() if return_numpy else out
+
+    def generate_batch(
+        self,
+        vectors: NDArray[np.float32],
+        seeds: Sequence[int],
+        index: Sequence[int],
+        table: StepTable | Scheduler,
+        *,
+        precision: str = "auto",
+        on_step: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """One batch, each record with a seed of its own: (B, 8, L) float32 on the CPU, in mV.
+
+        vectors (B, K) in full, seeds (B,), index (B,): the records' numbers under their seeds; what a record becomes
+        depends on its own row only. on_step(i, x0): the clean records as predicted at row i of the table, (B, 8, L) in
+        mV on the device; what it raises ends the batch.
+        """
+        dtype = choose_precision(precision, self.device)
+        cond = torch.from_numpy(vectors).to(self.device)  # (B, K)
+        scale = self._scale(cond)
+
+        def tell(i: int, x0: Tensor) -> None:
+            if on_step is not None:
+                on_step(i, x0 * scale)
+
+        return (self._sample(table, cond, list(zip(seeds, index, strict=True)), dtype, tell) * scale).cpu()
 
     def generate_ecgs(
         self,
@@ -340,10 +371,12 @@ class SSSDECG:
         num_samples: int | None = None,
         seed: int | None = None,
         exact: bool = False,
+        first: int = 0,
     ) -> Request:
         """The full label vectors of a call of `generate` with these arguments, which takes them as `labels`.
 
-        Warns where a statement is asked for that the built-in model has hardly seen.
+        first: the number of the first record; the others follow. Warns where a statement is asked for that the
+        built-in model has hardly seen.
         """
         if isinstance(labels, Request):
             return labels
@@ -361,8 +394,8 @@ class SSSDECG:
         if standard and self._source == BUILT_IN:
             _warn_rare(vectors)
         if drawn:
-            vectors = statements.complete(vectors, seed=_seed(seed), index=range(len(vectors)))
-        return Request(vectors, asked)
+            vectors = statements.complete(vectors, seed=_seed(seed), index=range(first, first + len(vectors)))
+        return Request(vectors, asked, tuple(range(first, first + len(vectors))) if first else None)
 
     def _encode(self, labels: Any, names: tuple[str, ...]) -> NDArray[np.float32]:
         try:
@@ -440,21 +473,22 @@ class SSSDECG:
         self,
         table: StepTable | Scheduler,
         cond: Tensor,
-        seed: int,
-        index: Sequence[int],
+        records: Sequence[tuple[int, int]],
         dtype: torch.dtype,
-        on_step: Any,
+        on_step: Callable[[int, Tensor], None],
     ) -> Tensor:
-        """Records `index` (b,) of labels cond (b, K), on the network's scale: (b, 8, L)."""
+        """Records, (b,) of seed and number, of labels cond (b, K), on the network's scale: (b, 8, L)."""
         net = self._network(table, cond, dtype)
         where = self.device if self.device.type == "cuda" else torch.device("cpu")  # noise needs float64
 
+        runs = [(seed, [i for _, i in rows]) for seed, rows in groupby(records, key=lambda record: record[0])]
+
         def noise(t: int) -> Tensor:
-            return normal(seed, index, t, self.shape, where).to(self.device)
+            return torch.cat([normal(seed, i, t, self.shape, where) for seed, i in runs]).to(self.device)
 
         x_T = noise(self.schedule.T)
         if isinstance(table, Scheduler):
-            return run_scheduler(table, net, x_T, [(seed, i) for i in index], on_step=on_step)
+            return run_scheduler(table, net, x_T, records, on_step=on_step)
         denoiser = v_denoiser if self.model.velocity else eps_denoiser
         times = table.steps.tolist()
         return run(table, denoiser(table, net), x_T, lambda i: noise(times[i]), on_step=on_step)

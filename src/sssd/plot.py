@@ -6,6 +6,7 @@ Rows stand as far apart as their traces need: where A4 or A3 does not suffice, t
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,12 @@ _SIDE, _HEAD, _FOOT = 13.5, 27.0, 13.0  # margins of a page in mm
 _LEAD_IN = 15.0  # room for the calibration pulse left of the traces, mm
 _LABEL = 3.6  # size of a lead label, mm
 _CLEAR = 2.0  # least distance between inks of neighbouring rows, mm
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 _PAPER, _FINE, _BOLD = "#fffafa", "#f9d9dc", "#efa9b1"
 _INK, _GREY, _WARN = "#15171c", "#5c6068", "#b3202e"
@@ -123,26 +130,24 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a figure as .png, .svg or .pdf, in millimetres as drawn, and return the path.
 
-    Without dates or random names, so that the same figure gives the same bytes. FileExistsError where the
-    file exists and `overwrite` is not set.
+    FileExistsError where the file exists and `overwrite` is not set; see `draw`.
     """
+    path = Path(path)
+    if path.suffix.lower()[1:] not in _METADATA:
+        raise ValueError(f"cannot draw {path.name!r}; use one of .{', .'.join(_METADATA)}")
+    with replacing(path, overwrite=overwrite) as (part,):
+        part.write_bytes(draw(figure, path.suffix.lower()[1:]))
+    return path
+
+
+def draw(figure: Figure, form: str) -> bytes:
+    """A figure as "png", "svg" or "pdf"; without dates or random names: the same figure gives the same bytes."""
     import matplotlib
 
-    path = Path(path)
-    suffix = path.suffix.lower()
-    empty: dict[str, dict[str, Any]] = {
-        ".png": {"Software": None},
-        ".svg": {"Date": None, "Creator": None},
-        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
-    if suffix not in empty:
-        raise ValueError(f"cannot draw {path.name!r}; use one of {', '.join(empty)}")
-    with (
-        replacing(path, overwrite=overwrite) as (part,),
-        matplotlib.rc_context({"svg.hashsalt": "sssd", "svg.fonttype": "path"}),
-    ):
-        figure.savefig(part, format=suffix[1:], dpi="figure", metadata=empty[suffix])
-    return path
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "sssd", "svg.fonttype": "path"}):
+        figure.savefig(file, format=form, dpi="figure", metadata=_METADATA[form])
+    return file.getvalue()
 
 
 def _row(ecg: Ecg, leads: Sequence[str], *, lead_in: float = _LEAD_IN, pulse: bool = True) -> _Row:

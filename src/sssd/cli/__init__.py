@@ -1,4 +1,4 @@
-"""The command `sssd-ecg`: generate, corpus, labels, inspect, prepare, train, evaluate, benchmark.
+"""The command `sssd-ecg`: generate, corpus, labels, inspect, prepare, train, evaluate, benchmark, serve.
 
 Commands raise; `main` turns what they raise into one line on standard error and an exit code: 2 for a request
 that cannot be carried out as it stands, 1 for what went wrong on the way, 130 for Ctrl-C. Modules that need
@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from . import benchmark, corpus, evaluate, generate, inspect, labels, prepare, train
+from . import benchmark, corpus, evaluate, generate, inspect, labels, prepare, serve, train
 from .console import UsageError
 
 ABOUT = (
@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (generate, labels, inspect, prepare, train, evaluate, benchmark):
+for module in (generate, labels, inspect, prepare, train, evaluate, benchmark, serve):
     app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,22 @@ from .files import replacing
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     """Write the table and return its path; FileExistsError where it exists and `overwrite` is not set."""
     path = Path(path)
+    with replacing(path, overwrite=overwrite) as (part,):
+        part.write_text(render(ecg), encoding="ascii", newline="")
+    return path
+
+
+def render(ecg: Ecg) -> str:
+    """The content of the table."""
     time_s = np.arange(ecg.signal.shape[1]) / ecg.fs_hz
     millivolts = np.round(ecg.signal.T.astype(np.float64), 3) + 0.0  # + 0.0 turns -0.0 into 0.0
-    with replacing(path, overwrite=overwrite) as (part,):
-        np.savetxt(
-            part,
-            np.column_stack([time_s, millivolts]),  # (L, 13)
-            fmt=["%.6f"] + ["%.3f"] * 12,
-            delimiter=",",
-            header=",".join(("time_s", *ecg.leads)),
-            comments="",
-            encoding="ascii",
-        )
-    return path
+    text = io.StringIO()
+    np.savetxt(
+        text,
+        np.column_stack([time_s, millivolts]),  # (L, 13)
+        fmt=["%.6f"] + ["%.3f"] * 12,
+        delimiter=",",
+        header=",".join(("time_s", *ecg.leads)),
+        comments="",
+    )
+    return text.getvalue()

@@ -6,6 +6,7 @@ label_names (K,); leads (12,); fs_hz; provenance (n,) JSON. Readers need only si
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -33,6 +34,20 @@ def write(
     labels (n, K) with label_names (K,), both or neither; without them the statements that occur are taken.
     ValueError where lengths, rates or shapes differ or a value is beyond +-32.767 mV.
     """
+    path = Path(path)
+    content = render(ecgs, labels=labels, label_names=label_names)
+    with replacing(path, overwrite=overwrite) as (part,):
+        part.write_bytes(content)
+    return path
+
+
+def render(
+    ecgs: Sequence[Ecg],
+    *,
+    labels: np.ndarray | None = None,
+    label_names: Sequence[str] | None = None,
+) -> bytes:
+    """The content of the archive; see `write`."""
     if not ecgs:
         raise ValueError("there are no ECGs to write; expected at least one")
     forms = sorted({(ecg.signal.shape[1], ecg.fs_hz) for ecg in ecgs})
@@ -52,18 +67,17 @@ def write(
         )
     whole = ((labels == 0) | (labels == 1)).all()
     signals = np.stack([microvolts(reorder(ecg.signal, ecg.leads, CLINICAL)) for ecg in ecgs])  # (n, 12, L)
-    path = Path(path)
-    with replacing(path, overwrite=overwrite) as (part,), part.open("wb") as file:
-        np.savez_compressed(
-            file,
-            signal_uv=signals,
-            labels=labels.astype(np.uint8 if whole else np.float32),
-            label_names=np.array(label_names, dtype=np.str_),
-            leads=np.array(CLINICAL),
-            fs_hz=np.float64(ecgs[0].fs_hz),
-            provenance=np.array([json.dumps(ecg.provenance, sort_keys=True) for ecg in ecgs]),
-        )
-    return path
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        signal_uv=signals,
+        labels=labels.astype(np.uint8 if whole else np.float32),
+        label_names=np.array(label_names, dtype=np.str_),
+        leads=np.array(CLINICAL),
+        fs_hz=np.float64(ecgs[0].fs_hz),
+        provenance=np.array([json.dumps(ecg.provenance, sort_keys=True) for ecg in ecgs]),
+    )
+    return file.getvalue()
 
 
 def read(path: str | Path) -> list[Ecg]:

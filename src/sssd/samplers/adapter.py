@@ -93,9 +93,9 @@ def run_scheduler(
     x: Tensor,
     seeds: Sequence[tuple[int, int]],
     *,
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Take standard normal x (B, C, L) to the clean end.
+    """Take standard normal x (B, C, L) to the clean end; on_step(i, x) sees x behind step i.
 
     seeds: (seed, index) of each record, on which the noise that the scheduler adds depends.
     """
@@ -104,11 +104,11 @@ def run_scheduler(
     if "generator" in inspect.signature(scheduler.step).parameters:
         options["generator"] = [_generator(*pair) for pair in seeds]
     x = x * scheduler.init_noise_sigma
-    for t, whole in zip(scheduler.timesteps, adapted.steps, strict=True):
+    for i, (t, whole) in enumerate(zip(scheduler.timesteps, adapted.steps, strict=True)):
         prediction = net(scheduler.scale_model_input(x, t), whole).to(x.dtype)
         x = scheduler.step(prediction, t, x, **options).prev_sample
         if on_step is not None:
-            on_step()
+            on_step(i, x)
     return x
 
 

@@ -1,0 +1,52 @@
+"""Generation on this machine: the model behind its queue, as the routes and jobs use it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .generator import Generator
+from .metrics import Metrics
+from .queue import Batcher, Full
+from .settings import Settings
+from .work import Eight, OnStep, Work
+
+
+class TooLong(ValueError):
+    """A request that would take longer than one may."""
+
+
+class Local:
+    """A generator, its queue and what is counted of them. Cancelling `generate` gives its place in the queue up."""
+
+    def __init__(self, generator: Generator, settings: Settings) -> None:
+        self.generator, self._settings = generator, settings
+        self.metrics = Metrics(lambda: self.batcher.waiting)
+        self.batcher = Batcher(
+            generator.run,
+            size=settings.batch_records or generator.batch_records,
+            waiting=settings.waiting_records,
+            waiting_s=settings.waiting_s,
+            gather_s=settings.gather_s,
+            observe=self.metrics.batch,
+        )
+
+    def check(self, work: Work) -> None:
+        """TooLong where the request cannot be done in time, Full where it cannot be so now."""
+        limit = self._settings.request_s
+        alone = self.batcher.seconds(work.cost)
+        if alone > limit:
+            raise TooLong(
+                f"this would take about {alone:.0f} s, and a request may take {limit:g} s: "
+                "lower count or steps, or POST it to /v1/jobs"
+            )
+        if alone + self.batcher.expected_s > limit:
+            raise Full(f"there is too much to do to answer within {limit:g} s: come again later", 30)
+
+    async def generate(self, work: Work, cost: int | None = None, on_step: OnStep | None = None) -> Eight:
+        """(n, 8, L) mV. Full where the queue has no room. on_step is called from another thread."""
+        ticket = self.batcher.submit(work, cost=cost, on_step=on_step)
+        try:
+            return await asyncio.wrap_future(ticket.result)
+        except asyncio.CancelledError:
+            self.batcher.withdraw(ticket)
+            raise

@@ -1,0 +1,141 @@
+"""The process: uvicorn, which drains on SIGTERM and does not wait for slow clients."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .guard import Gate
+from .settings import Settings
+
+OPEN = "--allow-anyone-without-a-key"
+HEAD_S = 10.0  # for a client to send the head of a request
+ANSWER_S = 300.0  # for a client to take its answer
+
+
+def check_host(host: str, settings: Settings, allow_anyone: bool) -> None:
+    """ValueError where the service would be open to other machines without an API key."""
+    if settings.key_sha256 or allow_anyone or is_local(host):
+        return
+    raise ValueError(
+        f"host {host!r} is open to other machines, and there is no API key: make one with --new-key and give its "
+        f"hash in --settings, or say {OPEN}"
+    )
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Impatient(H11Protocol):
+    """HTTP/1.1 that lets go of clients that send the head of a request, or take its answer, too slowly."""
+
+    _timers: dict[str, asyncio.TimerHandle]
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._timers = {}
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._within("answer", ANSWER_S)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop("answer")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for name in list(self._timers):
+            self._stop(name)
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        """Give the client HEAD_S from the first byte of a head to its last, or from connecting."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop("head")
+        elif "head" not in self._timers:
+            self._within("head", HEAD_S)
+
+    def _within(self, name: str, seconds: float) -> None:
+        self._stop(name)
+        self._timers[name] = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+
+class Server(uvicorn.Server):
+    """On the first signal, refuse what comes, finish what runs and let results be fetched; on the second, stop."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        config = uvicorn.Config(
+            app,
+            http=Impatient,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=settings.connections,
+            timeout_graceful_shutdown=5,
+        )
+        super().__init__(config)
+        self._gate: Gate = app.state.gate
+        self._app, self._drain_s = app, settings.drain_s
+        self._stop_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._stop_at is None:
+            self._gate.draining = True
+            self._stop_at = time.monotonic() + self._drain_s
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._stop_at is not None:
+            idle = self._app.state.local.batcher.idle and not getattr(self._app.state.jobs, "busy", False)
+            self.should_exit = self.should_exit or idle or time.monotonic() > self._stop_at
+        return await super().on_tick(counter)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; OSError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+        ) from None
+    return bound
+
+
+def serve(app: FastAPI, settings: Settings, *, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve until a signal says stop; OSError where the address cannot be had. started(url) is told when it listens."""
+    bound = listen(host, port)
+    server = Server(app, settings)
+    name = f"[{host}]" if ":" in host else host
+    started(f"http://{name}:{bound.getsockname()[1]}")
+    server.run(sockets=[bound])

@@ -1,0 +1,63 @@
+"""What a request asks of the model, as arrays: the unit that the queue cuts into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Eight = NDArray[np.float32]  # (n, 8, L) mV, leads I V1..V6 aVF
+OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean records (n, 8, L) in mV)
+
+
+class Sampling(NamedTuple):
+    """How records are sampled; those of equal sampling can share a batch."""
+
+    sampler: str
+    steps: int
+    eta: float
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """n records of one request: full label vectors (n, K), their seed, the number of the first, the sampling."""
+
+    vectors: NDArray[np.float32]
+    requested: str
+    seed: int
+    first: int
+    sampling: Sampling
+
+    @property
+    def records(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def cost(self) -> int:
+        """Records times steps."""
+        return self.records * self.sampling.steps
+
+    def part(self, start: int, stop: int) -> Work:
+        return replace(self, vectors=self.vectors[start:stop], first=self.first + start)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of several requests that run together: vectors (B, K), seeds (B,), index (B,)."""
+
+    vectors: NDArray[np.float32]
+    seeds: tuple[int, ...]
+    index: tuple[int, ...]
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, parts: list[Work]) -> Batch:
+        return cls(
+            vectors=np.concatenate([part.vectors for part in parts]),
+            seeds=tuple(part.seed for part in parts for _ in range(part.records)),
+            index=tuple(part.first + i for part in parts for i in range(part.records)),
+            sampling=parts[0].sampling,
+        )
