@@ -64,6 +64,7 @@ def command(
     with usage():
         limits = read_settings(settings)
         serve.check_host(host, limits, allow_anyone)
+    bound = serve.listen(host, port)
     from ..server.generator import Generator
     from .generate import load_model
 
@@ -71,6 +72,6 @@ def command(
         model = load_model(checkpoint, config, cauchy, device)
     name = "built-in" if checkpoint is None else checkpoint.stem
     app = application.create_app(Generator(model, name), limits)
-    serve.serve(
-        app, limits, host=host, port=port, started=lambda url: say(f"{url}  (docs: {url}/docs; Ctrl-C stops)")
-    )
+    address = serve.url(bound)
+    say(f"{address}  (interface: {address}/docs, Ctrl-C to stop)")
+    serve.serve(app, limits, bound)

@@ -210,12 +210,12 @@ def _ecgs(local: Local, settings: Settings) -> APIRouter:
             **_problems(*ASKING),
         },
     )
-    async def ecgs_stream(ask: Ask) -> StreamingResponse:
+    async def ecgs_stream(ask: Ask, request: Request) -> StreamingResponse:
         if ask.count != 1:
             raise HTTPException(422, f"count is {ask.count}: a stream shows one record")
         work = await _work(local, ask, 1, "a stream")
         _now(local, work)
-        shown = stream.events(local, work, ask.measure)
+        shown = stream.begin(request, local, work, ask.measure)
         return StreamingResponse(shown, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     return router

@@ -6,7 +6,7 @@ import asyncio
 
 from .generator import Generator
 from .metrics import Metrics
-from .queue import Batcher, Full
+from .queue import Batcher, Full, Ticket
 from .settings import Settings
 from .work import Eight, OnStep, Work
 
@@ -16,7 +16,7 @@ class TooLong(ValueError):
 
 
 class Local:
-    """A generator, its queue and what is counted of them. Cancelling `generate` gives its place in the queue up."""
+    """A generator, its queue and what is counted of them."""
 
     def __init__(self, generator: Generator, settings: Settings) -> None:
         self.generator, self._settings = generator, settings
@@ -42,11 +42,17 @@ class Local:
         if alone + self.batcher.expected_s > limit:
             raise Full(f"there is too much to do to answer within {limit:g} s: come again later", 30)
 
-    async def generate(self, work: Work, cost: int | None = None, on_step: OnStep | None = None) -> Eight:
-        """(n, 8, L) mV. Full where the queue has no room. on_step is called from another thread."""
-        ticket = self.batcher.submit(work, cost=cost, on_step=on_step)
+    def submit(self, work: Work, cost: int | None = None, on_step: OnStep | None = None) -> Ticket:
+        """Queue it for `wait`; Full where there is no room. on_step is called from another thread."""
+        return self.batcher.submit(work, cost=cost, on_step=on_step)
+
+    async def wait(self, ticket: Ticket) -> Eight:
+        """(n, 8, L) mV. Cancelling this gives its place in the queue up."""
         try:
             return await asyncio.wrap_future(ticket.result)
         except asyncio.CancelledError:
             self.batcher.withdraw(ticket)
             raise
+
+    async def generate(self, work: Work, cost: int | None = None) -> Eight:
+        return await self.wait(self.submit(work, cost))

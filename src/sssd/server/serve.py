@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -20,6 +19,7 @@ from .settings import Settings
 OPEN = "--allow-anyone-without-a-key"
 HEAD_S = 10.0  # for a client to send the head of a request
 ANSWER_S = 300.0  # for a client to take its answer
+BACKLOG = 2048
 
 
 def check_host(host: str, settings: Settings, allow_anyone: bool) -> None:
@@ -124,6 +124,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise OSError(
@@ -132,10 +133,11 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: FastAPI, settings: Settings, *, host: str, port: int, started: Callable[[str], None]) -> None:
-    """Serve until a signal says stop; OSError where the address cannot be had. started(url) is told when it listens."""
-    bound = listen(host, port)
-    server = Server(app, settings)
-    name = f"[{host}]" if ":" in host else host
-    started(f"http://{name}:{bound.getsockname()[1]}")
-    server.run(sockets=[bound])
+def serve(app: FastAPI, settings: Settings, bound: socket.socket) -> None:
+    """Serve on a socket that listens, until a signal says stop."""
+    Server(app, settings).run(sockets=[bound])
+
+
+def url(bound: socket.socket) -> str:
+    host, port, *_ = bound.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,235 @@
+"""The batching queue: what runs together, who waits for whom, what becomes of those who leave."""
+
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+from sssd.server.queue import Batcher, Full, fair_shares
+from sssd.server.work import Sampling, Work
+
+SLOW, OTHER = Sampling("ddim", 8, 0.0), Sampling("ddim", 2, 0.0)
+
+
+def work(seed, records=1, sampling=SLOW, first=0):
+    return Work(np.zeros((records, 3), np.float32), "A", seed, first, sampling)
+
+
+class Device:
+    """Runs batches whose record is (seed, index), step by step; `hold` stops it before each step."""
+
+    def __init__(self):
+        self.batches, self.steps, self.hold = [], [], threading.Event()
+        self.hold.set()
+        self.broken, self.slow_s = None, 0.0
+
+    def __call__(self, batch, on_step):
+        self.batches.append(batch)
+        for i in range(batch.sampling.steps):
+            assert self.hold.wait(10)
+            time.sleep(self.slow_s)
+            if self.broken is not None:
+                raise self.broken
+            self.steps.append((batch.seeds, i))
+            on_step(i, np.array(list(zip(batch.seeds, batch.index, strict=True))))
+        rows = np.array(list(zip(batch.seeds, batch.index, strict=True)), np.float32)
+        return np.broadcast_to(rows[:, :, None], (len(rows), 2, 4)).copy()
+
+
+@pytest.fixture
+def device():
+    return Device()
+
+
+@pytest.fixture
+def batcher(device):
+    made = []
+
+    def make(**given):
+        options = {"size": 4, "waiting": 100, "waiting_s": 1e9, "gather_s": 0.0, **given}
+        made.append(Batcher(device, **options))
+        return made[-1]
+
+    yield make
+    device.hold.set()
+    for b in made:
+        b.close()
+
+
+def started(device, batches=1):
+    """Wait until so many batches have begun."""
+    until = time.monotonic() + 10
+    while len(device.batches) < batches:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+def seeds(device):
+    return [batch.seeds for batch in device.batches]
+
+
+def test_places_are_dealt_in_turn():
+    """Fails when a large request is served before small ones: shares differ by at most one from what all can have."""
+    assert fair_shares(4, [100, 1, 1]) == [2, 1, 1]
+    assert fair_shares(8, [3, 9, 1]) == [3, 4, 1]
+    assert fair_shares(9, [2, 1]) == [2, 1]
+    assert fair_shares(0, [2]) == [0]
+
+
+def test_requests_that_wait_run_together(device, batcher):
+    """Fails when records of other seeds do not share a batch, or those of other samplings do."""
+    device.hold.clear()
+    b = batcher()
+    first = b.submit(work(0))
+    started(device)
+    tickets = [b.submit(work(1)), b.submit(work(2, sampling=OTHER), cost=1000), b.submit(work(3, 2))]
+    device.hold.set()
+    for ticket, seed in zip([first, *tickets], range(4), strict=True):
+        assert (ticket.result.result(10)[:, 0, 0] == seed).all()
+    assert seeds(device) == [(0,), (1, 3, 3), (2,)]
+
+
+def test_requests_gather(device, batcher):
+    """Fails when the first request does not wait for others although the device is idle."""
+    b = batcher(gather_s=5.0)
+    tickets = [b.submit(work(seed)) for seed in range(4)]  # as many as a batch holds
+    for ticket in tickets:
+        ticket.result.result(4)
+    assert seeds(device) == [(0, 1, 2, 3)]
+
+
+def test_a_large_request_is_put_together_in_order(device, batcher):
+    """Fails when parts from several batches come back in another order, or a small request waits for all of them."""
+    device.hold.clear()
+    b = batcher()
+    b.submit(work(9))
+    started(device)
+    large, small = b.submit(work(1, 10, first=5)), b.submit(work(2))
+    device.hold.set()
+    assert large.result.result(10)[:, 1, 0].tolist() == list(range(5, 15))
+    small.result.result(10)
+    assert [len(batch.seeds) for batch in device.batches] == [1, 4, 4, 3]
+    assert 2 in device.batches[1].seeds
+
+
+def test_samplings_take_turns(device, batcher):
+    """Fails when a request that is not finished stays at the head: another sampling would wait for all of it."""
+    device.hold.clear()
+    b = batcher()
+    b.submit(work(9))
+    started(device)
+    tickets = [b.submit(work(1, 12)), b.submit(work(2, sampling=OTHER), cost=10**6)]
+    device.hold.set()
+    for ticket in tickets:
+        ticket.result.result(10)
+    assert seeds(device) == [(9,), (1,) * 4, (2,), (1,) * 4, (1,) * 4]
+
+
+def test_a_draft_goes_in_between(device, batcher):
+    """Fails when a request of a quarter of the work waits for the batch to end, or one of half of it does not."""
+    device.hold.clear()
+    b = batcher(size=2)
+    long = b.submit(work(0, 2))  # 16 records times steps
+    started(device)
+    equal, draft = b.submit(work(1)), b.submit(work(2, sampling=OTHER))  # 8 and 2
+    device.hold.set()
+    for ticket in (long, equal, draft):
+        ticket.result.result(10)
+    assert seeds(device) == [(0, 0), (2,), (1,)]
+    assert device.steps.index(((2,), 1)) < device.steps.index(((0, 0), 7)) < device.steps.index(((1,), 0))
+
+
+def test_drafts_leave_half_of_the_time(device, batcher):
+    """Fails when those who overtake may do so at every step: 39 drafts of 10 steps, where about 5 have room."""
+    device.slow_s = 0.002
+    b = batcher(size=1)
+    ended = threading.Event()
+    long = b.submit(work(0, 1, Sampling("ddim", 40, 0.0)))
+    long.result.add_done_callback(lambda _: ended.set())
+    while not ended.is_set():
+        b.submit(work(1, 1, Sampling("ddim", 10, 0.0))).result.result(10)
+    before = [s for s, _ in device.steps[: device.steps.index(((0,), 39))]]
+    assert 10 <= before.count((1,)) <= 120
+
+
+def test_full(device, batcher):
+    """Fails when the queue takes more records, or more seconds, than it may."""
+    device.hold.clear()
+    b = batcher(waiting=5)
+    b.submit(work(0))
+    started(device)
+    b.submit(work(1, 5))
+    with pytest.raises(Full, match="5 records wait already") as full:
+        b.submit(work(2))
+    assert full.value.retry_s >= 1
+    device.hold.set()
+
+
+def test_full_in_seconds(device, batcher):
+    """Fails when what waits is not taken at the speed that was measured."""
+    b = batcher(waiting_s=0.05)
+    b.submit(work(0), on_step=lambda *_: time.sleep(0.02)).result.result(10)  # 20 ms a record and step
+    device.hold.clear()
+    b.submit(work(1))
+    started(device, 2)
+    with pytest.raises(Full, match="takes about"):
+        b.submit(work(2))
+    device.hold.set()
+
+
+def test_a_client_that_leaves_frees_its_place(device, batcher):
+    """Fails when its records stay in the queue, or a batch goes on for nobody."""
+    device.hold.clear()
+    b = batcher(waiting=5)
+    running, waiting = b.submit(work(0)), None
+    started(device)
+    waiting = b.submit(work(1, 5))
+    b.withdraw(waiting)
+    assert b.waiting == 0
+    with pytest.raises(CancelledError):
+        waiting.result.result(10)
+    b.withdraw(running)
+    next_one = b.submit(work(2))
+    device.hold.set()
+    next_one.result.result(10)
+    assert seeds(device) == [(0,), (2,)]
+    assert len([1 for s, _ in device.steps if s == (0,)]) == 1  # ended at its next step
+    assert b.idle
+
+
+def test_neighbours_of_one_who_leaves_go_on(device, batcher):
+    """Fails when one client's leaving ends the batch for the others."""
+    device.hold.clear()
+    b = batcher(gather_s=0.05)
+    tickets = [b.submit(work(0)), b.submit(work(1))]
+    started(device)
+    b.withdraw(tickets[0])
+    device.hold.set()
+    assert (tickets[1].result.result(10)[:, 0, 0] == 1).all()
+
+
+def test_a_batch_that_fails(device, batcher):
+    """Fails when those who wait never hear of it, or the thread ends with it."""
+    b = batcher()
+    device.broken = RuntimeError("out of memory")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        b.submit(work(0, 9)).result.result(10)
+    device.broken = None
+    b.submit(work(1)).result.result(10)
+    assert b.idle
+
+
+def test_closing_finishes(device, batcher):
+    """Fails when what was taken in is dropped, or something comes in afterwards."""
+    device.hold.clear()
+    b = batcher()
+    tickets = [b.submit(work(seed, 3)) for seed in range(4)]
+    closing = threading.Thread(target=b.close)
+    closing.start()
+    device.hold.set()
+    closing.join(10)
+    assert all(ticket.result.done() for ticket in tickets)
+    with pytest.raises(RuntimeError, match="closed"):
+        b.submit(work(9))

@@ -1,0 +1,471 @@
+"""The service over real sockets: what a record depends on, its forms, streams, jobs, keys, stopping."""
+
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from sssd.cli import main
+from sssd.io import npz, wfdb
+from sssd.labels import CODES
+from sssd.leads import CLINICAL
+from sssd.server import encode
+from sssd.server.guard import authorised, digest
+from sssd.server.serve import check_host
+from sssd.server.settings import Settings, read_settings
+from tests.service import Service, eventually, service
+from tests.test_wrapper import tiny
+
+UV = 1e-3 + 1e-6  # mV
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def up(model):
+    with service(model) as running:
+        yield running
+
+
+def signals(answer):
+    return np.array([record["signal"] for record in answer["records"]])
+
+
+# --- records ----------------------------------------------------------------------------------------------
+
+
+def test_a_record_depends_on_its_request_alone(up, model):
+    """Fails when a record takes its noise, label, steps or place from a neighbour in the batch."""
+    asks = [
+        {"statements": ["AFIB"], "seed": 2**64 - 1, "count": 5},
+        {"statements": ["atrial fibrillation"], "seed": 1, "steps": 5},
+        {"statements": ["CLBBB", "LVH"], "seed": 1, "steps": 5},
+        {"statements": ["NORM"], "seed": 2, "steps": 5, "eta": 1.0},
+        {"statements": ["NORM"], "seed": 3, "steps": 5, "eta": 1.0, "count": 3},
+        {"statements": ["NORM"], "seed": 3, "sampler": "ddpm", "exact": True},
+        {"statements": ["IMI"], "seed": 4, "sampler": "ddpm"},
+    ]
+    with ThreadPoolExecutor(14) as pool:
+        answers = list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks + asks[::-1]))
+    for ask, one, other in zip(asks, answers[: len(asks)], answers[: len(asks) - 1 : -1], strict=True):
+        alone = model.generate_ecgs(
+            "+".join(ask["statements"]),
+            num_samples=ask.get("count", 1),
+            seed=ask["seed"],
+            use_ddim=ask.get("sampler") != "ddpm",
+            ddim_timesteps=ask.get("steps"),
+            ddim_eta=ask.get("eta"),
+            exact=ask.get("exact", False),
+        )
+        for answer in (one, other):
+            np.testing.assert_allclose(signals(answer), [ecg.signal for ecg in alone], atol=1.5 * UV)
+            assert [r["statements"] for r in answer["records"]] == [list(e.statements) for e in alone]
+
+
+def test_the_tenth_record_alone(up):
+    """Fails when index does not give the record that a larger request has at that place."""
+    ask = {"statements": ["NORM"], "seed": 5}
+    many = up.get("/v1/ecgs", {**ask, "count": 10})
+    one = up.get("/v1/ecgs", {**ask, "index": 9})
+    assert one["records"][0]["statements"] == many["records"][9]["statements"]
+    assert one["records"][0]["index"] == 9
+    np.testing.assert_allclose(signals(one)[0], signals(many)[9], atol=UV)
+
+
+def test_without_a_seed(up):
+    """Fails when two such requests give one record, or the answer does not say how to make it again."""
+    first, second = (up.get("/v1/ecgs", {"statements": ["NORM"]}) for _ in range(2))
+    assert first["records"][0]["seed"] != second["records"][0]["seed"]
+    again = up.get("/v1/ecgs", {"statements": ["NORM"], "seed": first["records"][0]["seed"]})
+    np.testing.assert_allclose(signals(again), signals(first), atol=UV)
+
+
+def test_every_form_holds_the_same(up, tmp_path):
+    """Fails when a form loses the signal, the leads, the statements or their origin."""
+    ask = {"statements": ["AFIB"], "seed": 7}
+    expected = up.get("/v1/ecgs", ask)["records"][0]
+    got = {form.media_type: up.ask("/v1/ecgs", ask, accept=form.media_type) for form in encode.FORMS}
+    for media_type, (status, headers, body) in got.items():
+        assert status == 200 and headers.get_content_type() == media_type and body
+    (tmp_path / "ecgs.npz").write_bytes(got["application/x-npz"][2])
+    with zipfile.ZipFile(io.BytesIO(got["application/zip"][2])) as archive:
+        archive.extractall(tmp_path)
+    name = (tmp_path / "RECORDS").read_text().strip()
+    for ecg in (npz.read(tmp_path / "ecgs.npz")[0], wfdb.read(tmp_path / name)):
+        np.testing.assert_allclose(ecg.signal, expected["signal"], atol=UV)
+        assert sorted(ecg.statements) == sorted(expected["statements"]) and ecg.leads == CLINICAL
+        assert (ecg.provenance["seed"], ecg.provenance["index"], ecg.synthetic) == (7, 0, True)
+    table = np.genfromtxt(io.BytesIO(got["text/csv"][2]), delimiter=",", names=True)
+    np.testing.assert_allclose(table["V6"], expected["signal"][-1], atol=UV)
+    starts = {"image/png": b"\x89PNG", "application/pdf": b"%PDF", "image/svg+xml": b"<?xml"}
+    assert all(got[media_type][2].startswith(start) for media_type, start in starts.items())
+
+
+@pytest.mark.parametrize(
+    ("accept", "suffix"),
+    [
+        (None, "json"),
+        ("*/*", "json"),
+        ("text/html, application/json;q=0.2, text/csv;q=0.1", "json"),
+        ("image/*", "png"),
+        ("image/*;q=0.5, image/png;q=0, application/pdf;q=0.4", "svg"),
+        ("application/octet-stream", "npz"),
+        ("TEXT/CSV ; q=1.0", "csv"),
+        ("text/html", None),
+        ("application/json;q=0", None),
+        ("application/json;q=nan", None),
+        (";;,q=1,\x00", None),
+    ],
+)
+def test_the_form_that_a_client_prefers(accept, suffix):
+    """Fails when qualities, families or zeros of an Accept header are not heeded."""
+    form = encode.choose(accept)
+    assert (form and form.suffix) == suffix
+
+
+def test_forms_of_one_record_refuse_several(up):
+    ask = {"statements": ["NORM"], "count": 2}
+    assert up.refusal("/v1/ecgs", ask, accept="image/png") == (
+        406,
+        "image/png holds one record, not 2: accept JSON, NPZ or ZIP",
+    )
+    assert up.refusal("/v1/ecgs", ask, accept="text/html")[0] == 406
+
+
+# --- streams ----------------------------------------------------------------------------------------------
+
+
+def events(url, ask):
+    request = urllib.request.Request(
+        f"{url}/v1/ecgs/stream", json.dumps(ask).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.headers.get_content_type() == "text/event-stream"
+        text = answer.read().decode()
+    found = re.findall(r"^event: (\w+)\ndata: (.*)$", text, re.MULTILINE)
+    return [(name, json.loads(data)) for name, data in found]
+
+
+def test_a_stream_ends_with_the_record(up):
+    """Fails when steps come out of order, in another unit, or the record is not the one that a plain request gives."""
+    ask = {"statements": ["AFIB"], "seed": 7, "steps": 6, "measure": True}
+    *steps, (last, record) = events(up.url, ask)
+    assert last == "record" and {name for name, _ in steps} <= {"step"}
+    numbers = [step["step"] for _, step in steps]
+    assert numbers == sorted(set(numbers)) and numbers[-1] == 6 == steps[-1][1]["steps"]
+    plain = up.get("/v1/ecgs", ask)["records"][0]
+    np.testing.assert_allclose(record["signal"], plain["signal"], atol=UV)
+    np.testing.assert_allclose(steps[-1][1]["signal"], plain["signal"], atol=UV)  # DDIM ends at its last x0
+    assert record["measured"] == plain["measured"] and set(record["measured"]) >= {"heart_rate_bpm", "qtc_ms"}
+    assert record["provenance"]["sampler"] == "ddim"
+
+
+def test_a_stream_shows_one_record(up):
+    assert up.refusal("/v1/ecgs/stream", {"statements": ["NORM"], "count": 2})[0] == 422
+
+
+# --- who waits, who leaves --------------------------------------------------------------------------------
+
+
+class Held:
+    """A service whose batches stop before their second step until let go."""
+
+    def __init__(self, running):
+        self.go, self.running, self.begun = threading.Event(), running, threading.Event()
+        generator = running.app.state.local.generator
+        original = generator.run
+
+        def run(batch, on_step):
+            def stop(i, x0):
+                self.begun.set()
+                assert self.go.wait(30)
+                on_step(i, x0)
+
+            return original(batch, stop)
+
+        running.app.state.local.batcher._run = run
+
+    def post(self, ask, path="/v1/ecgs"):
+        """A client that does not wait for its answer."""
+        body = json.dumps(ask).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        sock = socket.create_connection(("127.0.0.1", self.running.port))
+        sock.sendall(head.encode() + b"\r\n\r\n" + body)
+        return sock
+
+
+@pytest.fixture
+def held(model):
+    with service(model, waiting_records=4, batch_records=2, gather_s=0.001) as running:
+        h = Held(running)
+        yield h
+        h.go.set()
+
+
+@pytest.mark.parametrize("path", ["/v1/ecgs", "/v1/ecgs/stream"])
+def test_full_and_free_again(held, path):
+    """Fails when no bound holds, or one who leaves keeps its place in the queue or in the batch."""
+    batcher = held.running.app.state.local.batcher
+    running = held.post({"statements": ["NORM"]}, path)
+    assert held.begun.wait(10)
+    waiting = [held.post({"statements": ["NORM"], "seed": i}, path) for i in range(4)]
+    assert eventually(lambda: batcher.waiting == 4)
+    status, headers, body = held.running.ask(path, {"statements": ["NORM"]})
+    assert status == 429 and int(headers["retry-after"]) >= 1 and b"come again" in body
+    waiting[0].close()
+    assert eventually(lambda: batcher.waiting == 3)
+    running.close()
+    held.go.set()
+    assert eventually(lambda: batcher.idle)
+    for sock in waiting[1:]:
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        sock.close()
+
+
+def test_requests_that_would_take_too_long(model):
+    """Fails when a request is begun that cannot be done in time, or 429 is said where waiting does not help."""
+    with service(model, request_s=60.0) as running:
+        running.app.state.local.batcher._rate = 1.0  # seconds per record and step
+        status, message = running.refusal("/v1/ecgs", {"statements": ["NORM"], "count": 13, "steps": 5})
+        assert status == 422 and "65 s" in message and "/v1/jobs" in message
+
+
+# --- jobs -------------------------------------------------------------------------------------------------
+
+
+def test_a_job(up, tmp_path):
+    """Fails when a job loses count, mixes records up, or its result is not what requests give."""
+    ask = {"statements": ["AFIB"], "count": 70, "seed": 3}
+    assert up.refusal("/v1/ecgs", ask)[0] == 422
+    status, headers, body = up.ask("/v1/jobs", ask)
+    job = json.loads(body)
+    assert status == 202 and headers["location"] == f"/v1/jobs/{job['id']}"
+    seen = []
+    assert eventually(lambda: seen.append(up.get(headers["location"])) or seen[-1]["state"] == "done")
+    assert [s["done"] for s in seen] == sorted(s["done"] for s in seen) and seen[-1]["done"] == 70
+    result = headers["location"] + "/result"
+    status, _, content = up.ask(result, accept="application/x-npz")
+    (tmp_path / "a.npz").write_bytes(content)
+    ecgs = npz.read(tmp_path / "a.npz")
+    assert [ecg.provenance["index"] for ecg in ecgs] == list(range(70))
+    one = up.get("/v1/ecgs", {**ask, "count": 1, "index": 69})
+    np.testing.assert_allclose(ecgs[69].signal, signals(one)[0], atol=UV)
+    assert up.refusal(result)[0] == 406  # too many for JSON
+    up.get(headers["location"], method="DELETE")
+    assert up.refusal(headers["location"])[0] == 404
+
+
+def test_a_job_that_is_cancelled(held):
+    """Fails when what is left of it runs on, or its result can be had."""
+    job = held.running.get("/v1/jobs", {"statements": ["NORM"], "count": 40})
+    assert held.begun.wait(10)
+    assert held.running.refusal(f"/v1/jobs/{job['id']}/result")[0] == 409
+    assert held.running.get(f"/v1/jobs/{job['id']}", method="DELETE")["state"] == "cancelled"
+    held.go.set()
+    assert eventually(lambda: held.running.app.state.local.batcher.idle)
+    assert held.running.refusal(f"/v1/jobs/{job['id']}/result")[0] == 404
+
+
+def test_jobs_share_what_there_is_room_for(model):
+    """Fails when jobs may hold more records than the memory is meant for, or never give any back."""
+    with service(model, stored_records=100, job_kept_s=0.2) as running:
+        ask = {"statements": ["NORM"], "count": 60, "steps": 1}
+        running.get("/v1/jobs", ask)
+        status, headers, _ = running.ask("/v1/jobs", ask)
+        assert status == 429 and int(headers["retry-after"]) >= 1
+        assert eventually(lambda: running.ask("/v1/jobs", ask)[0] == 202)
+
+
+# --- what there is ----------------------------------------------------------------------------------------
+
+
+def test_labels_and_models(up, model):
+    labels, (about,) = up.get("/v1/labels"), up.get("/v1/models")
+    assert (
+        tuple(label["name"] for label in labels) == CODES
+        and labels[4]["description"] == "atrial fibrillation"
+    )
+    assert about["hash"] == model.model_hash and about["steps_max"] == 20 and not about["age"]
+    assert about["default"] == {"sampler": "ddim", "steps": 5, "eta": 0.0}
+
+
+def test_nothing_comes_from_elsewhere(up):
+    """Fails when a page names another host, or its content policy would let it."""
+    for path in ("/docs", "/openapi.json"):
+        status, headers, body = up.ask(path)
+        assert status == 200 and "default-src 'self'" in headers["content-security-policy"]
+        if path == "/docs":
+            assert not re.search(rb"""(?:src|href)=["']https?://(?!127\.0\.0\.1)""", body)
+            for link in re.findall(rb"""(?:src|href)=["']([^"']+\.(?:js|css|png))""", body):
+                assert up.ask(link.decode().removeprefix(up.url))[0] == 200
+
+
+def test_metrics(up):
+    """Fails when answers are not counted by route and status."""
+    before = up.ask("/metrics")[2].decode()
+    up.ask("/v1/jobs/nothing")
+    after = up.ask("/metrics")[2].decode()
+    count = 'sssd_requests_total{method="GET",route="/v1/jobs/{name}",status="404"} '
+    values = [
+        float(text.partition(count)[2].split()[0]) if count in text else 0.0 for text in (before, after)
+    ]
+    assert values[1] == values[0] + 1
+    assert "sssd_records_total" in after and "sssd_waiting_records 0.0" in after
+
+
+# --- keys, settings, the command --------------------------------------------------------------------------
+
+
+def test_keys(model):
+    """Fails when a key is not asked for, a wrong one passes, or the open pages are closed."""
+    with service(model, key_sha256=[digest("first"), digest("second")]) as running:
+        for headers in ({}, {"authorization": "Bearer third"}, {"authorization": "Basic second"}):
+            status, message = running.refusal("/v1/labels", **headers)
+            assert status == 401 and "Bearer" in message
+        assert (
+            running.refusal("/metrics")[0] == running.refusal("/v1/ecgs", {"statements": ["NORM"]})[0] == 401
+        )
+        assert running.refusal("/%76%31/labels")[0] == 401
+        assert running.ask("/v1/labels", authorization="Bearer second")[0] == 200
+        assert running.ask("/docs")[0] == running.ask("/healthz")[0] == 200
+
+
+def test_authorised():
+    assert authorised("bearer  a", [digest("a")])
+    assert not any(authorised(header, [digest("a")]) for header in (None, "", "a", "Bearer", "Bearer A"))
+    assert not authorised("Bearer a", [])
+
+
+def test_hosts():
+    """Fails when other machines can be served without a key unless that was said in as many words."""
+    keyless, keyed = Settings(), Settings(key_sha256=["0" * 64])
+    for host in ("127.0.0.1", "127.8.0.1", "::1", "localhost"):
+        check_host(host, keyless, False)
+    for host in ("0.0.0.0", "::", "192.168.1.2", "example.org", ""):
+        with pytest.raises(ValueError, match="--allow-anyone-without-a-key"):
+            check_host(host, keyless, False)
+        check_host(host, keyless, True)
+        check_host(host, keyed, False)
+
+
+def test_settings(tmp_path):
+    """Fails when a key that is misspelt, or of the wrong kind, is taken silently."""
+    file = tmp_path / "server.json"
+    for text, message in [
+        ('{"record": 3}', "record.*known: key_sha256"),
+        ('{"records": "3"}', "records: .*integer"),
+        ('{"key_sha256": ["abc"]}', "key_sha256.0"),
+        ("{", "Invalid JSON"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_settings(file)
+    file.write_text('{"records": 3}')
+    assert read_settings(file).records == 3
+    with pytest.raises(FileNotFoundError, match="to read settings from"):
+        read_settings(tmp_path / "none.json")
+
+
+def test_the_command_refuses(capsys, tmp_path):
+    """Fails when a wrong request gives a traceback or is served."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for arguments, code, message in [
+            (["--host", "0.0.0.0"], 2, "there is no API key"),
+            (["--settings", str(tmp_path / "none.json")], 2, "no file"),
+            (["--port", "0", "--checkpoint", str(tmp_path / "none.pkl")], 2, "none.pkl"),
+            (["--port", str(taken.getsockname()[1])], 1, "choose another with --port"),
+        ]:
+            assert main(["serve", *arguments]) == code
+            assert message in capsys.readouterr().err
+
+
+def test_a_new_key(capsys):
+    assert main(["serve", "--new-key"]) == 0
+    key, settings = (line.partition(": ")[2] for line in capsys.readouterr().out.splitlines())
+    assert json.loads(settings) == {"key_sha256": [digest(key)]} and len(key) >= 43
+
+
+def test_the_extra_is_named(monkeypatch, capsys):
+    """Fails when the command ends in a traceback where the extra is not installed."""
+    for name in [n for n in sys.modules if n.startswith("sssd.server")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert main(["serve"]) == 2
+    assert "pip install 'sssd-ecg[server]'" in capsys.readouterr().err
+
+
+# --- stopping ---------------------------------------------------------------------------------------------
+
+
+def test_stopping_drains(model):
+    """Fails when what runs is dropped, what comes is taken, or results cannot be fetched."""
+    with service(model) as running:
+        held = Held(running)
+        job = running.get("/v1/jobs", {"statements": ["NORM"]})
+        assert held.begun.wait(10)
+        running.server.handle_exit(signal.SIGTERM, None)
+        status, headers, body = running.ask("/v1/ecgs", {"statements": ["NORM"]})
+        assert status == 503 and b"stopping" in body and headers["retry-after"]
+        assert running.refusal("/readyz")[0] == 503
+        held.go.set()
+        assert eventually(lambda: running.get(f"/v1/jobs/{job['id']}")["state"] == "done")
+        assert running.thread.is_alive() and len(running.get(f"/v1/jobs/{job['id']}/result")["records"]) == 1
+        running.thread.join(10)
+        assert not running.thread.is_alive()
+
+
+@pytest.mark.slow
+def test_sigterm_drains():
+    """Fails when what runs is dropped, what comes is taken, or the process stays."""
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from sssd.cli import main; sys.exit(main())",
+        "serve",
+        "--port",
+        "0",
+    ]
+    path = os.pathsep.join(["src", *sys.path])
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        try:
+            port = int(re.search(r":(\d+)", process.stdout.readline())[1])
+            running = Service(None, port)
+            assert eventually(lambda: running.ask("/readyz")[0] == 200, 60)
+            ask = {"statements": ["NORM"], "steps": 40, "seed": 1}
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(running.ask, "/v1/ecgs", ask)
+                assert eventually(lambda: b"sssd_waiting_seconds" in running.ask("/metrics")[2])
+                threading.Event().wait(0.3)
+                process.send_signal(signal.SIGTERM)
+                assert eventually(lambda: running.ask("/readyz")[0] == 503)
+                assert running.refusal("/v1/ecgs", ask)[0] == 503
+                assert answer.result()[0] == 200
+            assert process.wait(20) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
