@@ -36,6 +36,8 @@ ABOUT = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
 
 Records are a function of model, statements, sampler, steps, eta, seed and index; of nothing else, to 1 uV."""
 
+NO_JSON = "the body cannot be read as JSON"
+
 T = TypeVar("T")
 JobName = Annotated[
     str, PathParameter(pattern="^[A-Za-z0-9_-]{1,40}$", description="As POST /v1/jobs gave it")
@@ -351,7 +353,8 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
 
 
 async def _refused(_: Request, error: Any) -> Response:
-    return _problem(error.status_code, error.detail, error.headers)
+    unreadable = error.status_code == 400  # FastAPI's own: broken encodings, brackets without end
+    return _problem(error.status_code, NO_JSON if unreadable else error.detail, error.headers)
 
 
 async def _full(_: Request, error: Any) -> Response:
@@ -363,7 +366,7 @@ async def _invalid(_: Request, error: Any) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     if first["type"] == "json_invalid":
-        return _problem(400, f"the body is no JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+        return _problem(400, f"{NO_JSON}: {first.get('ctx', {}).get('error', first['msg'])}")
     if first["loc"] == ("body",) and first["type"] in ("model_attributes_type", "dict_type", "model_type"):
         return _problem(422, "the body is no JSON object sent as Content-Type: application/json")
     if first["type"] == "extra_forbidden":
