@@ -71,6 +71,11 @@ def _problems(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+EVENT = {
+    "type": "object",
+    "properties": {"event": {"enum": ["step", "record", "error"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 ECGS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": Records,
@@ -207,7 +212,7 @@ def _ecgs(local: Local, settings: Settings) -> APIRouter:
         responses={
             200: {
                 "description": "Events `step` {step, steps, signal}, then `record`, or `error`",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {"schema": EVENT}},
             },
             **_problems(*ASKING),
         },
