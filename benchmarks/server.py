@@ -1,0 +1,139 @@
+"""The service under load, against the same model generating the same number of records offline in one batch.
+
+    python benchmarks/server.py                                     # 64 clients for 60 s, 10 steps
+    python benchmarks/server.py --clients 8 --seconds 20 --steps 20
+
+Each client asks for one record, with a seed of its own, and asks again when it has the answer; the service is a process
+of its own on loopback with default settings. Offline is measured before and after it. Throughput counts the records of
+all requests begun within the time, over the time until the last of them was answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import http.client
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it
+
+
+def offline(records: int, steps: int) -> float:
+    """Records per second in one batch, in a process of its own."""
+    code = (
+        "import sys, time; from sssd import SSSDECG; n, s = map(int, sys.argv[1:]); m = SSSDECG.from_pretrained();"
+        "go = lambda k: m.generate('AFIB', num_samples=k, use_ddim=True, ddim_timesteps=s, seed=1, batch_size=k);"
+        "go(2); t = time.perf_counter(); go(n); print(n / (time.perf_counter() - t))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(records), str(steps)], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def memory_mb(pid: int) -> float:
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def client(
+    port: int, number: int, steps: int, until: float, answers: list[tuple[int, float, int, int]]
+) -> None:
+    """Ask until the time is over; (client, seconds, status, bytes) of each answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    i = 0
+    while time.perf_counter() < until:
+        body = json.dumps({"statements": ["AFIB"], "steps": steps, "seed": number * 10**6 + i})
+        began = time.perf_counter()
+        connection.request("POST", "/v1/ecgs", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        answers.append((number, time.perf_counter() - began, answer.status, len(content)))
+        if answer.status == 429:
+            time.sleep(float(answer.headers["Retry-After"]))
+        i += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--steps", type=int, default=10)
+    given = parser.parse_args()
+    before = offline(given.clients, given.steps)
+    command = "import sys; from sssd.cli import main; sys.exit(main())"
+    server = subprocess.Popen(
+        [sys.executable, "-c", command, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        found = re.search(r":(\d+)", server.stdout.readline())
+        assert found
+        port = int(found[1])
+        answers: list[tuple[int, float, int, int]] = []
+        client(port, 10**6, given.steps, time.perf_counter() + 2.0, [])
+        began = time.perf_counter()
+        threads = [
+            threading.Thread(target=client, args=(port, i, given.steps, began + given.seconds, answers))
+            for i in range(given.clients)
+        ]
+        for thread in threads:
+            thread.start()
+        memory = []
+        while any(thread.is_alive() for thread in threads):
+            memory.append((time.perf_counter() - began, memory_mb(server.pid)))
+            time.sleep(0.5)
+        took = time.perf_counter() - began
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        connection.request("GET", "/metrics")
+        metrics = connection.getresponse().read().decode()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        code = server.wait(60)
+    after = offline(given.clients, given.steps)
+
+    values = {m[1]: float(m[2]) for m in re.finditer(r"^(sssd_\w+) ([\d.e+]+)$", metrics, re.MULTILINE)}
+    seconds = sorted(s for _, s, status, _ in answers if status == 200)
+    counts = [sum(1 for n, _, status, _ in answers if n == i and status == 200) for i in range(given.clients)]
+    means = [statistics.mean([s for n, s, _, _ in answers if n == i] or [0.0]) for i in range(given.clients)]
+    statuses = {
+        status: sum(1 for a in answers if a[2] == status) for status in sorted({a[2] for a in answers})
+    }
+    early = statistics.median(m for t, m in memory if took / 4 <= t < took / 2)
+    late = statistics.median(m for t, m in memory if t >= 3 * took / 4)
+    served = len(seconds) / took
+    reference = statistics.mean((before, after))
+    print(f"{given.clients} clients, {given.seconds:g} s, DDIM of {given.steps} steps, one record a request")
+    print(f"{os.cpu_count()} CPU cores, {datetime.date.today()}: {' '.join(['python', *sys.argv])}")
+    print(f"offline, one batch of {given.clients}: {before:.2f} and {after:.2f} records/s (before, after)")
+    print(
+        f"service: {served:.2f} records/s, {100 * served / reference:.0f} % of offline; answers by status {statuses}"
+    )
+    print(
+        f"records of a batch: {values['sssd_batch_records_sum'] / values['sssd_batch_records_count']:.1f} on average"
+    )
+    middle = seconds[len(seconds) // 2], seconds[int(0.95 * len(seconds))]
+    print(
+        f"waiting: {seconds[0]:.2f} s least, {middle[0]:.2f} median, {middle[1]:.2f} 95 %, {seconds[-1]:.2f} most"
+    )
+    print(
+        f"by client: {min(counts)} to {max(counts)} answers, mean wait {min(means):.2f} to {max(means):.2f} s"
+    )
+    print(
+        f"memory: {early:.0f} MB in the second quarter, {late:.0f} MB in the last, {max(m for _, m in memory):.0f} most"
+    )
+    print(f"exit code on SIGTERM: {code}")
+
+
+if __name__ == "__main__":
+    main()
