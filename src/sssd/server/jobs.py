@@ -24,7 +24,7 @@ class _Kept:
 
     work: Work
     state: Job
-    parts: list[Eight] = field(default_factory=list)
+    parts: dict[int, Eight] = field(default_factory=dict)  # by the record that they start with
     task: asyncio.Task[None] | None = None
     fetched: bool = False
     ended: float | None = None  # monotonic seconds
@@ -33,11 +33,15 @@ class _Kept:
 class Jobs:
     """All jobs of a service, in memory.
 
-    piece: records asked for at once. stored: records that all jobs may hold together; kept_s: how long a result waits.
+    piece: records asked for at once, in at_once places so that the device need not wait for the next. stored: records
+    that all jobs may hold together; kept_s: how long a result waits.
     """
 
-    def __init__(self, generate: Generate, *, piece: int, stored: int, kept_s: float) -> None:
-        self._generate, self._piece, self._stored, self._kept_s = generate, piece, stored, kept_s
+    def __init__(
+        self, generate: Generate, *, piece: int, at_once: int = 2, stored: int, kept_s: float
+    ) -> None:
+        self._generate, self._piece, self._at_once = generate, piece, at_once
+        self._stored, self._kept_s = stored, kept_s
         self._jobs: dict[str, _Kept] = {}
 
     async def create(self, work: Work) -> Job:
@@ -67,7 +71,7 @@ class Jobs:
         if kept is None or kept.state.state != "done":
             return None
         kept.fetched = True
-        return kept.work, np.concatenate(kept.parts)
+        return kept.work, np.concatenate([kept.parts[start] for start in sorted(kept.parts)])
 
     async def cancel(self, name: str) -> Job | None:
         """Stop a job and drop what there is of it."""
@@ -86,17 +90,24 @@ class Jobs:
         return any(state in ("waiting", "running") or (state == "done" and not f) for state, f in states)
 
     async def _make(self, kept: _Kept) -> None:
-        work = kept.work
-        try:
-            for start in range(0, work.records, self._piece):
-                kept.parts.append(await self._part(kept, start))
-                done = sum(len(part) for part in kept.parts)
+        starts = iter(range(0, kept.work.records, self._piece))
+
+        async def some() -> None:
+            for start in starts:
+                kept.parts[start] = await self._part(kept, start)
+                done = sum(len(part) for part in kept.parts.values())
                 kept.state = kept.state.model_copy(update={"done": done, "state": "running"})
+
+        tasks = [asyncio.create_task(some()) for _ in range(self._at_once)]
+        try:
+            await asyncio.gather(*tasks)
             kept.state = kept.state.model_copy(update={"state": "done"})
         except Exception as error:  # whatever it is, its client must hear of it
             kept.parts.clear()
             kept.state = kept.state.model_copy(update={"state": "failed", "message": str(error)})
         finally:
+            for task in tasks:
+                task.cancel()
             kept.ended = time.monotonic()
 
     async def _part(self, kept: _Kept, start: int) -> Eight:

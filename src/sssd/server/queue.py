@@ -28,8 +28,11 @@ class Full(Exception):
     """The queue holds as much as it may; retry_s: when to come again."""
 
     def __init__(self, message: str, retry_s: int) -> None:
-        super().__init__(message)
-        self.retry_s = retry_s
+        super().__init__(message, retry_s)  # both, so that it can be pickled
+        self.message, self.retry_s = message, retry_s
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Abandoned(Exception):

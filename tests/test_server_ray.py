@@ -1,0 +1,97 @@
+"""The service on a local Ray cluster: the same records, jobs over all replicas, replicas that follow the load."""
+
+import io
+import json
+import os
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.service import Service, eventually
+from tests.test_wrapper import tiny
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    ray = pytest.importorskip("ray")
+    from ray import serve
+
+    from sssd.server.ray import NAME, Options, build
+
+    folder = tmp_path_factory.mktemp("ray")
+    model = tiny()
+    checkpoint = model.save_checkpoint(folder / "tiny.safetensors")
+    settings = folder / "server.json"
+    settings.write_text(json.dumps({"batch_records": 2, "job_records": 100}))
+    with pytest.raises(ValueError, match="no API key"):
+        build(Options(settings=str(settings)))
+    path = os.pathsep.join(os.path.abspath(p) for p in ["src", *sys.path])
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": 8765})
+        options = Options(
+            settings=str(settings), checkpoint=str(checkpoint), replicas_max=2, requests=2, scale_up_s=0.5,
+            allow_anyone_without_a_key=True,
+        )  # fmt: skip
+        serve.run(build(options), name=NAME)
+        running = Service(None, 8765)
+        assert eventually(lambda: running.ask("/readyz")[0] == 200, 120)
+        yield running, model, lambda: serve.status().applications[NAME].deployments["Service"].replica_states
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def test_the_same_records(cluster):
+    """Fails when a replica's model, queue or routes are not those of a server of one machine."""
+    up, model, _ = cluster
+    asks = [{"statements": ["AFIB"], "seed": i, "steps": 5 + i % 2} for i in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks))
+    for ask, answer in zip(asks, answers, strict=True):
+        alone = model.generate_ecgs("AFIB", seed=ask["seed"], ddim_timesteps=ask["steps"])
+        np.testing.assert_allclose(answer["records"][0]["signal"], alone[0].signal, atol=2e-3)
+    assert up.refusal("/v1/ecgs", {"statements": ["NORMALISH"]})[0] == 422
+
+
+def test_a_stream(cluster):
+    """Fails when the cluster's proxy holds the steps back."""
+    up, _, _ = cluster
+    body = json.dumps({"statements": ["AFIB"], "seed": 1, "steps": 5}).encode()
+    request = urllib.request.Request(up.url + "/v1/ecgs/stream", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        text = answer.read().decode()
+    assert text.count("event: step") == 5 and text.count("event: record") == 1
+
+
+def test_a_job_from_any_replica(cluster):
+    """Fails when a job is known to the replica alone that started it, or its pieces come back in another order."""
+    up, model, replicas = cluster
+    ask = {"statements": ["NORM"], "seed": 3, "count": 30, "steps": 20}
+
+    def load(_):
+        until = time.monotonic() + 60
+        while time.monotonic() < until and replicas().get("RUNNING", 0) < 2:
+            up.ask("/v1/ecgs", {"statements": ["NORM"], "count": 8, "sampler": "ddpm"})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(load, range(8)))
+    assert replicas().get("RUNNING", 0) == 2  # grown with the load
+    job = up.get("/v1/jobs", ask)
+    assert eventually(lambda: up.get(f"/v1/jobs/{job['id']}")["state"] == "done", 60)
+    _, _, content = up.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")
+    with np.load(io.BytesIO(content)) as file:
+        made = file["signal_uv"]
+    alone = model.generate_ecgs("NORM", num_samples=30, seed=3, ddim_timesteps=20)
+    np.testing.assert_allclose(made, np.stack([ecg.signal for ecg in alone]) * 1000, atol=2)
+    status, headers, _ = up.ask("/v1/jobs", {**ask, "count": 100})
+    assert status == 202
+    assert up.get(headers["location"], method="DELETE")["state"] == "cancelled"
+    assert up.refusal(headers["location"])[0] == 404
