@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sssd.server.queue import Batcher, Full, fair_shares
-from sssd.server.work import Sampling, Work
+from sssd.server.work import Batch, Sampling, Work
 
 SLOW, OTHER = Sampling("ddim", 8, 0.0), Sampling("ddim", 2, 0.0)
 
@@ -233,3 +233,13 @@ def test_closing_finishes(device, batcher):
     assert all(ticket.result.done() for ticket in tickets)
     with pytest.raises(RuntimeError, match="closed"):
         b.submit(work(9))
+
+
+def test_padding():
+    """Fails when rows that are asked for change places, or batches are not of 1, 2, 4, 8, ... rows."""
+    for records, rows in ((1, 1), (2, 2), (3, 4), (5, 8), (8, 8)):
+        batch = Batch.of([work(7, 1), work(8, records - 1, first=3)][: 1 + (records > 1)])
+        padded = batch.padded()
+        assert len(padded.vectors) == len(padded.seeds) == len(padded.index) == rows
+        assert padded.seeds[:records] == batch.seeds and padded.index[:records] == batch.index
+        assert (padded.seeds[-1], padded.index[-1]) == (batch.seeds[-1], batch.index[-1])

@@ -242,7 +242,8 @@ def test_full_and_free_again(held, path):
 def test_requests_that_would_take_too_long(model):
     """Fails when a request is begun that cannot be done in time, or 429 is said where waiting does not help."""
     with service(model, request_s=60.0) as running:
-        running.app.state.local.batcher._rate = 1.0  # seconds per record and step
+        batcher = running.app.state.local.batcher
+        batcher._spent_s = batcher._did = 1.0  # a second per record and step
         status, message = running.refusal("/v1/ecgs", {"statements": ["NORM"], "count": 13, "steps": 5})
         assert status == 422 and "65 s" in message and "/v1/jobs" in message
 

@@ -132,6 +132,10 @@ REQUESTS = {
     "no HTTP": (b"hello\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200, 400),
     "no length and no chunks": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 422),
+    "a body of no declared type": (  # what another site can send without asking
+        b'POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 23\r\n\r\n{"statements":["NORM"]}',
+        422,
+    ),
     "a length that is none": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400),
     "a negative length": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
     "a length beyond all": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),

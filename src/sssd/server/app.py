@@ -36,6 +36,7 @@ ABOUT = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
 
 Records are a function of model, statements, sampler, steps, eta, seed and index; of nothing else, to 1 uV."""
 
+UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is nginx's
 NO_JSON = "the body cannot be read as JSON"
 
 T = TypeVar("T")
@@ -223,7 +224,7 @@ def _ecgs(local: Local, settings: Settings) -> APIRouter:
         work = await _work(local, ask, 1, "a stream")
         _now(local, work)
         shown = stream.begin(request, local, work, ask.measure)
-        return StreamingResponse(shown, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(shown, media_type="text/event-stream", headers=UNBUFFERED)
 
     return router
 

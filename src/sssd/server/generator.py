@@ -108,10 +108,13 @@ class Generator:
         return Work(request.vectors, request.requested[0], seed, ask.index, sampling)
 
     def run(self, batch: Batch, on_step: OnStep) -> Eight:
+        rows = (
+            batch.padded() if self.model.device.type == "cuda" else batch
+        )  # a GPU's graphs are of one size each
         eight = self.model.generate_batch(
-            batch.vectors, batch.seeds, batch.index, self.plan(batch.sampling)[0], on_step=on_step
+            rows.vectors, rows.seeds, rows.index, self.plan(batch.sampling)[0], on_step=on_step
         )
-        return np.asarray(eight)
+        return np.asarray(eight)[: len(batch.seeds)]
 
     def warm_up(self) -> None:
         """Compute what is computed once: kernels and folded weights."""

@@ -1,8 +1,11 @@
 """Heart rate and intervals of one record: what the page shows beside it.
 
-The heart rate comes from the pace at which steep complexes return, found without NeuroKit2. PR, QRS and QT need its
-delineation (discrete wavelets, Martinez et al. 2004), on lead II: medians over the beats, null without it or where it
-finds nothing. QTc = QT / sqrt(RR / 1 s) (Bazett 1920).
+Heart rate: the pace at which steep complexes return. QRS: in the median beat, how long the slope over all leads stays
+above a share of its peak. PR and QT: medians over the beats of lead II by NeuroKit2's delineation by prominence
+(Emrich et al. 2024); None without it or where it finds nothing. QTc = QT / sqrt(RR / 1 s) (Bazett 1920).
+
+On real ECGs of PTB-XL: the heart rate is within 5 beats per minute of NeuroKit2's for 148 of 150; median QRS of 40 each
+with NORM, IRBBB, CRBBB, CLBBB 81, 96, 137, 161 ms; median PR of 25 each with NORM and 1AVB 146 and 202 ms.
 """
 
 from __future__ import annotations
@@ -14,15 +17,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
+from scipy.signal import find_peaks, resample_poly
 
 from ..record import Ecg
 
-Floats = NDArray[np.float64]
-
 NOTHING: dict[str, float | None] = dict.fromkeys(("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms"))
-DELINEATED_AT_HZ = 500.0  # the wavelets' scales are meant for such rates
+FINER = 5  # times the sampling rate, for intervals
 LEAST_BEATS = 3
+QRS_SHARE = 0.08  # of the steepest slope, above which a median beat is in its QRS complex
+SMOOTH_S, BRIDGED_S = 0.012, 0.02  # of that slope; how long it may fall below
 
 
 def measure(ecg: Ecg) -> dict[str, float | None]:
@@ -31,7 +34,8 @@ def measure(ecg: Ecg) -> dict[str, float | None]:
     if len(beats) < LEAST_BEATS:
         return dict(NOTHING)
     rr_s = float(np.median(np.diff(beats))) / ecg.fs_hz
-    found = {**NOTHING, "heart_rate_bpm": 60.0 / rr_s, **_intervals(ecg.lead("II"), ecg.fs_hz)}
+    found = {**NOTHING, "heart_rate_bpm": 60.0 / rr_s, "qrs_ms": qrs_ms(ecg.signal, ecg.fs_hz, beats)}
+    found.update(_delineated(ecg.lead("II"), ecg.fs_hz))
     if found["qt_ms"] is not None:
         found["qtc_ms"] = found["qt_ms"] / math.sqrt(rr_s)
     return {name: None if value is None else float(round(value)) for name, value in found.items()}
@@ -46,36 +50,58 @@ def complexes(signal: np.ndarray, fs_hz: float) -> NDArray[np.intp]:
     slope = np.abs(np.diff(signal.astype(np.float64), axis=-1))  # (12, L - 1)
     scale = np.quantile(slope, 0.98, axis=-1, keepdims=True)
     slope = (slope / np.where(scale > 0, scale, 1.0)).sum(axis=0)
-    width = max(1, round(0.08 * fs_hz))
-    slope = np.convolve(slope, np.ones(width) / width, mode="same")
+    slope = _smooth(slope, 0.08 * fs_hz)
     peaks, _ = find_peaks(slope, height=0.35 * np.quantile(slope, 0.98), distance=max(1, round(0.25 * fs_hz)))
     return peaks
 
 
-def _intervals(lead: np.ndarray, fs_hz: float) -> dict[str, float | None]:
-    """PR, QRS and QT in ms of one lead (L,) by NeuroKit2; empty without it."""
+def qrs_ms(signal: np.ndarray, fs_hz: float, beats: NDArray[np.intp]) -> float | None:
+    """Width of the QRS complex in the median of the beats, over all leads (12, L); None for fewer than three."""
+    rate = FINER * fs_hz
+    fine = resample_poly(signal.astype(np.float64), FINER, 1, axis=-1)
+    before, after = round(0.45 * rate), round(0.65 * rate)
+    whole = [at for at in FINER * beats if before <= at <= fine.shape[1] - after]
+    if len(whole) < LEAST_BEATS:
+        return None
+    beat = np.median([fine[:, at - before : at + after] for at in whole], axis=0)  # (12, before + after)
+    slope = _smooth(np.abs(np.gradient(beat, axis=-1)).mean(axis=0), SMOOTH_S * rate)
+    near = before - round(0.06 * rate)
+    top = near + int(slope[near : before + round(0.1 * rate)].argmax())
+    steep, bridged = slope > QRS_SHARE * slope[top], round(BRIDGED_S * rate)
+    onset = end = top
+    while onset > top - 0.12 * rate and steep[onset - bridged : onset + 1].any():
+        onset -= 1
+    while end < top + 0.16 * rate and steep[end : end + bridged + 1].any():
+        end += 1
+    return (end - onset) / rate * 1e3
+
+
+def _smooth(x: np.ndarray, samples: float) -> np.ndarray:
+    width = max(1, int(samples))
+    return np.convolve(x, np.ones(width) / width, mode="same")
+
+
+def _delineated(lead: np.ndarray, fs_hz: float) -> dict[str, float | None]:
+    """PR and QT in ms of one lead (L,) by NeuroKit2; empty without it."""
     if importlib.util.find_spec("neurokit2") is None:
         return {}
     import neurokit2
 
+    rate = FINER * fs_hz
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            rate = DELINEATED_AT_HZ
-            x = neurokit2.signal_resample(
-                lead.astype(np.float64), sampling_rate=fs_hz, desired_sampling_rate=rate
-            )
-            x = neurokit2.ecg_clean(x, sampling_rate=rate)
+            x = neurokit2.ecg_clean(resample_poly(lead.astype(np.float64), FINER, 1), sampling_rate=rate)
             _, peaks = neurokit2.ecg_peaks(x, sampling_rate=rate)
-            _, waves = neurokit2.ecg_delineate(x, peaks["ECG_R_Peaks"], sampling_rate=rate, method="dwt")
+            _, waves = neurokit2.ecg_delineate(
+                x, peaks["ECG_R_Peaks"], sampling_rate=rate, method="prominence"
+            )
         except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError):
             return {}  # a flat or shapeless lead breaks the delineation in as many ways
-    ends = {
-        "pr_ms": ("ECG_P_Onsets", "ECG_R_Onsets"),
-        "qrs_ms": ("ECG_R_Onsets", "ECG_R_Offsets"),
-        "qt_ms": ("ECG_R_Onsets", "ECG_T_Offsets"),
+    return {
+        "pr_ms": _median_ms(waves, "ECG_P_Onsets", "ECG_R_Onsets", rate),
+        "qt_ms": _median_ms(waves, "ECG_R_Onsets", "ECG_T_Offsets", rate),
     }
-    return {name: _median_ms(waves, first, last, rate) for name, (first, last) in ends.items()}
 
 
 def _median_ms(waves: dict[str, Any], first: str, last: str, rate: float) -> float | None:

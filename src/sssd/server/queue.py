@@ -21,6 +21,7 @@ import numpy as np
 
 from .work import Batch, Eight, OnStep, Work
 
+FORGET = 0.7  # what an earlier batch counts, against the next, in the speed that is expected
 OVERTAKE = 4  # how much less a request must ask for to be let in between the steps of a batch
 
 
@@ -105,7 +106,7 @@ class Batcher:
         self._waiting, self._waiting_s, self._gather_s = waiting, waiting_s, gather_s
         self._queue: list[Ticket] = []
         self._running = 0  # records times steps that the batches in progress have yet to do
-        self._rate: float | None = None  # seconds per record and step
+        self._spent_s, self._did = 0.0, 0.0  # lately: seconds, records times steps
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name="batches", daemon=True)
@@ -138,7 +139,7 @@ class Batcher:
             )
         else:
             return
-        raise Full(f"{text}: come again later", max(1, math.ceil(min(expected, 120.0) / 2)))
+        raise Full(f"{text}: come again later", max(1, math.ceil(min(expected / 8, 15.0))))
 
     def withdraw(self, ticket: Ticket) -> None:
         """Its client has gone: what has not begun never will, and a batch for nobody else ends at its next step."""
@@ -159,7 +160,7 @@ class Batcher:
 
     def seconds(self, cost: int) -> float:
         """What `cost` records times steps should take; 0 before the first batch."""
-        return (self._rate or 0.0) * cost
+        return cost * self._spent_s / self._did if self._did else 0.0
 
     @property
     def expected_s(self) -> float:
@@ -247,8 +248,8 @@ class Batcher:
             with self._changed:
                 self._running -= left
         took = time.monotonic() - began - lent
-        rate = took / (records * batch.sampling.steps)
-        self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
+        self._spent_s = FORGET * self._spent_s + took
+        self._did = FORGET * self._did + records * batch.sampling.steps
         self._observe(records, [began - piece.ticket.arrived for piece in pieces], took)
         self._deliver(pieces, eight)
 

@@ -77,7 +77,7 @@ class Model(BaseModel):
 
 
 class Measured(BaseModel):
-    """null: could not be measured, or needs NeuroKit2, which the server does not have."""
+    """null: could not be measured; PR and QT need NeuroKit2 on the server."""
 
     heart_rate_bpm: float | None
     pr_ms: float | None

@@ -33,7 +33,7 @@ class Settings(BaseModel):
     connections: Annotated[Count, Field(description="at once")] = 1024
 
     waiting_records: Annotated[Count, Field(description="in the queue; 429 past it")] = 512
-    waiting_s: Annotated[Seconds, Field(description="expected in the queue; 429 past it")] = 120.0
+    waiting_s: Annotated[Seconds, Field(description="expected in the queue; 429 past it")] = 240.0
     gather_s: Annotated[Seconds, Field(description="that a request waits for others to share its batch")] = (
         0.02
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -36,7 +37,8 @@ class Steps:
 
     def wake(self) -> None:
         """From any thread: there is something to see."""
-        self._loop.call_soon_threadsafe(self._event.set)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody looks any more
+            self._loop.call_soon_threadsafe(self._event.set)
 
     async def come(self) -> None:
         """Wait until there is something to see, but not for long."""

@@ -61,3 +61,14 @@ class Batch:
             index=tuple(part.first + i for part in parts for i in range(part.records)),
             sampling=parts[0].sampling,
         )
+
+    def padded(self) -> Batch:
+        """The last row repeated until there are 1, 2, 4, 8, ... rows."""
+        missing = 2 ** (len(self.seeds) - 1).bit_length() - len(self.seeds)
+        last = slice(-1, None)
+        return replace(
+            self,
+            vectors=np.concatenate([self.vectors, np.repeat(self.vectors[last], missing, axis=0)]),
+            seeds=self.seeds + self.seeds[last] * missing,
+            index=self.index + self.index[last] * missing,
+        )
