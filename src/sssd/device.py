@@ -12,7 +12,7 @@ PRECISIONS = ("auto", "float32", "bf16")
 CPU_BYTES = 256 * 2**20  # activations of one batch on a CPU
 CPU_RECORDS = 32
 GPU_SHARE = 0.6  # of the free memory
-ELEMENTS = 2**31  # a tensor of a GPU kernel that counts in 32 bits
+GPU_ELEMENTS = 2**27  # in a tensor of one layer: more at once is no faster
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -63,7 +63,7 @@ def choose_batch_size(net: DenoiserConfig, length: int, device: torch.device) ->
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        fits = min(GPU_SHARE * free / record, (ELEMENTS - 1) / (2 * features * tokens))
+        fits = min(GPU_SHARE * free / record, GPU_ELEMENTS / (features * tokens))
     else:
         fits = min(CPU_BYTES / record, CPU_RECORDS)
     return max(1, int(fits))
