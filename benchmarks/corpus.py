@@ -28,22 +28,24 @@ import numpy as np
 
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
-from sssd.scale import manifest, run
+from sssd.scale import manifest, recipe, run
+from sssd.scale.block import ROWS, Block
+from sssd.scale.making import batches
 from sssd.scale.manifest import Corpus, Recipe
 from sssd.scale.plan import Plan, like_ptbxl
-from sssd.scale.shards import ROWS, Block, Shard, remove
+from sssd.scale.shard import Shard, remove
 
 LENGTH = 1000
 
 
 def stub_corpus(plan: Plan, format: str, shard_size: int, batch_size: int) -> Corpus:
-    recipe = Recipe(
+    made = Recipe(
         records=plan.records, requests=hashlib.sha256(plan.to_bytes()).hexdigest(), source="a benchmark",
         model="0" * 64, checkpoint="stub", config=None, cauchy="conjugate_pairs", sampler="ddim", steps=20, eta=0.0,
         spacing="uniform", seed=1, precision="float32", batch_size=batch_size, threads=1, device="cpu",
         machine="cpu", generator="stub", torch="",
     )  # fmt: skip
-    return Corpus(plan.records, shard_size, format, CODES, CLINICAL, 100.0, LENGTH, (), (recipe,))
+    return Corpus(plan.records, shard_size, format, CODES, CLINICAL, 100.0, LENGTH, (), (made,))
 
 
 def plain(path: Path, pieces: list[bytes]) -> float:
@@ -100,17 +102,17 @@ def formats(folder: Path, records: int, repeats: int) -> None:
         )
 
 
-def share(folder: Path, records: int, steps: int, threads: int) -> None:
+def share(folder: Path, records: int, steps: int, threads: int, device: str) -> None:
     """The same records generated with and without writing them."""
     from sssd import SSSDECG
 
-    model = SSSDECG.from_pretrained(device="cpu")
+    model = SSSDECG.from_pretrained(device=device)
     plan = like_ptbxl(records)
-    corpus = run.describe(
+    corpus = recipe.describe(
         model, plan, model.step_table(True, steps, 0.0), seed=1, eta=0.0, spacing="uniform", precision="auto",
         source="a benchmark", checkpoint="built-in", threads=threads, shard_size=max(records // 4, 1),
     )  # fmt: skip
-    generate = run.generator(corpus.parts[0], model)
+    generate = recipe.generator(corpus.parts[0], model)
     spent = [0.0]
 
     def timed(index, labels):  # type: ignore[no-untyped-def]
@@ -125,15 +127,16 @@ def share(folder: Path, records: int, steps: int, threads: int) -> None:
     for _ in range(2):
         spent[0] = 0.0
         start = time.perf_counter()
-        run.create(folder / "c", corpus, plan, timed)
+        run.create(folder / "c", corpus, plan, run.local(timed))
         whole = time.perf_counter() - start
         alone = time.perf_counter()
-        for _ in run.batches(corpus, plan, generate)(range(records)):
+        for _ in batches(corpus, plan, generate)(range(records)):
             pass
         alone = time.perf_counter() - alone
         print(
-            f"{records} records, {steps} steps, batches of {corpus.parts[0].batch_size}, {threads} threads: "
-            f"generating alone {alone:.1f} s; create {whole:.1f} s, of which generating {spent[0]:.1f} s: "
+            f"{records} records, {steps} steps, batches of {corpus.parts[0].batch_size}, {threads} threads, {device}: "
+            f"generating alone {alone:.1f} s, {records / alone:.4g} records/s; "
+            f"create {whole:.1f} s, of which generating {spent[0]:.1f} s: "
             f"writing costs {100 * (whole - alone) / alone:+.1f} %, "
             f"not spent in generating {100 * (whole - spent[0]) / whole:.1f} %"
         )
@@ -156,10 +159,10 @@ def long(folder: Path, records: int, format: str, shard_size: int, stop_at: int 
     stopped: list[int] = []
     start = time.perf_counter()
     try:
-        run.create(folder / "c", corpus, plan, stub)
+        run.create(folder / "c", corpus, plan, run.local(stub))
     except KeyboardInterrupt:
         print(f"stopped at record {stopped[0]}; going on")
-        run.resume(folder / "c", stub)
+        run.resume(folder / "c", run.local(stub))
     seconds = time.perf_counter() - start
     total = manifest.summary(corpus, manifest.notes(folder / "c", corpus))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -180,6 +183,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of `share`")
     parser.add_argument("--stop-at", type=int, help="interrupt `long` once at this record, then resume")
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
     options = parser.parse_args()
@@ -196,7 +200,7 @@ def main() -> None:
         if options.what == "formats":
             formats(folder, records or 2048, options.repeats)
         elif options.what == "share":
-            share(folder, records or 64, options.steps, options.threads)
+            share(folder, records or 64, options.steps, options.threads, options.device)
         else:
             long(folder, records or 10_000, options.format, options.shard_size, options.stop_at)
     finally:

@@ -1,6 +1,8 @@
 """Small corpora for tests: a stub in place of the network, through the real plan, writers and notes."""
 
 import dataclasses
+import os
+import time
 
 import numpy as np
 
@@ -31,10 +33,21 @@ def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LE
 
 def stub(index, labels, length=LENGTH):
     """8 leads that tell record from record: a sine whose amplitude and phase are functions of number and labels."""
-    time = np.arange(length, dtype=np.float32)
+    at = np.arange(length, dtype=np.float32)
     weight = labels @ np.arange(1, labels.shape[1] + 1) / 100
     phase = (index % 997)[:, None, None] / 10 + np.arange(8)[:, None]
-    return (np.sin(time / 7 + phase) * (1 + weight[:, None, None])).astype(np.float32)
+    return (np.sin(at / 7 + phase) * (1 + weight[:, None, None])).astype(np.float32)
+
+
+def slow_stub(pids, seconds, corpus):
+    """What a worker of a cluster begins with: the stub, taking its time; its process leaves a file in `pids`."""
+
+    def generate(index, labels):
+        time.sleep(seconds)
+        return stub(index, labels)
+
+    (pids / str(os.getpid())).touch()
+    return generate, ["ready"]
 
 
 def make(folder, records=35, generate=stub, plan=None, progress=None, **options):
@@ -42,7 +55,7 @@ def make(folder, records=35, generate=stub, plan=None, progress=None, **options)
     if plan is None:
         plan = by_counts(f"AFIB={records - records // 2},CLBBB+LVH={records // 2}", CODES)
     corpus = corpus_of(plan, **options)
-    run.create(folder, corpus, plan, generate, progress=progress)
+    run.create(folder, corpus, plan, run.local(generate), progress=progress)
     return corpus
 
 

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from sssd.labels import CODES, encode
-from sssd.scale import copy, manifest, run
+from sssd.scale import copy, manifest, recipe, run
+from sssd.scale.formats import open_shard
 from sssd.scale.lock import locked
 from sssd.scale.manifest import FILE, REQUESTS, SPARE
 from sssd.scale.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl
-from sssd.scale.shards import open_shard
 from sssd.scale.verify import verify
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
 
 torch = pytest.importorskip("torch")
+LOCAL = run.local(stub)
 FORMATS = [
     pytest.param(name, marks=pytest.mark.skipif(absent, reason=f"without {package}"))
     for name, package in (("npz", "numpy"), ("wfdb", "wfdb"), ("parquet", "pyarrow"), ("hdf5", "h5py"))
@@ -134,9 +135,9 @@ def test_what_was_lost_is_made_again_byte_for_byte(tmp_path, format):
     for shard in (1, 3):
         manifest.note_path(tmp_path / "a", shard).unlink()
     (tmp_path / "a" / "data" / f".{Path(corpus.file(1)).name}.part").mkdir()
-    assert run.resume(tmp_path / "a", stub) == [1, 3]
+    assert run.resume(tmp_path / "a", LOCAL) == [1, 3]
     assert contents(tmp_path / "a") == before
-    assert run.resume(tmp_path / "a", stub, check=True) == []
+    assert run.resume(tmp_path / "a", LOCAL, check=True) == []
 
 
 def test_records_do_not_depend_on_the_shards(tmp_path):
@@ -176,11 +177,11 @@ def test_a_corpus_holds_what_generate_gives(model, tmp_path):
 
     plan = by_counts("AFIB=5,LVH=4", exact=True)
     table = model.step_table(True, 4, 0.5)
-    corpus = run.describe(
+    corpus = recipe.describe(
         model, plan, table, seed=5, eta=0.5, spacing="uniform", precision="float32", source="", checkpoint="x",
         batch_size=3, threads=1, format="npz", shard_size=4,
     )  # fmt: skip
-    run.create(tmp_path / "c", corpus, plan, run.generator(corpus.parts[0], model))
+    run.create(tmp_path / "c", corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
     got = everything(tmp_path / "c")
     ecgs = model.generate(
         plan.rows(np.arange(9), 5)["labels"].astype(np.float32),
@@ -190,6 +191,32 @@ def test_a_corpus_holds_what_generate_gives(model, tmp_path):
     from sssd.data.recordings import read
 
     assert len(read(tmp_path / "c" / "data" / "00000.npz")) == 4  # what `train` takes
+
+
+def test_batch_sizes_differ_by_rounding(model, tmp_path):
+    """Fails when noise, labels or statements beside them follow the row of the batch: at most 1 uV apart, 1 in 100."""
+    plan, table = by_counts("AFIB=11,LVH=9"), model.step_table(True, 4, 1.0)
+    found = []
+    for size in (3, 8, 20):
+        corpus = recipe.describe(
+            model, plan, table, seed=5, eta=1.0, spacing="uniform", precision="float32", source="", checkpoint="x",
+            batch_size=size, threads=1, format="npz", shard_size=7,
+        )  # fmt: skip
+        run.create(tmp_path / str(size), corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
+        found.append(everything(tmp_path / str(size)))
+    for other in found[1:]:
+        assert np.array_equal(found[0]["labels"], other["labels"])
+        apart = abs(found[0]["signal_uv"].astype(int) - other["signal_uv"])
+        assert apart.max() <= 1 and (apart > 0).mean() < 0.01
+    assert abs(found[0]["signal_uv"]).max() > 100, "there is nothing to differ"
+
+
+def test_batches_that_fit_the_shards():
+    """Fails when two workers would generate one batch although another size avoids it."""
+    whole = recipe.whole_batches
+    assert whole(32, 4096, 10**6) == 32 and whole(10_000, 4096, 10**6) == 4096
+    assert whole(1700, 4096, 10**6) == 1024 and whole(1000, 4099, 10**6) == 1000
+    assert whole(32, 4096, 4) == 4 and whole(32, 10, 100) == 10
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +246,7 @@ def test_formats_hold_the_same(tmp_path, format):
     assert contents(tmp_path / "a") == contents(tmp_path / "c")
     assert verify(tmp_path / "b") == []
     manifest.note_path(tmp_path / "b", 2).unlink()
-    assert run.resume(tmp_path / "b", stub) == [2], "what was converted can be made again, too"
+    assert run.resume(tmp_path / "b", LOCAL) == [2], "what was converted can be made again, too"
     assert same(everything(tmp_path / "a"), everything(tmp_path / "b"))
 
 
@@ -255,7 +282,7 @@ def test_merging_numbers_anew_and_keeps_both_recipes(tmp_path):
     header = (tmp_path / "c" / "data" / "00004" / "000000045.hea").read_text()
     assert "provenance.seed: 8" in header and "provenance.index: 20\n" in header
     with pytest.raises(ValueError, match="merge them again"):
-        run.resume(tmp_path / "c", stub)
+        run.resume(tmp_path / "c", LOCAL)
 
 
 def test_what_cannot_be_merged(tmp_path):
@@ -274,7 +301,7 @@ def test_a_damaged_source_is_not_copied(tmp_path):
     flip(tmp_path / "a" / "data" / "00001.npz")
     with pytest.raises(ValueError, match="shard 1 is missing or altered"):
         copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
-    assert run.resume(tmp_path / "a", stub, check=True) == [1]
+    assert run.resume(tmp_path / "a", LOCAL, check=True) == [1]
     copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     assert verify(tmp_path / "b") == []
 
@@ -313,7 +340,7 @@ def test_damage_is_found_and_repaired(tmp_path, damage, file, said):
     damage(tmp_path / "a" / file)
     (problem,) = verify(tmp_path / "a")
     assert said in str(problem)
-    run.resume(tmp_path / "a", stub, check=True)
+    run.resume(tmp_path / "a", LOCAL, check=True)
     assert verify(tmp_path / "a") == [] and contents(tmp_path / "a") == before
 
 
@@ -323,7 +350,7 @@ def test_damage_to_a_folder_of_records(tmp_path, damage):
     before = contents(tmp_path / "a")
     damage(tmp_path / "a" / "data" / "00001" / "000000012.dat")
     assert [problem.shard for problem in verify(tmp_path / "a")] == [1]
-    assert run.resume(tmp_path / "a", stub, check=True) == [1]
+    assert run.resume(tmp_path / "a", LOCAL, check=True) == [1]
     assert contents(tmp_path / "a") == before
 
 
@@ -332,7 +359,7 @@ def test_a_manifest_that_is_lost_for_good(tmp_path):
     for place in ("", SPARE):
         truncate(tmp_path / "a" / place / FILE)
     with pytest.raises(ValueError, match=r"cannot be read .*cut off.*backup"):
-        run.resume(tmp_path / "a", stub)
+        run.resume(tmp_path / "a", LOCAL)
 
 
 def test_a_file_of_somebody_else(tmp_path):
@@ -353,7 +380,7 @@ def test_a_note_of_another_corpus(tmp_path):
         (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
     (problem,) = verify(tmp_path / "a")
     assert "belongs to another corpus" in str(problem)
-    assert run.resume(tmp_path / "a", stub) == [1]
+    assert run.resume(tmp_path / "a", LOCAL) == [1]
 
 
 @pytest.mark.parametrize(
@@ -364,22 +391,22 @@ def test_a_note_of_another_corpus(tmp_path):
 def test_a_disk_that_refuses(tmp_path, monkeypatch, failure, said, format):
     """Fails when the error of the writing thread is lost, or a part of a shard stays."""
     make(tmp_path / "whole", format=format)
-    from sssd.scale import shards
+    from sssd.scale.shard import Shard
 
-    append = shards.Shard._write
+    append = Shard._write
 
     def failing(shard, block):
         append(shard, block)
         if shard.number == 2:
             raise OSError(failure, os.strerror(failure))
 
-    monkeypatch.setattr(shards.Shard, "_write", failing)
+    monkeypatch.setattr(Shard, "_write", failing)
     with pytest.raises(OSError, match=f"{said}.*corpus resume"):
         make(tmp_path / "a", format=format)
     monkeypatch.undo()
     assert not list((tmp_path / "a" / "data").glob(".*"))
     assert [run.finished(tmp_path / "a", manifest.read(tmp_path / "a"), n) for n in range(4)] == [1, 1, 0, 0]
-    assert run.resume(tmp_path / "a", stub) == [2, 3]
+    assert run.resume(tmp_path / "a", LOCAL) == [2, 3]
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
 
 
@@ -395,7 +422,7 @@ def test_a_folder_that_goes_away(tmp_path):
         make(tmp_path / "a", generate=moving)
     assert not (tmp_path / "a").exists()
     (tmp_path / "elsewhere").rename(tmp_path / "a")
-    run.resume(tmp_path / "a", stub)
+    run.resume(tmp_path / "a", LOCAL)
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
 
 
@@ -428,13 +455,13 @@ def test_two_runs_on_one_folder(tmp_path):
     try:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(BlockingIOError, match=f"another run writes to .*process {other.pid}"):
-            run.resume(tmp_path / "a", stub)
+            run.resume(tmp_path / "a", LOCAL)
     finally:
         other.send_signal(signal.SIGKILL)
         other.communicate()
-    assert run.resume(tmp_path / "a", stub) == []
+    assert run.resume(tmp_path / "a", LOCAL) == []
     with locked(tmp_path / "a"), pytest.raises(BlockingIOError):
-        run.resume(tmp_path / "a", stub)
+        run.resume(tmp_path / "a", LOCAL)
 
 
 def test_memory_does_not_grow_with_the_records(tmp_path):

@@ -19,8 +19,9 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from .scale import manifest
+from .scale.block import ROWS, Block, cut, rows
+from .scale.formats import Reader, check_format, open_shard
 from .scale.manifest import Corpus
-from .scale.shards import ROWS, Block, Reader, check_format, cut, open_shard, rows
 
 Record = dict[str, Any]
 

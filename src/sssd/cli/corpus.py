@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .generate import load_model, sampling, tell_rare
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = {
     "create": "Examples: sssd-ecg corpus create --counts AFIB=2000,CLBBB+LVH=500 --out corpus --seed 7 | "
-    "sssd-ecg corpus create --like-ptbxl 100000 --steps 20 --out corpus",
+    "sssd-ecg corpus create --like-ptbxl 100000 --steps 20 --engine ray --out corpus",
     "resume": "Example: sssd-ecg corpus resume corpus",
     "verify": "Example: sssd-ecg corpus verify corpus",
     "info": "Example: sssd-ecg corpus info corpus",
@@ -30,7 +31,19 @@ EXAMPLES = {
 }
 Format = Literal["parquet", "hdf5", "wfdb", "npz"]
 Folder = Annotated[Path, typer.Argument(help="Folder of a corpus.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+MadeBy = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        help="local: in this process. ray: by workers with a GPU or a few cores each; the same bits."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster, or auto; default: RAY_ADDRESS, or else Ray is started on this machine."
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Of Ray; default: as many as there is room for.")]
 ShardSize = Annotated[int | None, typer.Option(min=1, help="Records per shard; default: as before.")]
 
 app = typer.Typer(
@@ -57,53 +70,40 @@ def create(
         int | None, typer.Option(min=1, help="So many records, labelled in the mix of PTB-XL.")
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per row of --labels-from.")] = 1,
-    exact: Annotated[
-        bool,
-        typer.Option("--exact", help="The named statements alone, without those that occur beside them."),
-    ] = False,
+    exact: options.Exact = False,
     file_format: Annotated[Format, typer.Option("--format", help="Of the shards.")] = "parquet",
     shard_size: Annotated[int, typer.Option(min=1, help="Records per shard.")] = 4096,
-    seed: Annotated[
-        int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")
-    ] = None,
-    sampler: Annotated[
-        Literal["ddim", "ddpm"] | None, typer.Option(help="Default: the configuration's.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of DDIM, 1 to 200.")] = None,
-    eta: Annotated[float | None, typer.Option(help="0: deterministic, to 1: as much noise as DDPM.")] = None,
-    spacing: Annotated[
-        Literal["uniform", "leading", "trailing", "log_snr"],
-        typer.Option(help="How DDIM's steps are spread."),
-    ] = "uniform",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="A .pkl or .safetensors; default: built-in.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="The configuration of --checkpoint.")] = None,
-    cauchy: Annotated[
-        Literal["conjugate_pairs", "half_spectrum"] | None,
-        typer.Option(help="Of a published checkpoint; see `inspect`."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")
-    ] = None,
+    seed: options.Seed = None,
+    sampler: options.Sampler = None,
+    steps: options.Steps = None,
+    eta: options.Eta = None,
+    spacing: options.Spacing = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Configuration = None,
+    cauchy: options.Convention = None,
+    device: options.Device = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Records at once, fixed for the corpus; default: by itself.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads, fixed for the corpus; default: all cores.")
+        int | None,
+        typer.Option(
+            min=1, help="CPU threads, fixed for the corpus; default: all cores, with Ray 4 for each worker."
+        ),
     ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bf16"], typer.Option(help="Of matrix products.")
-    ] = "auto",
-    quiet: Quiet = False,
+    precision: options.Precision = "auto",
+    engine: MadeBy = "local",
+    address: Address = None,
+    workers: Workers = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Generate a corpus. Whatever stops it, `corpus resume` goes on, and the bits are the same."""
     with usage():
         from ..labels import CODES
-        from ..scale import run
+        from ..scale import cluster, recipe, run
+        from ..scale.formats import check_format
         from ..scale.plan import by_counts, from_csv
         from ..scale.plan import like_ptbxl as ptbxl
-        from ..scale.shards import check_format
 
         asked = [name for name, given in (("--counts", counts), ("--labels-from", labels_from),
                  ("--like-ptbxl", like_ptbxl)) if given is not None]  # fmt: skip
@@ -112,12 +112,8 @@ def create(
             raise UsageError(
                 f"give one of --counts, --labels-from and --like-ptbxl to say what to make; got {given}"
             )
-        if seed is not None and not 0 <= seed < 2**64:
-            raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
-        if eta is not None and not 0 <= eta <= 1:
-            raise UsageError(f"--eta is {eta:g}; expected 0 (deterministic) to 1 (as much noise as DDPM)")
-        if config is not None and checkpoint is None:
-            raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
+        options.check(seed, eta, config, checkpoint)
+        _check_engine(engine, address, workers)
         check_format(file_format)
         run.check_new(out)
 
@@ -131,24 +127,34 @@ def create(
 
         if checkpoint is None:
             plan_for(CODES)  # before torch is loaded
-        model = load_model(checkpoint, config, cauchy, device)
+        on_ray = engine == "ray"
+        model = load_model(checkpoint, config, cauchy, "cpu" if on_ray else device)
         plan, source = plan_for(model.label_names)
         if plan.by_name:
             source += ", completed by statements that occur beside them"
         name, steps, eta = sampling(model, sampler, steps, eta)
-        table = model.step_table(name == "ddim", steps, eta, spacing)
+        eta = eta if name == "ddim" else None
+        table = model.step_table(ddim_eta=eta, spacing=spacing, sampler=name, steps=steps)
         drawn = seed is None
-        seed = secrets.randbits(32) if seed is None else seed
-        corpus = run.describe(
-            model, plan, table, seed=seed, eta=eta, spacing=spacing, precision=precision, source=source,
-            checkpoint="built-in" if checkpoint is None else str(checkpoint.resolve()),
-            config=config, batch_size=batch_size, threads=threads, format=file_format, shard_size=shard_size,
-        )  # fmt: skip
+        how: dict[str, Any] = {
+            "seed": secrets.randbits(32) if seed is None else seed, "eta": eta, "spacing": spacing,
+            "precision": precision, "source": source, "config": config, "batch_size": batch_size, "threads": threads,
+            "checkpoint": "built-in" if checkpoint is None else str(checkpoint.resolve()),
+            "format": file_format, "shard_size": shard_size,
+        }  # fmt: skip
     if checkpoint is None:
         tell_rare(plan.vectors.astype("float32"))
-    with _bar(quiet, "generating") as report:
-        run.create(out, corpus, plan, run.generator(corpus.parts[0], model), progress=report)
-    told = f", seed {seed} (repeat with --seed {seed})" if drawn else ""
+    with cluster.connected(address) if on_ray else nullcontext():
+        with usage():
+            if on_ray:
+                corpus = cluster.describe(model, plan, table, device=device, **how)
+                make = cluster.with_model(corpus, model, workers=workers, tell=note)
+            else:
+                corpus = recipe.describe(model, plan, table, **how)
+                make = run.local(recipe.generator(corpus.parts[0], model))
+        with _bar(quiet, "generating") as report:
+            run.create(out, corpus, plan, make, progress=report)
+    told = f", seed {how['seed']} (repeat with --seed {how['seed']})" if drawn else ""
     say(f"{_records(corpus)} in {out}{told}", f"data card: {out / 'README.md'}", quiet=quiet)
 
 
@@ -164,25 +170,37 @@ def resume(
     device: Annotated[
         str | None, typer.Option(help="Default: the best there is of the kind it began on.")
     ] = None,
-    quiet: Quiet = False,
+    engine: MadeBy = "local",
+    address: Address = None,
+    workers: Workers = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make the shards that are missing or damaged; the corpus ends as if nothing had happened."""
     with usage():
-        from ..scale import manifest, run
+        from ..scale import cluster, manifest, recipe, run
 
+        _check_engine(engine, address, workers)
         corpus = manifest.read(folder)
-        recipe = run.recipe_of(folder, corpus)
-        model = _same_model(recipe, checkpoint, device)
-    for difference in run.differences(recipe, model):
+        part, on_ray = run.recipe_of(folder, corpus), engine == "ray"
+        model = _same_model(part, checkpoint, "cpu" if on_ray else device or part.device)
+        if not on_ray:
+            recipe.check_device(part, model)
+    for difference in [] if on_ray else recipe.differences(part, model):
         note(difference)
-    with _bar(quiet, "generating") as report:
-        made = run.resume(folder, run.generator(recipe, model), check=check, progress=report)
+    with cluster.connected(address) if on_ray else nullcontext():
+        with usage():
+            if on_ray:
+                make = cluster.with_model(corpus, model, workers=workers, tell=note)
+            else:
+                make = run.local(recipe.generator(part, model))
+        with _bar(quiet, "generating") as report:
+            made = run.resume(folder, make, check=check, progress=report)
     what = f"made {len(made)} of {corpus.shards} shards" if made else "nothing was missing"
     say(f"{_records(corpus)} in {folder}: {what}", quiet=quiet)
 
 
 @app.command(epilog=EXAMPLES["verify"])
-def verify(folder: Folder, quiet: Quiet = False) -> None:
+def verify(folder: Folder, quiet: options.Quiet = False) -> None:
     """Read all of a corpus, and name every missing, truncated, altered or foreign file. Exit code 1 if there is one."""
     with usage():
         from ..scale import manifest
@@ -238,12 +256,12 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder to write; new, empty, or of a stopped conversion.")],
     file_format: Annotated[Format, typer.Option("--format", help="Of the new shards.")],
     shard_size: ShardSize = None,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a corpus in another format; every shard is checked before it is read."""
     with usage():
         from ..scale import copy, manifest
-        from ..scale.shards import check_format
+        from ..scale.formats import check_format
 
         check_format(file_format)
         check_format(manifest.read(folder).format)
@@ -260,12 +278,12 @@ def merge(
         Format | None, typer.Option("--format", help="Of the new shards; default: the first one's.")
     ] = None,
     shard_size: ShardSize = None,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write several corpora as one, one after the other, numbered anew."""
     with usage():
         from ..scale import copy, manifest
-        from ..scale.shards import check_format
+        from ..scale.formats import check_format
 
         if len(folders) < 2:
             raise UsageError(f"{len(folders)} corpus is given; merge takes two or more")
@@ -281,14 +299,13 @@ def merge(
     say(f"{_records(corpus)} in {out}", quiet=quiet)
 
 
-def _same_model(recipe: Recipe, checkpoint: Path | None, device: str | None) -> SSSDECG:
-    """The model the corpus was begun with. ValueError where it is another, or on another kind of device."""
+def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG:
+    """The model the corpus was begun with. ValueError where it is another."""
     from ..config.schema import Config
     from ..model_wrapper import SSSDECG
-    from ..scale import run
+    from ..scale.recipe import check_weights
 
     place = checkpoint or (None if recipe.checkpoint == "built-in" else Path(recipe.checkpoint))
-    device = device or recipe.device
     cauchy: Any = recipe.cauchy
     if recipe.config is not None and place is not None:
         model = SSSDECG(Config.model_validate(recipe.config), device=device).load_checkpoint(
@@ -296,8 +313,18 @@ def _same_model(recipe: Recipe, checkpoint: Path | None, device: str | None) -> 
         )
     else:
         model = SSSDECG.from_pretrained(place, cauchy=cauchy, device=device)
-    run.check_model(recipe, model)
+    check_weights(recipe, model)
     return model
+
+
+def _check_engine(engine: str, address: str | None, workers: int | None) -> None:
+    given = [name for name, value in (("--address", address), ("--workers", workers)) if value is not None]
+    if given and engine != "ray":
+        raise UsageError(f"{given[0]} is for --engine ray, and the engine is {engine}")
+    if engine == "ray":
+        from ..scale import cluster
+
+        cluster.check(address)
 
 
 def _records(corpus: Corpus) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import read_requests
 
@@ -49,46 +50,24 @@ def command(
         ),
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per label, or per row.")] = 1,
-    sampler: Annotated[
-        Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc"] | None,
-        typer.Option(help="Default: the configuration's. For few steps: unipc."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")] = None,
-    eta: Annotated[
-        float | None, typer.Option(help="Of ddim. 0: deterministic, to 1: as much noise as DDPM.")
-    ] = None,
-    spacing: Annotated[
-        Literal["uniform", "leading", "trailing", "log_snr"] | None,
-        typer.Option(help="How steps are spread. Default: uniform for ddim, trailing for the others."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")
-    ] = None,
-    exact: Annotated[
-        bool,
-        typer.Option("--exact", help="The named statements alone, without those that occur beside them."),
-    ] = False,
+    sampler: options.Sampler = None,
+    steps: options.Steps = None,
+    eta: options.Eta = None,
+    spacing: options.Spacing = None,
+    seed: options.Seed = None,
+    exact: options.Exact = False,
     formats: Annotated[str, typer.Option("--format", help="Of wfdb,npz,csv,png,svg,pdf.")] = "wfdb,npz",
     order: Annotated[Literal["clinical", "sssd"], typer.Option(help="Of the 12 leads.")] = "clinical",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="A .pkl or .safetensors; default: built-in.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="The configuration of --checkpoint.")] = None,
-    cauchy: Annotated[
-        Literal["conjugate_pairs", "half_spectrum"] | None,
-        typer.Option(help="Of a published checkpoint; see `inspect`."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")
-    ] = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Configuration = None,
+    cauchy: options.Convention = None,
+    device: options.Device = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Records at once; default: by itself.")
     ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "bf16"], typer.Option(help="Of matrix products.")
-    ] = "auto",
+    precision: options.Precision = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier set in --out.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Generate 12-lead ECGs of the statements asked for, and write them with a manifest.
 
@@ -101,12 +80,7 @@ def command(
         from ..leads import lead_names
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
-        if eta is not None and not 0 <= eta <= 1:
-            raise UsageError(f"--eta is {eta:g}; expected 0 (deterministic) to 1 (as much noise as DDPM)")
-        if seed is not None and not 0 <= seed < 2**64:
-            raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
-        if config is not None and checkpoint is None:
-            raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
+        options.check(seed, eta, config, checkpoint)
         if not label and labels_from is None:
             raise UsageError(
                 "nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists names)"

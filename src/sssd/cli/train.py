@@ -38,7 +38,9 @@ def command(
         str | None,
         typer.Option(help="Start from the weights of this checkpoint; 'builtin' for the model that ships."),
     ] = None,
-    devices: Annotated[int, typer.Option(min=1, help="Number of devices.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices of this machine; torchrun decides itself.")
+    ] = 1,
     accelerator: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="What to train on.")
     ] = "auto",
@@ -64,7 +66,8 @@ def command(
         split = training_data(ecgs)
     from ..training.loop import Progress, train
 
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0  # of several processes, one speaks
+    rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # torchrun sets both
+    first = int(rank) == 0  # of several processes, one speaks
     quiet = quiet or not first
     total = settings.train_config.n_iters
     say(

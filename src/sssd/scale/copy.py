@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from . import manifest
+from .block import ROWS, Block, rows
+from .faults import explained
+from .formats import Reader, open_shard
 from .lock import locked
 from .manifest import Corpus
-from .run import Report, check_new, complete, explained, finished
-from .shards import ROWS, Block, Reader, Shard, open_shard, remove, rows
+from .run import Report, check_new, clear, complete, finished
+from .shard import Shard
 
 
 def convert(
@@ -83,8 +86,7 @@ def _copy(
             if not _begun(out, target):
                 manifest.begin(out, target, plan)
             reader = _Records(sources, corpora, target.extra)
-            for leftover in (out / "data").glob(".*.part"):
-                remove(leftover)
+            clear(out)
             for number in range(target.shards):
                 span = target.span(number)
                 if not finished(out, target, number):
@@ -92,10 +94,11 @@ def _copy(
                     try:
                         for block in reader.read(span):
                             shard.append(block)
-                        shard.finish()
+                        note = shard.finish()
                     except BaseException:
                         shard.abort()
                         raise
+                    manifest.write_note(out, note)
                 if progress is not None:
                     progress(span.stop, target.records)
             reader.close()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -267,8 +268,8 @@ def write(path: Path, content: bytes) -> None:
 
 
 def beside(path: Path) -> Path:
-    """The name under which a file or folder is written before it is complete."""
-    return path.with_name(f".{path.name}.part")
+    """A name, another one each time, under which a file or folder is written before it is complete."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def sync(path: Path) -> None:
@@ -286,9 +287,10 @@ def file_hash(path: Path) -> tuple[int, str]:
     """(bytes, SHA-256) of a file; of a folder, over its files by name."""
     digest = hashlib.sha256()
     if not path.is_dir():
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+        piece = memoryview(bytearray(1 << 18))
+        with path.open("rb", buffering=0) as file:
+            while n := file.readinto(piece):
+                digest.update(piece[:n])
         return path.stat().st_size, digest.hexdigest()
     total = 0
     for name in sorted(os.listdir(path)):

@@ -1,48 +1,35 @@
-"""Making a corpus: batches by record number, shards one after the other, writing while the next batch is generated.
+"""Making a corpus: what is missing is handed to an engine shard by shard, and noted as it comes back.
 
-Batch b holds records b B .. (b + 1) B - 1, and the last one is filled up: the shape of every computation, and with it
-every bit, depends on the record's number alone, not on the shard it goes to or on where a run went on. Nothing is kept
-but the batch at hand and the few that wait to be written.
+The engine makes shards in this process (`local`) or on the workers of a cluster (`cluster.engine`). Notes are written
+by one process, the one that holds the folder: a shard counts when it says so, and never before.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..leads import CLINICAL, to_twelve
 from . import manifest
 from .card import write_card
+from .faults import explained, resuming
+from .formats.wfdb import record_name
 from .lock import locked
-from .manifest import FILE, REQUESTS, SPARE, Corpus, Recipe
+from .making import batches, write_shard
+from .manifest import FILE, REQUESTS, SPARE, Corpus, Note, Recipe
 from .plan import Plan
-from .shards import LIMIT, Block, Shard, cut, record_name, remove, rows
+from .recipe import Generate
+from .shard import remove
 
-if TYPE_CHECKING:
-    import torch
-
-    from ..model_wrapper import SSSDECG
-    from ..samplers import StepTable
-
-# record numbers (B,) and labels (B, K) -> 8 leads (B, 8, L) in mV
-Generate = Callable[[NDArray[np.int64], NDArray[np.uint8]], NDArray[np.float32]]
 Report = Callable[[int, int], None]  # records done, of all
-
-AHEAD = 4  # batches that may wait to be written
-FULL = (errno.ENOSPC, errno.EDQUOT)
+Step = tuple[
+    int, int | Note
+]  # a shard, and how many of its records are made, or its note once it is in place
+Engine = Callable[[Path, Corpus, Plan, Iterator[int]], Generator[Step, None, None]]
 
 
 def create(
-    folder: Path, corpus: Corpus, plan: Plan, generate: Generate, *, progress: Report | None = None
+    folder: Path, corpus: Corpus, plan: Plan, engine: Engine, *, progress: Report | None = None
 ) -> None:
     """Make a corpus in a new or empty folder. FileExistsError where it holds something else."""
     check_new(folder)
@@ -52,12 +39,10 @@ def create(
             check_new(folder)
             manifest.begin(folder, corpus, plan)
             write_card(folder, corpus)
-            _fill(folder, corpus, plan, generate, progress)
+            _fill(folder, corpus, plan, engine, progress)
 
 
-def resume(
-    folder: Path, generate: Generate, *, check: bool = False, progress: Report | None = None
-) -> list[int]:
+def resume(folder: Path, engine: Engine, *, check: bool = False, progress: Report | None = None) -> list[int]:
     """Make the shards that are missing or of a wrong size, with `check` also those that were altered.
 
     Returns their numbers. ValueError where the corpus was merged, or neither copy of what it is is whole.
@@ -66,7 +51,7 @@ def resume(
         manifest.restore(folder)
         corpus = manifest.read(folder)
         recipe_of(folder, corpus)
-        return _fill(folder, corpus, manifest.read_plan(folder, corpus), generate, progress, check)
+        return _fill(folder, corpus, manifest.read_plan(folder, corpus), engine, progress, check)
 
 
 def check_new(folder: Path) -> None:
@@ -105,232 +90,61 @@ def finished(folder: Path, corpus: Corpus, shard: int, *, check: bool = False) -
         return False
 
 
-# --- the recipe ---------------------------------------------------------------------------------------------------
+def local(generate: Generate) -> Engine:
+    """Shards made in this process, one after the other."""
 
+    def make(folder: Path, corpus: Corpus, plan: Plan, todo: Iterator[int]) -> Generator[Step, None, None]:
+        pieces = batches(corpus, plan, generate)
+        for number in todo:
+            for step in write_shard(folder, corpus, number, pieces):
+                yield number, step
 
-def describe(
-    model: SSSDECG,
-    plan: Plan,
-    table: StepTable,
-    *,
-    seed: int,
-    eta: float,
-    spacing: str,
-    precision: str,
-    source: str,
-    checkpoint: str,
-    config: Path | None = None,
-    batch_size: int | None = None,
-    threads: int | None = None,
-    format: str = "parquet",
-    shard_size: int = 4096,
-) -> Corpus:
-    """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on."""
-    import torch
-
-    from .. import __version__
-    from ..device import choose_batch_size, choose_precision
-
-    ddim, (_, length) = table.name == "ddim", model.shape
-    dtype = choose_precision(precision, model.device)
-    recipe = Recipe(
-        records=plan.records,
-        requests=hashlib.sha256(plan.to_bytes()).hexdigest(),
-        source=source,
-        model=model.model_hash,
-        checkpoint=checkpoint,
-        config=None if config is None else model.config.model_dump(mode="json"),
-        cauchy=model.model.cauchy,
-        sampler=table.name,
-        steps=table.S,
-        eta=float(eta) if ddim else None,
-        spacing=spacing if ddim else None,
-        seed=seed,
-        precision="bf16" if dtype == torch.bfloat16 else "float32",
-        batch_size=batch_size or choose_batch_size(model.model.config, length, model.device),
-        threads=threads or torch.get_num_threads(),
-        device=model.device.type,
-        machine=_machine(model.device),
-        generator=f"sssd-ecg {__version__}",
-        torch=torch.__version__,
-    )
-    return Corpus(
-        records=plan.records,
-        shard_size=shard_size,
-        format=format,
-        label_names=plan.label_names,
-        leads=CLINICAL,
-        fs_hz=float(model.config.trainset_config.sampling_rate),
-        length=length,
-        extra=tuple(name for name in ("age", "sex") if getattr(plan, name) is not None),
-        parts=(recipe,),
-    )
-
-
-def check_model(recipe: Recipe, model: SSSDECG) -> None:
-    """ValueError unless `model` is the one of the recipe, on the same kind of device."""
-    if model.model_hash != recipe.model:
-        raise ValueError(
-            f"the weights of the model ({recipe.checkpoint}) have the SHA-256 {model.model_hash[:12]}..., and the "
-            f"corpus was begun with {recipe.model[:12]}...: give that model with --checkpoint"
-        )
-    if model.device.type != recipe.device:
-        raise ValueError(
-            f"the corpus was begun on {recipe.device}, and this is {model.device.type}, which rounds otherwise: "
-            f"go on with --device {recipe.device}"
-        )
-
-
-def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
-    """What may round otherwise than where the corpus was begun: records to come may then differ by 1 uV."""
-    import torch
-
-    from .. import __version__
-
-    found = [
-        ("device", recipe.machine, _machine(model.device)),
-        ("PyTorch", recipe.torch, torch.__version__),
-        ("package", recipe.generator, f"sssd-ecg {__version__}"),
-    ]
-    return [
-        f"the corpus was begun with the {name} {before}, and this is {now}: its rounding may differ"
-        for name, before, now in found
-        if before != now
-    ]
-
-
-def _machine(device: torch.device) -> str:
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
-
-
-# --- generating ---------------------------------------------------------------------------------------------------
-
-
-def generator(recipe: Recipe, model: SSSDECG) -> Generate:
-    """Batches as the recipe says; fixes PyTorch's number of threads."""
-    import torch
-
-    from ..model_wrapper import Request
-
-    torch.set_num_threads(recipe.threads)
-
-    def generate(index: NDArray[np.int64], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        request = Request(labels.astype(np.float32), ("",) * len(labels), tuple(index.tolist()))
-        ecgs = model.generate(
-            request,
-            use_ddim=recipe.sampler == "ddim",
-            ddim_timesteps=recipe.steps if recipe.sampler == "ddim" else None,
-            ddim_eta=recipe.eta,
-            spacing=recipe.spacing or "uniform",
-            seed=recipe.seed,
-            batch_size=recipe.batch_size,
-            precision=recipe.precision,
-            progress=False,
-            return_numpy=True,
-        )
-        return np.asarray(ecgs)
-
-    return generate
-
-
-def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Callable[[range], Iterator[Any]]:
-    """Records as a function of their span: pieces (columns, 8 leads in mV), each of one batch.
-
-    The last batch is kept, for it may reach into the next shard.
-    """
-    (recipe,) = corpus.parts
-    last: list[Any] = [-1, None, None]
-
-    def pieces(span: range) -> Iterator[Any]:
-        size = recipe.batch_size
-        for b in range(span.start // size, -(-span.stop // size)):
-            if last[0] != b:
-                index = np.arange(b * size, (b + 1) * size, dtype=np.int64)
-                columns = {"index": index, **plan.rows(index, recipe.seed)}
-                last[:] = b, columns, generate(index, columns["labels"])
-            start, stop = max(span.start - b * size, 0), min(span.stop - b * size, size)
-            yield cut(last[1], start, stop), last[2][start:stop]
-
-    return pieces
-
-
-def quantised(columns: Block, eight: NDArray[np.float32]) -> Block:
-    """The columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN."""
-    units = np.rint(to_twelve(eight).astype(np.float64) * 1000.0)
-    finite = np.isfinite(units).all(axis=(1, 2))
-    if not finite.all():
-        record = int(columns["index"][~finite][0])
-        raise ValueError(f"record {record} holds NaN or infinite values: the model cannot generate it")
-    return {**columns, "signal_uv": np.clip(units, -LIMIT, LIMIT, out=units).astype(np.int16)}
-
-
-# --- writing ------------------------------------------------------------------------------------------------------
+    return make
 
 
 def _fill(
-    folder: Path,
-    corpus: Corpus,
-    plan: Plan,
-    generate: Generate,
-    progress: Report | None,
-    check: bool = False,
+    folder: Path, corpus: Corpus, plan: Plan, engine: Engine, progress: Report | None, check: bool = False
 ) -> list[int]:
     """Make every shard that is not finished, and what stands beside the shards; returns the numbers made."""
-    for place in ("data", "shards"):
-        (folder / place).mkdir(exist_ok=True)
+    clear(folder)
+    made: list[int] = []
+    there = 0  # records of finished shards
+    under_way: dict[int, int] = {}  # records of shards that are not
+
+    def report() -> None:
+        if progress is not None:
+            progress(there + sum(under_way.values()), corpus.records)
+
+    def todo() -> Iterator[int]:
+        nonlocal there
+        for number in range(corpus.shards):
+            if finished(folder, corpus, number, check=check):
+                there += len(corpus.span(number))
+                report()
+            else:
+                yield number
+
+    with closing(engine(folder, corpus, plan, todo())) as steps:
+        for number, step in steps:
+            if isinstance(step, Note):
+                manifest.write_note(folder, step)
+                made.append(number)
+                there += step.records
+                under_way.pop(number, None)
+            else:
+                under_way[number] = step
+            report()
+    complete(folder, corpus)
+    return sorted(made)
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left half-written."""
+    for name in (SPARE, "data", "shards"):
+        (folder / name).mkdir(exist_ok=True)
+    for place in ("", SPARE, "data", "shards"):
         for leftover in (folder / place).glob(".*.part"):
             remove(leftover)
-    pieces = batches(corpus, plan, generate)
-    done, made = 0, []
-    for number in range(corpus.shards):
-        span = corpus.span(number)
-        if not finished(folder, corpus, number, check=check):
-            write_shard(
-                folder,
-                corpus,
-                number,
-                pieces(span),
-                lambda n, done=done: progress(done + n, corpus.records) if progress else None,  # type: ignore[misc]
-            )
-            made.append(number)
-        done += len(span)
-        if progress:
-            progress(done, corpus.records)
-    complete(folder, corpus)
-    return made
-
-
-def write_shard(
-    folder: Path, corpus: Corpus, number: int, pieces: Iterator[Any], report: Callable[[int], None]
-) -> None:
-    """Write one shard in another thread while this one makes its pieces; what fails there is raised here."""
-    with ThreadPoolExecutor(1, "writer") as thread:
-        opened = thread.submit(Shard, folder, corpus, number)
-        waiting: deque[Future[Any]] = deque([opened])
-        records = 0
-        try:
-            for columns, eight in pieces:
-                waiting.append(thread.submit(_append, opened, columns, eight))
-                while waiting and (waiting[0].done() or len(waiting) > AHEAD):
-                    waiting.popleft().result()
-                records += rows(columns)
-                report(records)
-            for each in waiting:
-                each.result()
-            thread.submit(opened.result().finish).result()
-        except BaseException:
-            thread.shutdown(wait=True, cancel_futures=True)
-            if opened.exception() is None:
-                opened.result().abort()
-            raise
-
-
-def _append(opened: Future[Shard], columns: Block, eight: NDArray[np.float32]) -> None:
-    opened.result().append(quantised(columns, eight))
 
 
 def complete(folder: Path, corpus: Corpus) -> None:
@@ -343,30 +157,3 @@ def complete(folder: Path, corpus: Corpus) -> None:
                 file.writelines(f"{corpus.file(number)}/{record_name(i)}\n" for i in corpus.span(number))
         manifest.sync(part)
         part.replace(folder / "RECORDS")
-
-
-def resuming(folder: Path) -> str:
-    return f"`sssd-ecg corpus resume {folder}` goes on"
-
-
-@contextmanager
-def explained(folder: Path, after: str) -> Iterator[None]:
-    """Say what a full disk, a read-only or a vanished folder means for the corpus."""
-    try:
-        yield
-    except OSError as error:
-        text = str(error)
-        if error.errno in FULL or "No space left" in text or "Disk quota exceeded" in text:
-            reason = f"no space left on the disk of {str(folder)!r}: free some; finished shards are safe"
-        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            reason = f"{str(folder)!r} cannot be written to: make it writable"
-        elif isinstance(error, FileNotFoundError) and not (folder / "data").is_dir():
-            reason = f"{str(folder)!r} was removed or moved during the run: put it back"
-            after = resuming(folder)
-        else:
-            raise
-        if (folder / FILE).exists():
-            after = resuming(folder)
-        new = OSError(f"{reason}; then {after}")
-        new.errno = error.errno
-        raise new from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kern
 from .batches import augmented, chosen_records, generator, learning_rate_factor, seed_of, to_model_scale
 from .loss import Levels, levels, noisy, weighted_error
 from .step import make_step
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SHORT = (
     512  # tokens of a record up to which Toeplitz matrices are stored: 0.3 GB a layer of 512 features in bf16
@@ -112,14 +116,7 @@ def train(
     time.monotonic(), as if killed just after a checkpoint. Batches, noise and augmentation are functions of
     (seed, iteration), so a resumed run draws what an undisturbed one would have.
     """
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=devices,
-        strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
-    )
+    fabric = _fabric(accelerator, devices)
     fabric.launch()
     todo, world, rank = config.train_config, fabric.world_size, fabric.global_rank
     if todo.batch_size % world:
@@ -226,6 +223,20 @@ def train(
         save_model(path, net, config)
     fabric.barrier()
     return Trained(path, iteration, todo.n_iters)
+
+
+def _fabric(accelerator: str, devices: int | str) -> Fabric:
+    """One process per device: those that torchrun started, on one machine or several, or else `devices` here."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    nodes = 1
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    alone = devices == 1 and nodes == 1
+    strategy = "auto" if alone else DDPStrategy(find_unused_parameters=True)
+    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
 
 
 def training_batch(

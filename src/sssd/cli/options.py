@@ -1,0 +1,44 @@
+"""The options that `generate` and `corpus create` have in common, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .console import UsageError
+
+Exact = Annotated[
+    bool, typer.Option("--exact", help="The named statements alone, without those that occur beside them.")
+]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")]
+Sampler = Annotated[
+    Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc"] | None,
+    typer.Option(help="Default: the configuration's. For few steps: unipc."),
+]
+Steps = Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")]
+Eta = Annotated[float | None, typer.Option(help="Of ddim. 0: deterministic, to 1: as much noise as DDPM.")]
+Spacing = Annotated[
+    Literal["uniform", "leading", "trailing", "log_snr"] | None,
+    typer.Option(help="How steps are spread. Default: uniform for ddim, trailing for the others."),
+]
+Checkpoint = Annotated[Path | None, typer.Option(help="A .pkl or .safetensors; default: built-in.")]
+Configuration = Annotated[Path | None, typer.Option("--config", help="The configuration of --checkpoint.")]
+Convention = Annotated[
+    Literal["conjugate_pairs", "half_spectrum"] | None,
+    typer.Option("--cauchy", help="Of a published checkpoint; see `inspect`."),
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")]
+Precision = Annotated[Literal["auto", "float32", "bf16"], typer.Option(help="Of matrix products.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+
+
+def check(seed: int | None, eta: float | None, config: Path | None, checkpoint: Path | None) -> None:
+    """UsageError where one of these is wrong whatever the model."""
+    if seed is not None and not 0 <= seed < 2**64:
+        raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
+    if eta is not None and not 0 <= eta <= 1:
+        raise UsageError(f"--eta is {eta:g}; expected 0 (deterministic) to 1 (as much noise as DDPM)")
+    if config is not None and checkpoint is None:
+        raise UsageError("--config describes the network of a --checkpoint; give both, or neither")

@@ -1,0 +1,44 @@
+"""What a shard says of its records: leads, labels, rate, and how they were made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..manifest import Corpus
+
+RECORDED = ("generator", "model", "cauchy", "sampler", "steps", "eta", "spacing", "precision", "seed")
+SIGNAL = "int16 microvolts, little-endian, lead after lead"
+
+
+def recipes(corpus: Corpus) -> list[dict[str, Any]]:
+    """How the records of each part were made, as far as a record says so itself."""
+    return [{name: getattr(part, name) for name in RECORDED} for part in corpus.parts]
+
+
+def provenance(corpus: Corpus) -> dict[str, Any]:
+    """What every shard says of all its records."""
+    parts = [{"records": p.records, **r} for p, r in zip(corpus.parts, recipes(corpus), strict=True)]
+    return {"synthetic": True, **(parts[0] if len(parts) == 1 else {"parts": parts})}
+
+
+def describe(corpus: Corpus) -> dict[str, str]:
+    """The same as text, for the formats that hold it once per file."""
+    return {
+        "label_names": json.dumps(corpus.label_names),
+        "leads": json.dumps(corpus.leads),
+        "fs_hz": json.dumps(corpus.fs_hz),
+        "signal_uv": f"{SIGNAL}, ({len(corpus.leads)}, {corpus.length})",
+        "provenance": json.dumps(provenance(corpus), sort_keys=True),
+    }
+
+
+def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:
+    """(n,) the names of the labels of each record, joined by "+"."""
+    row, column = np.nonzero(labels)
+    names = [label_names[k] for k in column.tolist()]
+    ends = np.searchsorted(row, np.arange(len(labels) + 1)).tolist()
+    return ["+".join(names[ends[i] : ends[i + 1]]) for i in range(len(labels))]

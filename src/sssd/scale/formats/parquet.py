@@ -1,0 +1,125 @@
+"""Parquet: one row per record; signals are bytes, which Parquet copies, where lists are encoded one by one.
+
+Arrow writes to the file itself: through a file object of Python each page would be copied once more, under its lock.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..block import ROWS, Block, cut, join, rows
+from ..manifest import Corpus
+from .about import describe, statements
+
+PAGE = 1 << 16  # bytes: what is encoded is still in the processor's cache when it is written
+
+
+class ParquetWriter:
+    def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._corpus = corpus
+        labels = pa.list_(pa.field("element", pa.uint8(), nullable=False), len(corpus.label_names))
+        columns = {
+            "index": pa.int64(),
+            "requested": pa.string(),
+            "statements": pa.string(),
+            "labels": labels,
+            "signal_uv": pa.binary(2 * len(corpus.leads) * corpus.length),
+            "age": pa.float32(),
+            "sex": pa.string(),
+        }
+        chosen = {n: t for n, t in columns.items() if n not in ("age", "sex") or n in corpus.extra}
+        self._schema = pa.schema(list(chosen.items()), metadata=describe(corpus))
+        self._file = pa.OSFile(str(path), "wb")
+        small = [name for name in chosen if name != "signal_uv"]
+        self._writer = pq.ParquetWriter(
+            self._file, self._schema, compression="none", data_page_size=PAGE,
+            use_dictionary=["requested", "statements"],
+            write_statistics=[name for name in small if name != "labels"],
+        )  # fmt: skip
+
+    def append(self, block: Block) -> None:
+        import pyarrow as pa
+
+        n = rows(block)
+        labels, signal = (
+            np.ascontiguousarray(block["labels"]),
+            np.ascontiguousarray(block["signal_uv"], "<i2"),
+        )
+        age = block.get("age")
+        columns = {
+            "index": pa.array(block["index"]),
+            "requested": pa.array(block["requested"].tolist(), pa.string()),
+            "statements": pa.array(statements(labels, self._corpus.label_names), pa.string()),
+            "labels": pa.FixedSizeListArray.from_arrays(
+                pa.array(labels.reshape(-1)), type=self._schema.field("labels").type
+            ),
+            "signal_uv": pa.FixedSizeBinaryArray.from_buffers(
+                self._schema.field("signal_uv").type, n, [None, pa.py_buffer(signal)]
+            ),
+            "age": None if age is None else pa.array(age, mask=np.isnan(age)),
+            "sex": pa.array([s or None for s in block["sex"].tolist()], pa.string())
+            if "sex" in block
+            else None,
+        }
+        table = pa.table([columns[name] for name in self._schema.names], schema=self._schema)
+        self._writer.write_table(table, row_group_size=ROWS)
+
+    def close(self, facts: dict[str, str]) -> None:
+        self._writer.add_key_value_metadata(facts)
+        self._writer.close()
+        self._file.close()
+
+    def abort(self) -> None:
+        for part in (self._writer, self._file):
+            try:
+                part.close()
+            except OSError:  # it cannot write what is left either
+                pass
+
+
+class ParquetReader:
+    def __init__(self, path: Path, corpus: Corpus) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(path, memory_map=False)
+        self._corpus = corpus
+        self._group: tuple[int, Block] | None = None
+
+    def read(self, start: int, stop: int) -> Block:
+        groups = range(start // ROWS, -(-stop // ROWS))
+        parts = []
+        for group in groups:
+            first = group * ROWS
+            parts.append(cut(self._read(group), max(start - first, 0), stop - first))
+        return join(parts)
+
+    def _read(self, group: int) -> Block:
+        if self._group is None or self._group[0] != group:
+            table = self._file.read_row_group(group, use_threads=False)
+            shape = (-1, len(self._corpus.leads), self._corpus.length)
+            size = 2 * shape[1] * shape[2]
+            column = table.column("signal_uv").combine_chunks()
+            signal = np.frombuffer(column.buffers()[1], "<i2", len(column) * size // 2, column.offset * size)
+            labels = table.column("labels").combine_chunks().flatten().to_numpy()
+            block: Block = {
+                "index": table.column("index").to_numpy(),
+                "requested": np.array(table.column("requested").to_pylist(), np.str_),
+                "labels": labels.reshape(len(column), -1),
+                "signal_uv": signal.reshape(shape),
+            }
+            if "age" in self._corpus.extra:
+                block["age"] = np.array(
+                    [np.nan if v is None else v for v in table.column("age").to_pylist()], np.float32
+                )
+            if "sex" in self._corpus.extra:
+                block["sex"] = np.array([v or "" for v in table.column("sex").to_pylist()], "<U6")
+            self._group = (group, block)
+        return self._group[1]
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,167 @@
+"""How records are made: a model and its settings as a recipe, and a recipe with its model as a function."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..leads import CLINICAL
+from .manifest import Corpus, Recipe
+from .plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..model_wrapper import SSSDECG
+    from ..samplers import StepTable
+
+# record numbers (B,) and labels (B, K) -> 8 leads (B, 8, L) in mV
+Generate = Callable[[NDArray[np.int64], NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def describe(
+    model: SSSDECG,
+    plan: Plan,
+    table: StepTable,
+    *,
+    seed: int,
+    eta: float | None,
+    spacing: str | None,
+    precision: str,
+    source: str,
+    checkpoint: str,
+    config: Path | None = None,
+    batch_size: int | None = None,
+    threads: int | None = None,
+    format: str = "parquet",
+    shard_size: int = 4096,
+) -> Corpus:
+    """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on."""
+    import torch
+
+    from .. import __version__
+    from ..device import choose_batch_size, choose_precision
+    from ..samplers import default_spacing
+
+    _, length = model.shape
+    dtype = choose_precision(precision, model.device)
+    recipe = Recipe(
+        records=plan.records,
+        requests=hashlib.sha256(plan.to_bytes()).hexdigest(),
+        source=source,
+        model=model.model_hash,
+        checkpoint=checkpoint,
+        config=None if config is None else model.config.model_dump(mode="json"),
+        cauchy=model.model.cauchy,
+        sampler=table.name,
+        steps=table.S,
+        eta=eta,
+        spacing=None if table.name == "ddpm" else spacing or default_spacing(table.name),
+        seed=seed,
+        precision="bf16" if dtype == torch.bfloat16 else "float32",
+        batch_size=batch_size
+        or whole_batches(
+            choose_batch_size(model.model.config, length, model.device), shard_size, plan.records
+        ),
+        threads=threads or torch.get_num_threads(),
+        device=model.device.type,
+        machine=_machine(model.device),
+        generator=f"sssd-ecg {__version__}",
+        torch=torch.__version__,
+    )
+    return Corpus(
+        records=plan.records,
+        shard_size=shard_size,
+        format=format,
+        label_names=plan.label_names,
+        leads=CLINICAL,
+        fs_hz=float(model.config.trainset_config.sampling_rate),
+        length=length,
+        extra=tuple(name for name in ("age", "sex") if getattr(plan, name) is not None),
+        parts=(recipe,),
+    )
+
+
+def whole_batches(size: int, shard_size: int, records: int) -> int:
+    """At most `size` records, so many that shards are made of whole batches where that takes no less than half of it.
+
+    A batch that lay in two shards would be generated twice where two workers make them.
+    """
+    size = min(size, shard_size, records)
+    return next((n for n in range(size, size // 2, -1) if shard_size % n == 0), size)
+
+
+def check_weights(recipe: Recipe, model: SSSDECG) -> None:
+    """ValueError unless `model` has the weights of the recipe."""
+    if model.model_hash != recipe.model:
+        raise ValueError(
+            f"the weights of the model ({recipe.checkpoint}) have the SHA-256 {model.model_hash[:12]}..., and the "
+            f"corpus was begun with {recipe.model[:12]}...: give that model with --checkpoint"
+        )
+
+
+def check_device(recipe: Recipe, model: SSSDECG) -> None:
+    """ValueError unless `model` is on a device of the recipe's kind."""
+    if model.device.type != recipe.device:
+        raise ValueError(
+            f"the corpus was begun on {recipe.device}, and this is {model.device.type}, which rounds otherwise: "
+            f"go on with --device {recipe.device}"
+        )
+
+
+def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
+    """What may round otherwise than where the corpus was begun: records to come may then differ by 1 uV."""
+    import torch
+
+    from .. import __version__
+
+    found = [
+        ("device", recipe.machine, _machine(model.device)),
+        ("PyTorch", recipe.torch, torch.__version__),
+        ("package", recipe.generator, f"sssd-ecg {__version__}"),
+    ]
+    return [
+        f"the corpus was begun with the {name} {before}, and this is {now}: its rounding may differ"
+        for name, before, now in found
+        if before != now
+    ]
+
+
+def _machine(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def generator(recipe: Recipe, model: SSSDECG) -> Generate:
+    """Batches as the recipe says; fixes PyTorch's number of threads."""
+    import torch
+
+    from ..model_wrapper import Request
+
+    torch.set_num_threads(recipe.threads)
+
+    def generate(index: NDArray[np.int64], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        request = Request(labels.astype(np.float32), ("",) * len(labels), tuple(index.tolist()))
+        ecgs = model.generate(
+            request,
+            sampler=recipe.sampler,
+            steps=recipe.steps,
+            ddim_eta=recipe.eta,
+            spacing=recipe.spacing,
+            seed=recipe.seed,
+            batch_size=recipe.batch_size,
+            precision=recipe.precision,
+            progress=False,
+            return_numpy=True,
+        )
+        return np.asarray(ecgs)
+
+    return generate
