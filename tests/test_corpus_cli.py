@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sssd.cli import main
@@ -75,6 +76,28 @@ def test_a_corpus_from_beginning_to_end(capsys, checkpoint, tmp_path):  # noqa: 
     code, out, _ = run(capsys, "resume", tmp_path / "a", "--check")
     assert code == 0 and "made 1 of 3 shards" in out
     assert contents(tmp_path / "a") == before
+
+
+def test_every_sampler(capsys, checkpoint, tmp_path):  # noqa: F811
+    """Fails when a corpus by a multistep sampler is not what generate makes, or takes other steps."""
+    from sssd import SSSDECG
+    from sssd.corpus import open as corpus
+
+    how = ["--checkpoint", checkpoint, "--sampler", "unipc", "--steps", 5, "--seed", 3, "--device", "cpu"]
+    made = run(
+        capsys, "create", "--counts", "AFIB=3", "--exact", "--format", "npz", *how, "--out", tmp_path / "a"
+    )
+    assert made[0] == 0
+    recipe = manifest.read(tmp_path / "a").parts[0]
+    assert (recipe.sampler, recipe.steps, recipe.spacing, recipe.eta) == ("unipc", 5, "trailing", None)
+    ecgs = SSSDECG.from_pretrained(checkpoint, device="cpu").generate(
+        "AFIB", num_samples=3, exact=True, sampler="unipc", steps=5, seed=3, return_numpy=True
+    )
+    made_corpus = corpus(tmp_path / "a")
+    records = [made_corpus[i]["signal"] for i in range(len(made_corpus))]
+    assert len(records) == 3
+    for record, ecg in zip(records, ecgs, strict=True):
+        assert abs(np.asarray(record)[0] - ecg[0]).max() < 2e-3
 
 
 def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
