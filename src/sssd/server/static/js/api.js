@@ -1,0 +1,112 @@
+// The service as functions. What fails is an ApiError with a message for people; `unreachable` where nobody answered.
+
+export class ApiError extends Error {
+  constructor(message, { status = 0, retryAfter = null } = {}) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+
+  get unreachable() {
+    return this.status === 0;
+  }
+}
+
+const GONE = "The server does not answer.";
+let key = sessionStorage.getItem("api-key") ?? "";
+
+export function setKey(value) {
+  key = value;
+  sessionStorage.setItem("api-key", value);
+}
+
+async function ask(path, { body, accept = "application/json", signal } = {}) {
+  const headers = { Accept: accept };
+  if (key) headers.Authorization = `Bearer ${key}`;
+  if (body) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(GONE);
+  }
+  if (answer.ok) return answer;
+  const retryAfter = answer.headers.get("Retry-After");
+  throw new ApiError(await message(answer), { status: answer.status, retryAfter: retryAfter && Number(retryAfter) });
+}
+
+async function message(answer) {
+  const text = await answer.text().catch(() => "");
+  try {
+    const { detail } = JSON.parse(text);
+    if (typeof detail === "string") return detail;
+    if (Array.isArray(detail)) return detail.map((d) => `${(d.loc ?? []).slice(1).join(".")}: ${d.msg}`).join("; ");
+  } catch {
+    // not JSON: its status is all there is to say
+  }
+  return `The server answered ${answer.status} ${answer.statusText}`.trim();
+}
+
+export const labels = async () => (await ask("v1/labels")).json();
+export const models = async () => (await ask("v1/models")).json();
+export const health = async () => void (await ask("healthz"));
+
+// The request that makes a record of these settings; what the model does not have is left out.
+export function request(settings) {
+  const { statements, exact, sampler, steps, eta, seed, age, sex } = settings;
+  const body = { statements, sampler, seed };
+  if (exact) body.exact = true;
+  if (sampler !== "ddpm") body.steps = steps;
+  if (sampler === "ddim") body.eta = eta;
+  if (age !== null && age !== undefined) body.age = age;
+  if (sex) body.sex = sex;
+  return body;
+}
+
+export async function file(settings, accept, signal) {
+  return (await ask("v1/ecgs", { body: request(settings), accept, signal })).blob();
+}
+
+// The record of these settings; onStep({step, steps, signal}) sees the clean ECG as predicted at each step.
+export async function stream(settings, { onStep, signal }) {
+  const body = { ...request(settings), measure: true };
+  const answer = await ask("v1/ecgs/stream", { body, accept: "text/event-stream", signal });
+  try {
+    for await (const { event, data } of events(answer.body)) {
+      if (event === "step") onStep(data);
+      else if (event === "record") return data;
+      else if (event === "error") throw new ApiError(data.detail ?? "The server gave up.", { status: data.status ?? 500 });
+    }
+  } catch (error) {
+    if (signal?.aborted || error instanceof ApiError) throw error;
+    throw new ApiError(GONE);
+  }
+  throw new ApiError(GONE);
+}
+
+// Server-sent events of a body, as {event, data}; see https://html.spec.whatwg.org/multipage/server-sent-events.html
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (text + value).split(/\r\n\r\n|\n\n|\r\r/);
+      text = blocks.pop();
+      for (const block of blocks) {
+        let event = "message";
+        const data = [];
+        for (const line of block.split(/\r\n|\n|\r/)) {
+          const [, field, content] = line.match(/^(\w+): ?(.*)$/) ?? [];
+          if (field === "event") event = content;
+          if (field === "data") data.push(content);
+        }
+        if (data.length) yield { event, data: JSON.parse(data.join("\n")) };
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

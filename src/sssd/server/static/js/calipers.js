@@ -1,0 +1,139 @@
+// Calipers on ECG paper: two points in mm, moved by mouse, finger or keys; what lies between them in ms, bpm and mV.
+
+import { LEAD_IN, LEADS, MM_PER_MV, MM_PER_S, under } from "./layout.js";
+
+const SAMPLE = MM_PER_S / 100; // an arrow key moves by one sample of 10 ms ...
+const LINE = 0.1 * MM_PER_MV / 2; // ... or by 0.05 mV; with Shift ten times as far
+
+// {ms, bpm, mv} between two points in mm of paper; bpm is null where they are less than 10 ms apart.
+export function reading(a, b) {
+  const ms = Math.round((Math.abs(b.x - a.x) / MM_PER_S) * 1000);
+  return { ms, bpm: ms >= 10 ? Math.round(60000 / ms) : null, mv: Math.round((100 * (a.y - b.y)) / MM_PER_MV) / 100 };
+}
+
+export function words({ ms, bpm, mv }) {
+  return `${ms} ms · ${bpm ?? "–"} bpm · ${mv < 0 ? "−" : ""}${Math.abs(mv).toFixed(2)} mV`;
+}
+
+// Two points on a beat in the middle of the record and on the next one, in lead II; without a record 1 s apart.
+// A beat is where all leads together change fastest.
+export function place(geometry, signal) {
+  const row = geometry.rows.find((r) => r.segments.length === 1 && r.segments[0].lead === "II") ?? geometry.rows.at(-1);
+  const point = (sample, mv) => ({ x: LEAD_IN + (sample * MM_PER_S) / geometry.fs, y: row.zero - mv * MM_PER_MV });
+  if (!signal) return [point(400, 0), point(500, 0.5)];
+  const change = (i) => signal.reduce((sum, lead) => sum + Math.abs(lead[i + 1] - lead[i - 1]), 0);
+  const fastest = (from, to) => {
+    let best = from;
+    for (let i = from; i < Math.min(to, signal[0].length - 1); i++) if (change(i) > change(best)) best = i;
+    return best;
+  };
+  const lead = signal[LEADS.indexOf("II")];
+  const summit = (at) => {
+    let best = at;
+    for (let i = at - 6; i <= at + 6; i++) if (lead[i] > lead[best]) best = i;
+    return best;
+  };
+  const first = fastest(300, 450);
+  const far = fastest(first + 35, first + 150);
+  const near = fastest(first + 35, Math.max(first + 36, far - 35)); // a beat that was leapt over
+  const next = far > first + 70 && change(near) > 0.6 * change(far) ? near : far;
+  return [first, next].map(summit).map((i) => point(i, lead[i]));
+}
+
+// The pair that all papers share: `points` is null or two points in mm.
+export class Calipers {
+  constructor(onChange) {
+    this.points = null;
+    this.active = 0;
+    this.onChange = onChange;
+    this.views = [];
+  }
+
+  set(points) {
+    this.points = points;
+    this.render();
+  }
+
+  render() {
+    for (const view of this.views) view.render();
+    this.onChange(this.points && reading(...this.points));
+  }
+
+  // Handles and lines on one paper; `box` is <div class="calipers"> over its extent.
+  attach(paper, box) {
+    const [line, label] = [box.querySelector(".box"), box.querySelector(".label")];
+    const handles = [...box.querySelectorAll("button")];
+    const move = (i, point) => {
+      const { width, height } = paper.geometry;
+      const inside = { x: Math.min(Math.max(point.x, 0), width), y: Math.min(Math.max(point.y, 0), height) };
+      this.set(this.points.map((old, j) => (j === i ? inside : old)));
+    };
+    handles.forEach((handle, i) => {
+      handle.addEventListener("pointerdown", (event) => {
+        event.stopPropagation();
+        const from = paper.at(event);
+        const start = this.points[i];
+        const drag = (e) => {
+          const now = paper.at(e);
+          move(i, { x: start.x + now.x - from.x, y: start.y + now.y - from.y });
+        };
+        const stop = () => handle.removeEventListener("pointermove", drag);
+        handle.setPointerCapture(event.pointerId);
+        handle.addEventListener("pointermove", drag);
+        handle.addEventListener("lostpointercapture", stop, { once: true });
+      });
+      handle.addEventListener("keydown", (event) => {
+        const far = event.shiftKey ? 10 : 1;
+        const by = { ArrowLeft: [-SAMPLE, 0], ArrowRight: [SAMPLE, 0], ArrowUp: [0, -LINE], ArrowDown: [0, LINE] }[event.key];
+        if (!by) return;
+        event.preventDefault();
+        event.stopPropagation();
+        move(i, { x: this.points[i].x + far * by[0], y: this.points[i].y + far * by[1] });
+      });
+    });
+    // with the mouse, a new pair is drawn from one point of the paper to another
+    paper.scroller.addEventListener("pointerdown", (event) => {
+      if (!this.points || event.pointerType !== "mouse" || event.button !== 0) return;
+      if (event.offsetX >= paper.scroller.clientWidth && event.target === paper.scroller) return; // the scroll bar
+      event.preventDefault();
+      const start = paper.at(event);
+      this.set([start, start]);
+      handles[1].focus({ preventScroll: true });
+      const drag = (e) => move(1, paper.at(e));
+      paper.scroller.setPointerCapture(event.pointerId);
+      paper.scroller.addEventListener("pointermove", drag);
+      paper.scroller.addEventListener(
+        "lostpointercapture",
+        () => paper.scroller.removeEventListener("pointermove", drag),
+        { once: true },
+      );
+    });
+    const render = () => {
+      box.hidden = !this.points;
+      paper.scroller.classList.toggle("measuring", !!this.points);
+      if (!this.points) return;
+      const s = paper.scale;
+      const [a, b] = this.points;
+      const [x, y] = [Math.min(a.x, b.x) * s, Math.min(a.y, b.y) * s];
+      const [w, h] = [Math.abs(a.x - b.x) * s, Math.abs(a.y - b.y) * s];
+      Object.assign(line.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
+      label.textContent = words(reading(a, b));
+      const [high, wide] = [28, 200];
+      const limit = paper.geometry.width * s - wide / 2;
+      label.style.left = `${Math.max(wide / 2, Math.min(x + w / 2, limit))}px`;
+      label.style.top = `${y > high + 10 ? y - high : y + h + 10}px`;
+      handles.forEach((handle, i) => {
+        const p = this.points[i];
+        Object.assign(handle.style, { left: `${p.x * s}px`, top: `${p.y * s}px` });
+        const where = under(paper.geometry, p.x, p.y);
+        const name = i ? "second" : "first";
+        const place = where
+          ? `${where.seconds.toFixed(2)} s, ${((where.zero - p.y) / MM_PER_MV).toFixed(2)} mV in ${where.lead}`
+          : "beside the traces";
+        handle.setAttribute("aria-label", `Caliper, ${name} point: ${place}. Arrow keys move it`);
+      });
+    };
+    this.views.push({ render });
+    return render;
+  }
+}

@@ -1,0 +1,68 @@
+// Where everything lies on ECG paper, in millimetres: 25 mm/s, 10 mm/mV. No drawing here.
+
+export const MM_PER_S = 25;
+export const MM_PER_MV = 10;
+export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
+export const LEAD_IN = 15; // room for the calibration pulse left of the traces
+const TAIL = 5;
+const CLEAR = 2; // least distance between the ink of neighbouring rows
+
+const ROWS = {
+  "3x4": [["I", "aVR", "V1", "V4"], ["II", "aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"], ["II"]],
+  "12x1": LEADS.map((lead) => [lead]),
+};
+const GAPS = {
+  "3x4": [25, 40, 40, 40, 25], // from the top to the first zero line, between zero lines, to the bottom
+  "12x1": [20, ...Array(11).fill(20), 20],
+};
+
+// {width, height, rows: [{zero, segments: [{lead, row, first, last, x}]}]}: samples first..last - 1 from x on.
+// Rows move apart, in whole 5 mm, where a trace would run into another.
+export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
+  const length = Math.round(seconds * fs);
+  const width = Math.ceil((LEAD_IN + MM_PER_S * seconds + TAIL) / 5) * 5;
+  const rows = ROWS[layout].map((leads) => ({
+    zero: 0,
+    segments: leads.map((lead, i) => {
+      const first = Math.round((i * length) / leads.length);
+      const last = Math.round(((i + 1) * length) / leads.length);
+      return { lead, row: LEADS.indexOf(lead), first, last, x: LEAD_IN + (MM_PER_S * first) / fs };
+    }),
+  }));
+  const gaps = GAPS[layout].slice();
+  if (signals.length) needed(rows, signals, fs, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
+  let y = 0;
+  rows.forEach((row, i) => (row.zero = y += gaps[i]));
+  return { layout, width, height: y + gaps.at(-1), rows, fs };
+}
+
+// Least gaps in mm, compared in strips of 3 mm: a tall R wave may stand in a free place.
+function needed(rows, signals, fs, width) {
+  const strips = Math.ceil(width / 3) + 1;
+  const up = rows.map(() => new Float64Array(strips).fill(5)); // 5: the lead's name
+  const down = rows.map(() => new Float64Array(strips));
+  rows.forEach((row, r) => {
+    for (const { row: lead, first, last, x } of row.segments)
+      for (const signal of signals)
+        for (let i = first; i < last; i++) {
+          const y = MM_PER_MV * signal[lead][i];
+          const at = Math.floor((x + (MM_PER_S * (i - first)) / fs) / 3);
+          for (let s = Math.max(0, at - 1); s <= at + 1 && s < strips; s++) {
+            if (y > up[r][s]) up[r][s] = y;
+            if (-y > down[r][s]) down[r][s] = -y;
+          }
+        }
+  });
+  const five = (gap) => Math.ceil((gap + CLEAR) / 5 - 1e-9) * 5;
+  const between = rows.slice(1).map((_, r) => five(Math.max(...up[r + 1].map((u, s) => u + down[r][s]))));
+  return [five(Math.max(...up[0])), ...between, five(Math.max(...down.at(-1)))];
+}
+
+// What is at (x, y) mm: {lead, seconds, sample, zero}; the nearest row, null beside the traces.
+export function under(geometry, x, y) {
+  const row = geometry.rows.reduce((a, b) => (Math.abs(b.zero - y) < Math.abs(a.zero - y) ? b : a));
+  const seconds = (x - LEAD_IN) / MM_PER_S;
+  const sample = Math.round(seconds * geometry.fs);
+  const segment = row.segments.find((s) => sample >= s.first && sample < s.last);
+  return segment ? { lead: segment.lead, row: segment.row, seconds, sample, zero: row.zero } : null;
+}

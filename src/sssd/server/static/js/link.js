@@ -1,0 +1,61 @@
+// Settings <-> the fragment of a link, which reproduces a record: #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7
+// A second setting to compare stands behind it with what differs: &vs.sampler=ddpm
+
+const NUMBERS = ["steps", "eta", "seed", "age"];
+const WORDS = ["sampler", "sex"];
+const LARGEST = { steps: 100000, eta: 1, seed: Number.MAX_SAFE_INTEGER, age: 150 };
+
+export function toFragment(settings, { other = null, model = "", layout = "3x4" } = {}) {
+  const pairs = fields(settings).filter(([name, value]) => name !== "exact" || value === "1");
+  if (other) {
+    const first = new Map(fields(settings));
+    const changed = fields(other).filter(([name, value]) => first.get(name) !== value);
+    pairs.push(...(changed.length ? changed : [["seed", String(other.seed)]]).map(([n, v]) => [`vs.${n}`, v]));
+  }
+  if (layout !== "3x4") pairs.push(["layout", layout]);
+  if (model) pairs.push(["model", model.slice(0, 12)]);
+  // commas and slashes are allowed in a fragment, and read better as they are
+  return pairs.map(([n, v]) => `${n}=${encodeURIComponent(v).replace(/%2C/g, ",").replace(/%2F/g, "/")}`).join("&");
+}
+
+function fields(settings) {
+  const list = [["ecg", settings.statements.join(",")], ["exact", settings.exact ? "1" : "0"]];
+  for (const name of ["sampler", "steps", "eta", "seed", "age", "sex"])
+    if (settings[name] !== null && settings[name] !== undefined && settings[name] !== "")
+      list.push([name, String(settings[name])]);
+  return list;
+}
+
+// {settings, other, layout, model, problems}; settings is null where the fragment names no record.
+export function fromFragment(fragment, defaults) {
+  const given = new URLSearchParams(fragment.replace(/^#/, ""));
+  const problems = [];
+  if (!given.has("ecg")) return { settings: null, other: null, layout: null, model: "", problems };
+  const settings = read(given, "", defaults, problems);
+  const versus = [...given.keys()].some((name) => name.startsWith("vs."));
+  const layout = given.get("layout");
+  if (layout !== null && !["3x4", "12x1"].includes(layout)) problems.push(`layout is "${layout}": expected 3x4 or 12x1`);
+  return {
+    settings,
+    other: versus ? read(given, "vs.", settings, problems) : null,
+    layout: layout === "12x1" ? "12x1" : "3x4",
+    model: given.get("model") ?? "",
+    problems,
+  };
+}
+
+function read(given, prefix, defaults, problems) {
+  const settings = { ...defaults, statements: [...defaults.statements] };
+  const text = (name) => given.get(prefix + name);
+  if (text("ecg") !== null) settings.statements = text("ecg").split(",").map((s) => s.trim()).filter(Boolean);
+  if (text("exact") !== null) settings.exact = text("exact") !== "0";
+  for (const name of WORDS) if (text(name)) settings[name] = text(name);
+  for (const name of NUMBERS) {
+    if (text(name) === null) continue;
+    const value = text(name).trim() === "" ? NaN : Number(text(name));
+    const whole = name === "eta" || Number.isInteger(value);
+    if (whole && value >= (name === "steps" ? 1 : 0) && value <= LARGEST[name]) settings[name] = value;
+    else problems.push(`${name} is "${text(name)}" in the link; ${defaults[name] ?? "none"} is used instead`);
+  }
+  return settings;
+}

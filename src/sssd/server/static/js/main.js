@@ -1,0 +1,370 @@
+// The page: settings on one side, one or two sheets of ECG paper on the other, and what goes on between them.
+
+import * as api from "./api.js";
+import { Calipers, place, words } from "./calipers.js";
+import { fromFragment, toFragment } from "./link.js";
+import { DEFAULTS, Settings, newSeed } from "./settings.js";
+import { Sheet } from "./sheet.js";
+
+const STARTS = [
+  ["NORM", "A normal ECG"],
+  ["AFIB", "Atrial fibrillation"],
+  ["CLBBB", "Left bundle branch block"],
+  ["STACH", "Sinus tachycardia"],
+  ["PVC", "Extra beats"],
+];
+const RETRY_S = 3;
+
+const $ = (id) => document.getElementById(id);
+const copy = (id, into) => {
+  into.append($(id).content.cloneNode(true));
+  return into.lastElementChild;
+};
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+let labels = [];
+let model = null;
+let running = null; // the AbortController of what is being generated
+let shown = null; // what the sheets show: {first, other}
+
+const describe = (name) => labels.find((label) => label.name === name)?.description ?? "";
+
+// --- settings and sheets ------------------------------------------------------------------------------------
+
+const first = new Settings(copy("settings", $("first")), { onChange: forget });
+const second = new Settings(copy("settings", $("second")), { second: true, onChange: forget });
+$("first").querySelector(".settings").setAttribute("aria-label", "First setting");
+
+const calipers = new Calipers((measured) => {
+  $("reading").textContent = measured ? words(measured) : "";
+  $("calipers").setAttribute("aria-pressed", String(!!measured));
+});
+
+const sheets = ["A", "B"].map((name) => {
+  const root = copy("sheet", $("sheets"));
+  const sheet = new Sheet(root, name, { onFrame: draw, onView: follow, onError: failed, describe });
+  const render = calipers.attach(sheet.paper, root.querySelector(".calipers"));
+  sheet.place = render;
+  for (const tag of root.querySelectorAll(".tag")) tag.textContent = name;
+  sheet.paper.scroller.addEventListener("keydown", paperKey);
+  return sheet;
+});
+const [sheetA, sheetB] = sheets;
+sheetB.root.hidden = true;
+
+for (const [name, text] of STARTS) {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+  button.addEventListener("click", () => {
+    first.statements.set([name]);
+    generate();
+  });
+  sheetA.root.querySelector(".starts").append(button);
+}
+sheetB.root.querySelector(".empty").hidden = true;
+
+const comparing = () => $("comparing").checked;
+const overlaid = () => comparing() && $("arrange").querySelector(":checked").value === "over";
+
+// --- drawing ------------------------------------------------------------------------------------------------
+
+// Faint while it forms, in full when it is there.
+const trace = (sheet, colour) => ({ signal: sheet.signal, colour, alpha: sheet.final ? 1 : 0.45 + 0.5 * sheet.progress });
+
+function draw() {
+  const visible = (comparing() ? sheets : [sheetA]).filter((sheet) => sheet.signal);
+  const roomFor = visible.every((sheet) => sheet.final) ? visible.map((sheet) => sheet.signal) : null;
+  const a = visible.includes(sheetA) ? [trace(sheetA, "ink")] : [];
+  const b = visible.includes(sheetB) ? [trace(sheetB, "second")] : [];
+  sheetA.paper.show(overlaid() ? [...a, ...b] : a, { roomFor });
+  if (comparing() && !overlaid()) sheetB.paper.show(b, { roomFor });
+}
+
+// Both papers show the same part at the same size.
+function follow(paper) {
+  for (const sheet of sheets) {
+    if (sheet.paper === paper) sheet.place?.();
+    else if (comparing() && !overlaid()) {
+      const other = sheet.paper;
+      if (other.zoom !== paper.zoom) {
+        other.zoom = paper.zoom;
+        other.resize();
+      }
+      const { scrollLeft, scrollTop } = paper.scroller;
+      if (Math.abs(other.scroller.scrollLeft - scrollLeft) > 1) other.scroller.scrollLeft = scrollLeft;
+      if (Math.abs(other.scroller.scrollTop - scrollTop) > 1) other.scroller.scrollTop = scrollTop;
+    }
+  }
+}
+
+function arrange() {
+  const two = comparing();
+  $("second").hidden = !two;
+  $("arrange").hidden = !two;
+  sheetB.root.hidden = !two;
+  $("sheets").className = two ? (overlaid() ? "two over" : "two beside") : "";
+  for (const tag of document.querySelectorAll(".tag")) tag.hidden = !two;
+  for (const sheet of sheets) sheet.paper.resize();
+  draw();
+}
+
+function setLayout(layout) {
+  $("layout").querySelector(`[value="${layout}"]`).checked = true;
+  const was = calipers.points;
+  for (const sheet of sheets) sheet.paper.setLayout(layout);
+  if (was) calipers.set(place(sheetA.paper.geometry, sheetA.signal));
+  sheets.forEach((sheet) => sheet.place?.());
+}
+
+const zoom = (by) => sheetA.paper.zoomTo(by === null ? null : sheetA.paper.scale * by);
+
+function toggleCalipers() {
+  calipers.set(calipers.points ? null : place(sheetA.paper.geometry, sheetA.signal));
+  if (!calipers.points) return;
+  const handle = sheetA.root.querySelector(".handle");
+  handle.scrollIntoView({ block: "nearest", inline: "center" });
+  handle.focus({ preventScroll: true });
+}
+
+function paperKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = { "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: () => zoom(null), c: toggleCalipers }[event.key];
+  if (event.key === "Escape" && calipers.points) {
+    calipers.set(null);
+    event.currentTarget.focus({ preventScroll: true });
+    event.stopPropagation();
+  } else if (act) {
+    event.preventDefault();
+    act();
+  }
+}
+
+// --- generating ---------------------------------------------------------------------------------------------
+
+async function generate({ record = true } = {}) {
+  const one = first.read();
+  const two = comparing() ? second.read() : null;
+  if (!one || (comparing() && !two)) return;
+  if (two) two.seed = one.seed;
+  running?.abort();
+  const mine = (running = new AbortController());
+  clearFailure();
+  notice("");
+  shown = { first: one, other: two };
+  if (record) remember();
+  command();
+  $("generate").textContent = "Stop";
+  if (sheetA.root.getBoundingClientRect().top > innerHeight / 2) $("stage").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+  const work = [[sheetA, one], ...(two ? [[sheetB, two]] : [])];
+  const began = performance.now();
+  try {
+    await Promise.all(work.map(([sheet, settings]) => form(sheet, settings, mine.signal)));
+    if (work.length === 1 && sheetA.steps) first.setPace((performance.now() - began) / 1000 / sheetA.steps);
+    notice(two ? "Both ECGs are ready." : "The ECG is ready.", { quiet: true });
+  } catch (error) {
+    if (running !== mine) return;
+    const stopped = mine.signal.aborted;
+    mine.abort(); // what is compared ends together
+    if (stopped) notice("Stopped.");
+    else failed(error, { again: true });
+  } finally {
+    for (const [sheet] of work) if (running === mine) sheet.stop();
+    if (running === mine) {
+      running = null;
+      $("generate").textContent = "Generate";
+    }
+  }
+}
+
+async function form(sheet, settings, signal) {
+  sheet.begin(settings);
+  for (;;) {
+    try {
+      const record = await api.stream(settings, { signal, onStep: (step) => signal.aborted || sheet.step(step) });
+      return sheet.finish(record);
+    } catch (error) {
+      if (error.status !== 429 && error.status !== 503) throw error;
+      const seconds = Math.min(error.retryAfter || 1, 30);
+      notice(`The server is busy. Its next place is tried in ${seconds} s.`);
+      await pause(seconds, signal);
+      notice("");
+    }
+  }
+}
+
+const pause = (seconds, signal) =>
+  new Promise((resolve, reject) => {
+    setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+
+// What was wrong with the settings is no longer said once they change.
+function forget() {
+  for (const problem of document.querySelectorAll("[data-problem]")) problem.textContent = "";
+  for (const input of document.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+}
+
+// --- the link, and the command that makes the same -----------------------------------------------------------
+
+const layout = () => $("layout").querySelector(":checked").value;
+const fragment = () => `#${toFragment(shown.first, { other: shown.other, model: model?.hash, layout: layout() })}`;
+
+function remember() {
+  if (fragment() !== location.hash) history.pushState(null, "", fragment());
+}
+
+function command() {
+  const { statements, exact, sampler, steps, eta, seed } = shown.first;
+  const how = [sampler === "ddim" ? "" : `--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`];
+  if (sampler === "ddim" && eta) how.push(`--eta ${eta}`);
+  if (exact) how.push("--exact");
+  $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;
+  $("link").hidden = false;
+}
+
+async function copyText(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    notice(`${what} is copied.`);
+  } catch {
+    notice(`${what}: ${text}`);
+  }
+}
+
+// Show what the address says; true where it names a record.
+function open() {
+  const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
+  if (!link.settings) return;
+  first.set(link.settings);
+  if (link.other) second.set(link.other);
+  $("comparing").checked = !!link.other;
+  setLayout(link.layout);
+  arrange();
+  generate({ record: false }).then(() => {
+    const other = link.model && model && !model.hash.startsWith(link.model);
+    const said = [...link.problems];
+    if (other) said.push(`The link was made with model ${link.model}, this is ${model.hash.slice(0, 12)}: the record is another`);
+    if (said.length) notice(`${said.join(". ")}.`);
+  });
+}
+
+// --- messages -----------------------------------------------------------------------------------------------
+
+let waiting = null; // the timer of the next try
+
+function notice(text, { quiet = false } = {}) {
+  $("notice").textContent = text;
+  $("notice").classList.toggle("hidden", quiet || !text);
+}
+
+function clearFailure() {
+  clearInterval(waiting);
+  $("error").hidden = true;
+}
+
+// again: generate once more when the server is back
+function failed(error, { again = false, then = again ? generate : () => {} } = {}) {
+  clearFailure();
+  if (error.status === 401 || error.status === 403) {
+    $("key").hidden = false;
+    $("key").querySelector("input").focus();
+    $("key").onsubmit = (event) => {
+      event.preventDefault();
+      api.setKey($("key").querySelector("input").value);
+      $("key").hidden = true;
+      then({ record: false });
+    };
+    return;
+  }
+  const [text, button] = [$("error").querySelector("p"), $("error").querySelector("button")];
+  $("error").hidden = false;
+  button.hidden = !error.unreachable;
+  if (!(error instanceof api.ApiError)) console.error(error);
+  text.textContent = error.message;
+  if (!error.unreachable) return;
+  const attempt = async () => {
+    clearInterval(waiting);
+    text.textContent = "The server does not answer. Trying …";
+    try {
+      await api.health();
+    } catch (problem) {
+      if (problem.unreachable) return wait();
+    }
+    clearFailure();
+    await then({ record: false });
+    notice("The server is back.");
+  };
+  const wait = () => {
+    let left = RETRY_S;
+    const tell = () => (text.textContent = `The server does not answer. What is drawn stays; next try in ${left} s.`);
+    tell();
+    waiting = setInterval(() => (--left > 0 ? tell() : attempt()), 1000);
+  };
+  button.onclick = attempt;
+  wait();
+}
+
+// --- wiring -------------------------------------------------------------------------------------------------
+
+$("controls").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (running && event.submitter === $("generate")) running.abort();
+  else generate();
+});
+$("another").addEventListener("click", () => {
+  first.set({ ...first.raw(), seed: newSeed() });
+  generate();
+});
+$("comparing").addEventListener("change", () => {
+  if (comparing() && !second.statements.chosen.length) second.set(first.raw());
+  arrange();
+});
+$("layout").addEventListener("change", () => {
+  setLayout(layout());
+  if (shown) history.replaceState(null, "", fragment());
+});
+$("arrange").addEventListener("change", arrange);
+$("smaller").addEventListener("click", () => zoom(0.8));
+$("larger").addEventListener("click", () => zoom(1.25));
+$("fit").addEventListener("click", () => sheetA.paper.zoomTo(sheetA.paper.zoom === null ? sheetA.paper.fit : null));
+$("calipers").addEventListener("click", toggleCalipers);
+$("copy-link").addEventListener("click", () => copyText(new URL(fragment(), location.href).href, "The link"));
+$("copy-command").addEventListener("click", () => copyText($("command").textContent, "The command"));
+addEventListener("popstate", open);
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && running && !event.defaultPrevented) running.abort();
+});
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+function paint() {
+  $("theme").setAttribute("aria-pressed", String(isDark()));
+  for (const sheet of sheets) sheet.paper.repaint();
+}
+$("theme").addEventListener("click", () => {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  localStorage.setItem("theme", document.documentElement.dataset.theme);
+  paint();
+});
+dark.addEventListener("change", paint);
+
+async function start() {
+  try {
+    const [all, [builtIn]] = await Promise.all([api.labels(), api.models()]);
+    labels = all;
+    model = builtIn;
+  } catch (error) {
+    failed(error, { then: start });
+    return;
+  }
+  for (const settings of [first, second]) {
+    settings.setModel(model);
+    settings.statements.setLabels(labels);
+  }
+  $("model").textContent = `Model ${model.name}, ${model.hash.slice(0, 12)}`;
+  open();
+}
+
+first.set({ ...DEFAULTS, seed: newSeed() });
+paint();
+arrange();
+start();

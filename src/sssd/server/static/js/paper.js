@@ -1,0 +1,258 @@
+// One sheet of ECG paper: a scroller with two canvases that stay in its window, the grid and, over it, the traces.
+// Only what is in the window is drawn: the grid when the window moves, the traces also at each new signal.
+
+import { LEAD_IN, MM_PER_MV, MM_PER_S, layOut } from "./layout.js";
+
+const READABLE = 1.7; // pixels per mm below which the paper is scrolled rather than fitted ...
+const COMFORTABLE = 2.4; // ... at this size
+const LARGEST = 24;
+const PULSE = [[0, 0], [1.5, 0], [1.5, 10], [6.5, 10], [6.5, 0], [8, 0]]; // mm: 1 mV for 0.2 s
+
+export class Paper {
+  // scroller: <div class="paper"> with .extent > .window > canvas.grid, canvas.traces
+  constructor(scroller, { onView = () => {} } = {}) {
+    this.scroller = scroller;
+    this.extent = scroller.querySelector(".extent");
+    this.window = scroller.querySelector(".window");
+    this.layers = ["grid", "traces"].map((name) => scroller.querySelector(`canvas.${name}`).getContext("2d"));
+    this.onView = onView;
+    this.zoom = null; // pixels per mm; null: fitted
+    this.traces = []; // [{signal: 12 x L mV, colour: name of a CSS colour, alpha}]
+    this.signals = [];
+    this.layout = "3x4";
+    this.geometry = layOut("3x4");
+    this.stale = { grid: true, traces: true };
+    scroller.addEventListener("scroll", () => this.#moved(), { passive: true });
+    new ResizeObserver(() => this.resize()).observe(scroller);
+    this.#pinch();
+  }
+
+  get fit() {
+    return this.scroller.clientWidth / this.geometry.width;
+  }
+
+  get usual() {
+    return this.fit >= READABLE ? this.fit : COMFORTABLE;
+  }
+
+  get scale() {
+    return this.zoom ?? this.usual;
+  }
+
+  setLayout(layout) {
+    this.layout = layout;
+    this.#layOut();
+  }
+
+  // roomFor: signals for which the rows move apart; without, they stay where they are
+  show(traces, { roomFor = null } = {}) {
+    this.traces = traces;
+    if (!roomFor) return this.#draw({ traces: true });
+    this.signals = roomFor;
+    this.#layOut();
+  }
+
+  // Zoom to a number of pixels per mm (null: the usual), holding the point (x, y) of the window in its place.
+  zoomTo(zoom, x = this.scroller.clientWidth / 2, y = this.scroller.clientHeight / 2) {
+    const old = this.scale;
+    const left = (this.scroller.scrollLeft + x) / old;
+    const top = (this.scroller.scrollTop + y) / old;
+    this.zoom = zoom === null ? null : Math.min(LARGEST, Math.max(Math.min(this.fit, this.usual), zoom));
+    this.resize();
+    this.scroller.scrollLeft = left * this.scale - x;
+    this.scroller.scrollTop = top * this.scale - y;
+  }
+
+  // Point of a mouse or finger in mm of paper.
+  at(event) {
+    const box = this.extent.getBoundingClientRect();
+    return { x: (event.clientX - box.left) / this.scale, y: (event.clientY - box.top) / this.scale };
+  }
+
+  resize() {
+    const { width, height } = this.geometry;
+    const tall = Math.round(height * Math.min(this.usual, this.scale));
+    this.extent.style.width = `${Math.floor(width * this.scale)}px`;
+    this.extent.style.height = `${Math.round(height * this.scale)}px`;
+    this.scroller.style.height = `${tall}px`;
+    const [w, h] = [this.scroller.clientWidth, this.scroller.clientHeight];
+    this.window.style.width = `${Math.min(w, Math.floor(width * this.scale))}px`;
+    this.window.style.height = `${h}px`;
+    const dots = Math.min(window.devicePixelRatio || 1, 3);
+    for (const { canvas } of this.layers) {
+      if (canvas.width === Math.round(w * dots) && canvas.height === Math.round(h * dots)) continue;
+      canvas.width = Math.round(w * dots);
+      canvas.height = Math.round(h * dots);
+      canvas.style.width = `${w}px`;
+      canvas.style.height = `${h}px`;
+    }
+    this.dots = dots;
+    this.#draw({ grid: true, traces: true });
+    this.onView(this);
+  }
+
+  // The colours changed.
+  repaint() {
+    this.#draw({ grid: true, traces: true });
+  }
+
+  #layOut() {
+    this.geometry = layOut(this.layout, { signals: this.signals });
+    this.resize();
+  }
+
+  #moved() {
+    this.#draw({ grid: true, traces: true });
+    this.onView(this);
+  }
+
+  #draw(layers) {
+    Object.assign(this.stale, layers);
+    this.frame ??= requestAnimationFrame(() => this.#frame());
+  }
+
+  #frame() {
+    this.frame = null;
+    const view = {
+      scale: this.scale,
+      left: this.scroller.scrollLeft,
+      top: this.scroller.scrollTop,
+      width: this.scroller.clientWidth,
+      height: this.scroller.clientHeight,
+      dots: this.dots ?? 1,
+    };
+    const style = getComputedStyle(this.scroller);
+    const colour = (name) => style.getPropertyValue(`--${name}`);
+    if (this.stale.grid) drawGrid(this.layers[0], this.geometry, view, colour);
+    if (this.stale.traces) drawTraces(this.layers[1], this.geometry, view, colour, this.traces);
+    this.stale = { grid: false, traces: false };
+  }
+
+  // Two fingers zoom; one finger scrolls, as everywhere.
+  #pinch() {
+    let last = null;
+    const spread = ({ touches: [a, b] }) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+    this.scroller.addEventListener("touchstart", (event) => (last = event.touches.length === 2 ? spread(event) : null), {
+      passive: true,
+    });
+    this.scroller.addEventListener(
+      "touchmove",
+      (event) => {
+        if (event.touches.length !== 2 || !last) return;
+        event.preventDefault();
+        const box = this.scroller.getBoundingClientRect();
+        const [a, b] = event.touches;
+        const now = spread(event);
+        this.zoomTo((this.scale * now) / last, (a.clientX + b.clientX) / 2 - box.left, (a.clientY + b.clientY) / 2 - box.top);
+        last = now;
+      },
+      { passive: false },
+    );
+    this.scroller.addEventListener(
+      "wheel",
+      (event) => {
+        if (!event.ctrlKey && !event.metaKey) return; // a trackpad's pinch comes with ctrl
+        event.preventDefault();
+        const box = this.scroller.getBoundingClientRect();
+        this.zoomTo(this.scale * Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top);
+      },
+      { passive: false },
+    );
+  }
+}
+
+function begin(context, { dots, left, top, width, height }) {
+  context.setTransform(dots, 0, 0, dots, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.setTransform(dots, 0, 0, dots, -left * dots, -top * dots); // pixels of the whole sheet from here on
+}
+
+// What does not move: lines every 1 mm and, bolder, every 5 mm, on whole device pixels.
+function drawGrid(context, geometry, view, colour) {
+  begin(context, view);
+  const { scale, left, top, width, height, dots } = view;
+  const [right, bottom] = [Math.min(left + width, geometry.width * scale), Math.min(top + height, geometry.height * scale)];
+  context.fillStyle = colour("paper");
+  context.fillRect(left, top, right - left, bottom - top);
+  const lines = (step, name, alpha, thickness) => {
+    context.fillStyle = colour(name);
+    context.globalAlpha = alpha;
+    const t = Math.max(1, Math.round(thickness * dots)) / dots;
+    const snap = (mm) => Math.round(mm * scale * dots) / dots - t / 2 + ((t * dots) % 2 ? 0.5 / dots : 0);
+    for (let mm = Math.floor(left / scale / step) * step; mm * scale <= right; mm += step)
+      context.fillRect(snap(mm), top, t, bottom - top);
+    for (let mm = Math.floor(top / scale / step) * step; mm * scale <= bottom; mm += step)
+      context.fillRect(left, snap(mm), right - left, t);
+    context.globalAlpha = 1;
+  };
+  const fine = Math.min(1, (scale - 1.8) / 1.6); // fades where lines would merge into a wash
+  if (fine > 0) lines(1, "fine", fine, scale * 0.08);
+  lines(5, "bold", 1, scale * 0.16);
+  drawMarks(context, geometry, view, colour);
+}
+
+// Calibration pulse, lead names and the ends of leads; a name stays in the window as long as its trace does.
+function drawMarks(context, geometry, { scale, left }, colour) {
+  const step = (MM_PER_S / geometry.fs) * scale;
+  const size = Math.max(11, Math.min(3.6 * scale, 22));
+  context.font = `600 ${size}px system-ui, sans-serif`;
+  context.lineWidth = Math.max(1, Math.min(0.3 * scale, 4));
+  context.strokeStyle = colour("pulse");
+  for (const row of geometry.rows) {
+    const y0 = row.zero * scale;
+    const x = (LEAD_IN - 11.5) * scale;
+    context.beginPath();
+    for (const [dx, dy] of PULSE) context.lineTo(x + dx * scale, y0 - dy * scale);
+    context.stroke();
+    for (const { lead, first, last, x: mm } of row.segments) {
+      const [x0, x1] = [mm * scale, mm * scale + (last - first) * step];
+      context.fillStyle = colour("pulse");
+      if (first > 0) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
+      const at = Math.min(Math.max(x0 + 1.6 * scale, left + 6), x1 - context.measureText(lead).width - 4);
+      context.fillStyle = colour("ink");
+      context.fillText(lead, at, y0 - Math.max(6.5 * scale, 13));
+    }
+  }
+}
+
+function drawTraces(context, geometry, view, colour, traces) {
+  begin(context, view);
+  const { scale, left, top, width, height } = view;
+  const step = (MM_PER_S / geometry.fs) * scale;
+  context.lineWidth = Math.max(1.25, Math.min(0.34 * scale, 5));
+  context.lineJoin = "round";
+  for (const { signal, colour: name, alpha } of traces) {
+    context.strokeStyle = colour(name);
+    context.globalAlpha = alpha;
+    for (const { zero, segments } of geometry.rows) {
+      const y0 = zero * scale;
+      if (y0 < top - 80 * scale || y0 > top + height + 80 * scale) continue; // 8 mV and more out of sight
+      for (const { row, first, last, x } of segments) {
+        const x0 = x * scale;
+        const from = Math.max(first, first + Math.floor((left - x0) / step) - 1);
+        const to = Math.min(last, first + Math.ceil((left + width - x0) / step) + 2);
+        const path = new Path2D();
+        for (let i = from; i < to; i++) path.lineTo(x0 + (i - first) * step, y0 - signal[row][i] * MM_PER_MV * scale);
+        stroke(context, path, view.dots);
+      }
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+// A line thinner than two device pixels is drawn as two of one pixel, a little apart, and as a single one while it still
+// forms: lines of one pixel are rasterised about five times as fast as those of any other width.
+function stroke(context, path, dots) {
+  const thickness = context.lineWidth * dots;
+  if (thickness >= 2) return context.stroke(path);
+  const forming = context.globalAlpha < 1;
+  const apart = forming ? 0 : (thickness - 1) / dots;
+  context.save();
+  context.lineWidth = 1 / dots;
+  context.lineJoin = "bevel";
+  context.translate(-apart / 2, -apart / 2);
+  context.stroke(path);
+  context.translate(apart, apart);
+  if (!forming) context.stroke(path);
+  context.restore();
+}

@@ -1,0 +1,152 @@
+// One record on the page: its paper, what it is, what was measured in it, the film of its denoising, its downloads.
+
+import { file } from "./api.js";
+import { LEADS } from "./layout.js";
+import { Paper } from "./paper.js";
+import { PLAIN } from "./plain.js";
+import { inWords } from "./settings.js";
+
+export const FORMATS = [
+  ["WFDB", "application/zip", "zip"],
+  ["CSV", "text/csv", "csv"],
+  ["NPZ", "application/x-npz", "npz"],
+  ["JSON", "application/json", "json"],
+  ["PNG", "image/png", "png"],
+  ["SVG", "image/svg+xml", "svg"],
+  ["PDF", "application/pdf", "pdf"],
+];
+
+export class Sheet {
+  constructor(root, name, { onFrame, onView, onError, describe }) {
+    this.root = root;
+    this.name = name;
+    this.onFrame = onFrame;
+    this.describe = describe;
+    this.paper = new Paper(root.querySelector(".paper"), { onView });
+    this.canvas = root.querySelector("canvas.traces");
+    this.film = root.querySelector(".film");
+    this.range = this.film.querySelector("input");
+    this.range.addEventListener("input", () => this.#show(Number(this.range.value)));
+    root.setAttribute("aria-label", `ECG ${name}`);
+    this.paper.scroller.setAttribute("aria-label", `ECG paper ${name}. Keys: plus, minus, 0 zoom; C calipers`);
+    this.range.setAttribute("aria-label", `Denoising step of ECG ${name}`);
+    const take = root.querySelector(".take");
+    take.setAttribute("aria-label", `Download ECG ${name}`);
+    for (const [title, accept, suffix] of FORMATS) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: title });
+      button.addEventListener("click", () => this.#download(button, accept, suffix).catch(onError));
+      take.append(button);
+    }
+    this.frames = [];
+    this.record = null;
+    this.settings = null;
+    this.final = false;
+  }
+
+  get signal() {
+    return this.current ?? null;
+  }
+
+  begin(settings) {
+    this.settings = settings;
+    this.frames = [];
+    this.record = null;
+    this.final = false;
+    this.progress = 0;
+    this.onFrame(this); // what was there before grows faint
+    this.#title(settings.statements);
+    this.root.querySelector(".plain").textContent = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean).join(". ");
+    this.root.querySelector(".how").textContent = inWords(settings);
+    this.root.classList.add("forming");
+    this.root.querySelector(".empty").hidden = true;
+    this.film.hidden = false;
+    this.root.querySelector(".take").hidden = true;
+    this.film.querySelector("output").textContent = "begins";
+    this.#measured(null);
+  }
+
+  step({ step, steps, signal }) {
+    this.frames.push(signal.map((lead) => Float32Array.from(lead)));
+    this.range.max = steps;
+    this.steps = steps;
+    this.range.value = this.frames.length;
+    this.#show(this.frames.length, { step });
+  }
+
+  finish(record) {
+    const rows = LEADS.map((lead) => Float32Array.from(record.signal[record.leads.indexOf(lead)]));
+    this.record = record;
+    this.frames.push(rows);
+    this.range.max = this.frames.length;
+    this.range.value = this.frames.length;
+    this.root.classList.remove("forming");
+    this.root.querySelector(".take").hidden = false;
+    const asked = this.settings.statements;
+    this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
+    this.#measured(record.measured);
+    this.canvas.setAttribute("aria-label", `12-lead ECG: ${record.statements.join(", ")}`);
+    this.#show(this.frames.length);
+  }
+
+  // What came before the end stays on the paper, marked as unfinished.
+  stop() {
+    this.root.classList.remove("forming");
+    if (!this.record && this.frames.length) this.film.querySelector("output").textContent = `stopped at ${this.frames.length}`;
+  }
+
+  #show(number) {
+    this.current = this.frames[number - 1];
+    this.final = !!this.record && number === this.frames.length;
+    this.progress = this.record ? number / this.frames.length : number / (this.steps + 1);
+    this.film.querySelector("output").textContent = this.final
+      ? `done, ${number - 1} steps`
+      : `step ${number} of ${this.record ? this.frames.length - 1 : this.steps}`;
+    this.onFrame(this);
+  }
+
+  #title(asked, beside = []) {
+    const part = (name, className) => {
+      const span = document.createElement("span");
+      span.className = className;
+      const words = this.describe(name);
+      const code = document.createElement("b");
+      code.textContent = name;
+      span.append(code, className === "asked" && words ? ` ${words}` : "");
+      span.title = words;
+      return span;
+    };
+    const names = this.root.querySelector(".names");
+    names.replaceChildren(...asked.map((name) => part(name, "asked")));
+    if (beside.length) {
+      const text = document.createElement("span");
+      text.className = "with";
+      text.textContent = "with";
+      text.title = "Statements that real records carry beside these, drawn with the seed";
+      names.append(text, ...beside.map((name) => part(name, "also")));
+    }
+  }
+
+  #measured(measured) {
+    for (const dd of this.root.querySelectorAll("[data-measure]")) {
+      const value = measured?.[dd.dataset.measure];
+      const known = value !== null && value !== undefined;
+      const unit = document.createElement("small");
+      unit.textContent = ` ${dd.dataset.unit}`;
+      dd.replaceChildren(known ? String(Math.round(value)) : "–", known ? unit : "");
+      dd.title = measured && !known ? "Could not be measured in this record" : "Measured in the generated signal";
+    }
+  }
+
+  async #download(button, accept, suffix) {
+    button.setAttribute("aria-busy", "true");
+    try {
+      const url = URL.createObjectURL(await file(this.settings, accept));
+      const name = this.settings.statements.join("_").replace(/[^\w-]+/g, "_");
+      const link = Object.assign(document.createElement("a"), { href: url, download: `${name}_seed${this.settings.seed}.${suffix}` });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  }
+}

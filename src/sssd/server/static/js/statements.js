@@ -1,0 +1,188 @@
+// Choosing statements: a text field that searches codes, descriptions and plain words, and a chip for each one chosen.
+// Keys: arrows move through the list, Enter takes, Escape closes, Backspace in an empty field removes the last chip.
+
+import { PLAIN } from "./plain.js";
+
+const GROUPS = { NORM: "Normal", MI: "Infarction and injury", STTC: "ST and T", CD: "Conduction", HYP: "Hypertrophy", "": "Rhythm and form" };
+const RARE = 20;
+
+const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, " ").trim();
+
+// Labels that match every word of the query, best first: the code, then the description, then other names, then the rest.
+export function search(labels, query) {
+  const words = plain(query).split(" ").filter(Boolean);
+  if (!words.length) return labels;
+  const whole = words.join(" ");
+  const rank = (label) => {
+    const code = plain(label.name);
+    const description = plain(label.description);
+    const names = (label.aliases ?? []).map(plain);
+    const all = ` ${code} ${description} ${names.join(" ")} ${plain(PLAIN[label.name] ?? "")}`;
+    if (!words.every((word) => all.includes(` ${word}`) || (word.length > 3 && all.includes(word)))) return -1;
+    if (code === whole || names.includes(whole)) return 0;
+    if (code.startsWith(whole)) return 1;
+    if (description.startsWith(whole)) return 2;
+    if (` ${description}`.includes(` ${whole}`)) return 3;
+    if (names.some((name) => ` ${name}`.includes(` ${whole}`))) return 4;
+    return 5;
+  };
+  return labels
+    .map((label) => ({ label, rank: rank(label), records: label.training_records ?? 0 }))
+    .filter((found) => found.rank >= 0)
+    .sort((a, b) => a.rank - b.rank || b.records - a.records)
+    .map((found) => found.label);
+}
+
+export class Statements {
+  // root: .statements with .chips, input[role=combobox], ul[role=listbox], .count (a live region)
+  constructor(root, onChange) {
+    this.root = root;
+    this.chips = root.querySelector(".chips");
+    this.input = root.querySelector("input");
+    this.list = root.querySelector("[role=listbox]");
+    this.count = root.querySelector(".count");
+    this.onChange = onChange;
+    this.labels = [];
+    this.chosen = [];
+    this.active = -1;
+    this.input.addEventListener("input", () => this.#open());
+    this.input.addEventListener("click", () => this.#open());
+    this.input.addEventListener("keydown", (event) => this.#key(event));
+    this.input.addEventListener("blur", () => this.#close());
+    this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+    this.list.addEventListener("click", (event) => {
+      const option = event.target.closest("[role=option]");
+      if (option) this.#take(option.dataset.name);
+    });
+    root.querySelector(".field").addEventListener("click", (event) => {
+      if (event.target.matches(".field, .chips")) this.input.focus();
+    });
+  }
+
+  setLabels(labels) {
+    this.labels = labels;
+    this.set(this.chosen);
+  }
+
+  set(names) {
+    this.chosen = [...new Set(names)];
+    const known = new Map(this.labels.map((label) => [label.name, label]));
+    this.chips.replaceChildren(
+      ...this.chosen.map((name) => {
+        const chip = document.createElement("li");
+        const description = known.get(name)?.description ?? (this.labels.length ? "unknown" : "");
+        chip.className = known.has(name) || !this.labels.length ? "chip" : "chip unknown";
+        chip.title = PLAIN[name] ?? "";
+        const text = document.createElement("span");
+        const code = document.createElement("b");
+        code.textContent = name;
+        text.append(code, ` ${description}`);
+        const remove = document.createElement("button");
+        remove.type = "button";
+        remove.textContent = "×";
+        remove.setAttribute("aria-label", `Remove ${name}, ${description}`);
+        remove.addEventListener("click", () => this.#remove(name));
+        chip.append(text, remove);
+        return chip;
+      }),
+    );
+  }
+
+  get open() {
+    return this.input.getAttribute("aria-expanded") === "true";
+  }
+
+  #remove(name) {
+    this.set(this.chosen.filter((other) => other !== name));
+    this.input.focus();
+    this.onChange();
+  }
+
+  #take(name) {
+    this.set(this.chosen.includes(name) ? this.chosen.filter((other) => other !== name) : [...this.chosen, name]);
+    this.input.value = "";
+    this.#close();
+    this.onChange();
+  }
+
+  #open() {
+    const found = search(this.labels, this.input.value);
+    const grouped = !plain(this.input.value);
+    const items = [];
+    const option = (label) => {
+      const item = document.createElement("li");
+      item.id = `${this.list.id}-${items.length}`;
+      item.role = "option";
+      item.dataset.name = label.name;
+      item.setAttribute("aria-selected", this.chosen.includes(label.name));
+      const [code, words, more] = ["b", "span", "small"].map((tag) => document.createElement(tag));
+      code.textContent = label.name;
+      words.textContent = label.description;
+      more.textContent = PLAIN[label.name] ?? "";
+      item.append(code, words, more);
+      if ((label.training_records ?? RARE) < RARE) {
+        const rare = document.createElement("em");
+        rare.textContent = `rare: seen ${label.training_records === 1 ? "once" : `${label.training_records} times`} in training`;
+        item.append(rare);
+      }
+      items.push(item);
+      return item;
+    };
+    if (grouped)
+      this.list.replaceChildren(
+        ...Object.entries(GROUPS).flatMap(([superclass, title]) => {
+          const members = found.filter((label) => (GROUPS[label.superclass] ? label.superclass : "") === superclass);
+          if (!members.length) return [];
+          const group = document.createElement("ul");
+          group.role = "group";
+          group.setAttribute("aria-label", title);
+          group.dataset.title = title;
+          group.append(...members.map(option));
+          return [group];
+        }),
+      );
+    else this.list.replaceChildren(...found.map(option));
+    this.items = items;
+    this.list.hidden = !items.length;
+    this.input.setAttribute("aria-expanded", String(items.length > 0));
+    this.count.textContent = items.length ? `${items.length} statements` : `Nothing matches “${this.input.value.trim()}”.`;
+    this.count.classList.toggle("none", !items.length);
+    this.#activate(grouped ? -1 : 0);
+  }
+
+  #close() {
+    this.list.hidden = true;
+    this.input.setAttribute("aria-expanded", "false");
+    this.input.removeAttribute("aria-activedescendant");
+    this.count.textContent = "";
+    this.count.classList.remove("none");
+    this.active = -1;
+  }
+
+  #activate(index) {
+    this.items.forEach((item, i) => item.classList.toggle("active", i === index));
+    this.active = index;
+    if (index < 0 || !this.items[index]) return this.input.removeAttribute("aria-activedescendant");
+    this.input.setAttribute("aria-activedescendant", this.items[index].id);
+    this.items[index].scrollIntoView({ block: "nearest" });
+  }
+
+  #key(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      if (!this.open) this.#open();
+      if (this.items.length) this.#activate((this.active + step + this.items.length + (this.active < 0 && step < 0)) % this.items.length);
+    } else if (event.key === "Enter" && this.open && this.active >= 0) {
+      event.preventDefault(); // an Enter that takes nothing generates
+      this.#take(this.items[this.active].dataset.name);
+    } else if (event.key === "Escape" && (this.open || this.input.value)) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (!this.open) this.input.value = "";
+      this.#close();
+    } else if (event.key === "Backspace" && !this.input.value && this.chosen.length) {
+      this.#remove(this.chosen.at(-1));
+    }
+  }
+}
