@@ -15,6 +15,8 @@ export class ApiError extends Error {
 const GONE = "The server does not answer.";
 let key = sessionStorage.getItem("api-key") ?? "";
 
+export const hasKey = () => key !== "";
+
 export function setKey(value) {
   key = value;
   sessionStorage.setItem("api-key", value);

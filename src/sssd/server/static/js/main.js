@@ -33,7 +33,6 @@ const describe = (name) => labels.find((label) => label.name === name)?.descript
 
 const first = new Settings(copy("settings", $("first")), { onChange: forget });
 const second = new Settings(copy("settings", $("second")), { second: true, onChange: forget });
-$("first").querySelector(".settings").setAttribute("aria-label", "First setting");
 
 const calipers = new Calipers((measured) => {
   $("reading").textContent = measured ? words(measured) : "";
@@ -265,6 +264,7 @@ function clearFailure() {
 function failed(error, { again = false, then = again ? generate : () => {} } = {}) {
   clearFailure();
   if (error.status === 401 || error.status === 403) {
+    $("key").querySelector("span").textContent = api.hasKey() ? "That key is not accepted. API key" : "This server asks for an API key";
     $("key").hidden = false;
     $("key").querySelector("input").focus();
     $("key").onsubmit = (event) => {

@@ -36,7 +36,7 @@ export const PLAIN = {
   "ISCIN": "Too little blood, lower wall: ST and T change in II, III, aVF",
   "ISCLA": "Too little blood, side wall: ST and T change in I, aVL, V5, V6",
   "ISC_": "ST and T change as with too little blood, in no particular region",
-  "IVCD": "The ventricles are excited slowly, in neither bundle's pattern",
+  "IVCD": "The ventricles take long to be excited: broad QRS, in neither bundle's pattern",
   "LAFB": "The front branch of the left bundle is blocked: axis far to the left",
   "LAO/LAE": "Large or strained left atrium: broad or notched P waves",
   "LMI": "Scar or damage of the side wall: I, aVL, V5, V6",

@@ -66,17 +66,17 @@ export class Sheet {
   }
 
   step({ step, steps, signal }) {
-    this.frames.push(signal.map((lead) => Float32Array.from(lead)));
-    this.range.max = steps;
+    this.frames.push({ step, rows: signal.map((lead) => Float32Array.from(lead)) });
     this.steps = steps;
+    this.range.max = steps;
     this.range.value = this.frames.length;
-    this.#show(this.frames.length, { step });
+    this.#show(this.frames.length);
   }
 
   finish(record) {
     const rows = LEADS.map((lead) => Float32Array.from(record.signal[record.leads.indexOf(lead)]));
     this.record = record;
-    this.frames.push(rows);
+    this.frames.push({ step: this.steps, rows });
     this.range.max = this.frames.length;
     this.range.value = this.frames.length;
     this.root.classList.remove("forming");
@@ -95,12 +95,11 @@ export class Sheet {
   }
 
   #show(number) {
-    this.current = this.frames[number - 1];
+    const { step, rows } = this.frames[number - 1];
+    this.current = rows;
     this.final = !!this.record && number === this.frames.length;
-    this.progress = this.record ? number / this.frames.length : number / (this.steps + 1);
-    this.film.querySelector("output").textContent = this.final
-      ? `done, ${number - 1} steps`
-      : `step ${number} of ${this.record ? this.frames.length - 1 : this.steps}`;
+    this.progress = step / (this.steps + 1);
+    this.film.querySelector("output").textContent = this.final ? `done, ${this.steps} steps` : `step ${step} of ${this.steps}`;
     this.onFrame(this);
   }
 

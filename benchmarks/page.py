@@ -1,0 +1,62 @@
+"""What drawing 12 x 1000 samples costs a frame of the page, in Chromium's own trace, against a plain drawing.
+
+    python benchmarks/page.py
+
+Whole: all that the main thread does for a frame, script, style, layout, paint and, without a GPU, the raster of the
+canvases. Plain: the same number of lines, one stroke of 1.25 pixels for each lead, in a canvas of the same size.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.page import (
+    FILM,
+    PAINT,
+    PLAIN,
+    RASTER,
+    SCRIPT,
+    WHOLE,
+    Service,
+    chromium,
+    frame_times,
+    wait_until_done,
+)
+
+CASES = (("3x4", 1360, 900), ("12x1", 1360, 900), ("12x1", 1920, 1200), ("12x1, plain", 1360, 900))
+
+
+def main() -> None:
+    service = Service()
+    try:
+        with chromium() as browser:
+            print(f"Chromium {browser.version}, software raster; ms a frame, median of 120")
+            print(
+                f"{'layout':<13}{'canvas':<13}{'whole':>7}{'p95':>7}{'script':>8}{'layout, paint':>15}{'raster':>8}"
+            )
+            for case, width, height in CASES:
+                layout, _, plain = case.partition(", ")
+                page = browser.new_page(viewport={"width": width, "height": height})
+                page.goto(f"{service.url}#ecg=LVH&steps=10&seed=5&layout={layout}")
+                wait_until_done(page)
+                page.wait_for_timeout(1000)
+                canvas = page.evaluate(
+                    "(c => `${c.width} x ${c.height}`)(document.querySelector('canvas.traces'))"
+                )
+                times = frame_times(browser, page, PLAIN if plain else FILM)
+                middle = {name: sorted_[len(sorted_) // 2] for name, sorted_ in times.items()}
+                p95 = times[WHOLE][int(0.95 * len(times[WHOLE]))]
+                print(
+                    f"{case:<13}{canvas:<13}{middle[WHOLE]:7.1f}{p95:7.1f}{middle[SCRIPT]:8.1f}"
+                    f"{middle[PAINT]:15.1f}{middle[RASTER]:8.1f}"
+                )
+                page.close()
+    finally:
+        service.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The page in a browser: Debian's Chromium through Playwright, and the service that it is served by."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+COMMAND = "import sys; from sssd.cli import main; sys.exit(main())"
+
+
+class Service:
+    """`sssd-ecg serve` in a process of its own, which can be stopped and started again on the same port."""
+
+    def __init__(self, *options: str) -> None:
+        self.options, self.port, self.process = options, 0, None
+        self.start()
+
+    def start(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", COMMAND, "serve", "--port", str(self.port), *self.options]
+        self.process: Any = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        address = self.process.stdout.readline().split()[0]
+        self.url = address + "/"
+        self.port = int(address.rsplit(":", 1)[1])
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(self.url + "readyz", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError("the service did not become ready")
+
+    def stop(self) -> None:
+        """At once, as if the machine were gone; nothing where it is stopped already."""
+        if self.process.stdout.closed:
+            return
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def wait_until_done(page: Any, records: int = 1) -> None:
+    page.wait_for_function(
+        """n => document.querySelectorAll('.sheet:not([hidden]) .take:not([hidden])').length >= n
+                && document.getElementById('generate').textContent === 'Generate'""",
+        arg=records,
+        timeout=120_000,
+    )
+
+
+# Moves through the film of a record, one new picture of 12 x 1000 samples in each frame.
+FILM = """async frames => {
+  const film = document.querySelector('.film input');
+  for (let i = 0; i < frames; i++) {
+    film.value = 1 + i % (film.max - 1);
+    film.dispatchEvent(new Event('input'));
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+
+# The same lines as a plain drawing would have them: one stroke of 1.25 pixels for each lead.
+PLAIN = """async frames => {
+  const { width, height } = document.querySelector('canvas.traces');
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  document.querySelector('.window').replaceChildren(canvas);
+  const context = canvas.getContext('2d');
+  const signal = Array.from({ length: 12 }, (_, lead) =>
+    Array.from({ length: 1000 }, (_, i) => Math.exp(-(((i + 7 * lead) % 80 - 40) ** 2) / 8) + 0.05 * Math.sin(i / 9)));
+  for (let n = 0; n < frames; n++) {
+    context.clearRect(0, 0, width, height);
+    context.lineWidth = 1.25;
+    context.lineJoin = 'round';
+    signal.forEach((lead, r) => {
+      context.beginPath();
+      lead.forEach((mv, i) => context.lineTo(55 + i * (width - 75) / 1000, (r + 0.8) * height / 12.6 - 36 * mv));
+      context.stroke();
+    });
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+
+# What a frame's main thread does, in Chromium's trace: all of it, and its parts.
+WHOLE = "ProxyMain::BeginMainFrame"
+SCRIPT, RASTER = "FrameRequestCallbackCollection::ExecuteFrameCallbacks", "LayerTreeHost::DoUpdateLayers"
+PAINT = "WebFrameWidgetImpl::UpdateLifecycle"  # style, layout, paint
+
+
+def frame_times(browser: Any, page: Any, script: str, frames: int = 120) -> dict[str, list[float]]:
+    """Milliseconds of each frame of `script` on the main thread, sorted: whole, script, layout and paint, raster.
+
+    Canvases are rasterised on the main thread where there is no GPU, as here; that is within the whole.
+    """
+    browser.start_tracing(page=page, categories=["devtools.timeline", "cc", "blink"])
+    page.evaluate(script, frames)
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    return {
+        name: sorted(e["dur"] / 1000 for e in events if e.get("ph") == "X" and e["name"] == name)
+        for name in (WHOLE, SCRIPT, PAINT, RASTER)
+    }
