@@ -39,7 +39,7 @@ def main() -> None:
             page.screenshot(path=IMAGES / "page_compare.png", full_page=True)
             page.locator("label", has_text="Overlaid").click()
             page.screenshot(path=IMAGES / "page_dark.png", full_page=True)
-            page = show("#ecg=STACH&steps=50&seed=1", **PHONE)
+            page = show("#ecg=NORM&steps=50&seed=2", **PHONE)
             page.screenshot(path=IMAGES / "page_phone.png", full_page=True)
     finally:
         service.stop()

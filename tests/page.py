@@ -84,7 +84,7 @@ FILM = """async frames => {
 
 # The same lines as a plain drawing would have them: one stroke of 1.25 pixels for each lead.
 PLAIN = """async frames => {
-  const { width, height } = document.querySelector('canvas.traces');
+  const { width, height } = document.querySelector('.window canvas:last-child');
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   document.querySelector('.window').replaceChildren(canvas);
   const context = canvas.getContext('2d');
@@ -109,15 +109,18 @@ SCRIPT, RASTER = "FrameRequestCallbackCollection::ExecuteFrameCallbacks", "Layer
 PAINT = "WebFrameWidgetImpl::UpdateLifecycle"  # style, layout, paint
 
 
-def frame_times(browser: Any, page: Any, script: str, frames: int = 120) -> dict[str, list[float]]:
+def frame_times(
+    browser: Any, page: Any, script: str, frames: int = 120, *, clock: str = "tdur"
+) -> dict[str, list[float]]:
     """Milliseconds of each frame of `script` on the main thread, sorted: whole, script, layout and paint, raster.
 
+    clock: "tdur", the thread's own time, which others on the same cores do not lengthen, or "dur", the wall's.
     Canvases are rasterised on the main thread where there is no GPU, as here; that is within the whole.
     """
     browser.start_tracing(page=page, categories=["devtools.timeline", "cc", "blink"])
     page.evaluate(script, frames)
     events = json.loads(browser.stop_tracing())["traceEvents"]
     return {
-        name: sorted(e["dur"] / 1000 for e in events if e.get("ph") == "X" and e["name"] == name)
+        name: sorted(e[clock] / 1000 for e in events if e.get("ph") == "X" and e["name"] == name)
         for name in (WHOLE, SCRIPT, PAINT, RASTER)
     }

@@ -576,8 +576,8 @@ def test_nothing_from_elsewhere_under_a_strict_policy(browser, service):
 def test_frames_are_drawn_in_time(browser, open_page):
     """Fails when a frame with 12 x 1000 new samples takes the main thread more than 8 ms, script, paint and raster.
 
-    Strokes of 1.25 pixels in place of those of one take it to 11 to 20 ms. The best of three medians: others compute
-    on the same cores.
+    The thread's own time, the best of three medians: others compute on the same cores. Fails with strokes of 1.25
+    pixels in place of those of one.
     """
     page = open_page("#ecg=LVH&steps=10&seed=5&layout=12x1")
     wait_until_done(page)

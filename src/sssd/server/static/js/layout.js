@@ -16,7 +16,8 @@ const GAPS = {
   "12x1": [20, ...Array(11).fill(20), 20],
 };
 
-// {width, height, rows: [{zero, segments: [{lead, row, first, last, x}]}]}: samples first..last - 1 from x on.
+// {width, height, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}: samples first..last - 1 from x on.
+// label: how high over the zero line the lead's name stands, clear of its trace where that is not too far.
 // Rows move apart, in whole 5 mm, where a trace would run into another.
 export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
   const length = Math.round(seconds * fs);
@@ -26,7 +27,8 @@ export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
     segments: leads.map((lead, i) => {
       const first = Math.round((i * length) / leads.length);
       const last = Math.round(((i + 1) * length) / leads.length);
-      return { lead, row: LEADS.indexOf(lead), first, last, x: LEAD_IN + (MM_PER_S * first) / fs };
+      const row = LEADS.indexOf(lead);
+      return { lead, row, first, last, x: LEAD_IN + (MM_PER_S * first) / fs, label: labelHeight(signals, row, first) };
     }),
   }));
   const gaps = GAPS[layout].slice();
@@ -36,13 +38,20 @@ export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
   return { layout, width, height: y + gaps.at(-1), rows, fs };
 }
 
+function labelHeight(signals, row, first) {
+  const highest = Math.max(...signals.flatMap((signal) => [...signal[row].slice(first, first + 45)]), 0);
+  return Math.min(Math.max(6.5, MM_PER_MV * highest + 1), 16);
+}
+
 // Least gaps in mm, compared in strips of 3 mm: a tall R wave may stand in a free place.
 function needed(rows, signals, fs, width) {
   const strips = Math.ceil(width / 3) + 1;
-  const up = rows.map(() => new Float64Array(strips).fill(5)); // 5: the lead's name
+  const up = rows.map(() => new Float64Array(strips));
   const down = rows.map(() => new Float64Array(strips));
   rows.forEach((row, r) => {
-    for (const { row: lead, first, last, x } of row.segments)
+    for (const { row: lead, first, last, x, label } of row.segments) {
+      const under = Math.floor(x / 3);
+      for (let s = under; s < under + 4; s++) up[r][s] = Math.max(up[r][s], label + 3);
       for (const signal of signals)
         for (let i = first; i < last; i++) {
           const y = MM_PER_MV * signal[lead][i];
@@ -52,6 +61,7 @@ function needed(rows, signals, fs, width) {
             if (-y > down[r][s]) down[r][s] = -y;
           }
         }
+    }
   });
   const five = (gap) => Math.ceil((gap + CLEAR) / 5 - 1e-9) * 5;
   const between = rows.slice(1).map((_, r) => five(Math.max(...up[r + 1].map((u, s) => u + down[r][s]))));

@@ -204,13 +204,13 @@ function drawMarks(context, geometry, { scale, left }, colour) {
     context.beginPath();
     for (const [dx, dy] of PULSE) context.lineTo(x + dx * scale, y0 - dy * scale);
     context.stroke();
-    for (const { lead, first, last, x: mm } of row.segments) {
+    for (const { lead, first, last, x: mm, label } of row.segments) {
       const [x0, x1] = [mm * scale, mm * scale + (last - first) * step];
       context.fillStyle = colour("pulse");
       if (first > 0) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
       const at = Math.min(Math.max(x0 + 1.6 * scale, left + 6), x1 - context.measureText(lead).width - 4);
       context.fillStyle = colour("ink");
-      context.fillText(lead, at, y0 - Math.max(6.5 * scale, 13));
+      context.fillText(lead, at, y0 - label * scale);
     }
   }
 }
