@@ -3,7 +3,8 @@
     python benchmarks/page.py
 
 Whole: all that the main thread does for a frame, script, style, layout, paint and, without a GPU, the raster of the
-canvases; its own time, and the wall's with its 95th percentile. Plain: the same number of lines, one stroke of 1.25 pixels for each lead, in a canvas of the same size.
+canvases; its own time, and the wall's with its 95th percentile. Plain: the same number of lines, one stroke of 1.25
+pixels for each lead, in a canvas of the same size.
 """
 
 from __future__ import annotations
