@@ -105,7 +105,16 @@ def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
     table.write_text("labels,age,sex\nAFIB,60,1\nNORM,,\n")
     how = ["--checkpoint", checkpoint, *HOW]
     assert run(capsys, "create", "--labels-from", table, "-n", 3, *how, "--out", tmp_path / "a")[0] == 0
-    assert run(capsys, "create", "--like-ptbxl", 5, *how, "--out", tmp_path / "b")[0] == 0
+    assert (
+        run(capsys, "create", "--like-ptbxl", 5, *how, "--sampler", "unipc", "--out", tmp_path / "b")[0] == 0
+    )
+    assert "unipc, 3 steps, trailing spacing" in (tmp_path / "b" / "README.md").read_text()
+    (tmp_path / "b" / "data" / "00000.npz").unlink()
+    assert run(capsys, "resume", tmp_path / "b")[0] == 0 and run(capsys, "verify", tmp_path / "b")[0] == 0
+    code, _, err = run(
+        capsys, "create", "--like-ptbxl", 5, *how, "--sampler", "deis", "--eta", 1, "--out", tmp_path / "d"
+    )
+    assert code == 2 and "deis has no eta" in err
     assert manifest.read(tmp_path / "a").extra == ("age", "sex")
     assert run(capsys, "merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")[0] == 0
     assert manifest.read(tmp_path / "c").records == 11

@@ -132,9 +132,9 @@ def create(
         plan, source = plan_for(model.label_names)
         if plan.by_name:
             source += ", completed by statements that occur beside them"
-        name, steps, eta = sampling(model, sampler, steps, eta)
-        eta = eta if name == "ddim" else None
-        table = model.step_table(ddim_eta=eta, spacing=spacing, sampler=name, steps=steps)
+        name, steps, default_eta = sampling(model, sampler, steps, eta)
+        eta = default_eta if name == "ddim" else None
+        table = model.step_table(sampler=name, steps=steps, ddim_eta=eta, spacing=spacing)
         drawn = seed is None
         how: dict[str, Any] = {
             "seed": secrets.randbits(32) if seed is None else seed, "eta": eta, "spacing": spacing,

@@ -81,7 +81,9 @@ def _extra(corpus: Corpus) -> list[str]:
 def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
     sampler = f"{part.sampler}, {part.steps} steps"
     if part.eta is not None:
-        sampler += f", eta {part.eta:g}, {part.spacing} spacing"
+        sampler += f", eta {part.eta:g}"
+    if part.spacing is not None:
+        sampler += f", {part.spacing} spacing"
     return [
         f"## How records {first} to {first + part.records - 1} were made"
         if several

@@ -60,7 +60,7 @@ def describe(
         cauchy=model.model.cauchy,
         sampler=table.name,
         steps=table.S,
-        eta=eta,
+        eta=float(eta or 0) if table.name == "ddim" else None,
         spacing=None if table.name == "ddpm" else spacing or default_spacing(table.name),
         seed=seed,
         precision="bf16" if dtype == torch.bfloat16 else "float32",
@@ -144,24 +144,19 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
     """Batches as the recipe says; fixes PyTorch's number of threads."""
     import torch
 
-    from ..model_wrapper import Request
-
     torch.set_num_threads(recipe.threads)
+    table = model.step_table(
+        sampler=recipe.sampler,
+        steps=None if recipe.sampler == "ddpm" else recipe.steps,
+        ddim_eta=recipe.eta,
+        spacing=recipe.spacing,
+    )
 
     def generate(index: NDArray[np.int64], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        request = Request(labels.astype(np.float32), ("",) * len(labels), tuple(index.tolist()))
-        ecgs = model.generate(
-            request,
-            sampler=recipe.sampler,
-            steps=recipe.steps,
-            ddim_eta=recipe.eta,
-            spacing=recipe.spacing,
-            seed=recipe.seed,
-            batch_size=recipe.batch_size,
-            precision=recipe.precision,
-            progress=False,
-            return_numpy=True,
+        seeds = [recipe.seed] * len(index)
+        vectors = labels.astype(np.float32)
+        return np.asarray(
+            model.generate_batch(vectors, seeds, index.tolist(), table, precision=recipe.precision)
         )
-        return np.asarray(ecgs)
 
     return generate
