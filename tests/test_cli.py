@@ -16,7 +16,7 @@ import pytest
 
 from sssd.cli import main
 from sssd.cli.train import fitted, training_data
-from sssd.config.schema import parse_config
+from sssd.config.schema import Config, parse_config
 from sssd.data.recordings import Recordings, write
 from sssd.labels import CODES
 from sssd.leads import SSSD
@@ -529,15 +529,15 @@ def test_data_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match="200 samples at 500 Hz; the configuration expects 200 at 100 Hz"):
         fitted(config, _recordings(fs_hz=500.0))
     with pytest.raises(ValueError, match="no folds"):
-        training_data(_recordings(strat_fold=None))
+        training_data(_recordings(strat_fold=None), Config())
     with pytest.raises(ValueError, match="nothing to train on"):
-        training_data(_recordings(strat_fold=np.full(12, 9)))
+        training_data(_recordings(strat_fold=np.full(12, 9)), Config())
 
 
 def test_fold_10_is_left_alone() -> None:
     """Breaks when the test fold is trained on or validated with."""
     ecgs = _recordings(20)
-    data = training_data(ecgs)
+    data = training_data(ecgs, Config())
     assert (len(data.signal_mv), len(data.val_signal_mv)) == (16, 2)
     assert ecgs.strat_fold is not None
     test = ecgs.signal_uv[ecgs.strat_fold == 10][:, 0] / 1000

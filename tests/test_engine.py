@@ -52,7 +52,10 @@ def relative(result: torch.Tensor, expected: torch.Tensor) -> float:
 
 def small(**changes: object) -> Denoiser:
     net = Denoiser(DenoiserConfig(**{**vars(SMALL), **changes})).eval().to(DEVICE)  # type: ignore[arg-type]
-    torch.nn.init.normal_(net.outer_convs[2].weight)  # zero before training
+    torch.nn.init.normal_(net.outer_convs[2].weight)  # zero before training, and so is the next
+    for block in net.blocks:
+        if block.attention is not None:
+            torch.nn.init.normal_(block.attention.output.weight)
     return net
 
 
@@ -165,6 +168,7 @@ def test_norm_gate(normed: bool) -> None:
         ({"patch": 4}, 37, 2),
         ({"s4_bidirectional": False, "s4_layernorm": False}, 33, 1),
         ({"label_embed_classes": 0}, 72, 3),
+        ({"attention_every": 1, "res_channels": 32, "patch": 2}, 70, 2),
     ],
 )
 def test_network_on_kernels_is_the_plain_network(

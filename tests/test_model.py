@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sssd.checkpoint import infer_config
 from sssd.engine.bound import bind
 from sssd.model_wrapper import SSSDECG
 from sssd.models.denoiser import (
@@ -57,6 +58,9 @@ def network(seed=0, velocity=None, **changes):
     torch.manual_seed(seed)
     net = Denoiser(DenoiserConfig(**{**TINY, **changes}), velocity=velocity)
     torch.nn.init.normal_(net.final_conv["2"].conv.weight, std=0.3)
+    for block in net.blocks:
+        if block.attention is not None:
+            torch.nn.init.normal_(block.attention.output.weight, std=0.3)
     return net.eval()
 
 
@@ -97,6 +101,13 @@ def test_the_inferred_size_is_that_of_the_reference():
     net = SSSDECG.from_pretrained(GOLDEN / "sssd_ecg_small.pkl", device="cpu").model
     expected = json.loads((GOLDEN / "sssd_ecg_small.json").read_text())["wavenet_config"]
     assert net.config == DenoiserConfig(**expected)
+
+
+@pytest.mark.parametrize("changes", [{}, {"attention_every": 2, "num_res_layers": 4, "res_channels": 32}])
+def test_the_size_is_inferred_from_the_shapes(changes):
+    """Fails if a checkpoint without its configuration loses its attention."""
+    net = network(**changes)
+    assert infer_config(net.state_dict()) == net.config
 
 
 # --- S4 -----------------------------------------------------------------------------------------------------
@@ -199,6 +210,7 @@ VARIANTS = [
     {"patch": 4},
     {"label_embed_classes": 0},
     {"s4_d_state": 2, "num_res_layers": 1},
+    {"attention_every": 1, "res_channels": 32, "patch": 2},
 ]
 
 

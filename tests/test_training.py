@@ -19,11 +19,13 @@ from sssd.factory import build_network, build_schedule
 from sssd.labels import CODES
 from sssd.schedule import linear
 from sssd.training.batches import (
+    EXTRA,
     LIMIT_MV,
     augmented,
     chosen_records,
     generator,
     learning_rate_factor,
+    lengthened,
     to_model_scale,
 )
 from sssd.training.loop import TrainingData, TrainingNet, start_from, train, training_batch
@@ -165,34 +167,56 @@ def test_a_batch_depends_on_seed_and_iteration_only() -> None:
     """Fails if a batch depends on what was drawn before it."""
     config, data = tiny(), records()
     x, y = torch.from_numpy(data.signal_mv), torch.from_numpy(data.labels).float()
-    first = training_batch(x, y, config, 7)
+    first = training_batch(x, y, 1000, config, 7)
     torch.randn(5)
-    again = training_batch(x, y, config, 7)
+    again = training_batch(x, y, 1000, config, 7)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[3], training_batch(x, y, config, 8)[3])
+    assert not torch.equal(first[3], training_batch(x, y, 1000, config, 8)[3])
 
 
 def test_label_dropout_drops_whole_vectors() -> None:
     """Fails if single statements are dropped, or none."""
     config = tiny(label_dropout=0.5, batch_size=64)
-    y = training_batch(torch.zeros(64, 8, 1000), torch.ones(64, 71), config, 0)[1]
+    y = training_batch(torch.zeros(64, 8, 1000), torch.ones(64, 71), 900, config, 0)[1]
     assert set(y.sum(1).tolist()) == {0.0, 71.0}
 
 
-def test_augmentation_is_a_slower_moved_copy() -> None:
-    """Fails if a record is sped up, read outside its samples, or interpolated coarsely: a sine stays a sine."""
-    t = torch.arange(1000) / 100
-    x = torch.sin(2 * math.pi * 3.0 * t).expand(64, 8, 1000).contiguous()
-    y = augmented(x, generator(0, 0, 1, CPU))
-    assert y.shape == x.shape and torch.isfinite(y).all()
+def pulses(period: float, start: float, samples: int = 1000) -> torch.Tensor:
+    """A record (8, samples) with a narrow pulse every `period` samples, of another size in each lead."""
+    beat = start + period * torch.arange(-2, samples / period + 2)
+    shape = torch.exp(-0.5 * ((torch.arange(samples) - beat[:, None]) / 3) ** 2).sum(0)
+    return torch.linspace(-1, 1, 8)[:, None] * shape
+
+
+def test_a_lengthened_record_goes_on_in_its_rhythm() -> None:
+    """Fails if the continuation begins at another moment of the beat, or what follows 0.99 L is kept."""
+    x = torch.stack([pulses(period, start) for period, start in ((80, 10), (63, 40), (121, 100), (90, 89))])
+    x[..., 995:] = 5.0
+    y = lengthened(x)
+    assert y.shape == (4, 8, 990 + EXTRA) and torch.equal(y[..., :980], x[..., :980])
+    for row, (period, start) in zip(y, ((80, 10), (63, 40), (121, 100), (90, 89)), strict=True):
+        assert (
+            float((row - pulses(period, start, 990 + EXTRA)).abs().max()) < 0.3
+        )  # a pulse is 1: half a sample off
+
+
+def test_records_too_short_to_be_lengthened_are_cut() -> None:
+    assert lengthened(torch.zeros(2, 8, 500)).shape == (2, 8, 495)
+
+
+def test_augmentation_is_a_moved_copy_slower_or_faster() -> None:
+    """Fails if a record is read outside its samples or interpolated coarsely: a sine stays a sine."""
+    x = torch.sin(2 * math.pi * 3.0 * torch.arange(1280) / 100).expand(64, 8, 1280).contiguous()
+    y = augmented(x, 1000, generator(0, 0, 1, CPU))
+    assert y.shape == (64, 8, 1000) and torch.isfinite(y).all()
     spectrum = torch.fft.rfft(y[:, 0] * torch.hann_window(1000), n=8192).abs()
     frequency = spectrum.argmax(1) * 100 / 8192
-    assert 2.7 < float(frequency.min()) and float(frequency.max()) < 3.05
-    assert (frequency < 2.98).any() and (frequency > 2.98).any()
+    assert 2.74 < float(frequency.min()) < 2.8 and 3.2 < float(frequency.max()) < 3.26
     for row in y[:, 0]:  # exactly a sinusoid of its own frequency and size, as y'' = -w^2 y
         w2 = -(row[2:] - 2 * row[1:-1] + row[:-2]) @ row[1:-1] / (row[1:-1] @ row[1:-1])
         residual = row[2:] - 2 * row[1:-1] + row[:-2] + w2 * row[1:-1]
         assert float(residual.abs().max()) < 2e-3
+    assert float(y[:, 0, 0].std()) > 0.5  # from any place
 
 
 def test_model_scale_clips_artefacts_and_divides_leads() -> None:

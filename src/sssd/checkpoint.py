@@ -18,6 +18,7 @@ from .io.files import replacing
 from .models.denoiser import Denoiser, DenoiserConfig
 
 _CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are alike for all its features
+_BLOCKS = "residual_layer.residual_blocks."
 _PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
 
 
@@ -74,8 +75,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
     """The size of the network from the shapes in its state dict; ValueError if it is not one of SSSD-ECG's networks."""
     try:
-        blocks = {int(k.split(".")[2]) for k in state if k.startswith("residual_layer.residual_blocks.")}
-        first = "residual_layer.residual_blocks.0."
+        blocks = {int(k.split(".")[2]) for k in state if k.startswith(_BLOCKS)}
+        first = f"{_BLOCKS}0."
         kernel = first + "S41.s4_layer.kernel.kernel."
         embedding = state.get("embedding.weight")
         patch = max(1, state["init_conv.0.conv.weight_v"].shape[1] // 8)  # of 8 leads
@@ -96,6 +97,9 @@ def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
             s4_layernorm=first + "S41.norm_layer.weight" in state,
             label_embed_dim=embedding.shape[1] if embedding is not None else DenoiserConfig.label_embed_dim,
             label_embed_classes=embedding.shape[0] if embedding is not None else 0,
+            attention_every=next(
+                (i + 1 for i in sorted(blocks) if f"{_BLOCKS}{i}.attention.output.weight" in state), 0
+            ),
         )
     except (KeyError, ValueError, IndexError) as e:
         raise ValueError(

@@ -14,6 +14,7 @@ from .config.schema import Config, WavenetConfig, parse_config
 from .labels import CODES
 from .models.denoiser import Denoiser, DenoiserConfig
 from .models.s4 import Cauchy
+from .patient import COLUMNS
 from .schedule import Schedule, linear, rescaled
 
 
@@ -78,7 +79,12 @@ def _check_agreement(given: Config, own: Config, path: Path) -> None:
 
 def label_names(config: Config) -> tuple[str, ...]:
     """(K,) the configuration's names, else PTB-XL's 71 codes where K is 71, else class_0, class_1, ..."""
-    names, classes = config.trainset_config.label_names, config.wavenet_config.label_embed_classes
+    names, classes = config.trainset_config.label_names, label_count(config)
     if names is not None:
         return tuple(names)
     return CODES if classes == len(CODES) else tuple(f"class_{k}" for k in range(classes))
+
+
+def label_count(config: Config) -> int:
+    """K, the labels of a model: its classes without the columns of the patient."""
+    return config.wavenet_config.label_embed_classes - len(COLUMNS) * config.trainset_config.patient

@@ -34,10 +34,11 @@ from .leads import lead_names, to_twelve
 from .models.denoiser import Denoiser
 from .models.s4 import CAUCHY, Cauchy
 from .noise import normal
+from .patient import ages, columns, each, facts, sexes
 from .progress import Progress, reporting
 from .record import Ecg, as_statement
 from .samplers import (
-    MULTISTEP,
+    BY_STEPS,
     SAMPLERS,
     StepTable,
     ddim,
@@ -62,15 +63,24 @@ class Request:
     """What to generate, one row per record: vectors (B, K) float32 in full, and how each record was asked for.
 
     index: the records' numbers (B,), on which their noise depends; 0 .. B - 1 where it is None.
+    age, sex: (B,) in years, and 0 (male) or 1 (female), NaN where unknown; None where no record has one.
     """
 
     vectors: NDArray[np.float32]
     requested: tuple[str, ...]
     index: tuple[int, ...] | None = None
+    age: NDArray[np.float64] | None = None
+    sex: NDArray[np.float64] | None = None
 
     @property
     def numbers(self) -> Sequence[int]:
         return range(len(self.vectors)) if self.index is None else self.index
+
+    def part(self, rows: slice) -> Request:
+        """The records of these rows."""
+        index = tuple(self.numbers[rows])
+        age, sex = (None if of is None else of[rows] for of in (self.age, self.sex))
+        return Request(self.vectors[rows], self.requested[rows], index, age, sex)
 
 
 class SSSDECG:
@@ -216,6 +226,8 @@ class SSSDECG:
         return_numpy: bool = False,
         precision: str = "auto",
         exact: bool = False,
+        age: Any = None,
+        sex: Any = None,
     ) -> Tensor | NDArray[np.float32]:
         """Generate ECGs: (B, 8, L) float32 on the CPU, leads I V1..V6 aVF, in mV.
 
@@ -223,11 +235,13 @@ class SSSDECG:
             sssd.labels.encode. None draws statements as they occur in PTB-XL. num_samples repeats each entry.
         exact: names and indices are all there is; otherwise statements that real records carry beside them are drawn.
             Vectors are always taken as they are.
-        sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", or a scheduler
-            of diffusers. steps: of all but ddpm. ddim_eta: of ddim. spacing: see sssd.schedule.choose_steps; without,
-            "uniform" for ddim and "trailing" for the others.
+        sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "consistency"
+            (of distilled models), or a scheduler of diffusers. steps: of all but ddpm. ddim_eta: of ddim. spacing: see
+            sssd.schedule.choose_steps; without, "uniform" for ddim and "trailing" for the others.
         use_ddim, ddim_timesteps: the same by their older names, sampler "ddim" or "ddpm" and steps. What is not given
             comes from the configuration.
+        age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Of
+            models that take them (`takes_patient`).
         seed: record i depends on (seed, i) and its label; without, one is drawn from torch's global generator.
         batch_size: records at once; without, as many as fill the device.
         progress: True, False, a function of (done, total), or None: a bar for runs of more than 2 s on a terminal.
@@ -235,7 +249,7 @@ class SSSDECG:
         ValueError, with one message, where an argument is wrong.
         """
         seed = _seed(seed)
-        request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact)
+        request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact, age=age, sex=sex)
         table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
         records = len(request.vectors)
         size = self._batch_size(batch_size)
@@ -244,11 +258,14 @@ class SSSDECG:
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
                 part = slice(rows.start, rows.stop)
+                of = request.part(part)
                 out[part] = self.generate_batch(
-                    request.vectors[part],
+                    of.vectors,
                     [seed] * len(rows),
-                    request.numbers[part],
+                    of.numbers,
                     table,
+                    age=of.age,
+                    sex=of.sex,
                     precision=precision,
                     on_step=lambda *_: advance(),
                 )
@@ -261,17 +278,19 @@ class SSSDECG:
         index: Sequence[int],
         table: StepTable | Scheduler,
         *,
+        age: Any = None,
+        sex: Any = None,
         precision: str = "auto",
         on_step: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """One batch, each record with a seed of its own: (B, 8, L) float32 on the CPU, in mV.
 
-        vectors (B, K) in full, seeds (B,), index (B,): the records' numbers under their seeds; what a record becomes
-        depends on its own row only. on_step(i, x0): the clean records as predicted at row i of the table, (B, 8, L) in
-        mV on the device; what it raises ends the batch.
+        vectors (B, K) in full, seeds (B,), index (B,): the records' numbers under their seeds; age and sex as in
+        `generate`; what a record becomes depends on its own row only. on_step(i, x0): the clean records as predicted at
+        row i of the table, (B, 8, L) in mV on the device; what it raises ends the batch.
         """
         dtype = choose_precision(precision, self.device)
-        cond = torch.from_numpy(vectors).to(self.device)  # (B, K)
+        cond = torch.from_numpy(self._conditions(vectors, age, sex)).to(self.device)  # (B, K) or (B, K + 4)
         scale = self._scale(cond)
 
         def tell(i: int, x0: Tensor) -> None:
@@ -296,6 +315,8 @@ class SSSDECG:
         progress: Progress = None,
         precision: str = "auto",
         exact: bool = False,
+        age: Any = None,
+        sex: Any = None,
         leads: str | Sequence[str] = "clinical",
     ) -> list[Ecg]:
         """Generate 12-lead records, as `generate` does; leads: "clinical" or "sssd" order, or the names.
@@ -303,7 +324,7 @@ class SSSDECG:
         Their statements are all of the label vector above 0.5; their provenance says how to make them again.
         """
         seed = _seed(seed)
-        request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact)
+        request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact, age=age, sex=sex)
         table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
         order = lead_names(leads)
         eight: Any = self.generate(
@@ -329,10 +350,15 @@ class SSSDECG:
                 fs_hz=self.config.trainset_config.sampling_rate,
                 leads=order,
                 statements=tuple(names[vector > 0.5].tolist()),
-                provenance={**how, "index": i, "requested": asked},
+                provenance={**how, "index": i, "requested": asked, **patient},
             )
-            for i, signal, vector, asked in zip(
-                request.numbers, twelve, request.vectors, request.requested, strict=True
+            for i, signal, vector, asked, patient in zip(
+                request.numbers,
+                twelve,
+                request.vectors,
+                request.requested,
+                facts(request.age, request.sex, records=len(twelve)),
+                strict=True,
             )
         ]
 
@@ -371,6 +397,8 @@ class SSSDECG:
         num_samples: int | None = None,
         seed: int | None = None,
         exact: bool = False,
+        age: Any = None,
+        sex: Any = None,
         first: int = 0,
     ) -> Request:
         """The full label vectors of a call of `generate` with these arguments, which takes them as `labels`.
@@ -395,7 +423,31 @@ class SSSDECG:
             _warn_rare(vectors)
         if drawn:
             vectors = statements.complete(vectors, seed=_seed(seed), index=range(first, first + len(vectors)))
-        return Request(vectors, asked, tuple(range(first, first + len(vectors))) if first else None)
+        index = tuple(range(first, first + len(vectors))) if first else None
+        return Request(vectors, asked, index, *self._patients(age, sex, len(vectors)))
+
+    @property
+    def takes_patient(self) -> bool:
+        """Whether the model takes a patient's age and sex."""
+        return self.config.trainset_config.patient
+
+    def _patients(
+        self, age: Any, sex: Any, records: int
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Age and sex (B,), None where all are unknown; ValueError where one is given and the model takes neither."""
+        years, numbers = each(ages(age), records, "age"), each(sexes(sex), records, "sex")
+        known = [not np.isnan(v).all() for v in (years, numbers)]
+        for name, given in zip(("age", "sex"), known, strict=True):
+            if given and not self.takes_patient:
+                raise ValueError(f"{name} is given, but this model does not take it: leave {name} out")
+        return years if known[0] else None, numbers if known[1] else None
+
+    def _conditions(self, vectors: NDArray[np.float32], age: Any, sex: Any) -> NDArray[np.float32]:
+        """What the network is conditioned on: vectors (B, K), and behind them the columns of sssd.patient."""
+        age, sex = self._patients(age, sex, len(vectors))
+        if not self.takes_patient:
+            return vectors
+        return np.hstack((vectors, columns(age, sex, records=len(vectors))))
 
     def _encode(self, labels: Any, names: tuple[str, ...]) -> NDArray[np.float32]:
         try:
@@ -430,7 +482,8 @@ class SSSDECG:
         """The sampler as a table; what is None comes from the configuration."""
         default = self.config.ddim_config
         if sampler is None:
-            sampler = "ddim" if (default.use_ddim if use_ddim is None else use_ddim) else "ddpm"
+            asked = use_ddim or ddim_timesteps is not None or ddim_eta is not None
+            sampler = "ddpm" if use_ddim is False else "ddim" if asked else self.default_sampler(steps)
         elif use_ddim is not None and use_ddim != (sampler == "ddim"):
             raise ValueError(f"sampler is {sampler!r} and use_ddim is {use_ddim}: give one of them")
         elif sampler == "ddpm" and steps not in (None, self.schedule.T):
@@ -445,10 +498,15 @@ class SSSDECG:
         grid = choose_steps(self.schedule, count, spacing or default_spacing(sampler))
         if sampler == "ddim":
             return ddim(self.schedule, grid, default.ddim_eta if ddim_eta is None else ddim_eta)
-        if sampler not in MULTISTEP:
+        if sampler not in BY_STEPS:
             known = ", ".join(SAMPLERS)
             raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
-        return MULTISTEP[sampler](self.schedule, grid)
+        return BY_STEPS[sampler](self.schedule, grid)
+
+    def default_sampler(self, steps: int | None = None) -> str:
+        """The sampler of the configuration; DDIM in place of DDPM where a number of steps is asked for."""
+        own = self.config.ddim_config
+        return own.sampler or ("ddim" if own.use_ddim or steps is not None else "ddpm")
 
     def _sampler(
         self,

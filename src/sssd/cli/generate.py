@@ -228,11 +228,10 @@ def load_model(
 def sampling(
     model: SSSDECG, sampler: str | None, steps: int | None, eta: float | None
 ) -> tuple[str, int, float]:
-    """(sampler, steps, eta): what is not given comes from the configuration; --steps or --eta alone mean DDIM."""
+    """(sampler, steps, eta): what is not given comes from the configuration; --eta alone means DDIM."""
     default, T = model.config.ddim_config, model.schedule.T
     if sampler is None:
-        asked = steps is not None or eta is not None
-        sampler = "ddim" if default.use_ddim or asked else "ddpm"
+        sampler = "ddim" if eta is not None else model.default_sampler(steps)
     if sampler == "ddpm" and (steps not in (None, T) or eta is not None):
         raise UsageError(
             f"ddpm always takes all {T} steps and has no eta: use --sampler ddim, or leave them out"

@@ -13,6 +13,9 @@ import typer
 from .console import UsageError, progress_bar, say, usage
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..config.schema import Config
     from ..data.recordings import Recordings
     from ..training.loop import TrainingData
@@ -56,14 +59,14 @@ def command(
 
         if config is None and init is None:
             raise UsageError("give --config (a file, 'default' or 'published'), or --init to fine-tune")
-        start = None if init is None else _weights(init)
+        start = None if init is None else weights(init)
         ecgs = recordings.read(data)
         settings = fitted(_settings(config, start), ecgs, new_labels=config is None)
         if out.exists() and not out.is_dir():
             raise UsageError(f"{str(out)!r} is a file; choose a folder for the run")
         if find_spec("lightning_fabric") is None:
             raise UsageError("training needs the package lightning-fabric: pip install 'sssd-ecg[train]'")
-        split = training_data(ecgs)
+        split = training_data(ecgs, settings)
     from ..training.loop import Progress, train
 
     rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # torchrun sets both
@@ -111,6 +114,7 @@ def fitted(config: Config, ecgs: Recordings, *, new_labels: bool = False) -> Con
     """
     from ..config.schema import Config
     from ..labels import CODES
+    from ..patient import COLUMNS
 
     trainset, network = config.trainset_config, config.wavenet_config
     length = ecgs.signal_uv.shape[-1]
@@ -125,36 +129,65 @@ def fitted(config: Config, ecgs: Recordings, *, new_labels: bool = False) -> Con
             f"the recordings have the labels {', '.join(ecgs.label_names[:8])}; the configuration names "
             f"{', '.join(named[:8])} (trainset_config.label_names)"
         )
+    patient = len(COLUMNS) if trainset.patient else 0
     if (
         ecgs.label_names == CODES
-        and network.label_embed_classes == len(CODES)
+        and network.label_embed_classes == len(CODES) + patient
         and trainset.label_names is None
     ):
         return config
     content = config.model_dump()
-    content["wavenet_config"]["label_embed_classes"] = len(ecgs.label_names)
+    content["wavenet_config"]["label_embed_classes"] = len(ecgs.label_names) + patient
     content["trainset_config"]["label_names"] = list(ecgs.label_names)
     return Config.model_validate(content)
 
 
-def training_data(ecgs: Recordings) -> TrainingData:
+def training_data(ecgs: Recordings, settings: Config) -> TrainingData:
     """Folds 1 to 8 to train on and fold 9 to validate; ValueError where there is nothing to train on."""
-    import numpy as np
-
-    from ..data.recordings import eight_leads_mv, subset
+    from ..data.recordings import eight_leads_mv
     from ..training.loop import TrainingData
 
-    if ecgs.strat_fold is None:
-        raise ValueError("the recordings have no folds (strat_fold); `sssd-ecg prepare` assigns them")
-    train, validation = subset(ecgs, ecgs.strat_fold <= 8), subset(ecgs, ecgs.strat_fold == 9)
+    train, validation = (_folds(ecgs, *folds) for folds in ((1, 8), (9, 9)))
     if not len(train):
         raise ValueError("none of the recordings is in folds 1 to 8: there is nothing to train on")
     return TrainingData(
         signal_mv=eight_leads_mv(train),
-        labels=train.labels.astype(np.float32),
+        labels=_conditions(train, settings),
         val_signal_mv=eight_leads_mv(validation),
-        val_labels=validation.labels.astype(np.float32),
+        val_labels=_conditions(validation, settings),
     )
+
+
+def training_labels(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
+    """What the network of `settings` is conditioned on, of folds 1 to 8: (n, K); ValueError where that does not fit."""
+    labels = _conditions(_folds(ecgs, 1, 8), settings)
+    expected = settings.wavenet_config.label_embed_classes
+    if not len(labels) or labels.shape[1] != expected:
+        raise ValueError(
+            f"folds 1 to 8 hold {len(labels)} recordings with {len(ecgs.label_names)} labels; the network was trained "
+            f"on {expected} conditions: give the data that it was trained on"
+        )
+    return labels
+
+
+def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:
+    from ..data.recordings import subset
+
+    if ecgs.strat_fold is None:
+        raise ValueError("the recordings have no folds (strat_fold); `sssd-ecg prepare` assigns them")
+    return subset(ecgs, (ecgs.strat_fold >= first) & (ecgs.strat_fold <= last))
+
+
+def _conditions(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
+    """(n, K) labels, and behind them age and sex where the network takes them, unknown where recordings do not tell."""
+    import numpy as np
+
+    from ..patient import columns
+
+    vectors = ecgs.labels.astype(np.float32)
+    if not settings.trainset_config.patient:
+        return vectors
+    return np.hstack((vectors, columns(ecgs.age, ecgs.sex, records=len(ecgs))))
 
 
 def _settings(name: str | None, start: Path | None) -> Config:
@@ -173,7 +206,8 @@ def _settings(name: str | None, start: Path | None) -> Config:
     return read_config(path if path.exists() else packaged.get(str(name), path))
 
 
-def _weights(init: str) -> Path:
+def weights(init: str) -> Path:
+    """The file of a checkpoint, or of the model that ships; FileNotFoundError where there is none."""
     path = Path(__file__).parents[1] / "weights" / "default.safetensors" if init == BUILTIN else Path(init)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}: give the path of one, or '{BUILTIN}'")

@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..patient import COLUMNS
+
 HERE = Path(__file__).parent
 PUBLISHED = HERE / "config_SSSD_ECG.json"
 DEFAULT = HERE / "default.json"
 
+Sampler = Literal["dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "consistency"]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -49,6 +52,7 @@ class WavenetConfig(_Section):
     label_embed_dim: Count = 128
     label_embed_classes: Annotated[int, Field(ge=0)] = 71
     patch: Count = 1
+    attention_every: Annotated[int, Field(ge=0)] = 0
 
 
 class TrainConfig(_Section):
@@ -73,7 +77,10 @@ class TrainConfig(_Section):
 
 
 class TrainsetConfig(_Section):
-    """The records: length, rate; lead_scale_mv (8,): the mV that are 1 to the network (absent: it works in mV)."""
+    """The records: length, rate; lead_scale_mv (8,): the mV that are 1 to the network (absent: it works in mV).
+
+    patient: the last classes of the network are the patient's age and sex (sssd.patient).
+    """
 
     segment_length: Annotated[int, Field(ge=2)] = 1000
     sampling_rate: Annotated[float, Field(gt=0)] = 100
@@ -82,6 +89,7 @@ class TrainsetConfig(_Section):
         Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)] | None
     ) = None
     label_names: list[str] | None = None
+    patient: bool = False
 
 
 class GenConfig(_Section):
@@ -90,11 +98,31 @@ class GenConfig(_Section):
 
 
 class DdimConfig(_Section):
-    """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps."""
+    """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps. sampler: another in place of DDIM."""
 
     use_ddim: bool = True
     ddim_timesteps: Count = 50
     ddim_eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    sampler: Sampler | None = None
+
+
+class DistillConfig(_Section):
+    """Few-step students (sssd.training.distill); learning_rate and trajectory_iters of the first lesson, the others of
+    the second; guidance: of the teacher, 1 for none; data_std: of signals on the network's scale."""
+
+    nodes: Count = 4
+    batch_size: Count = 256
+    teacher_steps: Count = 20
+    guidance: Annotated[float, Field(ge=1)] = 1.0
+    trajectory_iters: Annotated[int, Field(ge=0)] = 2000
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    matching_iters: Annotated[int, Field(ge=0)] = 2000
+    matching_rate: Annotated[float, Field(gt=0)] = 5e-5
+    critic_rate: Annotated[float, Field(gt=0)] = 1e-4
+    critic_steps: Count = 2
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    data_std: Annotated[float, Field(gt=0)] = 0.25
+    seed: int = 0
 
 
 class Config(_Section):
@@ -106,17 +134,24 @@ class Config(_Section):
     trainset_config: TrainsetConfig = TrainsetConfig()
     gen_config: GenConfig = GenConfig()
     ddim_config: DdimConfig = DdimConfig()
+    distill_config: DistillConfig | None = None
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Config:
         steps, t = self.ddim_config.ddim_timesteps, self.diffusion_config.T
         if steps > t:
             raise ValueError(f"ddim_config.ddim_timesteps is {steps}: expected 1..{t} (diffusion_config.T)")
-        names = self.trainset_config.label_names
-        if names is not None and len(names) != self.wavenet_config.label_embed_classes:
+        names, classes = self.trainset_config.label_names, self.wavenet_config.label_embed_classes
+        patient = len(COLUMNS) if self.trainset_config.patient else 0
+        if classes < patient:
             raise ValueError(
-                f"trainset_config.label_names has {len(names)} names: expected "
-                f"{self.wavenet_config.label_embed_classes} (wavenet_config.label_embed_classes)"
+                f"wavenet_config.label_embed_classes is {classes}: expected at least the {patient} of age and sex "
+                "(trainset_config.patient)"
+            )
+        if names is not None and len(names) != classes - patient:
+            raise ValueError(
+                f"trainset_config.label_names has {len(names)} names: expected {classes - patient} "
+                "(wavenet_config.label_embed_classes" + (", less 4 of age and sex)" if patient else ")")
             )
         return self
 

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from ..io.files import microvolts, replacing
 from ..labels import CODES, find
 from ..leads import CLINICAL
+from ..patient import ABOVE_89, HIDDEN, ages, sexes
 from .recordings import FILE, Recordings, save
 
 FS_HZ = 100.0
 SAMPLES = 1000  # 10 s
 MANIFEST = "prepare.json"
+NO_LABELS = ("strat_fold", "patient_id", "age", "sex")  # columns of a table that are not labels
 PTBXL_LICENCE = (
     "PTB-XL, Wagner et al. 2020, doi 10.13026/kfzx-aw45, is licensed under CC BY 4.0: name the source where "
     "these data, or a model trained on them, are passed on."
@@ -42,6 +44,8 @@ class _Row:
     record_id: int | str
     labels: tuple[int, ...]  # columns of the label names
     fold: int
+    age: float  # years, NaN: unknown
+    sex: float  # 0 male, 1 female, NaN: unknown
 
 
 def prepare(
@@ -62,9 +66,10 @@ def prepare(
 
     With `labels_csv`, `source` is any folder of WFDB or NPZ records of 12 leads at any sampling rate. First
     column: path of the record in `source`, with or without suffix. Then one column of 0 / 1 per label, or one
-    column `labels` with names joined by "+"; optional `strat_fold` (1-10); otherwise folds follow from a hash
-    of `patient_id`, where there is such a column, or of the record's path. An NPZ record holds signal_uv
-    (12, L) in microvolts or signal_mv (12, L), fs_hz, and leads unless they are in the clinical order.
+    column `labels` with names joined by "+"; optional `age` (years) and `sex` (female or male, or PTB-XL's 1
+    and 0); optional `strat_fold` (1-10); otherwise folds follow from a hash of `patient_id`, where there is
+    such a column, or of the record's path. An NPZ record holds signal_uv (12, L) in microvolts or signal_mv
+    (12, L), fs_hz, and leads unless they are in the clinical order.
 
     statements: keep only these labels, in this order. progress: called with (records done, all records).
     Signals are resampled to 100 Hz by a polyphase anti-aliasing filter, cut to their first 10 s, or, where
@@ -118,6 +123,8 @@ def prepare(
         fs_hz=FS_HZ,
         strat_fold=np.array([row.fold for row in rows], np.int64),
         record_id=np.array([row.record_id for row in rows]),
+        age=np.array([row.age for row in rows]),
+        sex=np.array([row.sex for row in rows]),
     )
     manifest = _manifest(recordings, source, labels_csv, rates, int(cropped), int(padded))
     out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +181,8 @@ def _ptbxl(source: Path, rate: str) -> tuple[tuple[str, ...], list[_Row]]:
         except (ValueError, SyntaxError, TypeError) as error:
             raise ValueError(f"{str(database)!r}: record {ecg_id} has unreadable scp_codes or id") from error
         file = source / row["filename_lr" if rate == "100" else "filename_hr"]
-        rows.append(_Row(_find_file(file), number, labels, _fold(row["strat_fold"], database, ecg_id)))
+        fold = _fold(row["strat_fold"], database, ecg_id)
+        rows.append(_Row(_find_file(file), number, labels, fold, *_patient(row, database, ecg_id)))
     return CODES, rows
 
 
@@ -191,7 +199,7 @@ def _own(source: Path, labels_csv: Path) -> tuple[tuple[str, ...], list[_Row]]:
         index = {name: k for k, name in enumerate(names)}
         labels = [tuple(sorted({index[name] for name in record})) for record in members]
     else:
-        columns = [k for k, name in enumerate(header) if k and name not in ("strat_fold", "patient_id")]
+        columns = [k for k, name in enumerate(header) if k and name not in NO_LABELS]
         names = tuple(header[k] for k in columns)
         labels = []
         for cells in table:
@@ -221,7 +229,8 @@ def _own(source: Path, labels_csv: Path) -> tuple[tuple[str, ...], list[_Row]]:
         else:
             key = cells[header.index("patient_id")].strip() if "patient_id" in header else record
             fold = _hashed_fold(key or record)
-        rows.append(_Row(_find_file(source / record), record, present, fold))
+        patient = _patient(dict(zip(header, cells, strict=True)), labels_csv, record)
+        rows.append(_Row(_find_file(source / record), record, present, fold, *patient))
     return names, rows
 
 
@@ -248,6 +257,18 @@ def _fold(text: str, table: Path, record: str) -> int:
     if not 1 <= fold <= 10:
         raise ValueError(f"{str(table)!r}: record {record} has strat_fold {text!r}; expected 1 to 10")
     return fold
+
+
+def _patient(row: dict[str, str], table: Path, record: str) -> tuple[float, float]:
+    """Age in years and sex by PTB-XL's numbers, NaN where a table does not tell; PTB-XL's 300 is above 89."""
+    age, sex = row.get("age", "").strip(), row.get("sex", "").strip()
+    try:
+        years = float(age) if age else math.nan
+        years = ABOVE_89 if years == HIDDEN else years
+        number = float(sex) if sex.replace(".", "").isdigit() else sex or None
+        return float(ages(years)[0]), float(sexes(number)[0])
+    except ValueError as error:
+        raise ValueError(f"{str(table)!r}: record {record}: {error}") from None
 
 
 def _hashed_fold(key: str) -> int:

@@ -1,7 +1,8 @@
 """A set of real or generated 12-lead ECGs with their labels, and the NPZ file it is kept in.
 
 signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 (n, K); label_names
-(K,); leads (12,); fs_hz; optional strat_fold (n,) and record_id (n,).
+(K,); leads (12,); fs_hz; optional strat_fold (n,), record_id (n,), age (n,) in years and sex (n,), 0 male and 1 female,
+both NaN where unknown.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 
 from ..io.files import replacing
 from ..leads import CLINICAL, lead_names, reorder, to_eight
+from ..patient import ages, sexes
 
 FILE = "signals.npz"  # its name inside a folder of prepared data
 GENERATED = "ecgs.npz"  # and inside a folder that `generate` wrote
+OPTIONAL = ("strat_fold", "record_id", "age", "sex")  # one value per recording each
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Recordings:
     fs_hz: float = 100.0
     strat_fold: NDArray[np.int64] | None = None  # (n,) 1-8 train, 9 validation, 10 test
     record_id: NDArray[Any] | None = None  # (n,)
+    age: NDArray[np.float64] | None = None  # (n,) years, NaN: unknown
+    sex: NDArray[np.float64] | None = None  # (n,) 0 male, 1 female, NaN: unknown
 
     def __post_init__(self) -> None:
         signal, labels = self.signal_uv, self.labels
@@ -51,7 +56,8 @@ class Recordings:
             raise ValueError(f"leads are {', '.join(self.leads)}; expected {', '.join(CLINICAL)}")
         if not self.fs_hz > 0:
             raise ValueError(f"fs_hz is {self.fs_hz}; expected a sampling rate above 0")
-        for name, part in (("strat_fold", self.strat_fold), ("record_id", self.record_id)):
+        for name in OPTIONAL:
+            part = getattr(self, name)
             if part is not None and part.shape != (len(signal),):
                 raise ValueError(
                     f"{name} has shape {part.shape}; expected one per recording, {(len(signal),)}"
@@ -105,6 +111,8 @@ def read(path: str | Path) -> Recordings:
             fs_hz=float(data.get("fs_hz", 100.0)),
             strat_fold=None if fold is None else fold.astype(np.int64),
             record_id=data.get("record_id", data.get("ecg_id")),
+            age=ages(data["age"]) if "age" in data else None,
+            sex=sexes(data["sex"]) if "sex" in data else None,
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
@@ -120,7 +128,7 @@ def write(path: str | Path, recordings: Recordings, *, overwrite: bool = False) 
 
 def save(path: Path, recordings: Recordings) -> None:
     """Write the NPZ file straight to `path`, for callers that move it into place themselves."""
-    optional = {"strat_fold": recordings.strat_fold, "record_id": recordings.record_id}
+    optional = {name: getattr(recordings, name) for name in OPTIONAL}
     arrays: dict[str, Any] = {name: part for name, part in optional.items() if part is not None}
     arrays |= {"signal_uv": recordings.signal_uv, "labels": recordings.labels}
     arrays |= {"label_names": np.array(recordings.label_names, dtype=np.str_)}
@@ -138,15 +146,14 @@ def subset(recordings: Recordings, mask: NDArray[Any]) -> Recordings:
         )
     if mask.dtype != np.bool_:
         mask = mask.astype(np.int64)
-    fold, record_id = recordings.strat_fold, recordings.record_id
+    optional = {name: getattr(recordings, name) for name in OPTIONAL}
     return Recordings(
         signal_uv=recordings.signal_uv[mask],
         labels=recordings.labels[mask],
         label_names=recordings.label_names,
         leads=recordings.leads,
         fs_hz=recordings.fs_hz,
-        strat_fold=None if fold is None else fold[mask],
-        record_id=None if record_id is None else record_id[mask],
+        **{name: None if part is None else part[mask] for name, part in optional.items()},
     )
 
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..models.attention import HEAD, AttentionWeights, attention
 from ..models.denoiser import Denoiser, S4Layer, biases
 from ..models.s4 import two_sided_taps
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
@@ -38,6 +39,7 @@ class Block(NamedTuple):
     conv: Tensor  # (3 C, H), input by output
     s4: tuple[S4, S4]
     res: Tensor  # (C, C), input by output
+    attention: AttentionWeights | None
 
 
 class Packed(NamedTuple):
@@ -83,7 +85,12 @@ def pack(net: Denoiser, length: int, dtype: torch.dtype = torch.bfloat16) -> Pac
         tokens,
         (first.weight().T.contiguous(), first.bias.detach()),
         [
-            Block(matrix(b.conv_layer.conv.weight()), (s4(b.S41), s4(b.S42)), matrix(b.res_conv.weight()))
+            Block(
+                matrix(b.conv_layer.conv.weight()),
+                (s4(b.S41), s4(b.S42)),
+                matrix(b.res_conv.weight()),
+                None if b.attention is None else b.attention.weights(tokens, dtype),
+            )
             for b in net.blocks
         ],
         (matrix(behind_mean @ skip), (behind_mean @ skip_bias + behind.bias).to(dtype)),
@@ -101,14 +108,29 @@ def offsets(net: Denoiser, step: Tensor) -> Tensor:
 
     step (layers, C, S): the embeddings of the steps. The sum of x's missing biases goes the same way.
     """
-    missing = [torch.zeros_like(step[0])]  # (C, S): what x lacks before each block
-    for block in net.blocks[:-1]:
-        missing.append((missing[-1] + block.res_conv.bias[:, None]) * math.sqrt(0.5))
     conv = [b.conv_layer.conv for b in net.blocks]
     weight = torch.stack([c.weight() for c in conv]).unflatten(-1, (3, -1))  # (layers, H, 3, C)
-    through = torch.einsum("lhkc,lcs->slkh", weight, step + torch.stack(missing))
+    through = torch.einsum("lhkc,lcs->slkh", weight, step + missing(net)[:-1, :, None])
     through[:, :, 1] += torch.stack([c.bias for c in conv])
     return through.contiguous()
+
+
+@torch.no_grad()
+def missing(net: Denoiser) -> Tensor:
+    """What x lacks before each block and behind the last, the biases of the residuals: (layers + 1, C)."""
+    rows = [torch.zeros_like(net.blocks[0].res_conv.bias)]
+    for block in net.blocks:
+        rows.append((rows[-1] + block.res_conv.bias) * math.sqrt(0.5))
+    return torch.stack(rows)
+
+
+def attend(x: Tensor, lacking: Tensor, w: AttentionWeights, tokens: int) -> None:
+    """Add attention to x (B, L, C), which lacks a constant (C,): the twin of `models.attention.attend`."""
+    valid = x[:, :tokens]
+    z = F.layer_norm(valid.float() + lacking, lacking.shape, *w.norm).to(x.dtype)
+    qkv = (z @ w.inputs.T).unflatten(-1, (3, -1, HEAD))  # (B, L, 3, heads, d)
+    y = attention(qkv.permute(2, 0, 3, 1, 4), w.rotation)
+    valid += y.transpose(1, 2).flatten(2) @ w.output.T
 
 
 @torch.no_grad()
@@ -127,7 +149,7 @@ def evaluator(
     offset = offsets(net, biases(net, no_label, table).step)
     u, y = (torch.empty(records, features, padded, device=device, dtype=dtype) for _ in range(2))
     gates = torch.empty(records * padded, layers * channels, device=device, dtype=dtype)
-    half = math.sqrt(0.5)
+    half, lacking = math.sqrt(0.5), missing(net)
 
     def evaluate(signal: Tensor, row: Tensor, label: Tensor | None) -> Tensor:
         x = F.pad(signal, (0, padded * patch - length)).unflatten(-1, (padded, patch))
@@ -146,6 +168,8 @@ def evaluator(
             if i + 1 < layers:
                 tokenwise = x.flatten(0, 1)
                 torch.addmm(tokenwise, g, w.res, beta=half, alpha=half, out=tokenwise)
+                if w.attention is not None:
+                    attend(x, lacking[i + 1], w.attention, tokens)
         h = torch.relu_(torch.addmm(packed.skip[1], gates, packed.skip[0]))
         h = h.float() @ packed.last[0] + packed.last[1]  # (B L, 8 patch)
         h = h.unflatten(0, (records, padded)).unflatten(-1, (-1, patch))

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import AttentionLayer, AttentionWeights, attend
 from .embeddings import step_embedding
 from .s4 import (
     CAUCHY,
@@ -39,6 +40,7 @@ class DenoiserConfig:
     """Size of the network, under the names of SSSD-ECG's wavenet_config; the defaults are the published network.
 
     `patch` folds that many consecutive samples into channels (1: none), so that all layers run at length L / patch.
+    `attention_every`: a layer of self-attention after every so many blocks (0: none).
     """
 
     in_channels: int = 8
@@ -57,6 +59,11 @@ class DenoiserConfig:
     label_embed_dim: int = 128
     label_embed_classes: int = 71
     patch: int = 1
+    attention_every: int = 0
+
+    def attends(self, block: int) -> bool:
+        """Whether a layer of attention follows this block (0, 1, ...)."""
+        return self.attention_every > 0 and (block + 1) % self.attention_every == 0
 
 
 class WeightNormConv(nn.Module):
@@ -122,9 +129,9 @@ class S4Layer(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Parameters of one residual block."""
+    """Parameters of one residual block, and of the attention behind it where there is one."""
 
-    def __init__(self, config: DenoiserConfig) -> None:
+    def __init__(self, config: DenoiserConfig, attends: bool = False) -> None:
         super().__init__()
         c = config.res_channels
         self.fc_t = nn.Linear(config.diffusion_step_embed_dim_out, c)
@@ -134,6 +141,7 @@ class ResidualBlock(nn.Module):
         self.res_conv = WeightNormConv(c, c)
         self.skip_conv = WeightNormConv(c, config.skip_channels)
         self.fc_label = nn.Linear(config.label_embed_dim, 2 * c) if config.label_embed_classes else None
+        self.attention = AttentionLayer(c) if attends else None
 
 
 class ResidualGroup(nn.Module):
@@ -143,7 +151,9 @@ class ResidualGroup(nn.Module):
         super().__init__()
         self.fc_t1 = nn.Linear(config.diffusion_step_embed_dim_in, config.diffusion_step_embed_dim_mid)
         self.fc_t2 = nn.Linear(config.diffusion_step_embed_dim_mid, config.diffusion_step_embed_dim_out)
-        self.residual_blocks = nn.ModuleList(ResidualBlock(config) for _ in range(config.num_res_layers))
+        self.residual_blocks = nn.ModuleList(
+            ResidualBlock(config, config.attends(i)) for i in range(config.num_res_layers)
+        )
 
 
 class Denoiser(nn.Module):
@@ -246,6 +256,7 @@ class BlockWeights(NamedTuple):
     res_bias: Tensor  # (C, 1)
     skip: Tensor  # (skip, C)
     skip_bias: Tensor  # (skip, 1)
+    attention: AttentionWeights | None
 
 
 class Weights(NamedTuple):
@@ -276,7 +287,8 @@ def effective_weights(
     by Toeplitz matrices, over a length padded to a multiple of 8; else they are spectra, for FFTs. Matrices come in
     `dtype`, kernels and norms in float32.
     """
-    size = padded_tokens(net, length) if toeplitz or bases is not None else -(-length // net.config.patch)
+    tokens = -(-length // net.config.patch)
+    size = padded_tokens(net, length) if toeplitz or bases is not None else tokens
 
     def affine(conv: WeightNormConv) -> tuple[Tensor, Tensor]:
         return conv.weight().to(dtype), conv.bias[:, None].to(dtype)
@@ -300,6 +312,7 @@ def effective_weights(
                 (s4(block.S41, basis[0]), s4(block.S42, basis[1])),
                 *affine(block.res_conv),
                 *affine(block.skip_conv),
+                None if block.attention is None else block.attention.weights(tokens, dtype),
             )
         )
     first, behind, last = net.outer_convs
@@ -323,7 +336,10 @@ def kernel_bases(net: Denoiser, length: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
-    """Project the embeddings of steps (B, 1) and labels (B, K) for all blocks; B may differ between the two."""
+    """Project the embeddings of steps (B, 1) and labels (B, K) for all blocks; B may differ between the two.
+
+    Columns that cond lacks at its end are 0: for a network that also takes age and sex, both unknown.
+    """
     group = net.residual_layer
     embedded = step_embedding(steps, net.config.diffusion_step_embed_dim_in)
     for linear in (group.fc_t1, group.fc_t2):
@@ -331,7 +347,8 @@ def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     step = _project([b.fc_t for b in net.blocks], embedded)
     if net.embedding is None:
         return Biases(step, None)
-    return Biases(step, _project([b.fc_label for b in net.blocks], cond.float() @ net.embedding.weight))
+    embedded = cond.float() @ net.embedding.weight[: cond.shape[-1]]
+    return Biases(step, _project([b.fc_label for b in net.blocks], embedded))
 
 
 def _project(layers: Sequence[nn.Linear | None], embedded: Tensor) -> Tensor:
@@ -376,6 +393,8 @@ def residual_block(
 ) -> tuple[Tensor, Tensor]:
     """One gated residual block on x (C, B, L), step (C, B), label (2 C, B): the next x and the skip output.
 
+    The attention behind the block, where there is one, is part of it.
+
     convolve: u (H, B, L) with two-sided taps, where kernels are taps.
     """
     h = (x + step[..., None])[..., :valid]
@@ -387,7 +406,10 @@ def residual_block(
     h = s4_layer(h, w.s4[1], valid, dropout, convolve)
     left, right = h.chunk(2)
     gated = torch.tanh(left) * torch.sigmoid(right)
-    return (x + _matmul(w.res, gated, w.res_bias)) * math.sqrt(0.5), _matmul(w.skip, gated, w.skip_bias)
+    x = (x + _matmul(w.res, gated, w.res_bias)) * math.sqrt(0.5)
+    if w.attention is not None:
+        x = attend(x, w.attention, valid)
+    return x, _matmul(w.skip, gated, w.skip_bias)
 
 
 def denoise(

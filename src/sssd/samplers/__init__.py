@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..schedule import IntArray, Schedule
+from .consistency import consistency
 from .ddim import ddim
 from .ddpm import ddpm
 from .deis import deis
@@ -19,7 +20,9 @@ MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
     "deis": deis,
     "unipc": unipc,
 }
-SAMPLERS = ("ddim", "ddpm", *MULTISTEP)
+# All that need nothing but a schedule and steps; ddpm has all steps, ddim an eta.
+BY_STEPS = {**MULTISTEP, "consistency": consistency}
+SAMPLERS = ("ddim", "ddpm", *BY_STEPS)
 
 
 def default_spacing(sampler: str) -> str:
@@ -27,13 +30,15 @@ def default_spacing(sampler: str) -> str:
 
     With few steps, "uniform" spends one of them at the cleanest level, where nothing is left to decide.
     """
-    return "trailing" if sampler in MULTISTEP else "uniform"
+    return "trailing" if sampler in BY_STEPS else "uniform"
 
 
 __all__ = [
+    "BY_STEPS",
     "MULTISTEP",
     "SAMPLERS",
     "StepTable",
+    "consistency",
     "ddim",
     "ddpm",
     "default_spacing",

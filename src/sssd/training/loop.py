@@ -22,7 +22,16 @@ from ..engine.bound import kernels_run
 from ..factory import build_network, build_schedule, configuration_of, label_names
 from ..io.files import replacing
 from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kernel_bases, residual_block
-from .batches import augmented, chosen_records, generator, learning_rate_factor, seed_of, to_model_scale
+from .batches import (
+    augmented,
+    chosen_records,
+    generator,
+    hidden,
+    learning_rate_factor,
+    lengthened,
+    seed_of,
+    to_model_scale,
+)
 from .loss import Levels, levels, noisy, weighted_error
 from .step import make_step
 
@@ -37,7 +46,10 @@ VALIDATION_DRAWS = 4  # noise levels and noises per validation record, the same 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """signal_mv (n, 8, L) float32 in mV, leads I V1..V6 aVF, and labels (n, K); the same of the validation records."""
+    """signal_mv (n, 8, L) float32 in mV, leads I V1..V6 aVF, and labels (n, K); the same of the validation records.
+
+    With `trainset_config.patient` the last four columns of the labels are those of sssd.patient.
+    """
 
     signal_mv: np.ndarray
     labels: np.ndarray
@@ -128,9 +140,8 @@ def train(
         start_from(net, config, init)
     net.to(fabric.device)
     device = fabric.device
-    wrapped = TrainingNet(net, data.signal_mv.shape[-1], todo.precision, toeplitz=device.type == "cuda").to(
-        device
-    )
+    length = data.signal_mv.shape[-1]
+    wrapped = TrainingNet(net, length, todo.precision, toeplitz=device.type == "cuda").to(device)
     graph = device.type == "cuda" and world == 1  # the step sees it by a learning rate on the device
     rate = torch.tensor(todo.learning_rate, device=device) if graph else todo.learning_rate
     optimizer = torch.optim.Adam(
@@ -146,6 +157,8 @@ def train(
     x_val = torch.from_numpy(to_model_scale(data.val_signal_mv, scale)).to(device)
     y_val = torch.from_numpy(data.val_labels.astype(np.float32)).to(device)
     data_std = float(x_train.std()) if todo.edm_weighting else None
+    if todo.augment:
+        x_train = lengthened(x_train)
     at = levels(build_schedule(config), velocity=net.velocity, data_std=data_std, device=device)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -190,7 +203,7 @@ def train(
     model.train()
     while iteration < todo.n_iters and not out_of_time():
         factor = learning_rate_factor(iteration, todo.warmup_iters, todo.n_iters, todo.decay)
-        batch = training_batch(x_train, y_train, config, iteration)
+        batch = training_batch(x_train, y_train, length, config, iteration)
         ema_decay = min(todo.ema_decay, (1 + iteration) / (10 + iteration))
         torch.manual_seed(seed_of(todo.seed, iteration, 3 + rank))  # dropout
         loss = step([part[share] for part in batch], todo.learning_rate * factor, ema_decay)
@@ -240,17 +253,22 @@ def _fabric(accelerator: str, devices: int | str) -> Fabric:
 
 
 def training_batch(
-    signals: Tensor, labels: Tensor, config: Config, iteration: int
+    signals: Tensor, labels: Tensor, length: int, config: Config, iteration: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Records x (B, 8, L), labels y (B, K), steps t (B,) and noise z (B, 8, L) of one iteration."""
+    """Records x (B, 8, length), labels y (B, K), steps t (B,) and noise z (B, 8, length) of one iteration.
+
+    signals (n, 8, length), lengthened where they are to be augmented; labels (n, K).
+    """
     todo, device = config.train_config, signals.device
     chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
     random = generator(todo.seed, iteration, 1, device)
     x, y = signals[chosen], labels[chosen]
     if todo.augment:
-        x = augmented(x, random)
+        x = augmented(x, length, random)
     if todo.label_dropout:
         y = y * (torch.rand(len(y), 1, device=device, generator=random) >= todo.label_dropout)
+    if config.trainset_config.patient:
+        y = hidden(y, random)
     t = torch.randint(config.diffusion_config.T, (len(x),), device=device, generator=random)
     return x, y, t, torch.randn(x.shape, device=device, generator=random)
 
@@ -286,11 +304,18 @@ def start_from(net: Denoiser, config: Config, init: Path) -> None:
     """Load weights to fine-tune from; labels that the checkpoint knows by name keep their embedding."""
     state, metadata = read_state(init)
     before, now = label_names(configuration_of(init, state, metadata)[0]), label_names(config)
-    if net.embedding is not None and "embedding.weight" in state and before != now:
+    known = state.get("embedding.weight")
+    if (
+        net.embedding is not None
+        and known is not None
+        and (before != now or len(known) != net.config.label_embed_classes)
+    ):
         rows = net.embedding.weight.detach().clone()
         for k, name in enumerate(now):
             if name in before:
-                rows[k] = state["embedding.weight"][before.index(name)]
+                rows[k] = known[before.index(name)]
+        patient = min(len(known) - len(before), len(rows) - len(now))  # age and sex, where both have them
+        rows[len(now) : len(now) + patient] = known[len(before) : len(before) + patient]
         state["embedding.weight"] = rows
     load_into(net, state, str(init))
 

@@ -15,12 +15,14 @@ from ..schedule import Schedule
 class Levels:
     """The noise levels of training: float32 tables over t = 0 .. T-1, on one device.
 
-    alpha, sigma (T,); weight (T,) of the squared error at t; whether the target is the velocity.
+    alpha, sigma (T,); weight (T,) of the squared error at t; x0_weight (T,): the same on the error of the clean record;
+    whether the target is the velocity.
     """
 
     alpha: Tensor
     sigma: Tensor
     weight: Tensor
+    x0_weight: Tensor
     velocity: bool
 
 
@@ -43,7 +45,8 @@ def levels(
     def table(values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)
 
-    return Levels(table(alpha), table(sigma), table(weight), velocity)
+    on_x0 = weight / sigma**2 * (1 if velocity else alpha**2)  # the error of x_0 is sigma times that of v
+    return Levels(table(alpha), table(sigma), table(weight), table(on_x0), velocity)
 
 
 def noisy(x0: Tensor, t: Tensor, z: Tensor, at: Levels) -> tuple[Tensor, Tensor, Tensor]:

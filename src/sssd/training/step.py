@@ -54,18 +54,18 @@ def make_step(
         optimizer.zero_grad(set_to_none=True)
         return update(*batch)
 
-    run = (
-        _recorded(eager, update, optimizer) if isinstance(optimizer.param_groups[0]["lr"], Tensor) else eager
-    )
+    on_device = isinstance(optimizer.param_groups[0]["lr"], Tensor)
+    run = recorded(update, optimizer) if on_device else eager
     return step
 
 
-def _recorded(
-    eager: Callable[[Sequence[Tensor]], Tensor],
-    update: Callable[..., Tensor],
-    optimizer: torch.optim.Optimizer,
+def recorded(
+    update: Callable[..., Tensor], optimizer: torch.optim.Optimizer
 ) -> Callable[[Sequence[Tensor]], Tensor]:
-    """The same step from a CUDA graph, which spares the hundreds of launches that would take longer than the work."""
+    """update(*inputs) from a CUDA graph, which spares the hundreds of launches that would take longer than the work.
+
+    It is to take a step of `optimizer`, whose gradients are cleared before; learning rates are tensors on the device.
+    """
     graph = torch.cuda.CUDAGraph()
     calls = 0
     inputs: list[Tensor] = []
@@ -78,7 +78,8 @@ def _recorded(
             side = torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
-                result = eager(batch)
+                optimizer.zero_grad(set_to_none=True)
+                result = update(*batch)
             torch.cuda.current_stream().wait_stream(side)
             return result
         if loss is None:

@@ -1,0 +1,83 @@
+"""`sssd-ecg distill`: from a network that needs many evaluations to one that needs 4, 2 or 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .console import UsageError, progress_bar, say, usage
+from .train import BUILTIN, weights
+
+if TYPE_CHECKING:
+    from ..config.schema import Config
+
+EXAMPLES = (
+    "Examples: sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few | "
+    "sssd-ecg generate --checkpoint runs/few/model.safetensors --label AFIB --out ecgs"
+)
+
+
+def command(
+    teacher: Annotated[
+        str, typer.Option(help=f"The checkpoint to distil, or '{BUILTIN}' for the model that ships.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(help="What `prepare` wrote: the labels of folds 1-8 are drawn from it, no signals."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(help="JSON with distill_config and ddim_config; default: config/distill.json."),
+    ] = None,
+    device: options.Device = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many, from labels alone."""
+    with usage():
+        from ..data import recordings
+        from .train import training_labels
+
+        start, ecgs = weights(teacher), recordings.read(data)
+        settings = student_of(start, config)
+        labels = training_labels(ecgs, settings)
+        path = out / "model.safetensors"
+        if path.exists():
+            raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
+        todo = settings.distill_config
+        assert todo is not None
+    from ..training.distill import Lesson, distill
+
+    total = todo.trajectory_iters + todo.matching_iters
+    say(f"{len(labels)} label vectors, {total} iterations of {todo.batch_size} records", quiet=quiet)
+    with progress_bar(quiet, "loss {task.fields[loss]}") as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(lesson: Lesson) -> None:
+            if lesson.name not in tasks:
+                tasks[lesson.name] = bar.add_task(lesson.name, total=lesson.of, loss="-")
+            bar.update(tasks[lesson.name], completed=lesson.iteration, loss=f"{lesson.loss:.4f}")
+
+        model = distill(settings, start, labels, out, device=device, report=report)
+    say(
+        f"wrote {model}, made for {todo.nodes} evaluations or fewer",
+        f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
+        quiet=quiet,
+    )
+
+
+def student_of(teacher: Path, config: Path | None) -> Config:
+    """The teacher's configuration with the distillation and the sampling of another."""
+    from ..checkpoint import read_state
+    from ..config.schema import DEFAULT, Config, read_config
+    from ..factory import configuration_of
+
+    own, _ = configuration_of(teacher, *read_state(teacher))
+    recipe = read_config(config or DEFAULT.with_name("distill.json"))
+    if recipe.distill_config is None:
+        raise ValueError(f"{config} has no distill_config: start from config/distill.json of the package")
+    parts = {name: getattr(recipe, name).model_dump() for name in ("distill_config", "ddim_config")}
+    return Config.model_validate({**own.model_dump(), **parts})

@@ -1,0 +1,213 @@
+"""Distillation: the consistency sampler, trajectories of the teacher, what each of the two lessons does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sssd.cli import main
+from sssd.cli.distill import student_of
+from sssd.config.schema import DEFAULT, Config, read_config
+from sssd.data.recordings import Recordings, write
+from sssd.factory import build_network
+from sssd.labels import CODES
+from sssd.model_wrapper import SSSDECG
+from sssd.samplers import consistency, ddim, run
+from sssd.schedule import choose_steps, linear, rescaled
+from sssd.training import distill as lessons
+from sssd.training.loop import save_model
+
+SCHEDULE = rescaled(linear(), 0.01)
+LENGTH = 64
+
+
+def config(**distilled: Any) -> Config:
+    content = read_config(DEFAULT).model_dump()
+    content["wavenet_config"] |= {
+        "num_res_layers": 2,
+        "res_channels": 32,
+        "skip_channels": 16,
+        "s4_d_state": 4,
+        "s4_lmax": LENGTH,
+        "label_embed_classes": 71,
+        "attention_every": 0,
+    }
+    content["trainset_config"] |= {"segment_length": LENGTH, "patient": False}
+    small = {"batch_size": 8, "teacher_steps": 6, "trajectory_iters": 0, "matching_iters": 0}
+    content["distill_config"] = small | distilled
+    content["ddim_config"] = {"sampler": "consistency", "ddim_timesteps": 4}
+    return Config.model_validate(content)
+
+
+def teacher(folder: Path, settings: Config) -> Path:
+    """A network with weights that do something."""
+    torch.manual_seed(0)
+    net = build_network(settings)
+    torch.nn.init.normal_(net.outer_convs[2].weight, std=0.1)
+    return save_model(folder / "teacher.safetensors", net, settings)
+
+
+def labels(n: int = 40) -> np.ndarray:
+    return (np.random.default_rng(0).random((n, 71)) < 0.1).astype(np.float32)
+
+
+# --- the sampler --------------------------------------------------------------------------------------------
+
+
+def test_consistency_forgets_what_was_before() -> None:
+    """One clean record is all a row passes on. Fails if a row keeps some of its x, as DDIM's do."""
+    table = consistency(SCHEDULE, choose_steps(SCHEDULE, 4, "trailing"))
+    assert not table.a.any() and table.c[-1] == 0
+    truth = torch.randn(2, 8, 10)
+    seen: list[torch.Tensor] = []
+
+    def knows(x: torch.Tensor, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(x)
+        return x, truth
+
+    noise = torch.ones(2, 8, 10)
+    result = run(table, knows, torch.randn(2, 8, 10), lambda i: noise)
+    torch.testing.assert_close(result, truth)
+    for i, x in enumerate(seen[1:], start=1):
+        torch.testing.assert_close(x, (table.alpha[i] * truth + table.sigma[i] * noise).float())
+
+
+def test_one_step_of_consistency_is_one_step_of_ddim() -> None:
+    steps = np.array([199])
+    one, other = consistency(SCHEDULE, steps), ddim(SCHEDULE, steps)
+    np.testing.assert_allclose(one.a, other.a, atol=1e-12)
+    np.testing.assert_allclose(one.b, other.b, atol=1e-12)
+
+
+# --- the lessons --------------------------------------------------------------------------------------------
+
+
+def school(folder: Path, **distilled: Any) -> lessons.School:
+    settings = config(**distilled)
+    path = teacher(folder, settings)
+    master = SSSDECG.from_pretrained(path, device="cpu").model
+    return lessons.School(settings, master, torch.from_numpy(labels()))
+
+
+def test_trajectories_of_a_teacher_that_knows_one_record(tmp_path: Path) -> None:
+    """Then all noise stays as it is: states are known. Fails if one is taken after its step, or at another node."""
+    of, x, truth = school(tmp_path), torch.randn(3, 8, LENGTH), torch.full((3, 8, LENGTH), 0.7)
+    alpha, sigma = of.schedule.alpha, of.schedule.sigma
+
+    def knowing(y: torch.Tensor, steps: list[int]) -> Any:
+        return lambda x, i: (float(alpha[steps[i]]) * x - truth) / float(sigma[steps[i]])
+
+    of.guided = knowing  # type: ignore[method-assign]
+    states, end = of.trajectories(torch.from_numpy(labels(3)), x)
+    eps = (x - alpha[-1] * truth) / sigma[-1]
+    torch.testing.assert_close(end, truth, rtol=1e-4, atol=1e-4)
+    for state, t in zip(states, of.nodes.tolist(), strict=True):
+        torch.testing.assert_close(state, (alpha[t] * truth + sigma[t] * eps).float(), rtol=1e-4, atol=1e-4)
+
+
+def test_guidance_of_the_teacher(tmp_path: Path) -> None:
+    """Fails if the velocity without labels is added instead of moved away from."""
+    x, y = torch.randn(3, 8, LENGTH), torch.from_numpy(labels(3))
+    plain, guided = (school(tmp_path, guidance=w).guided(y, [100])(x, 0) for w in (1.0, 3.0))
+    untold = school(tmp_path).guided(torch.zeros_like(y), [100])(x, 0)
+    torch.testing.assert_close(guided - untold, 3 * (plain - untold), rtol=1e-3, atol=1e-5)
+
+
+def test_following_trajectories_shortens_the_way(tmp_path: Path) -> None:
+    """After the first lesson one evaluation ends nearer to the teacher's end. Fails if the student learns states."""
+    settings = config(trajectory_iters=150, learning_rate=3e-3, batch_size=16, ema_decay=0.5)
+    path = teacher(tmp_path, settings)
+    student = lessons.distill(settings, path, labels(), tmp_path / "out", device="cpu")
+    of, new = school(tmp_path), SSSDECG.from_pretrained(student, device="cpu")
+    x, y = torch.randn(16, 8, LENGTH), torch.from_numpy(labels(16))
+    _, end = of.trajectories(y, x)
+    t = torch.full((16,), 199)
+
+    def distance(net: Any) -> float:
+        with torch.no_grad():
+            return float((of.clean(x, net.predict(x, y, t[:, None].float()), t) - end).norm())
+
+    assert distance(new.model) < 0.9 * distance(of.teacher)
+
+
+def test_a_student_as_likely_as_its_teacher_has_nothing_to_learn(tmp_path: Path) -> None:
+    """At the start critic and teacher agree. Fails if the two denoisers see other noise, levels or labels."""
+    told: list[lessons.Lesson] = []
+    settings = config(matching_iters=1, critic_rate=1e-12)
+    lessons.distill(
+        settings, teacher(tmp_path, settings), labels(), tmp_path / "a", device="cpu", report=told.append
+    )
+    guided = config(matching_iters=1, critic_rate=1e-12, guidance=2.0)
+    lessons.distill(
+        guided, teacher(tmp_path, guided), labels(), tmp_path / "b", device="cpu", report=told.append
+    )
+    assert told[0].loss < 1e-8 < 1e-6 < told[1].loss
+
+
+def test_matching_moves_the_student_to_its_teachers_distribution(tmp_path: Path) -> None:
+    """A student whose records are too large comes nearer in size. Fails if the direction has the wrong sign."""
+    of = school(
+        tmp_path, matching_iters=60, matching_rate=2e-3, critic_rate=2e-3, batch_size=32, ema_decay=0.5
+    )
+    student, critic = (
+        SSSDECG.from_pretrained(tmp_path / "teacher.safetensors", device="cpu").model for _ in range(2)
+    )
+    with torch.no_grad():
+        student.outer_convs[2].bias += 0.3  # type: ignore[union-attr]
+
+    def size(net: Any) -> float:
+        x, y = torch.randn(64, 8, LENGTH), of.labels[:1].expand(64, -1)
+        t = torch.full((64,), 199)
+        with torch.no_grad():
+            return float(of.clean(x, net.predict(x, y, t[:, None].float()), t).mean())
+
+    torch.manual_seed(0)
+    aim, before = size(of.teacher), size(student)
+    lessons.match_distributions(of, student, critic, lambda *_: None)
+    assert abs(size(student) - aim) < 0.7 * abs(before - aim)
+
+
+# --- the command --------------------------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One command distils a checkpoint; the student brings its own sampling. Fails if it keeps the teacher's."""
+    settings = config()
+    path = teacher(tmp_path, settings)
+    n = 12
+    data = Recordings(
+        np.zeros((n, 12, LENGTH), np.int16), labels(n).astype(np.uint8), CODES, strat_fold=np.full(n, 3)
+    )
+    write(tmp_path / "signals.npz", data)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(
+        '{"ddim_config": {"sampler": "consistency", "ddim_timesteps": 2}, "distill_config": {"nodes": 2, '
+        '"batch_size": 4, "teacher_steps": 3, "trajectory_iters": 2, "matching_iters": 1}}'
+    )
+    command = ["distill", "--teacher", str(path), "--data", str(tmp_path / "signals.npz"), "--device", "cpu"]
+    command += ["--config", str(recipe), "--out", str(tmp_path / "few")]
+    assert main(command) == 0
+    assert "made for 2 evaluations" in capsys.readouterr().out
+    few = SSSDECG.from_pretrained(tmp_path / "few" / "model.safetensors", device="cpu")
+    table = few.step_table()
+    assert (table.name, table.steps.tolist()) == ("consistency", [199, 99])
+    assert main(command) == 2  # nothing is overwritten
+    assert "exists" in capsys.readouterr().err
+
+
+def test_the_recipe_that_ships_and_what_is_refused(tmp_path: Path) -> None:
+    path = teacher(tmp_path, config())
+    assert student_of(path, None).distill_config.nodes == 4  # type: ignore[union-attr]
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text("{}")
+    with pytest.raises(ValueError, match="has no distill_config"):
+        student_of(path, recipe)
+    published = Config.model_validate({**config().model_dump(), "diffusion_config": {}})
+    torch.manual_seed(0)
+    eps = save_model(tmp_path / "eps.safetensors", build_network(published), published)
+    with pytest.raises(ValueError, match="only networks that predict the velocity"):
+        lessons.distill(published, eps, labels(), tmp_path / "out", device="cpu")
