@@ -35,6 +35,7 @@ def config(**distilled: Any) -> Config:
         "s4_lmax": LENGTH,
         "label_embed_classes": 71,
         "attention_every": 0,
+        "patch": 4,
     }
     content["trainset_config"] |= {"segment_length": LENGTH, "patient": False}
     small = {"batch_size": 8, "teacher_steps": 6, "trajectory_iters": 0, "matching_iters": 0}

@@ -28,7 +28,7 @@ from sssd.training.batches import (
     lengthened,
     to_model_scale,
 )
-from sssd.training.loop import TrainingData, TrainingNet, start_from, train, training_batch
+from sssd.training.loop import TrainingData, TrainingNet, guided_by, start_from, train, training_batch
 from sssd.training.loss import levels, noisy, weighted_error
 
 CPU = torch.device("cpu")
@@ -36,7 +36,14 @@ CPU = torch.device("cpu")
 
 def tiny(**train_options: object) -> Config:
     base = read_config(DEFAULT)
-    small = {"num_res_layers": 2, "res_channels": 8, "skip_channels": 8, "s4_d_state": 4}
+    small = {
+        "num_res_layers": 2,
+        "res_channels": 32,
+        "skip_channels": 8,
+        "s4_d_state": 4,
+        "attention_every": 1,
+    }
+    small |= {"label_embed_classes": 71, "patch": 4}
     options = {
         "n_iters": 8,
         "iters_per_ckpt": 2,
@@ -47,6 +54,7 @@ def tiny(**train_options: object) -> Config:
     return base.model_copy(
         update={
             "wavenet_config": base.wavenet_config.model_copy(update=small),
+            "trainset_config": base.trainset_config.model_copy(update={"patient": False}),
             "train_config": TrainConfig(**{**base.train_config.model_dump(), **options, **train_options}),
         }
     )
@@ -181,6 +189,41 @@ def test_label_dropout_drops_whole_vectors() -> None:
     assert set(y.sum(1).tolist()) == {0.0, 71.0}
 
 
+def test_focus_draws_a_share_of_the_steps_from_a_range() -> None:
+    """Fails if the range is missed at an end, or all records are drawn from it."""
+    config = tiny(batch_size=4000, focus={"share": 0.5, "first": 50, "last": 59})
+    t = training_batch(torch.zeros(4000, 8, 100), torch.zeros(4000, 71), 80, config, 0)[2]
+    share = float(((t >= 50) & (t <= 59)).float().mean())
+    assert abs(share - (0.5 + 0.5 * 10 / 200)) < 0.03 and t.min() < 5 and t.max() > 194
+    with pytest.raises(ValueError, match="expected first <= last < 200"):
+        Config.model_validate({"train_config": {"focus": {"share": 0.5, "first": 9, "last": 200}}})
+
+
+def test_guidance_is_what_the_first_network_says_away_from_no_labels() -> None:
+    """Fails if a record without labels is not left to what the network says without, or the sign is wrong."""
+    torch.manual_seed(0)
+    net = build_network(tiny()).eval()
+    torch.nn.init.normal_(net.outer_convs[2].weight)
+    guide = guided_by(net, 1000, TrainConfig(guidance=3.0), CPU)
+    x, t = torch.randn(2, 8, 1000), torch.full((2, 1), 50.0)
+    y = torch.zeros(2, 71)
+    y[0, :9] = 1
+    with torch.no_grad():
+        told, untold = net.predict(x, y, t), net.predict(x, torch.zeros_like(y), t)
+    result = guide(x, y, t)
+    torch.testing.assert_close(result[0] - untold[0], 3 * (told[0] - untold[0]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(result[1], untold[1], rtol=1e-3, atol=1e-4)
+
+
+def test_training_under_guidance_starts_from_a_network(tmp_path: Path) -> None:
+    """Fails if the network itself, which changes, guides; it needs one to start from."""
+    config = tiny(n_iters=2, guidance=2.0)
+    with pytest.raises(ValueError, match="give one"):
+        train(config, records(), tmp_path / "none", accelerator="cpu")
+    first = train(tiny(n_iters=2), records(), tmp_path / "first", accelerator="cpu").path
+    assert train(config, records(), tmp_path / "guided", init=first, accelerator="cpu").iterations == 2
+
+
 def pulses(period: float, start: float, samples: int = 1000) -> torch.Tensor:
     """A record (8, samples) with a narrow pulse every `period` samples, of another size in each lead."""
     beat = start + period * torch.arange(-2, samples / period + 2)
@@ -270,11 +313,12 @@ def test_the_training_network_is_the_network(toeplitz: bool, monkeypatch: pytest
     torch.manual_seed(0)
     net = build_network(config).eval()
     torch.nn.init.normal_(net.outer_convs[2].weight)
+    torch.nn.init.normal_(net.blocks[0].attention.output.weight, std=0.1)  # type: ignore[union-attr]
     fast = TrainingNet(net, 1000, "float32", toeplitz).eval()
     x, y, steps = torch.randn(2, 8, 1000), torch.rand(2, 71), torch.tensor([[3.0], [150.0]])
     used = [
-        p for name, p in net.named_parameters() if "1.res_conv" not in name
-    ]  # the last of these has no effect
+        p for name, p in net.named_parameters() if "1.res_conv" not in name and "1.attention" not in name
+    ]  # the last of these have no effect
     outputs, gradients = [], []
     for function in (fast, net.predict):
         out = function(x, y, steps)

@@ -33,8 +33,8 @@ def command(
     config: Annotated[
         str | None,
         typer.Option(
-            help="A JSON configuration, or 'default' (the model that ships) or 'published'. May be left out with "
-            "--init: then the network stays as it is and train_config is that of config/finetune.json."
+            help="A JSON configuration, or 'default' (the model that ships), 'published', 'guided', 'finetune'. One "
+            "that describes no network, as the last two, goes with --init; with that alone, 'finetune' is taken."
         ),
     ] = None,
     init: Annotated[
@@ -191,19 +191,19 @@ def _conditions(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
 
 
 def _settings(name: str | None, start: Path | None) -> Config:
-    """The configuration asked for; without one, the network of `start` with the training of finetune.json."""
+    """The configuration asked for. What describes no network is about the one in `start`; without a name, finetune."""
+    from ..checkpoint import read_state
     from ..config.schema import DEFAULT, PUBLISHED, read_config
+    from ..factory import configuration_of
 
-    if name is None and start is not None:
-        from ..checkpoint import read_state
-        from ..factory import configuration_of
-
-        settings, _ = configuration_of(start, *read_state(start))
-        tuning = read_config(DEFAULT.with_name("finetune.json"))
-        return settings.model_copy(update={"train_config": tuning.train_config})
     packaged = {"default": DEFAULT, "published": PUBLISHED}
-    path = Path(str(name))
-    return read_config(path if path.exists() else packaged.get(str(name), path))
+    packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}
+    name = name or "finetune"
+    settings = read_config(Path(name) if Path(name).exists() else packaged.get(name, Path(name)))
+    if start is None or "wavenet_config" in settings.model_fields_set:
+        return settings
+    own, _ = configuration_of(start, *read_state(start))
+    return own.model_copy(update={"train_config": settings.train_config})
 
 
 def weights(init: str) -> Path:

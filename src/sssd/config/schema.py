@@ -55,8 +55,18 @@ class WavenetConfig(_Section):
     attention_every: Annotated[int, Field(ge=0)] = 0
 
 
+class Focus(_Section):
+    share: Annotated[float, Field(gt=0, le=1)]
+    first: Annotated[int, Field(ge=0)]
+    last: Annotated[int, Field(ge=0)]
+
+
 class TrainConfig(_Section):
-    """Training; `batch_size` counts the records of one step over all devices."""
+    """Training; `batch_size` counts the records of one step over all devices.
+
+    focus: a share of the records drawn at steps first..last, where what matters is decided; the others at any step.
+    guidance: the network learns to say what the one it started from says under guidance of this strength.
+    """
 
     output_directory: str = "sssd_label_cond"
     ckpt_iter: Literal["max"] | int = "max"
@@ -73,6 +83,8 @@ class TrainConfig(_Section):
     precision: Literal["float32", "bf16"] = "float32"
     edm_weighting: bool = False
     augment: bool = False
+    focus: Focus | None = None
+    guidance: Annotated[float, Field(ge=1)] | None = None
     seed: int = 0
 
 
@@ -147,6 +159,11 @@ class Config(_Section):
             raise ValueError(
                 f"wavenet_config.label_embed_classes is {classes}: expected at least the {patient} of age and sex "
                 "(trainset_config.patient)"
+            )
+        focus = self.train_config.focus
+        if focus is not None and not focus.first <= focus.last < t:
+            raise ValueError(
+                f"train_config.focus is of steps {focus.first} to {focus.last}: expected first <= last < {t}"
             )
         if names is not None and len(names) != classes - patient:
             raise ValueError(

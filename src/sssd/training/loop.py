@@ -33,7 +33,7 @@ from .batches import (
     to_model_scale,
 )
 from .loss import Levels, levels, noisy, weighted_error
-from .step import make_step
+from .step import Guide, make_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -83,9 +83,11 @@ class TrainingNet(nn.Module):
         super().__init__()
         self.net, self.length, self.toeplitz = net, length, toeplitz
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.block: Callable[..., Any] = (
-            torch.compile(_gpu_block(length // net.config.patch)) if toeplitz else residual_block
-        )
+        self.block: Callable[..., Any] = residual_block
+        if toeplitz:
+            # one for each of: attention or none, dropout or none, gradients or none, and networks that are not alike
+            torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+            self.block = torch.compile(_gpu_block(length // net.config.patch))
         for i, pair in enumerate(kernel_bases(net, length)):
             for j, basis in enumerate(pair):
                 self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
@@ -199,7 +201,10 @@ def train(
             return False
         return bool(fabric.broadcast(time.monotonic() > until))
 
-    step = make_step(model, fabric.backward, optimizer, parameters, average, at, todo.gradient_clip)
+    guide = None
+    if todo.guidance is not None:
+        guide = guided_by(_first(config, init), length, todo, device)
+    step = make_step(model, fabric.backward, optimizer, parameters, average, at, todo.gradient_clip, guide)
     model.train()
     while iteration < todo.n_iters and not out_of_time():
         factor = learning_rate_factor(iteration, todo.warmup_iters, todo.n_iters, todo.decay)
@@ -238,6 +243,33 @@ def train(
     return Trained(path, iteration, todo.n_iters)
 
 
+def _first(config: Config, init: Path | None) -> Denoiser:
+    """The network that training started from, as it was."""
+    if init is None:
+        raise ValueError("train_config.guidance is of a network to start from: give one (--init)")
+    net = build_network(config)
+    start_from(net, config, init)
+    return net
+
+
+def guided_by(net: Denoiser, length: int, todo: TrainConfig, device: torch.device) -> Guide:
+    """What `net` says of (x, y, t) under guidance: away from what it says without labels (Ho and Salimans 2022, eq. 6).
+
+    A network trained on that needs one evaluation where guidance takes two (Meng et al. 2023, first stage).
+    """
+    frozen = (
+        TrainingNet(net.to(device), length, todo.precision, toeplitz=device.type == "cuda").to(device).eval()
+    )
+    w = todo.guidance or 1.0
+
+    @torch.no_grad()
+    def guide(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        untold = frozen(x, torch.zeros_like(y), t)
+        return untold + w * (frozen(x, y, t) - untold)
+
+    return guide
+
+
 def _fabric(accelerator: str, devices: int | str) -> Fabric:
     """One process per device: those that torchrun started, on one machine or several, or else `devices` here."""
     from lightning_fabric import Fabric
@@ -270,6 +302,12 @@ def training_batch(
     if config.trainset_config.patient:
         y = hidden(y, random)
     t = torch.randint(config.diffusion_config.T, (len(x),), device=device, generator=random)
+    if todo.focus is not None:
+        focused = torch.rand(len(x), device=device, generator=random) < todo.focus.share
+        inside = torch.randint(
+            todo.focus.first, todo.focus.last + 1, t.shape, device=device, generator=random
+        )
+        t = torch.where(focused, inside, t)
     return x, y, t, torch.randn(x.shape, device=device, generator=random)
 
 

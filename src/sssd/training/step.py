@@ -11,6 +11,8 @@ from .loss import Levels, noisy, weighted_error
 
 Step = Callable[[Sequence[Tensor], float, float], Tensor]
 
+Guide = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t (B, 8, L), y (B, K), t (B, 1)) -> (B, 8, L)
+
 WARMUP_CALLS = 3  # before recording: kernels compile and Adam allocates its state
 
 
@@ -22,14 +24,21 @@ def make_step(
     average: list[Tensor],
     at: Levels,
     gradient_clip: float | None,
+    guide: Guide | None = None,
 ) -> Step:
-    """step((x, y, t, z), learning_rate, ema_decay) -> loss, a scalar on the device; see `training_batch`."""
+    """step((x, y, t, z), learning_rate, ema_decay) -> loss, a scalar on the device; see `training_batch`.
+
+    guide: what the network is to say, in place of what was added to the record.
+    """
     device = average[0].device
     ema_decay = torch.zeros((), device=device)
 
     def update(x: Tensor, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         x_t, target, weight = noisy(x, t, z, at)
-        loss = weighted_error(model(x_t, y, t[:, None].float()), target, weight)
+        steps = t[:, None].float()
+        if guide is not None:
+            target = guide(x_t, y, steps)
+        loss = weighted_error(model(x_t, y, steps), target, weight)
         backward(loss)
         if gradient_clip is not None:
             nn.utils.clip_grad_norm_(parameters, gradient_clip)
