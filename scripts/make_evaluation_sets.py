@@ -3,7 +3,8 @@
     python scripts/make_evaluation_sets.py signals.npz OUT ddim50 unipc10_trailing train_ddim50 single_name
 
 SAMPLER STEPS [_etaE] [_SPACING], as in ddpm200, ddim20_eta1, dpmpp-2m10_log_snr: the full label vectors of strat_fold 9
-(--fold), row by row; train_... : those of the folds before it, to train a classifier on.
+(--fold), row by row; train_... : those of the folds before it, to train a classifier on. consistency4 and the like are
+made by the few-step model, all others by the one that ships; --checkpoint and --few-step name others.
 single_name: each statement with at least five records in fold 9, four times, and nothing beside it.
 single_name_completed: the same requests completed with statements that occur together.
 Beside NAME.npz, NAME.json tells evaluations and seconds.
@@ -74,12 +75,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--records", type=int, help="only the first so many of each set")
     parser.add_argument("--checkpoint", type=Path, help="another model than the one that ships")
+    parser.add_argument("--few-step", default="few-step", help="another few-step model")
     parser.add_argument("--device")
     options = parser.parse_args()
     how = {name: sampling(name) for name in options.sets}
-    real, model = read(options.real), SSSDECG.from_pretrained(options.checkpoint, device=options.device)
+    real, shipped = read(options.real), SSSDECG.from_pretrained(options.checkpoint, device=options.device)
+    few = any(one["sampler"] == "consistency" for one in how.values())
+    distilled = SSSDECG.from_pretrained(options.few_step, device=options.device) if few else shipped
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.sets:
+        if (options.out / f"{name}.npz").exists():
+            continue
+        model = distilled if how[name]["sampler"] == "consistency" else shipped
         vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]
         table = model.step_table(
             ddim_eta=how[name].get("ddim_eta"),
@@ -101,7 +108,7 @@ def main() -> None:
             "device": str(model.device),
         }
         (options.out / f"{name}.json").write_text(json.dumps(cost) + "\n")
-        print(write(options.out / f"{name}.npz", Recordings(uv, labels, real.label_names)))
+        print(write(options.out / f"{name}.npz", Recordings(uv, labels, real.label_names)), flush=True)
 
 
 if __name__ == "__main__":

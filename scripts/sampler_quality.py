@@ -17,6 +17,7 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,10 @@ def _by_classifiers(
             raise ValueError("no statement has five records: give larger sets")
         return float(found["mean"])
 
+    pool = ProcessPoolExecutor(
+        options.trainers, mp_context=get_context("spawn")
+    )  # small networks leave a GPU idle
+    waiting = []
     for seed, folder in enumerate(options.sets):
         missing = [
             name
@@ -122,15 +127,21 @@ def _by_classifiers(
             made = recordings.read(folder / f"{name}.npz")
             x = eight_leads_mv(made)
             if name.startswith(TRAIN):
-                own = classifier.train(x, made.labels, seed=seed, **how)
-                figures.keep(
-                    name.removeprefix(TRAIN), seed, utility=area(test.labels, classifier.predict(own, x_test))
+                waiting.append(
+                    (
+                        name,
+                        seed,
+                        pool.submit(classifier.train_and_predict, x, made.labels, x_test, seed=seed, **how),
+                    )
                 )
             else:
                 distance = frechet_distance(classifier.features(model, x), seen)
                 figures.keep(
                     name, seed, adherence=area(made.labels, classifier.predict(model, x)), frechet=distance
                 )
+    for name, seed, scores in waiting:
+        figures.keep(name.removeprefix(TRAIN), seed, utility=area(test.labels, scores.result()))
+    pool.shutdown()
 
 
 def _rhythm(
@@ -266,6 +277,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH, help="classifier channels")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--trainers", type=int, default=1, help="classifiers trained at a time")
     parser.add_argument("--workers", type=int, help="processes for rhythm; default: one per core")
     return parser.parse_args(arguments)
 

@@ -36,6 +36,7 @@ from .models.s4 import CAUCHY, Cauchy
 from .noise import normal
 from .patient import ages, columns, each, facts, sexes
 from .progress import Progress, reporting
+from .quality import WEIGHTS, checkpoint_file
 from .record import Ecg, as_statement
 from .samplers import (
     BY_STEPS,
@@ -52,8 +53,6 @@ from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
 from .samplers.loop import Network
 from .schedule import choose_steps
 from .utils.util import calc_diffusion_hyperparams, std_normal
-
-BUILT_IN = Path(__file__).parent / "weights" / "default.safetensors"
 
 File = str | os.PathLike[str]
 
@@ -117,9 +116,12 @@ class SSSDECG:
         cauchy: Cauchy | None = None,
         device: str | torch.device | None = None,
     ) -> SSSDECG:
-        """The model that ships, or the one in any checkpoint; see `load_checkpoint`."""
+        """The model that ships, or the one in any checkpoint; see `load_checkpoint`.
+
+        path: of a checkpoint, or "few-step": the model that ships distilled to 4 evaluations, 2 or 1.
+        """
         model, chosen = cls.__new__(cls), choose_device(device)
-        path = Path(path or BUILT_IN)
+        path = checkpoint_file(path)
         state, config, convention = _read(path, None, cauchy)
         model._set(config, _filled(config, convention, state, path).to(chosen), path)
         return model
@@ -419,19 +421,19 @@ class SSSDECG:
             drawn = standard and not exact and not _are_vectors(labels)
             vectors = np.repeat(vectors, num_samples or 1, axis=0)
         asked = tuple("+".join(name for name, v in zip(names, row, strict=True) if v) for row in vectors)
-        if standard and self._source == BUILT_IN:
+        if standard and self._source in WEIGHTS.values():
             _warn_rare(vectors)
         if drawn:
             vectors = statements.complete(vectors, seed=_seed(seed), index=range(first, first + len(vectors)))
         index = tuple(range(first, first + len(vectors))) if first else None
-        return Request(vectors, asked, index, *self._patients(age, sex, len(vectors)))
+        return Request(vectors, asked, index, *self.patients(age, sex, len(vectors)))
 
     @property
     def takes_patient(self) -> bool:
         """Whether the model takes a patient's age and sex."""
         return self.config.trainset_config.patient
 
-    def _patients(
+    def patients(
         self, age: Any, sex: Any, records: int
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Age and sex (B,), None where all are unknown; ValueError where one is given and the model takes neither."""
@@ -444,7 +446,7 @@ class SSSDECG:
 
     def _conditions(self, vectors: NDArray[np.float32], age: Any, sex: Any) -> NDArray[np.float32]:
         """What the network is conditioned on: vectors (B, K), and behind them the columns of sssd.patient."""
-        age, sex = self._patients(age, sex, len(vectors))
+        age, sex = self.patients(age, sex, len(vectors))
         if not self.takes_patient:
             return vectors
         return np.hstack((vectors, columns(age, sex, records=len(vectors))))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: sssd-ecg generate --label AFIB --label CLBBB+LVH -n 8 --out ecgs | "
-    "sssd-ecg generate --label 'atrial fibrillation' --sampler ddim --steps 20 --seed 1 --out ecgs "
+    "sssd-ecg generate --label 'atrial fibrillation' --age 70 --sex female --quality best --seed 1 --out ecgs "
     "--format wfdb,png | sssd-ecg generate --labels-from wanted.csv --checkpoint checkpoint.pkl --out ecgs"
 )
 KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # at least, per record of 10 s
@@ -46,7 +46,7 @@ def command(
         Path | None,
         typer.Option(
             help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
-            "statements (whole vectors, taken as they are)."
+            "statements (whole vectors, taken as they are); optionally columns 'age' and 'sex'."
         ),
     ] = None,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per label, or per row.")] = 1,
@@ -54,6 +54,9 @@ def command(
     steps: options.Steps = None,
     eta: options.Eta = None,
     spacing: options.Spacing = None,
+    quality: options.Preset = None,
+    age: options.Age = None,
+    sex: options.Sex = None,
     seed: options.Seed = None,
     exact: options.Exact = False,
     formats: Annotated[str, typer.Option("--format", help="Of wfdb,npz,csv,png,svg,pdf.")] = "wfdb,npz",
@@ -81,17 +84,25 @@ def command(
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
         options.check(seed, eta, config, checkpoint)
+        preset = options.preset(
+            quality, sampler=sampler, steps=steps, eta=eta, spacing=spacing, checkpoint=checkpoint
+        )
+        asked_sampler: str | None = sampler
+        if preset is not None:
+            checkpoint = None if preset.weights == "default" else Path(preset.weights)
+            asked_sampler, steps = preset.sampler, preset.steps
         if not label and labels_from is None:
             raise UsageError(
                 "nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists names)"
             )
         earlier_files(out.resolve(), overwrite)
         if checkpoint is None:
-            read_requests(label, labels_from, CODES)  # before torch is loaded
+            read_requests(label, labels_from, CODES, age=age, sex=sex)  # before torch is loaded
         model = load_model(checkpoint, config, cauchy, device)
-        vectors, by_name = read_requests(label, labels_from, model.label_names)  # (rows, K), (rows,)
-        vectors, by_name = vectors.repeat(count, axis=0), by_name.repeat(count)
-        name, steps, eta = sampling(model, sampler, steps, eta)
+        asking = read_requests(label, labels_from, model.label_names, age=age, sex=sex).repeated(count)
+        vectors = asking.vectors  # (rows, K)
+        patients = model.patients(asking.age, asking.sex, len(vectors))
+        name, steps, eta = sampling(model, asked_sampler, steps, eta)
         eta = eta if name == "ddim" else None
         table = model.step_table(ddim_eta=eta, spacing=spacing, sampler=name, steps=steps)
         _check_space(out, kinds, len(vectors))
@@ -107,16 +118,17 @@ def command(
         tell_rare(vectors)
     if not exact and model.label_names == CODES:
         completed = complete(vectors, seed=seed, index=range(total))
-        vectors = np.where(by_name[:, None], completed, vectors)
+        vectors = np.where(asking.by_name[:, None], completed, vectors)
 
     from ..model_wrapper import Request
+    from ..patient import facts
 
     how = model.provenance(table, seed=seed, eta=eta, spacing=spacing, precision=precision)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
         signal = np.asarray(
             model.generate(
-                Request(vectors, tuple("+".join(codes) for codes in asked)),
+                Request(vectors, tuple("+".join(codes) for codes in asked), None, *patients),
                 sampler=name,
                 steps=steps,
                 ddim_eta=eta,
@@ -128,7 +140,7 @@ def command(
                 precision=precision,
             )
         )
-        ecgs = Records(signal, vectors, asked, model, how, order)
+        ecgs = Records(signal, vectors, asked, facts(*patients, records=total), model, how, order)
         names = [_file_name(codes, i) for i, codes in enumerate(asked)]
         writing = bar.add_task("writing", total=total)
         save_set(
@@ -141,6 +153,7 @@ def command(
             manifest={
                 **how,
                 "checkpoint": "built-in" if checkpoint is None else str(checkpoint),
+                **({} if quality is None else {"quality": quality}),
                 "device": str(model.device),
                 "fs_hz": ecgs.fs_hz,
                 "leads": list(lead_names(order)),
@@ -172,11 +185,12 @@ class Records(Sequence["Ecg"]):
         signal: NDArray[np.float32],
         vectors: NDArray[np.float32],
         asked: list[tuple[str, ...]],
+        patients: list[dict[str, Any]],
         model: SSSDECG,
         how: dict[str, Any],
         order: str,
     ) -> None:
-        self.signal, self.vectors, self.asked = signal, vectors, asked
+        self.signal, self.vectors, self.asked, self.patients = signal, vectors, asked, patients
         self.names, self.fs_hz = model.label_names, model.config.trainset_config.sampling_rate
         self.how, self.order = how, order
 
@@ -198,7 +212,12 @@ class Records(Sequence["Ecg"]):
             fs_hz=self.fs_hz,
             leads=lead_names(self.order),
             statements=tuple(as_statement(code) for code in _codes(self.vectors[i], self.names)),
-            provenance={**self.how, "index": range(len(self))[i], "requested": "+".join(self.asked[i])},
+            provenance={
+                **self.how,
+                "index": range(len(self))[i],
+                "requested": "+".join(self.asked[i]),
+                **self.patients[i],
+            },
         )
 
     def facts(self, i: int) -> dict[str, Any]:
@@ -208,6 +227,7 @@ class Records(Sequence["Ecg"]):
             "seed": self.how["seed"],
             "requested": list(self.asked[i]),
             "statements": list(_codes(self.vectors[i], self.names)),
+            **self.patients[i],
             "labels": [int(v) if v == int(v) else float(v) for v in self.vectors[i].tolist()],
             "sampler": self.how["sampler"],
             "steps": self.how["steps"],

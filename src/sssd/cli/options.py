@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..quality import QUALITIES, Quality
 from .console import UsageError
 
 Exact = Annotated[
@@ -23,7 +24,15 @@ Spacing = Annotated[
     Literal["uniform", "leading", "trailing", "log_snr"] | None,
     typer.Option(help="How steps are spread. Default: uniform for ddim, trailing for the others."),
 ]
-Checkpoint = Annotated[Path | None, typer.Option(help="A .pkl or .safetensors; default: built-in.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="A .pkl or .safetensors, or 'few-step'; default: the model that ships.")
+]
+Preset = Annotated[
+    Literal["draft", "standard", "best"] | None,
+    typer.Option("--quality", help="In place of --sampler, --steps, --eta, --spacing and --checkpoint."),
+]
+Age = Annotated[float | None, typer.Option(help="Of the patients, in years; unknown if absent.")]
+Sex = Annotated[Literal["female", "male"] | None, typer.Option(help="Of the patients; unknown if absent.")]
 Configuration = Annotated[Path | None, typer.Option("--config", help="The configuration of --checkpoint.")]
 Convention = Annotated[
     Literal["conjugate_pairs", "half_spectrum"] | None,
@@ -42,3 +51,13 @@ def check(seed: int | None, eta: float | None, config: Path | None, checkpoint: 
         raise UsageError(f"--eta is {eta:g}; expected 0 (deterministic) to 1 (as much noise as DDPM)")
     if config is not None and checkpoint is None:
         raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
+
+
+def preset(quality: str | None, **others: object) -> Quality | None:
+    """What --quality stands for; UsageError where one of the options is given whose place it takes."""
+    if quality is None:
+        return None
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"--quality chooses --{name} itself: give one of the two")
+    return QUALITIES[quality]

@@ -1,33 +1,65 @@
-"""What is asked for on the command line, by name or in a CSV file, as label vectors."""
+"""What is asked for on the command line, by name or in a CSV file, as label vectors, ages and sexes."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import encode, find
+from ..patient import ages, sexes
+
+PATIENT = ("age", "sex")  # columns of a CSV that are no labels
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """One row per request: vectors (rows, K) as asked for, by_name (rows,) whether they were names.
+
+    age, sex: (rows,) in years, and 0 (male) or 1 (female); NaN where they are not given.
+    """
+
+    vectors: NDArray[np.float32]
+    by_name: NDArray[np.bool_]
+    age: NDArray[np.float64]
+    sex: NDArray[np.float64]
+
+    def repeated(self, count: int) -> Requests:
+        """Each row `count` times."""
+        return Requests(*(part.repeat(count, axis=0) for part in vars(self).values()))
 
 
 def read_requests(
-    names: list[str] | None, file: Path | None, classes: tuple[str, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Label vectors (rows, K) as asked for, and (rows,) which of them by name; ValueError where one is unknown."""
-    parts, by_name = [], []
+    names: list[str] | None,
+    file: Path | None,
+    classes: tuple[str, ...],
+    *,
+    age: float | None = None,
+    sex: str | None = None,
+) -> Requests:
+    """What is asked for by names and in a file; age and sex where the file does not tell. ValueError where unknown."""
+    parts = []
     if names:
-        parts.append(encode(names, classes))
-        by_name.append(np.ones(len(names), np.bool_))
+        nobody = np.full(len(names), np.nan)
+        parts.append(Requests(encode(names, classes), np.ones(len(names), np.bool_), nobody, nobody))
     if file is not None:
-        vectors, named = _read_labels(file, classes)
-        parts.append(vectors)
-        by_name.append(np.full(len(vectors), named))
-    return np.concatenate(parts), np.concatenate(by_name)
+        parts.append(_read_labels(file, classes))
+    vectors, by_name, years, numbers = (
+        np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0])
+    )
+    return Requests(
+        vectors,
+        by_name,
+        np.where(np.isnan(years), ages(age)[0], years),
+        np.where(np.isnan(numbers), sexes(sex)[0], numbers),
+    )
 
 
-def _read_labels(file: Path, classes: tuple[str, ...]) -> tuple[NDArray[np.float32], bool]:
-    """The rows of a CSV as label vectors, and whether they were names (or 0/1 columns)."""
+def _read_labels(file: Path, classes: tuple[str, ...]) -> Requests:
+    """The rows of a CSV."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
     try:
@@ -41,6 +73,8 @@ def _read_labels(file: Path, classes: tuple[str, ...]) -> tuple[NDArray[np.float
     for n, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise ValueError(f"{str(file)!r}, row {n}: {len(row)} cells; the header has {len(header)}")
+    patient = [_patient(file, header, n, row) for n, row in enumerate(rows, start=1)]
+    age, sex = (np.array(values) for values in zip(*patient, strict=True))
     if "labels" in header:
         column, parts = header.index("labels"), []
         for n, row in enumerate(rows, start=1):
@@ -48,10 +82,12 @@ def _read_labels(file: Path, classes: tuple[str, ...]) -> tuple[NDArray[np.float
                 parts.append(encode(row[column].strip(), classes))
             except ValueError as error:
                 raise ValueError(f"{str(file)!r}, row {n}: {error}") from None
-        return np.concatenate(parts), True
+        return Requests(np.concatenate(parts), np.ones(len(rows), np.bool_), age, sex)
 
     vectors = np.zeros((len(rows), len(classes)), np.float32)
     for column, name in enumerate(header):
+        if name in PATIENT:
+            continue
         try:
             k = find(name, classes)
         except ValueError as error:
@@ -65,4 +101,15 @@ def _read_labels(file: Path, classes: tuple[str, ...]) -> tuple[NDArray[np.float
     empty = np.flatnonzero(~vectors.any(axis=1))
     if len(empty):
         raise ValueError(f"{str(file)!r}, row {empty[0] + 1}: no statement is 1; expected at least one")
-    return vectors, False
+    return Requests(vectors, np.zeros(len(rows), np.bool_), age, sex)
+
+
+def _patient(file: Path, header: list[str], n: int, row: list[str]) -> tuple[float, float]:
+    """Age and sex of row n, NaN where the table does not tell."""
+    cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name in PATIENT}
+    sex = cells.get("sex", "")
+    try:
+        number = float(sex) if sex in ("0", "1") else sex or None
+        return float(ages(cells.get("age") or None)[0]), float(sexes(number)[0])
+    except ValueError as error:
+        raise ValueError(f"{str(file)!r}, row {n}: {error}") from None

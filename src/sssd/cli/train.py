@@ -208,7 +208,9 @@ def _settings(name: str | None, start: Path | None) -> Config:
 
 def weights(init: str) -> Path:
     """The file of a checkpoint, or of the model that ships; FileNotFoundError where there is none."""
-    path = Path(__file__).parents[1] / "weights" / "default.safetensors" if init == BUILTIN else Path(init)
+    from ..quality import checkpoint_file
+
+    path = checkpoint_file(None if init == BUILTIN else init)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}: give the path of one, or '{BUILTIN}'")
     return path

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,6 +101,13 @@ def train(
             model.last.bias.copy_(torch.logit(prior))
         _fit(model, signal, target, epochs, on_epoch or (lambda: None))
     return model.eval()
+
+
+def train_and_predict(
+    x: FloatArray, y: NDArray[np.integer], x_test: FloatArray, **how: Any
+) -> NDArray[np.float32]:
+    """What a classifier trained on x (n, C, L) and y (n, K), see `train`, says of x_test (m, C, L): (m, K)."""
+    return predict(train(x, y, **how), x_test)
 
 
 def predict(model: Classifier, x: FloatArray) -> NDArray[np.float32]:

@@ -1,0 +1,38 @@
+"""Draft, standard, best: what to sample with for people who do not want to choose.
+
+The figures behind the choice are in docs/samplers.md: draft is a network distilled to few steps, standard and best are
+the model itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "weights"
+WEIGHTS = {name: _FOLDER / f"{name}.safetensors" for name in ("default", "few-step")}  # what ships, by name
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Which of the weights that ship ("default", "few-step"), the sampler, its number of network evaluations."""
+
+    weights: str
+    sampler: str
+    steps: int
+
+
+QUALITIES = {
+    "draft": Quality("few-step", "consistency", 4),
+    "standard": Quality("default", "unipc", 20),
+    "best": Quality("default", "ddpm", 200),
+}
+
+
+def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
+    """The file of a checkpoint: a path, or the name of weights that ship where no such file exists; None: "default"."""
+    if checkpoint is None:
+        return WEIGHTS["default"]
+    path = Path(checkpoint)
+    return path if path.exists() else WEIGHTS.get(str(checkpoint), path)
