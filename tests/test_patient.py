@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from sssd.cli import main
+from sssd.cli.requests import Requests, read_requests
 from sssd.config.schema import DEFAULT, Config, read_config
 from sssd.factory import build_network, label_names
+from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
 from sssd.patient import ages, columns, facts, sexes
 from sssd.training.batches import hidden
@@ -121,3 +126,36 @@ def test_an_empty_network_is_filled() -> None:
     content["wavenet_config"] |= {"num_res_layers": 2, "res_channels": 32, "attention_every": 1}
     empty = build_network(Config.model_validate(content), empty=True)
     assert not empty.blocks[0].attention.get_buffer("frequency").is_meta
+
+
+# --- on the command line ------------------------------------------------------------------------------------
+
+
+def requested(tmp_path: Path, text: str, **given: object) -> Requests:
+    file = tmp_path / "wanted.csv"
+    file.write_text(text)
+    return read_requests(None, file, CODES, **given)  # type: ignore[arg-type]
+
+
+def test_a_table_may_tell_age_and_sex(tmp_path: Path) -> None:
+    """What it does not tell comes from the command line. Fails if the columns are taken for statements."""
+    asked = requested(tmp_path, "labels,age,sex\nAFIB,71,female\nNORM,,0\n", age=50.0)
+    np.testing.assert_array_equal(asked.age, [71, 50])
+    np.testing.assert_array_equal(asked.sex, [1, 0])
+    whole = requested(tmp_path, "AFIB,sex,NORM\n1,male,0\n0,,1\n")
+    np.testing.assert_array_equal(whole.sex, [0, np.nan])
+    assert np.isnan(whole.age).all() and not whole.by_name.any()
+    assert whole.vectors.sum() == 2
+    np.testing.assert_array_equal(whole.repeated(2).sex, [0, 0, np.nan, np.nan])
+
+
+def test_a_wrong_age_names_its_row(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="row 2: age is 171: expected years"):
+        requested(tmp_path, "labels,age\nAFIB,71\nNORM,171\n")
+
+
+def test_quality_stands_for_other_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = ["--label", "NORM", "--out", str(tmp_path / "x")]
+    assert main(["generate", "--quality", "best", "--steps", "3", *out]) == 2
+    assert "--quality chooses --steps itself" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
