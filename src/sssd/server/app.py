@@ -20,8 +20,9 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..record import Ecg
+from ..samplers import SAMPLERS
 from . import encode, stream
-from .generator import SAMPLERS, Generator
+from .generator import Generator
 from .guard import Gate, Guard
 from .jobs import Jobs
 from .local import Local, TooLong
@@ -182,6 +183,7 @@ def _about(generator: Generator, settings: Settings) -> APIRouter:
                 fs_hz=model.config.trainset_config.sampling_rate,
                 samples=model.shape[1],
                 device=model.device.type,
+                precision=generator.precision,
                 records_max=settings.records,
                 job_records_max=settings.job_records,
             )

@@ -216,6 +216,7 @@ function command() {
   const how = [sampler === "ddim" ? "" : `--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`];
   if (sampler === "ddim" && eta) how.push(`--eta ${eta}`);
   if (exact) how.push("--exact");
+  if (model) how.push(`--precision ${model.precision}`);
   $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;
   $("link").hidden = false;
 }
