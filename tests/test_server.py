@@ -279,6 +279,18 @@ def test_requests_that_would_take_too_long(model):
         assert status == 422 and "65 s" in message and "/v1/jobs" in message
 
 
+def test_requests_that_take_too_long(model):
+    """Fails when a request, or a stream, goes on after its time, or keeps its place in the queue."""
+    with service(model, request_s=0.3) as running:
+        held, batcher = Held(running), running.app.state.local.batcher
+        status, headers, body = running.ask("/v1/ecgs", {"statements": ["NORM"]})
+        assert status == 503 and headers["retry-after"] and b"not done within 0.3 s" in body
+        _, _, body = running.ask("/v1/ecgs/stream", {"statements": ["NORM"]})
+        assert b"event: error" in body and b"not done within 0.3 s" in body
+        held.go.set()
+        assert eventually(lambda: batcher.idle)
+
+
 # --- jobs -------------------------------------------------------------------------------------------------
 
 
