@@ -138,7 +138,7 @@ export class Settings {
     const seconds = this.pace && steps ? this.pace * steps : 0;
     this.root.querySelector(".runs").textContent = [
       `Runs ${samplerName(now.sampler)}`,
-      steps ? `${steps} steps` : "all steps",
+      ...(steps ? [`${steps} steps`] : now.sampler === "ddpm" ? ["all steps"] : []),
       ...(now.sampler === "ddim" && now.eta ? [`eta ${now.eta}`] : []),
       ...(this.second ? ["the same seed"] : []),
       ...(seconds ? [`about ${seconds < 9.5 ? seconds.toFixed(1) : Math.round(seconds)} s`] : []),
