@@ -1,5 +1,7 @@
 """Heart rate and intervals beside a record, on ECGs of known ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -41,12 +43,19 @@ def test_nothing_to_measure():
 
 def test_intervals():
     """Fails when QT is taken to another wave, is in samples, or is not corrected by the rate."""
-    pytest.importorskip("neurokit2")
     short, long = (measure(heart(75, qt_s=qt_s)) for qt_s in (0.34, 0.44))
     assert 60 <= long["qt_ms"] - short["qt_ms"] <= 140
     assert 280 <= short["qt_ms"] <= 420
     assert long["qtc_ms"] == pytest.approx(long["qt_ms"] / np.sqrt(0.8), abs=8)
     assert 80 <= short["pr_ms"] <= 220
+
+
+def test_no_pr_without_p_waves():
+    """Fails when a PR is told of a record that is said to have no P waves, or none that belong to its beats."""
+    plain = measure(heart(75))
+    for statement in ("AFIB", "AFLT", "3AVB"):
+        ecg = dataclasses.replace(heart(75), statements=("LVH", statement))
+        assert plain["pr_ms"] is not None and measure(ecg) == {**plain, "pr_ms": None}
 
 
 def test_qrs():

@@ -194,6 +194,23 @@ def test_caliper_arithmetic(open_page):
     ]
 
 
+def test_calipers_begin_on_beats_that_point_down(open_page):
+    """Fails when a point stands beside a deep S wave, on the shoulder before it."""
+    samples = open_page().evaluate(
+        """async () => {
+          const { layOut, LEAD_IN } = await import('./js/layout.js');
+          const { place } = await import('./js/calipers.js');
+          const lead = Array.from({ length: 1000 }, (_, i) => {
+            const t = (i - 10) % 80;
+            return 0.2 * Math.exp(-((t - 35) ** 2) / 4) - Math.exp(-((t - 40) ** 2) / 4);
+          });
+          const points = place(layOut('3x4'), Array(12).fill(lead));
+          return points.map(({ x }) => (((x - LEAD_IN) / 0.25 - 10) % 80));
+        }"""
+    )
+    assert samples == [40, 40]
+
+
 def test_calipers_by_key_and_mouse(open_page, service):
     """Fails when a key moves a point by more or less than a sample or 0.05 mV, or pixels are not turned into mm."""
     page = open_page("#ecg=NORM&steps=10&seed=1")
@@ -377,18 +394,20 @@ def test_link_round_trip(open_page):
     assert len(wrong["problems"]) == 5 and wrong["settings"]["steps"] == 20
 
 
-def test_the_command_makes_the_record_too(open_page, service, tmp_path):
-    """Fails when the command beside the link is not what made the record."""
+@pytest.mark.parametrize("sampler", ["ddim", "unipc"])
+def test_the_command_makes_the_record_too(open_page, service, tmp_path, sampler):
+    """Fails when the command beside the link is not what made the record: its sampler, its precision."""
     import shlex
 
     from sssd.cli import main
 
-    page = open_page("#ecg=PVC&steps=5&seed=4")
+    page = open_page(f"#ecg=PVC&sampler={sampler}&steps=5&seed=4")
     wait_until_done(page)
+    assert page.inner_text(".how") == f"{'DDIM' if sampler == 'ddim' else 'UniPC'} · 5 steps · seed 4"
     arguments = shlex.split(page.inner_text("#command"))[1:-1] + [str(tmp_path / "ecg"), "--format", "npz"]
     assert main(arguments) == 0
     made = np.load(tmp_path / "ecg" / "ecgs.npz")["signal_uv"][0]
-    body = {"statements": ["PVC"], "sampler": "ddim", "steps": 5, "eta": 0, "seed": 4}
+    body = {"statements": ["PVC"], "sampler": sampler, "steps": 5, "seed": 4}
     (record,) = json.loads(from_service(service, **body))["records"]
     np.testing.assert_allclose(made / 1000, record["signal"], atol=0.0021)
 

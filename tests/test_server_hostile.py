@@ -229,6 +229,19 @@ def test_clients_that_do_not_read(up, monkeypatch):
         sock.close()
 
 
+def test_more_connections_than_there_may_be():
+    """Fails when they are taken, refused without a word, or the server is not itself again when they have gone."""
+    with service(tiny(), connections=3) as running:
+        idle = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(3)]
+        assert eventually(lambda: len(running.server.server_state.connections) == 3)
+        status, headers, body = running.ask("/v1/ecgs", NORM)
+        assert status == 429 and headers["retry-after"] and b"more than 3 connections" in body
+        assert running.get("/healthz")
+        for sock in idle:
+            sock.close()
+        assert eventually(lambda: running.ask("/v1/ecgs", NORM)[0] == 200)
+
+
 def test_a_hundred_at_once(up):
     """Fails when hostile and honest clients together bring a 500, or the honest are refused without Retry-After."""
     bodies = [body for body, _, _ in BODIES.values()]

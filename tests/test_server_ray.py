@@ -56,7 +56,7 @@ def test_the_same_records(cluster):
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks))
     for ask, answer in zip(asks, answers, strict=True):
-        alone = model.generate_ecgs("AFIB", seed=ask["seed"], ddim_timesteps=ask["steps"])
+        alone = model.generate_ecgs("AFIB", seed=ask["seed"], steps=ask["steps"], precision="float32")
         np.testing.assert_allclose(answer["records"][0]["signal"], alone[0].signal, atol=2e-3)
     assert up.refusal("/v1/ecgs", {"statements": ["NORMALISH"]})[0] == 422
 
@@ -89,7 +89,7 @@ def test_a_job_from_any_replica(cluster):
     _, _, content = up.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")
     with np.load(io.BytesIO(content)) as file:
         made = file["signal_uv"]
-    alone = model.generate_ecgs("NORM", num_samples=30, seed=3, ddim_timesteps=20)
+    alone = model.generate_ecgs("NORM", num_samples=30, seed=3, steps=20, precision="float32")
     np.testing.assert_allclose(made, np.stack([ecg.signal for ecg in alone]) * 1000, atol=2)
     status, headers, _ = up.ask("/v1/jobs", {**ask, "count": 100})
     assert status == 202

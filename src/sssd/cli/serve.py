@@ -71,7 +71,7 @@ def command(
     with usage():
         model = load_model(checkpoint, config, cauchy, device)
     name = "built-in" if checkpoint is None else checkpoint.stem
-    app = application.create_app(Generator(model, name), limits)
+    app = application.create_app(Generator(model, name, limits.precision), limits)
     address = serve.url(bound)
     say(f"{address}  (interface: {address}/docs, Ctrl-C to stop)")
     serve.serve(app, limits, bound)

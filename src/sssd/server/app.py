@@ -20,11 +20,12 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..record import Ecg
+from ..samplers import SAMPLERS
 from . import encode, stream
-from .generator import SAMPLERS, Generator
+from .generator import Generator
 from .guard import Gate, Guard
 from .jobs import Jobs
-from .local import Local, TooLong
+from .local import Local, OutOfTime, TooLong, in_time
 from .measure import measure
 from .queue import Full
 from .schemas import Ask, Job, Label, Model, Problem, Records
@@ -133,6 +134,7 @@ def create_app(generator: Generator, settings: Settings, jobs: JobStore | None =
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Full, _full)
+    app.add_exception_handler(OutOfTime, _late)
     return app
 
 
@@ -182,6 +184,7 @@ def _about(generator: Generator, settings: Settings) -> APIRouter:
                 fs_hz=model.config.trainset_config.sampling_rate,
                 samples=model.shape[1],
                 device=model.device.type,
+                precision=generator.precision,
                 records_max=settings.records,
                 job_records_max=settings.job_records,
             )
@@ -203,7 +206,7 @@ def _ecgs(local: Local, settings: Settings) -> APIRouter:
         form = _form(request, ask.count)
         work = await _work(local, ask, settings.records, "a request")
         _now(local, work)
-        eight = await _in_time(_while_connected(request, local.generate(work)), settings.request_s)
+        eight = await in_time(_while_connected(request, local.generate(work)), settings.request_s)
         return await _answer(local.generator, form, work, eight, ask.measure)
 
     @router.post(
@@ -223,7 +226,7 @@ def _ecgs(local: Local, settings: Settings) -> APIRouter:
             raise HTTPException(422, f"count is {ask.count}: a stream shows one record")
         work = await _work(local, ask, 1, "a stream")
         _now(local, work)
-        shown = stream.begin(request, local, work, ask.measure)
+        shown = stream.begin(request, local, work, ask.measure, settings.request_s)
         return StreamingResponse(shown, media_type="text/event-stream", headers=UNBUFFERED)
 
     return router
@@ -299,15 +302,6 @@ def _now(local: Local, work: Work) -> None:
         raise HTTPException(422, str(error)) from None
 
 
-async def _in_time(awaitable: Awaitable[T], seconds: float) -> T:
-    try:
-        return await asyncio.wait_for(awaitable, seconds)
-    except asyncio.TimeoutError:
-        raise HTTPException(
-            503, f"not done within {seconds:g} s: ask for less, or POST it to /v1/jobs", {"Retry-After": "30"}
-        ) from None
-
-
 async def _while_connected(request: Request, awaitable: Awaitable[T]) -> T:
     """The result, given up as soon as the client has gone."""
 
@@ -365,6 +359,10 @@ async def _refused(_: Request, error: Any) -> Response:
 
 async def _full(_: Request, error: Any) -> Response:
     return _problem(429, str(error), {"Retry-After": str(error.retry_s)})
+
+
+async def _late(_: Request, error: Any) -> Response:
+    return _problem(503, str(error), {"Retry-After": "30"})
 
 
 async def _invalid(_: Request, error: Any) -> Response:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 
-from ..device import choose_batch_size
+from ..device import choose_batch_size, choose_precision
 from ..labels import STATEMENTS, find
 from ..leads import CLINICAL, to_twelve
 from ..record import Ecg, as_statement
@@ -20,19 +21,20 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
 
-SAMPLERS = ("ddim", "ddpm")
 PLANS = 256  # kept at once
 CPU_RECORDS = 8  # more at once are no faster on a CPU, and each waits for all
 
 
 class Generator:
-    """A model and its name.
+    """A model, its name, and the precision of its matrix products: "float32", "bf16" or "auto".
 
     work(ask) -> arrays; run(batch, on_step) -> (B, 8, L) mV; records(work, eight) -> Ecgs.
     """
 
-    def __init__(self, model: SSSDECG, name: str) -> None:
+    def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
         self.model, self.name = model, name
+        bf16 = choose_precision(precision, model.device) == torch.bfloat16
+        self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
         self._plans: dict[Sampling, tuple[StepTable, dict[str, Any]]] = {}
 
     @cached_property
@@ -67,26 +69,29 @@ class Generator:
 
     def _sampling(self, ask: Ask) -> Sampling:
         own = self.model.config.ddim_config
-        sampler = ask.sampler or ("ddim" if own.use_ddim else "ddpm")
+        few = own.use_ddim or ask.steps is not None or ask.eta is not None
+        sampler = ask.sampler or ("ddim" if few else "ddpm")
         everything = self.model.schedule.T
+        if sampler != "ddim" and ask.eta is not None:
+            raise ValueError(f"eta is of ddim only: leave it out with {sampler}")
         if sampler == "ddpm":
             if ask.steps not in (None, everything):
                 raise ValueError(f"steps is {ask.steps}: ddpm takes all {everything}; leave steps out")
-            if ask.eta is not None:
-                raise ValueError("eta is of ddim only: leave it out with ddpm")
             return Sampling(sampler, everything, 1.0)
         steps = own.ddim_timesteps if ask.steps is None else ask.steps
         if steps > everything:
             raise ValueError(f"steps is {steps}: expected 1 to {everything}")
-        return Sampling(sampler, steps, own.ddim_eta if ask.eta is None else ask.eta)
+        eta = own.ddim_eta if ask.eta is None else ask.eta
+        return Sampling(sampler, steps, eta if sampler == "ddim" else 0.0)
 
     def plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:
         """The step table of a sampling, and what its records say of how they were made, but for the seed."""
         if sampling not in self._plans:
             if len(self._plans) >= PLANS:
                 self._plans.clear()
-            table = self.model.step_table(sampling.sampler == "ddim", sampling.steps, sampling.eta)
-            how = self.model.provenance(table, seed=0, eta=sampling.eta, spacing="uniform", precision="auto")
+            name, steps, eta = sampling
+            table = self.model.step_table(sampler=name, steps=steps, ddim_eta=eta)
+            how = self.model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
             self._plans[sampling] = table, how
         return self._plans[sampling]
 
@@ -111,8 +116,9 @@ class Generator:
         rows = (
             batch.padded() if self.model.device.type == "cuda" else batch
         )  # a GPU's graphs are of one size each
+        table = self.plan(batch.sampling)[0]
         eight = self.model.generate_batch(
-            rows.vectors, rows.seeds, rows.index, self.plan(batch.sampling)[0], on_step=on_step
+            rows.vectors, rows.seeds, rows.index, table, precision=self.precision, on_step=on_step
         )
         return np.asarray(eight)[: len(batch.seeds)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,11 +35,15 @@ def authorised(header: str | None, digests: Sequence[str]) -> bool:
 
 
 class Gate:
-    """Whether the service takes requests: not before the model is warm, not once it has been told to stop."""
+    """Whether the service takes requests: not before the model is warm, not once it has been told to stop.
+
+    connections: those that are open, where the server tells of them.
+    """
 
     def __init__(self) -> None:
         self.ready = False
         self.draining = False
+        self.connections: Collection[object] = ()
 
 
 class Refused(Exception):
@@ -85,6 +89,12 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         path, settings = scope["path"], self._settings
+        if len(self._gate.connections) > settings.connections and path != "/healthz":
+            raise Refused(
+                429,
+                f"the server has more than {settings.connections} connections: come again later",
+                [("Retry-After", "10"), ("Connection", "close")],
+            )
         if settings.key_sha256 and (path.startswith("/v1/") or path == "/metrics"):
             header = next((v for k, v in scope["headers"] if k == b"authorization"), b"").decode("latin-1")
             if not authorised(header, settings.key_sha256):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from .generator import Generator
 from .metrics import Metrics
@@ -13,6 +15,21 @@ from .work import Eight, OnStep, Work
 
 class TooLong(ValueError):
     """A request that would take longer than one may."""
+
+
+class OutOfTime(Exception):
+    """A request that took longer than one may."""
+
+
+T = TypeVar("T")
+
+
+async def in_time(awaitable: Awaitable[T], seconds: float) -> T:
+    """The result; OutOfTime, and the awaitable cancelled, when it is not there by then."""
+    try:
+        return await asyncio.wait_for(awaitable, seconds)
+    except asyncio.TimeoutError:
+        raise OutOfTime(f"not done within {seconds:g} s: ask for less, or POST it to /v1/jobs") from None
 
 
 class Local:

@@ -2,7 +2,8 @@
 
 Heart rate: the pace at which steep complexes return. QRS: in the median beat, how long the slope over all leads stays
 above a share of its peak. PR and QT: medians over the beats of lead II by NeuroKit2's delineation by prominence
-(Emrich et al. 2024); None without it or where it finds nothing. QTc = QT / sqrt(RR / 1 s) (Bazett 1920).
+(Emrich et al. 2024); None where it finds nothing, and no PR under statements that leave none to measure.
+QTc = QT / sqrt(RR / 1 s) (Bazett 1920).
 
 On real ECGs of PTB-XL: the heart rate is within 5 beats per minute of NeuroKit2's for 148 of 150; median QRS of 40 each
 with NORM, IRBBB, CRBBB, CLBBB 81, 96, 137, 161 ms; median PR of 25 each with NORM and 1AVB 146 and 202 ms.
@@ -10,11 +11,11 @@ with NORM, IRBBB, CRBBB, CLBBB 81, 96, 137, 161 ms; median PR of 25 each with NO
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import warnings
 from typing import Any
 
+import neurokit2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks, resample_poly
@@ -22,6 +23,7 @@ from scipy.signal import find_peaks, resample_poly
 from ..record import Ecg
 
 NOTHING: dict[str, float | None] = dict.fromkeys(("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms"))
+NO_PR = frozenset({"AFIB", "AFLT", "3AVB"})  # no P waves, or none that belong to a QRS complex
 FINER = 5  # times the sampling rate, for intervals
 LEAST_BEATS = 3
 QRS_SHARE = 0.08  # of the steepest slope, above which a median beat is in its QRS complex
@@ -36,6 +38,8 @@ def measure(ecg: Ecg) -> dict[str, float | None]:
     rr_s = float(np.median(np.diff(beats))) / ecg.fs_hz
     found = {**NOTHING, "heart_rate_bpm": 60.0 / rr_s, "qrs_ms": qrs_ms(ecg.signal, ecg.fs_hz, beats)}
     found.update(_delineated(ecg.lead("II"), ecg.fs_hz))
+    if NO_PR.intersection(ecg.statements):
+        found["pr_ms"] = None
     if found["qt_ms"] is not None:
         found["qtc_ms"] = found["qt_ms"] / math.sqrt(rr_s)
     return {name: None if value is None else float(round(value)) for name, value in found.items()}
@@ -82,11 +86,7 @@ def _smooth(x: np.ndarray, samples: float) -> np.ndarray:
 
 
 def _delineated(lead: np.ndarray, fs_hz: float) -> dict[str, float | None]:
-    """PR and QT in ms of one lead (L,) by NeuroKit2; empty without it."""
-    if importlib.util.find_spec("neurokit2") is None:
-        return {}
-    import neurokit2
-
+    """PR and QT in ms of one lead (L,) by NeuroKit2."""
     rate = FINER * fs_hz
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

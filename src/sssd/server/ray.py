@@ -56,7 +56,8 @@ class Service:
 
         path, config = (Path(p) if p else None for p in (options.checkpoint, options.config))
         model = load_model(path, config, options.cauchy, "cuda" if options.gpus else None)
-        self._generator = Generator(model, "built-in" if path is None else path.stem)
+        name = "built-in" if path is None else path.stem
+        self._generator = Generator(model, name, settings.precision)
         self._settings = settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Sampler = Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
@@ -25,10 +26,10 @@ class Ask(BaseModel):
     ]
     count: Annotated[int, Field(ge=1, le=2**31, description="Records", examples=[1])] = 1
     sampler: Annotated[
-        Literal["ddim", "ddpm"] | None, Field(description="Default: the model's own", examples=["ddim"])
+        Sampler | None, Field(description="Default: the model's own; for few steps: unipc", examples=["ddim"])
     ] = None
     steps: Annotated[
-        int | None, Field(ge=1, le=2**31, description="Of DDIM; DDPM takes all there are", examples=[20])
+        int | None, Field(ge=1, le=2**31, description="Not of DDPM, which takes all there are", examples=[20])
     ] = None
     eta: Annotated[
         float | None,
@@ -72,12 +73,13 @@ class Model(BaseModel):
     fs_hz: float
     samples: Annotated[int, Field(description="Of each lead")]
     device: str
+    precision: Annotated[Literal["float32", "bf16"], Field(description="Of matrix products")]
     records_max: Annotated[int, Field(description="Of one request")]
     job_records_max: Annotated[int, Field(description="Of one job")]
 
 
 class Measured(BaseModel):
-    """null: could not be measured; PR and QT need NeuroKit2 on the server."""
+    """null: could not be measured, or PR of a record without P waves that belong to its beats."""
 
     heart_rate_bpm: float | None
     pr_ms: float | None

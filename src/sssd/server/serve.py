@@ -95,11 +95,11 @@ class Server(uvicorn.Server):
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.connections,
             timeout_graceful_shutdown=5,
         )
         super().__init__(config)
         self._gate: Gate = app.state.gate
+        self._gate.connections = self.server_state.connections
         self._app, self._drain_s = app, settings.drain_s
         self._stop_at: float | None = None
 

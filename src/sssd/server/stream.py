@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from ..leads import to_twelve
 from .encode import record_json, signal_json, to_json
-from .local import Local
+from .local import Local, in_time
 from .measure import measure
 from .queue import Ticket
 from .work import Work
@@ -53,19 +53,19 @@ class Steps:
         return self._kept.popleft() if self._kept else None
 
 
-def begin(request: Request, local: Local, work: Work, measured: bool) -> AsyncIterator[bytes]:
+def begin(request: Request, local: Local, work: Work, measured: bool, seconds: float) -> AsyncIterator[bytes]:
     """Queue one record and give its events; Full where there is no room."""
     steps = Steps()
     ticket = local.submit(work, on_step=steps.put)
     ticket.result.add_done_callback(lambda _: steps.wake())
-    return _events(request, local, ticket, steps, measured)
+    return _events(request, local, ticket, steps, measured, seconds)
 
 
 async def _events(
-    request: Request, local: Local, ticket: Ticket, steps: Steps, measured: bool
+    request: Request, local: Local, ticket: Ticket, steps: Steps, measured: bool, seconds: float
 ) -> AsyncIterator[bytes]:
     """`step` events while the record forms, then one `record`, or one `error`; a client that goes gives it up."""
-    task, work = asyncio.create_task(local.wait(ticket)), ticket.work
+    task, work = asyncio.create_task(in_time(local.wait(ticket), seconds)), ticket.work
     try:
         done = False
         while not done:

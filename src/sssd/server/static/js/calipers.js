@@ -30,7 +30,7 @@ export function place(geometry, signal) {
   const lead = signal[LEADS.indexOf("II")];
   const summit = (at) => {
     let best = at;
-    for (let i = at - 6; i <= at + 6; i++) if (lead[i] > lead[best]) best = i;
+    for (let i = at - 6; i <= at + 6; i++) if (Math.abs(lead[i]) > Math.abs(lead[best])) best = i;
     return best;
   };
   const first = fastest(300, 450);

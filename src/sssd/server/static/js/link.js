@@ -3,7 +3,7 @@
 
 const NUMBERS = ["steps", "eta", "seed", "age"];
 const WORDS = ["sampler", "sex"];
-const LARGEST = { steps: 100000, eta: 1, seed: Number.MAX_SAFE_INTEGER, age: 150 };
+const LARGEST = { steps: 100000, eta: 1, seed: Number.MAX_SAFE_INTEGER, age: 120 };
 
 export function toFragment(settings, { other = null, model = "", layout = "3x4" } = {}) {
   const pairs = fields(settings).filter(([name, value]) => name !== "exact" || value === "1");

@@ -78,19 +78,22 @@ function draw() {
   if (comparing() && !overlaid()) sheetB.paper.show(b, { roomFor });
 }
 
-// Both papers show the same part at the same size.
+// Both papers show the same part at the same size. One that was led here does not lead the other back.
 function follow(paper) {
+  const { scrollLeft: x, scrollTop: y } = paper.scroller;
+  const led = paper.led?.x === x && paper.led?.y === y;
+  paper.led = null;
   for (const sheet of sheets) {
     if (sheet.paper === paper) sheet.place?.();
-    else if (comparing() && !overlaid()) {
+    else if (comparing() && !overlaid() && !led) {
       const other = sheet.paper;
       if (other.zoom !== paper.zoom) {
         other.zoom = paper.zoom;
         other.resize();
       }
-      const { scrollLeft, scrollTop } = paper.scroller;
-      if (Math.abs(other.scroller.scrollLeft - scrollLeft) > 1) other.scroller.scrollLeft = scrollLeft;
-      if (Math.abs(other.scroller.scrollTop - scrollTop) > 1) other.scroller.scrollTop = scrollTop;
+      if (Math.abs(other.scroller.scrollLeft - x) <= 1 && Math.abs(other.scroller.scrollTop - y) <= 1) continue;
+      other.scroller.scrollTo(x, y);
+      other.led = { x: other.scroller.scrollLeft, y: other.scroller.scrollTop };
     }
   }
 }
@@ -216,6 +219,7 @@ function command() {
   const how = [sampler === "ddim" ? "" : `--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`];
   if (sampler === "ddim" && eta) how.push(`--eta ${eta}`);
   if (exact) how.push("--exact");
+  if (model) how.push(`--precision ${model.precision}`);
   $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;
   $("link").hidden = false;
 }

@@ -17,6 +17,7 @@ export class Paper {
     this.layers = ["grid", "traces"].map((name) => scroller.querySelector(`canvas.${name}`).getContext("2d"));
     this.onView = onView;
     this.zoom = null; // pixels per mm; null: fitted
+    this.led = null; // {x, y} that another paper scrolled this one to
     this.traces = []; // [{signal: 12 x L mV, colour: name of a CSS colour, alpha}]
     this.signals = [];
     this.layout = "3x4";

@@ -9,10 +9,21 @@ export const QUALITIES = [
 ];
 export const DEFAULTS = { statements: [], exact: false, sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null };
 
+const SAMPLERS = {
+  ddim: "DDIM",
+  ddpm: "DDPM",
+  "dpmpp-2m": "DPM-Solver++ 2M",
+  "dpmpp-3m": "DPM-Solver++ 3M",
+  "dpmpp-3m-exact": "DPM-Solver++ 3M, exact",
+  deis: "DEIS",
+  unipc: "UniPC",
+};
+const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
+
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 
 export function inWords({ sampler, steps, eta, seed }) {
-  const parts = sampler === "ddpm" ? ["DDPM", "all steps"] : [sampler.toUpperCase(), `${steps} steps`];
+  const parts = sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), `${steps} steps`];
   if (sampler === "ddim" && eta) parts.push(`eta ${eta}`);
   return [...parts, `seed ${seed}`].join(" · ");
 }
@@ -59,7 +70,7 @@ export class Settings {
     this.most = model.steps_max ?? null;
     this.input.steps.max = this.most ?? "";
     this.input.sampler.replaceChildren(
-      ...model.samplers.map((name) => new Option(name.toUpperCase(), name)),
+      ...model.samplers.map((name) => new Option(samplerName(name), name)),
     );
     this.root.querySelector("[data-only=age]").hidden = !model.age;
     this.root.querySelector("[data-only=sex]").hidden = !model.sex;
@@ -70,7 +81,7 @@ export class Settings {
     this.statements.set(settings.statements);
     const { sampler } = this.input;
     if (![...sampler.options].some((option) => option.value === settings.sampler))
-      sampler.append(new Option(settings.sampler.toUpperCase(), settings.sampler)); // the server says what is wrong with it
+      sampler.append(new Option(samplerName(settings.sampler), settings.sampler)); // the server says what is wrong with it
     this.input.exact.checked = settings.exact;
     for (const name of ["sampler", "steps", "eta", "seed", "age", "sex"]) this.input[name].value = settings[name] ?? "";
     this.#refresh();
@@ -102,7 +113,7 @@ export class Settings {
     if (settings.sampler === "ddim" && !(settings.eta !== null && settings.eta >= 0 && settings.eta <= 1))
       problems.eta = "Eta: a number from 0 to 1.";
     if (!whole("seed", 0)) problems.seed = "Seed: a whole number, 0 or more.";
-    if (settings.age !== null && !(settings.age >= 0 && settings.age <= 150)) problems.age = "Age: years, 0 to 150.";
+    if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "Age: years, 0 to 120.";
     for (const field of this.root.querySelectorAll("[data-problem]")) {
       const problem = problems[field.dataset.problem] ?? "";
       field.textContent = problem;
@@ -126,8 +137,8 @@ export class Settings {
     const steps = now.sampler === "ddpm" ? this.most : now.steps;
     const seconds = this.pace && steps ? this.pace * steps : 0;
     this.root.querySelector(".runs").textContent = [
-      `Runs ${now.sampler.toUpperCase()}`,
-      steps ? `${steps} steps` : "all steps",
+      `Runs ${samplerName(now.sampler)}`,
+      ...(steps ? [`${steps} steps`] : now.sampler === "ddpm" ? ["all steps"] : []),
       ...(now.sampler === "ddim" && now.eta ? [`eta ${now.eta}`] : []),
       ...(this.second ? ["the same seed"] : []),
       ...(seconds ? [`about ${seconds < 9.5 ? seconds.toFixed(1) : Math.round(seconds)} s`] : []),

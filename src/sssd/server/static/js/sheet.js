@@ -91,6 +91,7 @@ export class Sheet {
   // What came before the end stays on the paper, marked as unfinished.
   stop() {
     this.root.classList.remove("forming");
+    this.film.hidden = !this.frames.length;
     if (!this.record && this.frames.length) this.film.querySelector("output").textContent = `stopped at ${this.frames.length}`;
   }
 
