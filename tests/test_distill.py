@@ -172,6 +172,15 @@ def test_matching_moves_the_student_to_its_teachers_distribution(tmp_path: Path)
     assert abs(size(student) - aim) < 0.7 * abs(before - aim)
 
 
+def test_a_student_whose_time_is_up_is_its_teacher(tmp_path: Path) -> None:
+    """Fails if a lesson begins although its time is over."""
+    settings = config(trajectory_iters=10**6, matching_iters=10**6)
+    path = teacher(tmp_path, settings)
+    out = lessons.distill(settings, path, labels(), tmp_path / "out", device="cpu", until=0.0)
+    one, other = (SSSDECG.from_pretrained(p, device="cpu").model_hash for p in (path, out))
+    assert one == other
+
+
 # --- the command --------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,9 @@ def command(
         typer.Option(help="JSON with distill_config and ddim_config; default: config/distill.json."),
     ] = None,
     device: options.Device = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after this time, with a model as far as it has come.")
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many, from labels alone."""
@@ -61,7 +65,8 @@ def command(
                 tasks[lesson.name] = bar.add_task(lesson.name, total=lesson.of, loss="-")
             bar.update(tasks[lesson.name], completed=lesson.iteration, loss=f"{lesson.loss:.4f}")
 
-        model = distill(settings, start, labels, out, device=device, report=report)
+        until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        model = distill(settings, start, labels, out, device=device, report=report, until=until)
     say(
         f"wrote {model}, made for {todo.nodes} evaluations or fewer",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",

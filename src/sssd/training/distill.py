@@ -62,11 +62,13 @@ def distill(
     *,
     device: str | None = None,
     report: Callable[[Lesson], None] = lambda _: None,
+    until: float | None = None,
 ) -> Path:
     """Distil the network in `teacher` as config.distill_config says and write out/model.safetensors.
 
     labels (n, K): the conditions that records are made for, drawn at random; config is the student's, with the network
-    and the schedule of the teacher. ValueError where these differ, or the network does not predict the velocity.
+    and the schedule of the teacher. `until` ends the lessons at that time.monotonic(). ValueError where network and
+    teacher differ, or the network does not predict the velocity.
     """
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
@@ -83,7 +85,7 @@ def distill(
         raise ValueError(
             f"{teacher} predicts the noise: only networks that predict the velocity can be distilled"
         )
-    school = School(config, master, torch.from_numpy(labels).to(chosen))
+    school = School(config, master, torch.from_numpy(labels).to(chosen), until)
     begun = time.monotonic()
 
     def told(name: str, of: int, every: int = 50) -> Callable[[int, Tensor], None]:
@@ -113,8 +115,9 @@ def distill(
 class School:
     """What both lessons share: the teacher, the labels, the levels and the student's nodes."""
 
-    def __init__(self, config: Config, teacher: Denoiser, labels: Tensor) -> None:
+    def __init__(self, config: Config, teacher: Denoiser, labels: Tensor, until: float | None = None) -> None:
         assert config.distill_config is not None
+        self.until = until
         self.todo, self.config, self.labels = config.distill_config, config, labels
         self.schedule: Schedule = build_schedule(config)
         self.device, self.length = labels.device, config.trainset_config.segment_length
@@ -126,6 +129,11 @@ class School:
         )
         nodes = choose_steps(self.schedule, self.todo.nodes, "trailing").tolist()
         self.nodes = torch.tensor(nodes, device=self.device)  # (N,), the noisiest first
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.until is not None and time.monotonic() > self.until
 
     def wrapped(self, net: Denoiser) -> TrainingNet:
         """The network as training calls it."""
@@ -244,7 +252,7 @@ def follow_trajectories(school: School, student: Denoiser, tell: Callable[[int, 
         return learner.learn(weighted_error(found, end, school.at.x0_weight[t][:, None, None]))
 
     step = learner.repeatedly(update)
-    while iteration < todo.trajectory_iters:
+    while iteration < todo.trajectory_iters and not school.over:
         size = min(CHUNK, todo.batch_size * (todo.trajectory_iters - iteration))
         random = generator(todo.seed, chunk, 4, school.device)
         noise = torch.randn(size, 8, school.length, device=school.device, generator=random)
@@ -253,7 +261,7 @@ def follow_trajectories(school: School, student: Denoiser, tell: Callable[[int, 
         states, ends = torch.cat([s for s, _ in parts], 1), torch.cat([e for _, e in parts])
         order = torch.randperm(size * todo.nodes, device=school.device, generator=random)
         for rows in order[: len(order) // todo.batch_size * todo.batch_size].split(todo.batch_size):
-            if iteration == todo.trajectory_iters:
+            if iteration == todo.trajectory_iters or school.over:
                 break
             learner.rate(
                 todo.learning_rate * learning_rate_factor(iteration, 50, todo.trajectory_iters, False)
@@ -340,6 +348,8 @@ def match_distributions(
 
     criticising, improving = judge.repeatedly(criticise), learner.repeatedly(improve)
     for iteration in range(todo.matching_iters):
+        if school.over:
+            break
         judge.rate(todo.critic_rate)
         learner.rate(todo.matching_rate * learning_rate_factor(iteration, 50, todo.matching_iters, True))
         turn = (todo.critic_steps + 1) * iteration
