@@ -39,11 +39,21 @@ def stub(index, labels, length=LENGTH):
     return (np.sin(at / 7 + phase) * (1 + weight[:, None, None])).astype(np.float32)
 
 
-def slow_stub(pids, seconds, corpus):
-    """What a worker of a cluster begins with: the stub, taking its time; its process leaves a file in `pids`."""
+def slow_stub(pids, seconds, corpus, workers=0):
+    """What a worker of a cluster begins with: the stub, taking its time; its process leaves a file in `pids`.
+
+    The second half of the records waits, a minute at most, until so many workers have begun.
+    """
 
     def generate(index, labels):
         time.sleep(seconds)
+        given_up = time.monotonic() + 60
+        while (
+            index[0] > corpus.records // 2
+            and len(list(pids.iterdir())) < workers
+            and time.monotonic() < given_up
+        ):
+            time.sleep(0.1)
         return stub(index, labels)
 
     (pids / str(os.getpid())).touch()

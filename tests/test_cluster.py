@@ -109,7 +109,7 @@ def test_a_node_that_is_killed(nodes, whole, tmp_path, pids):
     doomed = nodes.add_node(num_cpus=2)
     nodes.wait_for_nodes()
     with ThreadPoolExecutor(1) as thread:
-        making = thread.submit(create, tmp_path / "a", functools.partial(slow_stub, pids, 0.5))
+        making = thread.submit(create, tmp_path / "a", functools.partial(slow_stub, pids, 0.5, workers=8))
         while len(list(pids.iterdir())) < 7:
             assert not making.done(), making.result()
             time.sleep(0.1)
@@ -120,6 +120,9 @@ def test_a_node_that_is_killed(nodes, whole, tmp_path, pids):
     run.clear(tmp_path / "a")
     assert contents(tmp_path / "a") == whole
     assert len(list(pids.iterdir())) > 7, "nobody took the place of those that died"
+    given_up = time.monotonic() + 60
+    while sum(node["Alive"] for node in ray.nodes()) != 4 and time.monotonic() < given_up:
+        time.sleep(0.1)  # Ray notices a node that is gone by its silence
     assert sum(node["Alive"] for node in ray.nodes()) == 4
 
 

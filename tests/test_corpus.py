@@ -19,7 +19,7 @@ from sssd.scale.formats import open_shard
 from sssd.scale.lock import locked
 from sssd.scale.manifest import FILE, REQUESTS, SPARE
 from sssd.scale.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl
-from sssd.scale.verify import verify
+from sssd.scale.verify import repair, verify
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
 
 torch = pytest.importorskip("torch")
@@ -281,8 +281,45 @@ def test_merging_numbers_anew_and_keeps_both_recipes(tmp_path):
     assert [part.seed for part in manifest.read(tmp_path / "c").parts] == [7, 8]
     header = (tmp_path / "c" / "data" / "00004" / "000000045.hea").read_text()
     assert "provenance.seed: 8" in header and "provenance.index: 20\n" in header
-    with pytest.raises(ValueError, match="merge them again"):
+    with pytest.raises(ValueError, match="merged from 2 corpora; .* the same `sssd-ecg corpus merge` again"):
         run.resume(tmp_path / "c", LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [
+        ("flip", "data/00001.npz"),
+        ("unlink", "shards/00001.json"),
+        ("truncate", FILE),
+        ("flip", f"{SPARE}/{FILE}"),
+    ],
+)
+def test_what_was_merged_is_repaired_by_merging_again(tmp_path, damage, file):
+    """Fails when what is altered, or a manifest, is not looked at because it is there in its size."""
+    make(tmp_path / "a", records=25)
+    make(tmp_path / "b", seed=8)
+    sources = [tmp_path / "a", tmp_path / "b"]
+    corpus = copy.merge(sources, tmp_path / "c")
+    before = contents(tmp_path / "c")
+    {"flip": flip, "truncate": truncate, "unlink": Path.unlink}[damage](tmp_path / "c" / file)
+    problems = verify(tmp_path / "c")
+    assert repair(tmp_path / "c", corpus, problems) == "the same `sssd-ecg corpus merge` again"
+    copy.merge(sources, tmp_path / "c")
+    assert verify(tmp_path / "c") == [] and contents(tmp_path / "c") == before
+
+
+def test_a_copy_that_fails_is_gone_on_with_by_its_command(tmp_path, monkeypatch):
+    """Fails when a conversion that ran out of space is to be made up for by generating, or a merge by resuming."""
+    make(tmp_path / "a")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(copy.Shard, "append", lambda *_: (_ for _ in ()).throw(full))
+    with pytest.raises(
+        OSError, match="no space left .* finished shards are safe; then give the same command again"
+    ):
+        copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    monkeypatch.undo()
+    copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    assert verify(tmp_path / "b") == []
 
 
 def test_what_cannot_be_merged(tmp_path):
@@ -367,6 +404,10 @@ def test_a_file_of_somebody_else(tmp_path):
     (tmp_path / "a" / "data" / "copy.npz").write_bytes(b"x")
     (problem,) = verify(tmp_path / "a")
     assert "data/copy.npz: not of this corpus" in str(problem)
+    assert (
+        repair(tmp_path / "a", manifest.read(tmp_path / "a"), [problem])
+        == "remove what is not of this corpus"
+    )
     with pytest.raises(FileExistsError, match="holds a corpus already"):
         make(tmp_path / "a")
     with pytest.raises(FileExistsError, match="not empty"):

@@ -130,6 +130,11 @@ def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
         (["--counts", "AFIB=1", "--seed", "-1"], "--seed is -1"),
         (["--counts", "AFIB=1", "--eta", "2"], "--eta is 2"),
         (["--counts", "AFIB=1", "--format", "csv"], "'csv' is not one of"),
+        (["--counts", "AFIB=1", "-n", "2"], "-n is 2, records per row of --labels-from; --counts says"),
+        (
+            ["--labels-from", "header.csv"],
+            "expected a column 'labels', or columns named by statements; got ['label']",
+        ),
         (["--labels-from", "nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["--labels-from", "long.csv"], "row 7001: unknown statement 'AFIBB'"),
         (["--counts", "AFIB=1", "--out", "full"], "is not empty, it holds 'x'"),
@@ -138,6 +143,7 @@ def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
 def test_what_cannot_be_made(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     Path("long.csv").write_text("labels\n" + "AFIB\n" * 7000 + "AFIBB\n")
+    Path("header.csv").write_text("label\nAFIB\n")
     Path("full").mkdir()
     Path("full/x").touch()
     code, _, err = run(capsys, "create", *(arguments if "--out" in arguments else [*arguments, "--out", "a"]))

@@ -112,6 +112,10 @@ def create(
             raise UsageError(
                 f"give one of --counts, --labels-from and --like-ptbxl to say what to make; got {given}"
             )
+        if count != 1 and labels_from is None:
+            raise UsageError(
+                f"-n is {count}, records per row of --labels-from; {asked[0]} says how many itself"
+            )
         options.check(seed, eta, config, checkpoint)
         _check_engine(engine, address, workers)
         check_format(file_format)
@@ -247,7 +251,7 @@ def info(
         how = f"{part.sampler}, {part.steps} steps, {part.precision}, seed {part.seed}"
         say(f"{part.records} records: {part.source}; {how}; {part.checkpoint} {part.model[:12]}")
     if len(done) < corpus.shards:
-        say(f"to complete it: sssd-ecg corpus resume {folder}")
+        say(f"to complete it: {manifest.again(folder, corpus)}")
 
 
 @app.command(epilog=EXAMPLES["convert"])

@@ -83,13 +83,15 @@ def _copy(
     with explained(out, "give the same command again"):
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
-            if not _begun(out, target):
+            if _begun(out, target):
+                manifest.restore(out)
+            else:
                 manifest.begin(out, target, plan)
             reader = _Records(sources, corpora, target.extra)
             clear(out)
             for number in range(target.shards):
                 span = target.span(number)
-                if not finished(out, target, number):
+                if not finished(out, target, number, check=True):
                     shard = Shard(out, target, number)
                     try:
                         for block in reader.read(span):

@@ -17,8 +17,11 @@ def resuming(folder: Path) -> str:
 
 
 @contextmanager
-def explained(folder: Path, after: str) -> Iterator[None]:
-    """Say what a full disk, a read-only or a vanished folder means for the corpus."""
+def explained(folder: Path, after: str, begun: str | None = None) -> Iterator[None]:
+    """Say what a full disk, a read-only or a vanished folder means for the corpus.
+
+    after: what to do then;  begun: what instead, where the corpus has begun
+    """
     try:
         yield
     except OSError as error:
@@ -29,11 +32,11 @@ def explained(folder: Path, after: str) -> Iterator[None]:
             reason = f"{str(folder)!r} cannot be written to: make it writable"
         elif isinstance(error, FileNotFoundError) and not (folder / "data").is_dir():
             reason = f"{str(folder)!r} was removed or moved during the run: put it back"
-            after = resuming(folder)
+            after = begun or after
         else:
             raise
         if (folder / FILE).exists():
-            after = resuming(folder)
+            after = begun or after
         new = OSError(f"{reason}; then {after}")
         new.errno = error.errno
         raise new from error

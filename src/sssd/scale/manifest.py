@@ -244,9 +244,15 @@ def notes(folder: Path, corpus: Corpus) -> Iterator[Note]:
         if note is None or not (folder / note.file).exists():
             raise ValueError(
                 f"{str(folder)!r} is not complete: shard {shard} of {corpus.shards} is missing; "
-                f"`sssd-ecg corpus resume {folder}` makes it"
+                f"to complete it: {again(folder, corpus)}"
             )
         yield note
+
+
+def again(folder: Path, corpus: Corpus) -> str:
+    """The command that makes what is missing; for one that was merged also what is altered, else with --check."""
+    merged = len(corpus.parts) > 1
+    return "the same `sssd-ecg corpus merge` again" if merged else f"sssd-ecg corpus resume {folder}"
 
 
 # --- files --------------------------------------------------------------------------------------------------------

@@ -227,6 +227,10 @@ def _columns(file: Path, header: list[str], label_names: tuple[str, ...]) -> dic
         except ValueError as error:
             if column:
                 raise ValueError(f"{str(file)!r}: no column 'labels', and column {name!r}: {error}") from None
+    if not columns:
+        raise ValueError(
+            f"{str(file)!r}: expected a column 'labels', or columns named by statements; got {header}"
+        )
     return columns
 
 

@@ -33,7 +33,7 @@ def create(
 ) -> None:
     """Make a corpus in a new or empty folder. FileExistsError where it holds something else."""
     check_new(folder)
-    with explained(folder, "begin again with the same command"):
+    with explained(folder, "begin again with the same command", resuming(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             check_new(folder)
@@ -75,7 +75,10 @@ def check_new(folder: Path) -> None:
 def recipe_of(folder: Path, corpus: Corpus) -> Recipe:
     """The recipe by which shards of a corpus can be made. ValueError where it was merged."""
     if len(corpus.parts) > 1:
-        raise ValueError(f"{str(folder)!r} was merged from {len(corpus.parts)} corpora: merge them again")
+        raise ValueError(
+            f"{str(folder)!r} was merged from {len(corpus.parts)} corpora; to complete or repair it: "
+            f"{manifest.again(folder, corpus)}"
+        )
     return corpus.parts[0]
 
 

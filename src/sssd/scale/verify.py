@@ -9,6 +9,8 @@ from pathlib import Path
 from . import manifest
 from .manifest import Corpus
 
+FOREIGN = "not of this corpus: remove it"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -35,9 +37,7 @@ def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) 
     ours = {Path(corpus.file(shard)).name for shard in range(corpus.shards)}
     found = sorted(path.name for path in (folder / "data").iterdir()) if (folder / "data").is_dir() else []
     problems += [
-        Problem(f"data/{name}", "not of this corpus: remove it")
-        for name in found
-        if name not in ours and not name.startswith(".")
+        Problem(f"data/{name}", FOREIGN) for name in found if name not in ours and not name.startswith(".")
     ]
     return problems
 
@@ -63,7 +63,7 @@ def _shard(folder: Path, corpus: Corpus, shard: int) -> Problem | None:
 
 
 def repair(folder: Path, corpus: Corpus, problems: list[Problem]) -> str:
-    """The command that puts right what `verify` found."""
-    if len(corpus.parts) > 1 and any(problem.shard is not None for problem in problems):
-        return "merge the corpora it was made from again, with the same command"
-    return f"sssd-ecg corpus resume {folder} --check"
+    """What puts right what `verify` found."""
+    if all(problem.what == FOREIGN for problem in problems):
+        return "remove what is not of this corpus"
+    return manifest.again(folder, corpus) + ("" if len(corpus.parts) > 1 else " --check")

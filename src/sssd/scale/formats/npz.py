@@ -52,11 +52,11 @@ class NpzWriter:
         self._zip.close()
 
     def abort(self) -> None:
-        try:
-            self._signal.close()
-            self._zip.close()
-        except (OSError, ValueError):  # it cannot write what is left either
-            pass
+        for part in (self._signal, self._zip):
+            try:
+                part.close()
+            except (OSError, ValueError):  # it cannot write what is left either
+                pass
 
 
 class NpzReader:

@@ -36,11 +36,15 @@ class ParquetWriter:
         self._schema = pa.schema(list(chosen.items()), metadata=describe(corpus))
         self._file = pa.OSFile(str(path), "wb")
         small = [name for name in chosen if name != "signal_uv"]
-        self._writer = pq.ParquetWriter(
-            self._file, self._schema, compression="none", data_page_size=PAGE,
-            use_dictionary=["requested", "statements"],
-            write_statistics=[name for name in small if name != "labels"],
-        )  # fmt: skip
+        try:
+            self._writer = pq.ParquetWriter(
+                self._file, self._schema, compression="none", data_page_size=PAGE,
+                use_dictionary=["requested", "statements"],
+                write_statistics=[name for name in small if name != "labels"],
+            )  # fmt: skip
+        except OSError:  # the disk is full
+            self._file.close()
+            raise
 
     def append(self, block: Block) -> None:
         import pyarrow as pa
