@@ -358,9 +358,9 @@ def _project(layers: Sequence[nn.Linear | None], embedded: Tensor) -> Tensor:
     return weight @ embedded.T + bias[..., None]
 
 
-def _matmul(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
-    """weight (O, I), x (I, B, L), bias (O, 1): (O, B, L)."""
-    return torch.addmm(bias, weight, x.flatten(1)).unflatten(1, x.shape[1:])
+def _matmul(weight: Tensor, x: Tensor, addend: Tensor) -> Tensor:
+    """weight (O, I), x (I, B, L), a bias (O, 1) or another addend (O, B, L): (O, B, L)."""
+    return torch.addmm(addend.flatten(1), weight, x.flatten(1)).unflatten(1, x.shape[1:])
 
 
 def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float, convolve: Convolve) -> Tensor:
@@ -369,17 +369,20 @@ def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float, convolve: Conv
         y = fft_convolve(u, w.kernel)
     else:
         y = convolve(F.pad(u[..., :valid], (0, u.shape[-1] - valid)), w.kernel)
-    y = _matmul(w.linear, F.gelu(y), w.linear_bias)
     if dropout:
-        y = y * F.dropout(torch.ones_like(y[..., :1]), dropout)
-    y = y + u
+        y = _matmul(w.linear, F.gelu(y), w.linear_bias)
+        y = u + y * F.dropout(torch.ones_like(y[..., :1]), dropout)
+    else:
+        y = _matmul(w.linear, F.gelu(y), u + w.linear_bias[..., None])
     if w.norm is None:
         return y
-    z = y.float()
-    z = z - z.mean(0)
+    z = y.float()  # in place from here on, where gradients allow
+    z -= z.mean(0)
     z = z * torch.rsqrt((z * z).mean(0) + 1e-5)
     scale, shift = (v[:, None, None] for v in w.norm)
-    return (z * scale + shift).to(y.dtype)
+    z *= scale
+    z += shift
+    return z.to(y.dtype)
 
 
 def residual_block(
@@ -406,7 +409,7 @@ def residual_block(
     h = s4_layer(h, w.s4[1], valid, dropout, convolve)
     left, right = h.chunk(2)
     gated = torch.tanh(left) * torch.sigmoid(right)
-    x = (x + _matmul(w.res, gated, w.res_bias)) * math.sqrt(0.5)
+    x = _matmul(w.res, gated, x + w.res_bias[..., None]) * math.sqrt(0.5)
     if w.attention is not None:
         x = attend(x, w.attention, valid)
     return x, _matmul(w.skip, gated, w.skip_bias)

@@ -197,9 +197,11 @@ def _is_smooth(n: int) -> bool:
 
 def fft_convolve(u: Tensor, spectrum: Tensor) -> Tensor:
     """Convolve u (H, B, L) with two-sided kernels given as their spectrum (H, n / 2 + 1), in float32: (H, B, L)."""
-    n = 2 * (spectrum.shape[-1] - 1)
-    product = torch.fft.rfft(u.float(), n=n) * spectrum[:, None]
-    return torch.fft.irfft(product, n=n)[..., : u.shape[-1]].to(u.dtype)
+    length, n = u.shape[-1], 2 * (spectrum.shape[-1] - 1)
+    padded = u.new_empty(*u.shape[:-1], n, dtype=torch.float32)
+    padded[..., :length], padded[..., length:] = u, 0.0
+    product = torch.fft.rfft(padded).mul_(spectrum[:, None])
+    return torch.fft.irfft(product, n=n)[..., :length].to(u.dtype)
 
 
 def toeplitz_convolve(u: Tensor, taps: Tensor) -> Tensor:
