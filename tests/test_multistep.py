@@ -16,6 +16,7 @@ from sssd.samplers import (
     dpmpp_3m_exact,
     eps_denoiser,
     run,
+    sde_dpmpp_2m,
     unipc,
     v_denoiser,
 )
@@ -318,3 +319,42 @@ def test_tables_are_refused_when_a_weight_is_off():
     b[3, 2] += 1e-9
     with pytest.raises(ValueError, match="identity fails at row 3"):
         dataclasses.replace(table, b=b)
+
+
+# --- with noise ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("S", [3, 6, 20])
+@pytest.mark.parametrize("schedule", [PUBLISHED, SMALL], ids=["published", "small"])
+def test_sde_dpmpp_is_that_of_diffusers(double, schedule, S):
+    """With the same noise, every state. Breaks with e^-h for e^-2h in a weight, or another order of a row."""
+    steps = choose_steps(schedule, S, "trailing")
+    scheduler = scheduler_of(
+        "dpmpp", schedule, steps, 2, algorithm_type="sde-dpmsolver++", final_sigmas_type="zero"
+    )
+    net, z = exact_network(schedule, **MIXTURE), torch.randn(S, *start().shape)
+    theirs, x = [], start()
+    for i, t in enumerate(steps.tolist()):
+        theirs.append(x)
+        x = scheduler.step(net(x, t), t, x, variance_noise=z[i]).prev_sample
+    table = sde_dpmpp_2m(schedule, steps)
+    denoise, ours = eps_denoiser(table, net), []
+
+    def watched(x, i):
+        ours.append(x)
+        return denoise(x, i)
+
+    last = run(table, watched, start(), lambda i: z[i])
+    for given, expected in zip((*ours, last), (*theirs, x), strict=True):
+        torch.testing.assert_close(
+            given, expected.double(), rtol=1e-4, atol=1e-5
+        )  # its `step` rounds to float32
+
+
+def test_rows_of_order_one_are_ddims_with_all_noise():
+    """Fails if the noise of a row is not DDPM's."""
+    steps = np.array([199, 120])
+    sde, plain = sde_dpmpp_2m(SMALL, steps), ddim(SMALL, steps, 1.0)
+    np.testing.assert_allclose(sde.a[0], plain.a[0], rtol=1e-10)
+    np.testing.assert_allclose(sde.b[0, 0], plain.b[0, 0], rtol=1e-10)
+    np.testing.assert_allclose(sde.c, plain.c, rtol=1e-10)

@@ -237,9 +237,9 @@ class SSSDECG:
             sssd.labels.encode. None draws statements as they occur in PTB-XL. num_samples repeats each entry.
         exact: names and indices are all there is; otherwise statements that real records carry beside them are drawn.
             Vectors are always taken as they are.
-        sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "consistency"
-            (of distilled models), or a scheduler of diffusers. steps: of all but ddpm. ddim_eta: of ddim. spacing: see
-            sssd.schedule.choose_steps; without, "uniform" for ddim and "trailing" for the others.
+        sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m",
+            "consistency" (of distilled models), or a scheduler of diffusers. steps: of all but ddpm. ddim_eta: of ddim.
+            spacing: see sssd.schedule.choose_steps; without, "uniform" for ddim and "trailing" for the others.
         use_ddim, ddim_timesteps: the same by their older names, sampler "ddim" or "ddpm" and steps. What is not given
             comes from the configuration.
         age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Of

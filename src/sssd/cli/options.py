@@ -15,7 +15,18 @@ Exact = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")]
 Sampler = Annotated[
-    Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "consistency"] | None,
+    Literal[
+        "ddim",
+        "ddpm",
+        "dpmpp-2m",
+        "dpmpp-3m",
+        "dpmpp-3m-exact",
+        "deis",
+        "unipc",
+        "sde-dpmpp-2m",
+        "consistency",
+    ]
+    | None,
     typer.Option(help="Default: the configuration's. For few steps: unipc."),
 ]
 Steps = Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")]

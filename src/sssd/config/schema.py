@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PUBLISHED = HERE / "config_SSSD_ECG.json"
 DEFAULT = HERE / "default.json"
 
-Sampler = Literal["dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "consistency"]
+Sampler = Literal["dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency"]
 Count = Annotated[int, Field(ge=1)]
 
 

@@ -7,7 +7,7 @@ from .consistency import consistency
 from .ddim import ddim
 from .ddpm import ddpm
 from .deis import deis
-from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact
+from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact, sde_dpmpp_2m
 from .loop import eps_denoiser, run, v_denoiser
 from .table import StepTable
 from .unipc import unipc
@@ -21,7 +21,7 @@ MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
     "unipc": unipc,
 }
 # All that need nothing but a schedule and steps; ddpm has all steps, ddim an eta.
-BY_STEPS = {**MULTISTEP, "consistency": consistency}
+BY_STEPS = {**MULTISTEP, "sde-dpmpp-2m": sde_dpmpp_2m, "consistency": consistency}
 SAMPLERS = ("ddim", "ddpm", *BY_STEPS)
 
 
@@ -48,6 +48,7 @@ __all__ = [
     "dpmpp_3m_exact",
     "eps_denoiser",
     "run",
+    "sde_dpmpp_2m",
     "unipc",
     "v_denoiser",
 ]

@@ -36,11 +36,26 @@ def dpmpp_3m_exact(schedule: Schedule, steps: IntArray) -> StepTable:
     return _table("dpmpp-3m-exact", schedule, steps, 3, _exact)
 
 
-def _table(name: str, schedule: Schedule, steps: IntArray, order: int, weights: Weights) -> StepTable:
+def sde_dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
+    """The table of SDE-DPM-Solver++(2M): the same polynomial along a trajectory with as much noise as DDPM's.
+
+    Lu et al. 2022b, section 5 and appendix; its rows of order 1 are DDIM's with eta = 1. Raises ValueError as
+    `nodes` does.
+    """
+    return _table("sde-dpmpp-2m", schedule, steps, 2, _second, noisy=True)
+
+
+def _table(
+    name: str, schedule: Schedule, steps: IntArray, order: int, weights: Weights, *, noisy: bool = False
+) -> StepTable:
     alpha, sigma = nodes(schedule, steps)
     lam = log_snr(alpha, sigma)
     a = sigma[1:] / sigma[:-1]  # eq. 9, factor of x
-    gain = alpha[1:] - alpha[:-1] * a  # eq. 9: alpha_t (1 - e^-h), factor of x0
+    c = np.zeros_like(a)
+    if noisy:
+        decay = a * alpha[:-1] / alpha[1:]  # e^-h
+        a, c = a * decay, sigma[1:] * np.sqrt(1.0 - decay**2)
+    gain = alpha[1:] - alpha[:-1] * a  # eq. 9: alpha_t (1 - e^-h), or of 2 h with noise; factor of x0
     b = np.zeros((len(a), order))
     for i, p in enumerate(row_orders(lam, order)):
         newest = lam[i - p + 1 : i + 1][::-1]
@@ -51,7 +66,7 @@ def _table(name: str, schedule: Schedule, steps: IntArray, order: int, weights: 
         steps=steps,
         a=a,
         b=b,
-        c=np.zeros_like(a),
+        c=c,
         alpha=alpha,
         sigma=sigma,
     )
