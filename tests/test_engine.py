@@ -14,8 +14,8 @@ import torch.nn.functional as F
 pytest.importorskip("triton")
 
 from sssd.engine import bound, fused  # noqa: E402
-from sssd.engine.kernels import linear_norm, norm, short_convolution, trainable  # noqa: E402
 from sssd.engine.kernels import long_convolution as long  # noqa: E402
+from sssd.engine.kernels import norm, short_convolution, trainable  # noqa: E402
 from sssd.models.denoiser import Denoiser, DenoiserConfig, biases, denoise  # noqa: E402
 from sssd.models.s4 import toeplitz_convolve  # noqa: E402
 
@@ -161,30 +161,6 @@ def test_norm_gate(normed: bool) -> None:
 
 
 @pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
-@pytest.mark.parametrize("few", [0, 2048])
-@pytest.mark.parametrize("labelled, normed, valid", [(True, True, 21), (False, True, 24), (True, False, 24)])
-def test_linear_norm(
-    few: int, labelled: bool, normed: bool, valid: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In one launch and in several. Breaks if the halves of the features or their weights change places."""
-    monkeypatch.setattr(linear_norm, "FEW", few)
-    y, u, w, x, res = rand(3, 32, 24), rand(3, 32, 24), rand(32, 32), rand(3, 24, 16), rand(16, 16)
-    vectors, label = rand(3, 32)[: 3 if normed else 1], rand(3, 32) if labelled else None
-    expected = linear_norm.plain(y, w, vectors, u, label, valid)
-    result = linear_norm.linear_norm(y, w, vectors, u.clone(), label, valid)
-    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
-    g, new = linear_norm.plain_gate(y, w, vectors, u, res, x)
-    wide, same = torch.full((3 * 24, 40), NAN), x.clone()
-    linear_norm.linear_norm_gate(y, w, vectors, u.clone(), wide[:, 8:24], None, same)
-    assert torch.equal(same, x)
-    linear_norm.linear_norm_gate(y, w, vectors, u.clone(), wide[:, 8:24], res, x)
-    torch.testing.assert_close(wide[:, 8:24], g, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(x, new, atol=1e-5, rtol=1e-5)
-    assert wide[:, :8].isnan().all() and wide[:, 24:].isnan().all()
-
-
-@pytest.mark.skipif(CUDA, reason="on a GPU float32 products are rounded to tf32")
-@pytest.mark.parametrize("few", [0, 2048])
 @pytest.mark.parametrize(
     "changes, length, records",
     [
@@ -196,10 +172,9 @@ def test_linear_norm(
     ],
 )
 def test_network_on_kernels_is_the_plain_network(
-    changes: dict[str, object], length: int, records: int, few: int, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, object], length: int, records: int
 ) -> None:
     """Odd lengths and every configuration. Breaks if the biases that x lacks are not carried to the next block."""
-    monkeypatch.setattr(linear_norm, "FEW", few)
     net = small(**changes)
     x, classes = rand(records, 8, length), net.config.label_embed_classes
     cond = (torch.rand(records, classes) > 0.5).float()

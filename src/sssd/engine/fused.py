@@ -1,4 +1,4 @@
-"""The network on hand-written kernels and matrix products that add where they write: five to eight launches a block.
+"""The network on hand-written kernels and matrix products that add where they write: eight launches a block.
 
     x (B, L, C) --3-tap convolution--> u (B, H, L) --long convolution, linear, norm + label--> u (B, H, L)
                 --long convolution, linear, norm + gate--> g (B, L, C) --residual--> x
@@ -23,8 +23,8 @@ from torch import Tensor
 from ..models.attention import HEAD, AttentionWeights, attention
 from ..models.denoiser import Denoiser, S4Layer, biases
 from ..models.s4 import two_sided_taps
-from .kernels.linear_norm import linear_norm, linear_norm_gate
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
+from .kernels.norm import norm, norm_gate
 from .kernels.short_convolution import short_convolution
 
 
@@ -149,7 +149,7 @@ def evaluator(
     offset = offsets(net, biases(net, no_label, table).step)
     u, y = (torch.empty(records, features, padded, device=device, dtype=dtype) for _ in range(2))
     gates = torch.empty(records * padded, layers * channels, device=device, dtype=dtype)
-    lacking = missing(net)
+    half, lacking = math.sqrt(0.5), missing(net)
 
     def evaluate(signal: Tensor, row: Tensor, label: Tensor | None) -> Tensor:
         x = F.pad(signal, (0, padded * patch - length)).unflatten(-1, (padded, patch))
@@ -158,14 +158,18 @@ def evaluator(
         for i, w in enumerate(packed.blocks):
             g = gates[:, i * channels : (i + 1) * channels]
             short_convolution(x, w.conv, offset[:, i], row, u, tokens)
-            first, second = w.s4
-            long_convolution(u, first.taps, first.reach, y)
-            linear_norm(y, first.linear, first.vectors, u, None if label is None else label[i], tokens)
-            long_convolution(u, second.taps, second.reach, y)
-            res = w.res if i + 1 < layers else None
-            linear_norm_gate(y, second.linear, second.vectors, u, g, res, x)
-            if w.attention is not None and i + 1 < layers:
-                attend(x, lacking[i + 1], w.attention, tokens)
+            for j, s4 in enumerate(w.s4):
+                long_convolution(u, s4.taps, s4.reach, y)
+                torch.baddbmm(u, s4.linear.expand(records, -1, -1), y, out=u)
+                if j == 0:
+                    norm(u, s4.vectors, None if label is None else label[i], tokens)
+                else:
+                    norm_gate(u, s4.vectors, g)
+            if i + 1 < layers:
+                tokenwise = x.flatten(0, 1)
+                torch.addmm(tokenwise, g, w.res, beta=half, alpha=half, out=tokenwise)
+                if w.attention is not None:
+                    attend(x, lacking[i + 1], w.attention, tokens)
         h = torch.relu_(torch.addmm(packed.skip[1], gates, packed.skip[0]))
         h = h.float() @ packed.last[0] + packed.last[1]  # (B L, 8 patch)
         h = h.unflatten(0, (records, padded)).unflatten(-1, (-1, patch))

@@ -41,45 +41,35 @@ def _norm(
 
 
 @triton.jit
-def normed(left, right, vectors, n, C: tl.constexpr):
-    """LayerNorm of features in two halves (C, BT), channels n; `vectors` (3, 2 C) as in `norm`."""
-    H: tl.constexpr = 2 * C
-    mean = (tl.sum(left, axis=0) + tl.sum(right, axis=0)) / H
-    left -= mean[None, :]
-    right -= mean[None, :]
-    scale = tl.rsqrt((tl.sum(left * left, axis=0) + tl.sum(right * right, axis=0)) / H + 1e-5)[None, :]
-    left = left * scale * tl.load(vectors + H + n)[:, None] + tl.load(vectors + 2 * H + n)[:, None]
-    vectors += C
-    right = right * scale * tl.load(vectors + H + n)[:, None] + tl.load(vectors + 2 * H + n)[:, None]
-    return left, right
-
-
-@triton.jit
-def gate(left, right):
-    """tanh(left) sigmoid(right)."""
-    e = tl.exp(-2.0 * tl.abs(left))
-    tanh = tl.where(left < 0.0, e - 1.0, 1.0 - e) / (1.0 + e)
-    return tanh / (1.0 + tl.exp(-right))
-
-
-@triton.jit
 def _norm_gate(
     z, vectors, out, stride: tl.constexpr, L: tl.constexpr, C: tl.constexpr, NORM: tl.constexpr, BT: tl.constexpr
 ):  # fmt: skip
+    H: tl.constexpr = 2 * C
     tiles: tl.constexpr = (L + BT - 1) // BT
     record = tl.program_id(0) // tiles
     time = (tl.program_id(0) % tiles * BT + tl.arange(0, BT))[None, :]
     n = tl.arange(0, C)
-    at = (record * 2 * C + n)[:, None] * L + time
+    at = (record * H + n)[:, None] * L + time
     left = _load(z, vectors, at, n, time < L)  # (C, BT)
     right = _load(z, vectors, at + C * L, C + n, time < L)
     if NORM:
-        left, right = normed(left, right, vectors, n, C)
+        mean = (tl.sum(left, axis=0) + tl.sum(right, axis=0)) / H
+        left -= mean[None, :]
+        right -= mean[None, :]
+        scale = tl.rsqrt((tl.sum(left * left, axis=0) + tl.sum(right * right, axis=0)) / H + 1e-5)[None, :]
+        left = left * scale * tl.load(vectors + H + n)[:, None] + tl.load(vectors + 2 * H + n)[:, None]
+        vectors += C
+        right = right * scale * tl.load(vectors + H + n)[:, None] + tl.load(vectors + 2 * H + n)[:, None]
+    e = tl.exp(-2.0 * tl.abs(left))
+    tanh = tl.where(left < 0.0, e - 1.0, 1.0 - e) / (1.0 + e)
+    gated = tanh / (1.0 + tl.exp(-right))
     to = out + (record * L + time).to(tl.int64) * stride + n[:, None]
-    tl.store(to, gate(left, right).to(out.dtype.element_ty), mask=time < L)
+    tl.store(to, gated.to(out.dtype.element_ty), mask=time < L)
 
 
 def _tile(tokens: int) -> dict[str, int]:
+    if tokens <= 2048:
+        return dict(BT=8, num_warps=4)  # as many programs as there are multiprocessors
     return dict(BT=32 if tokens >= 16384 else 16, num_warps=4)
 
 
