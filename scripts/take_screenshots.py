@@ -31,15 +31,15 @@ def main() -> None:
                 page.wait_for_timeout(500)
                 return page
 
-            page = show("#ecg=AFIB&steps=50&seed=1", viewport={"width": 1360, "height": 900})
+            page = show("#ecg=AFIB&quality=best&seed=1", viewport={"width": 1360, "height": 900})
             page.click("#calipers")
             page.screenshot(path=IMAGES / "page.png", full_page=True)
-            both = "#ecg=CLBBB&steps=50&seed=2&vs.ecg=NORM"
+            both = "#ecg=CLBBB&quality=best&seed=2&vs.ecg=NORM"
             page = show(both, 2, viewport={"width": 1600, "height": 800}, color_scheme="dark")
             page.screenshot(path=IMAGES / "page_compare.png", full_page=True)
             page.locator("label", has_text="Overlaid").click()
             page.screenshot(path=IMAGES / "page_dark.png", full_page=True)
-            page = show("#ecg=NORM&steps=50&seed=2", **PHONE)
+            page = show("#ecg=NORM&quality=best&seed=2", **PHONE)
             page.screenshot(path=IMAGES / "page_phone.png", full_page=True)
     finally:
         service.stop()

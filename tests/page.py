@@ -23,15 +23,19 @@ COMMAND = "import sys; from sssd.cli import main; sys.exit(main())"
 
 
 class Service:
-    """`sssd-ecg serve` in a process of its own, which can be stopped and started again on the same port."""
+    """`sssd-ecg serve` in a process of its own, which can be stopped and started again on the same port.
 
-    def __init__(self, *options: str) -> None:
-        self.options, self.port, self.process = options, 0, None
+    before: statements of Python that run first in it.
+    """
+
+    def __init__(self, *options: str, before: str = "") -> None:
+        self.options, self.before, self.port, self.process = options, before, 0, None
         self.start()
 
     def start(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", COMMAND, "serve", "--port", str(self.port), *self.options]
+        code = f"{self.before}\n{COMMAND}"
+        command = [sys.executable, "-c", code, "serve", "--port", str(self.port), *self.options]
         self.process: Any = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         address = self.process.stdout.readline().split()[0]
         self.url = address + "/"

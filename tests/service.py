@@ -59,9 +59,9 @@ class Service:
 
 
 @contextmanager
-def service(model=None, **limits):
+def service(model=None, name="tiny", **limits):
     settings = Settings(**limits)
-    app = create_app(Generator(model or tiny(), "tiny"), settings)
+    app = create_app(Generator(model or tiny(), name), settings)
     bound = listen("127.0.0.1", 0)
     server = Server(app, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)

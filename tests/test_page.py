@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sssd.quality import QUALITIES, WEIGHTS
 from sssd.server.measure import complexes
 from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
 
@@ -119,13 +120,15 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     assert page.input_value("#search-a") == ""
-    page.locator("#first label", has_text="Draft").click()
+    page.locator("#first label", has_text="Standard").click()
     page.focus("#search-a")
     page.keyboard.press("Enter")  # takes nothing, so it generates
     wait_until_done(page)
-    seen = page.evaluate("seen")
-    assert [text for text in seen if text.startswith("step")] == [f"step {i} of 10" for i in range(1, 11)]
-    assert seen[-1] == "done, 10 steps"
+    seen, steps = page.evaluate("seen"), QUALITIES["standard"].steps
+    assert [text for text in seen if text.startswith("step")] == [
+        f"step {i} of {steps}" for i in range(1, steps + 1)
+    ]
+    assert seen[-1] == f"done, {steps} steps"
     assert page.evaluate(PIXELS) != empty
     assert re.fullmatch(r"\d{2,3} bpm", page.inner_text("[data-measure=heart_rate_bpm]"))
     assert "AFIB atrial fibrillation" in page.inner_text(".names")
@@ -133,7 +136,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     done = page.evaluate(PIXELS)  # the film shows each step again
     page.focus(".film input")
     page.keyboard.press("Home")
-    assert page.inner_text(".film output") == "step 1 of 10"
+    assert page.inner_text(".film output") == f"step 1 of {steps}"
     page.wait_for_function("was => document.querySelector('canvas.traces').toDataURL() !== was", arg=done)
     page.keyboard.press("End")
     page.wait_for_function("was => document.querySelector('canvas.traces').toDataURL() === was", arg=done)
@@ -167,10 +170,10 @@ def test_stop(open_page):
     page.keyboard.press("Escape")
     page.wait_for_function("() => document.getElementById('notice').textContent === 'Stopped.'")
     assert "stopped at" in page.inner_text(".film output")
-    page.locator("#first label", has_text="Draft").click()
+    page.locator("#first label", has_text="Standard").click()
     page.click("#generate")
     wait_until_done(page)
-    assert page.inner_text(".film output") == "done, 10 steps"
+    assert page.inner_text(".film output") == f"done, {QUALITIES['standard'].steps} steps"
 
 
 # --- calipers ---------------------------------------------------------------------------------------------
@@ -378,38 +381,191 @@ def test_link_round_trip(open_page):
         """async () => {
           const { toFragment, fromFragment } = await import('./js/link.js');
           const { DEFAULTS } = await import('./js/settings.js');
-          const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], exact: true, sampler: 'ddim', steps: 33, eta: 0.25,
-                      seed: 2 ** 53 - 1, age: 61, sex: 'female' };
-          const b = { ...a, statements: ['NORM'], exact: false, steps: 50 };
+          const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], exact: true, quality: null, sampler: 'ddim', steps: 33,
+                      eta: 0.25, seed: 2 ** 53 - 1, age: 61.5, sex: 'female' };
+          const b = { ...a, statements: ['NORM'], exact: false, steps: 50, age: null, sex: null };
           const fragment = toFragment(a, { other: b, model: 'abcdef0123456789', layout: '12x1' });
           const read = fromFragment('#' + fragment, DEFAULTS);
-          const wrong = fromFragment('#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&age=old', DEFAULTS);
-          return { fragment, a, b, read, wrong, none: fromFragment('#x=1', DEFAULTS).settings };
+          const wrong = fromFragment('#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&age=old&sex=f', DEFAULTS);
+          const best = { ...DEFAULTS, statements: ['NORM'], quality: 'best' };
+          const ways = [best, { ...best, quality: 'draft' }, { ...best, quality: null, sampler: 'deis', steps: 9 }];
+          const pairs = ways.flatMap((one) => ways.map((other) => [one, other]));
+          const links = pairs.map(([one, other]) => toFragment(one, { other }));
+          const back = links.map((link) => fromFragment(link, DEFAULTS)).map((found) => [found.settings, found.other]);
+          return { fragment, a, b, read, wrong, links, back, pairs, none: fromFragment('#x=1', DEFAULTS).settings };
         }"""
     )
     read, wrong = result["read"], result["wrong"]
     assert read["settings"] == result["a"] and read["other"] == result["b"] and read["problems"] == []
     assert read["layout"] == "12x1" and read["model"] == "abcdef012345"
     assert "ecg=PRC(S),LAO/LAE,ISC_" in result["fragment"] and result["none"] is None
-    assert len(wrong["problems"]) == 5 and wrong["settings"]["steps"] == 20
+    assert len(wrong["problems"]) == 6 and wrong["settings"]["steps"] == 20
+    assert result["links"][1] == "ecg=NORM&quality=best&seed=1&vs.quality=draft"
+    how = ("quality", "sampler", "steps", "eta")
+
+    def told(settings):  # what a quality stands for is not in the link
+        return settings["quality"] or [settings[name] for name in how]
+
+    assert [[told(s) for s in pair] for pair in result["back"]] == [
+        [told(s) for s in pair] for pair in result["pairs"]
+    ]
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "unipc"])
 def test_the_command_makes_the_record_too(open_page, service, tmp_path, sampler):
     """Fails when the command beside the link is not what made the record: its sampler, its precision."""
+    page = open_page(f"#ecg=PVC&sampler={sampler}&steps=5&seed=4")
+    wait_until_done(page)
+    assert page.inner_text(".how") == f"{'DDIM' if sampler == 'ddim' else 'UniPC'} · 5 steps · seed 4"
+    made = made_by(page.inner_text("#command"), tmp_path / "ecg")
+    body = {"statements": ["PVC"], "sampler": sampler, "steps": 5, "seed": 4}
+    (record,) = json.loads(from_service(service, **body))["records"]
+    np.testing.assert_allclose(made, record["signal"], atol=0.0021)
+
+
+def made_by(command, folder):
+    """The signal (12, L) in mV of the command that the page shows."""
     import shlex
 
     from sssd.cli import main
 
-    page = open_page(f"#ecg=PVC&sampler={sampler}&steps=5&seed=4")
-    wait_until_done(page)
-    assert page.inner_text(".how") == f"{'DDIM' if sampler == 'ddim' else 'UniPC'} · 5 steps · seed 4"
-    arguments = shlex.split(page.inner_text("#command"))[1:-1] + [str(tmp_path / "ecg"), "--format", "npz"]
-    assert main(arguments) == 0
-    made = np.load(tmp_path / "ecg" / "ecgs.npz")["signal_uv"][0]
-    body = {"statements": ["PVC"], "sampler": sampler, "steps": 5, "seed": 4}
-    (record,) = json.loads(from_service(service, **body))["records"]
-    np.testing.assert_allclose(made / 1000, record["signal"], atol=0.0021)
+    assert main(shlex.split(command)[1:-1] + [str(folder), "--format", "npz"]) == 0
+    return np.load(folder / "ecgs.npz")["signal_uv"][0] / 1000
+
+
+@pytest.fixture(scope="module")
+def few_step(tmp_path_factory):
+    """A file of weights that are almost the built-in model's."""
+    from sssd.model_wrapper import SSSDECG
+
+    model = SSSDECG.from_pretrained(device="cpu")
+    model.model.outer_convs[2].weight.data *= 1.01
+    return model.save_checkpoint(tmp_path_factory.mktemp("weights") / "few-step.safetensors")
+
+
+def with_few_step(path):
+    return f"from pathlib import Path; from sssd.quality import WEIGHTS; WEIGHTS['few-step'] = Path({str(path)!r})"
+
+
+def test_qualities(open_page, few_step, tmp_path, monkeypatch):
+    """Fails when the switch has others than the server, or its link, command or file make another record."""
+    own = Service(before=with_few_step(few_step))
+    try:
+        page = open_page(url=own.url)
+        switch = page.locator("#first .quality label")
+        assert switch.all_inner_texts() == [
+            f"{name.capitalize()}\n{of.steps} steps" for name, of in QUALITIES.items()
+        ]
+        page.click("text=A normal ECG")
+        wait_until_done(page)
+        standard, link = page.evaluate(PIXELS), page.url
+        assert "quality=standard" in link and "steps=" not in link
+        switch.first.click()
+        assert page.locator("#steps-a").is_disabled()  # draft's sampler is of its own weights
+        page.click("#generate")
+        page.wait_for_function("() => /^Draft/.test(document.querySelector('.how').textContent)")
+        wait_until_done(page)
+        draft, link = page.evaluate(PIXELS), page.url
+        assert draft != standard and link.split("model=")[1] != page.inner_text("#model").split()[-1]
+        assert page.inner_text(".how").startswith(
+            f"Draft · Consistency · {QUALITIES['draft'].steps} steps · seed "
+        )
+        seed = int(re.search(r"seed=(\d+)", link)[1])
+        (record,) = json.loads(from_service(own, statements=["NORM"], quality="draft", seed=seed))["records"]
+        monkeypatch.setitem(WEIGHTS, "few-step", few_step)
+        command = page.inner_text("#command")
+        assert "--quality draft" in command
+        np.testing.assert_allclose(made_by(command, tmp_path / "ecg"), record["signal"], atol=0.0021)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="CSV").first.click()
+        table = np.genfromtxt(download.value.path(), delimiter=",", names=True)
+        np.testing.assert_allclose(table["II"], record["signal"][1], atol=0.0016)
+
+        again = open_page(link[link.index("#") :], url=own.url)
+        wait_until_done(again)
+        assert again.evaluate(PIXELS) == draft and "made with" not in again.inner_text("#notice")
+        again.evaluate("() => document.querySelector('details').open = true")
+        again.select_option("#sampler-a", "ddim")  # from the quality to a choice of one's own
+        assert again.locator("#first .quality input:checked").count() == 0
+        again.click("#generate")
+        again.wait_for_function("() => /^DDIM/.test(document.querySelector('.how').textContent)")
+        wait_until_done(again)
+        assert "quality" not in again.url and "sampler=ddim" in again.url
+    finally:
+        own.stop()
+
+
+def test_a_quality_that_is_not_there(open_page, tmp_path):
+    """Fails when the switch offers weights that the server does not have, or their link is answered with others."""
+    own = Service(before=with_few_step(tmp_path / "none"))
+    try:
+        page = open_page("#ecg=NORM&quality=draft&seed=1", url=own.url)
+        page.wait_for_selector("#error:not([hidden])")
+        assert "this model has standard and best" in page.inner_text("#error")
+        assert page.locator("#first .quality label b").all_inner_texts() == ["Standard", "Best"]
+    finally:
+        own.stop()
+
+
+def test_age_and_sex(open_page, tmp_path):
+    """Fails when age or sex are not shown, sent, compared or linked, or the command leaves them out."""
+    from tests.test_patient import model
+
+    checkpoint = model().save_checkpoint(tmp_path / "patients.safetensors")
+    own = Service("--checkpoint", str(checkpoint))
+    try:
+        page = open_page(
+            "#ecg=AFIB&sampler=ddim&steps=5&eta=0&seed=3&age=61.5&sex=female&vs.age=&vs.sex=male", url=own.url
+        )
+        wait_until_done(page, 2)
+        link = page.url
+        assert page.locator(".how").all_inner_texts() == [
+            "DDIM · 5 steps · 61.5 years · female · seed 3",
+            "DDIM · 5 steps · male · seed 3",
+        ]
+        drawn = [page.locator("canvas.traces").nth(i).evaluate("e => e.toDataURL()") for i in (0, 1)]
+        assert drawn[0] != drawn[1]
+        body = {
+            "statements": ["AFIB"],
+            "sampler": "ddim",
+            "steps": 5,
+            "seed": 3,
+            "age": 61.5,
+            "sex": "female",
+        }
+        (record,) = json.loads(from_service(own, **body))["records"]
+        command = page.inner_text("#command")
+        assert "--age 61.5 --sex female" in command
+        command = command.replace("--checkpoint 'patients'", f"--checkpoint {checkpoint}")
+        np.testing.assert_allclose(made_by(command, tmp_path / "ecg"), record["signal"], atol=0.0021)
+        page.fill("#age-a", "130")
+        page.click("#generate")
+        assert "0 to 120" in page.inner_text("#age-problem-a")
+        page.fill("#age-a", "30")
+        page.click("#generate")
+        page.wait_for_function("() => / 30 years/.test(document.querySelector('.how').textContent)")
+        wait_until_done(page, 2)
+        assert "age=30&sex=female" in page.url and page.url != link
+    finally:
+        own.stop()
+
+
+def test_an_age_for_a_model_without(open_page, tmp_path):
+    """Fails when a link's age is dropped without a word, or cannot be taken out since its field is hidden."""
+    from tests.test_patient import model
+
+    own = Service("--checkpoint", str(model(False).save_checkpoint(tmp_path / "nobody.safetensors")))
+    try:
+        page = open_page("#ecg=AFIB&sampler=ddim&steps=5&eta=0&seed=3&age=61", url=own.url)
+        page.wait_for_selector("#error:not([hidden])")
+        assert "leave age out" in page.inner_text("#error")
+        assert not page.locator("#sex-a").is_visible()
+        page.fill("#age-a", "")
+        page.click("#generate")
+        wait_until_done(page)
+        assert "age" not in page.url
+    finally:
+        own.stop()
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------
@@ -434,6 +590,7 @@ def test_wrong_input(open_page):
         assert page.evaluate("document.activeElement.id") == f"{field}-a"
         page.fill(f"#{field}-a", "5")
         assert page.inner_text(f"#{field}-problem-a") == ""
+    page.select_option("#sampler-a", "ddim")
     page.fill("#eta-a", "3")
     page.click("#generate")
     assert "0 to 1" in page.inner_text("#eta-problem-a")

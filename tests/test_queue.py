@@ -13,8 +13,8 @@ from sssd.server.work import Batch, Sampling, Work
 SLOW, OTHER = Sampling("ddim", 8, 0.0), Sampling("ddim", 2, 0.0)
 
 
-def work(seed, records=1, sampling=SLOW, first=0):
-    return Work(np.zeros((records, 3), np.float32), "A", seed, first, sampling)
+def work(seed, records=1, sampling=SLOW, first=0, **patient):
+    return Work(np.zeros((records, 3), np.float32), "A", seed, first, sampling, **patient)
 
 
 class Device:
@@ -89,6 +89,23 @@ def test_requests_that_wait_run_together(device, batcher):
     for ticket, seed in zip([first, *tickets], range(4), strict=True):
         assert (ticket.result.result(10)[:, 0, 0] == seed).all()
     assert seeds(device) == [(0,), (1, 3, 3), (2,)]
+
+
+def test_weights_do_not_mix(device, batcher):
+    """Fails when requests of one sampler and number of steps share a batch although their weights differ."""
+    device.hold.clear()
+    b = batcher()
+    b.submit(work(9))
+    started(device)
+    few = SLOW._replace(weights="few-step")
+    tickets = [b.submit(work(1)), b.submit(work(2, sampling=few), cost=1000), b.submit(work(3))]
+    device.hold.set()
+    for ticket in tickets:
+        ticket.result.result(10)
+    assert [(batch.seeds, batch.sampling.weights) for batch in device.batches[1:]] == [
+        ((1, 3), "default"),
+        ((2,), "few-step"),
+    ]
 
 
 def test_requests_gather(device, batcher):
@@ -238,8 +255,11 @@ def test_closing_finishes(device, batcher):
 def test_padding():
     """Fails when rows that are asked for change places, or batches are not of 1, 2, 4, 8, ... rows."""
     for records, rows in ((1, 1), (2, 2), (3, 4), (5, 8), (8, 8)):
-        batch = Batch.of([work(7, 1), work(8, records - 1, first=3)][: 1 + (records > 1)])
+        young = work(8, records - 1, first=3, age=20.0, sex="female")
+        batch = Batch.of([work(7, 1), young][: 1 + (records > 1)])
         padded = batch.padded()
         assert len(padded.vectors) == len(padded.seeds) == len(padded.index) == rows
+        assert padded.age[:records] == (None,) + (20.0,) * (records - 1) and len(padded.age) == rows
+        assert padded.sex[:records] == (None,) + ("female",) * (records - 1) and len(padded.sex) == rows
         assert padded.seeds[:records] == batch.seeds and padded.index[:records] == batch.index
         assert (padded.seeds[-1], padded.index[-1]) == (batch.seeds[-1], batch.index[-1])

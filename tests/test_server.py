@@ -24,6 +24,7 @@ from sssd.io import npz, wfdb
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
+from sssd.quality import QUALITIES, WEIGHTS
 from sssd.samplers import SAMPLERS
 from sssd.server import encode
 from sssd.server.generator import Generator
@@ -33,7 +34,7 @@ from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings
 from sssd.server.work import Batch, Sampling
 from tests.service import Service, eventually, service
-from tests.test_wrapper import tiny
+from tests.test_wrapper import LENGTH, tiny
 
 UV = 1e-3 + 1e-6  # mV
 
@@ -49,8 +50,31 @@ def up(model):
         yield running
 
 
+@pytest.fixture(scope="module")
+def patients():
+    """A service whose model takes age and sex."""
+    network, trainset = {"label_embed_classes": 75}, {"segment_length": LENGTH, "patient": True}
+    with service(tiny(network=network, trainset_config=trainset)) as running:
+        yield running
+
+
+@pytest.fixture
+def both(model, monkeypatch, tmp_path):
+    """A service of the built-in model's name with two sets of weights; the second's model."""
+    few = tiny(seed=1, ddim_config={"sampler": "consistency", "ddim_timesteps": 4})
+    monkeypatch.setitem(WEIGHTS, "few-step", few.save_checkpoint(tmp_path / "few.safetensors"))
+    with service(model, "built-in") as running:
+        yield running, few
+
+
 def signals(answer):
     return np.array([record["signal"] for record in answer["records"]])
+
+
+def together(up, asks):
+    """Answers to requests that arrive at once."""
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks))
 
 
 # --- records ----------------------------------------------------------------------------------------------
@@ -69,8 +93,7 @@ def test_a_record_depends_on_its_request_alone(up, model):
         {"statements": ["IMI"], "seed": 5, "sampler": "unipc", "steps": 6},
         {"statements": ["IMI"], "seed": 5, "sampler": "dpmpp-3m-exact"},
     ]
-    with ThreadPoolExecutor(2 * len(asks)) as pool:
-        answers = list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks + asks[::-1]))
+    answers = together(up, asks + asks[::-1])
     for ask, one, other in zip(asks, answers[: len(asks)], answers[: len(asks) - 1 : -1], strict=True):
         alone = model.generate_ecgs(
             "+".join(ask["statements"]),
@@ -98,6 +121,69 @@ def test_neighbours_leave_no_trace():
     for batch in (works, works[::-1]):
         together = generator.run(Batch.of(batch), lambda *_: None)[batch.index(works[0])]
         np.testing.assert_allclose(together, alone, atol=5e-5)
+
+
+def test_a_record_depends_on_its_own_patient(patients):
+    """Fails when age or sex do not reach the network, a neighbour's do, or the record does not tell them."""
+    model = patients.app.state.local.generator.model
+    ask = {"statements": ["AFIB"], "seed": 3}
+    who = [{"age": 30, "sex": "female"}, {}, {"age": 80}, {"sex": "male"}, {"age": 30.5, "sex": "female"}]
+    answers = together(patients, [{**ask, **one, "count": 2} for one in who * 3])
+    for one, answer in zip(who * 3, answers, strict=True):
+        alone = model.generate_ecgs("AFIB", num_samples=2, seed=3, precision="float32", **one)
+        np.testing.assert_allclose(signals(answer), [ecg.signal for ecg in alone], atol=1.5 * UV)
+        for record in answer["records"]:
+            assert {name: record[name] for name in ("age", "sex")} == {"age": None, "sex": None, **one}
+        assert {k: v for k, v in answer["provenance"].items() if k in ("age", "sex")} == one
+    assert len({signals(answer).tobytes() for answer in answers[: len(who)]}) == len(who)
+
+
+def test_files_tell_the_patient(patients, tmp_path):
+    """Fails when age and sex are in the JSON alone, or a job loses them."""
+    ask = {"statements": ["AFIB"], "seed": 3, "age": 30, "sex": "female", "count": 3}
+    job = patients.get("/v1/jobs", ask)
+    assert eventually(lambda: patients.get(f"/v1/jobs/{job['id']}")["state"] == "done")
+    body = patients.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")[2]
+    (tmp_path / "ecgs.npz").write_bytes(body)
+    made = npz.read(tmp_path / "ecgs.npz")
+    assert [(ecg.provenance["age"], ecg.provenance["sex"]) for ecg in made] == [(30.0, "female")] * 3
+    np.testing.assert_allclose(
+        [e.signal for e in made], signals(patients.get("/v1/ecgs", ask)), atol=1.5 * UV
+    )
+
+
+def test_qualities(both):
+    """Fails when a quality runs other weights, another sampler or other steps than `generate --quality`, or mixes."""
+    up, few = both
+    generator = up.app.state.local.generator
+    assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
+        (name, of.weights) for name, of in QUALITIES.items()
+    ]
+    assert list(generator._weights) == ["default"]  # the others only when asked for
+    answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in QUALITIES] * 3)
+    for (name, of), answer in zip(list(QUALITIES.items()) * 3, answers, strict=True):
+        model = few if of.weights == "few-step" else generator.model
+        steps = {} if of.sampler == "ddpm" else {"steps": of.steps}
+        alone = model.generate_ecgs("AFIB", seed=3, sampler=of.sampler, precision="float32", **steps)
+        np.testing.assert_allclose(signals(answer)[0], alone[0].signal, atol=1.5 * UV, err_msg=name)
+        how = answer["provenance"]
+        assert (how["model"], how["sampler"]) == (model.model_hash, of.sampler)
+
+
+def test_qualities_of_a_model_of_ones_own(both, model, tmp_path, monkeypatch):
+    """Fails when draft is offered with another model's weights, or where there is no file of them."""
+    assert list(Generator(model, "mine").qualities) == ["standard", "best"]
+    monkeypatch.setitem(WEIGHTS, "few-step", tmp_path / "none.safetensors")
+    assert list(Generator(model, "built-in").qualities) == ["standard", "best"]
+
+
+def test_a_distilled_model_of_ones_own():
+    """Fails when consistency is refused to the models that it is of, or is not their default."""
+    few = tiny(ddim_config={"sampler": "consistency", "ddim_timesteps": 4})
+    generator = Generator(few, "mine")
+    assert "consistency" in generator.samplers and "consistency" not in Generator(tiny(), "mine").samplers
+    assert generator.default() == Sampling("consistency", 4, 0.0)
+    assert generator.work(Ask(statements=["NORM"], sampler="consistency", steps=2)).sampling.steps == 2
 
 
 def test_few_steps_mean_ddim():
@@ -346,15 +432,19 @@ def test_labels_and_models(up, model):
         tuple(label["name"] for label in labels) == CODES
         and labels[4]["description"] == "atrial fibrillation"
     )
-    assert about["hash"] == model.model_hash and about["steps_max"] == 20 and not about["age"]
+    assert about["hash"] == model.model_hash and about["steps_max"] == 20
+    assert not about["age"] and not about["sex"]
+    assert [(q["name"], q["sampler"], q["steps"]) for q in about["qualities"]] == [
+        (name, of.sampler, min(of.steps, 20)) for name, of in QUALITIES.items() if of.weights == "default"
+    ]
     assert about["default"] == {"sampler": "ddim", "steps": 5, "eta": 0.0}
     assert (
         about["precision"]
         == up.get("/v1/ecgs", {"statements": ["NORM"]})["provenance"]["precision"]
         == "float32"
     )
-    assert about["samplers"] == list(SAMPLERS)
-    for sampler in SAMPLERS:
+    assert about["samplers"] == [sampler for sampler in SAMPLERS if sampler != "consistency"]
+    for sampler in about["samplers"]:
         assert (
             up.get("/v1/ecgs", {"statements": ["NORM"], "sampler": sampler})["provenance"]["sampler"]
             == sampler

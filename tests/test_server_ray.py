@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from sssd.quality import QUALITIES
 from tests.service import Service, eventually
-from tests.test_wrapper import tiny
+from tests.test_wrapper import LENGTH, tiny
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
 
@@ -25,7 +26,8 @@ def cluster(tmp_path_factory):
     from sssd.server.ray import NAME, Options, build
 
     folder = tmp_path_factory.mktemp("ray")
-    model = tiny()
+    trainset = {"segment_length": LENGTH, "patient": True}
+    model = tiny(network={"label_embed_classes": 75}, trainset_config=trainset)
     checkpoint = model.save_checkpoint(folder / "tiny.safetensors")
     settings = folder / "server.json"
     settings.write_text(json.dumps({"batch_records": 2, "job_records": 100}))
@@ -52,13 +54,16 @@ def cluster(tmp_path_factory):
 def test_the_same_records(cluster):
     """Fails when a replica's model, queue or routes are not those of a server of one machine."""
     up, model, _ = cluster
-    asks = [{"statements": ["AFIB"], "seed": i, "steps": 5 + i % 2} for i in range(6)]
+    asks = [{"statements": ["AFIB"], "seed": i, "steps": 5 + i % 2, "age": 30.0 + i} for i in range(6)]
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks))
     for ask, answer in zip(asks, answers, strict=True):
-        alone = model.generate_ecgs("AFIB", seed=ask["seed"], steps=ask["steps"], precision="float32")
+        alone = model.generate_ecgs(
+            "AFIB", seed=ask["seed"], steps=ask["steps"], age=ask["age"], precision="float32"
+        )
         np.testing.assert_allclose(answer["records"][0]["signal"], alone[0].signal, atol=2e-3)
     assert up.refusal("/v1/ecgs", {"statements": ["NORMALISH"]})[0] == 422
+    assert up.refusal("/v1/ecgs", {"statements": ["NORM"], "quality": "draft"})[0] == 422
 
 
 def test_a_stream(cluster):
@@ -74,7 +79,7 @@ def test_a_stream(cluster):
 def test_a_job_from_any_replica(cluster):
     """Fails when a job is known to the replica alone that started it, or its pieces come back in another order."""
     up, model, replicas = cluster
-    ask = {"statements": ["NORM"], "seed": 3, "count": 30, "steps": 20}
+    ask = {"statements": ["NORM"], "seed": 3, "count": 30, "quality": "standard", "sex": "female"}
 
     def load(_):
         until = time.monotonic() + 60
@@ -89,7 +94,8 @@ def test_a_job_from_any_replica(cluster):
     _, _, content = up.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")
     with np.load(io.BytesIO(content)) as file:
         made = file["signal_uv"]
-    alone = model.generate_ecgs("NORM", num_samples=30, seed=3, steps=20, precision="float32")
+    how = {"sampler": QUALITIES["standard"].sampler, "steps": min(20, QUALITIES["standard"].steps)}
+    alone = model.generate_ecgs("NORM", num_samples=30, seed=3, sex="female", precision="float32", **how)
     np.testing.assert_allclose(made, np.stack([ecg.signal for ecg in alone]) * 1000, atol=2)
     status, headers, _ = up.ask("/v1/jobs", {**ask, "count": 100})
     assert status == 202

@@ -20,7 +20,6 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..record import Ecg
-from ..samplers import SAMPLERS
 from . import encode, stream
 from .generator import Generator
 from .guard import Gate, Guard
@@ -28,14 +27,14 @@ from .jobs import Jobs
 from .local import Local, OutOfTime, TooLong, in_time
 from .measure import measure
 from .queue import Full
-from .schemas import Ask, Job, Label, Model, Problem, Records
+from .schemas import Ask, Job, Label, Model, Problem, Quality, Records
 from .settings import Settings
 from .work import Eight, Work
 
 STATIC = Path(__file__).parent / "static"
 ABOUT = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
 
-Records are a function of model, statements, sampler, steps, eta, seed and index; of nothing else, to 1 uV."""
+Records are a function of model, statements, age, sex, sampler, steps, eta, seed and index; of nothing else, to 1 uV."""
 
 UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second is nginx's
 NO_JSON = "the body cannot be read as JSON"
@@ -176,11 +175,12 @@ def _about(generator: Generator, settings: Settings) -> APIRouter:
                 name=generator.name,
                 hash=generator.hash,
                 statements=len(model.label_names),
-                age=False,
-                sex=False,
-                samplers=list(SAMPLERS),
+                age=model.takes_patient,
+                sex=model.takes_patient,
+                qualities=[Quality(name=name, **s._asdict()) for name, s in generator.qualities.items()],
+                samplers=generator.samplers,
                 steps_max=model.schedule.T,
-                default=default._asdict(),
+                default={"sampler": default.sampler, "steps": default.steps, "eta": default.eta},
                 fs_hz=model.config.trainset_config.sampling_rate,
                 samples=model.shape[1],
                 device=model.device.type,

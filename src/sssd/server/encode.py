@@ -42,6 +42,8 @@ def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) ->
         "requested": ecg.provenance["requested"],
         "seed": ecg.provenance["seed"],
         "index": ecg.provenance["index"],
+        "age": ecg.provenance.get("age"),
+        "sex": ecg.provenance.get("sex"),
         "fs_hz": ecg.fs_hz,
         "unit": "mV",
         "leads": list(ecg.leads),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,14 +14,18 @@ import torch
 from ..device import choose_batch_size, choose_precision
 from ..labels import STATEMENTS, find
 from ..leads import CLINICAL, to_twelve
+from ..model_wrapper import SSSDECG
+from ..patient import ages, facts, sexes
+from ..quality import QUALITIES, WEIGHTS
 from ..record import Ecg, as_statement
+from ..samplers import SAMPLERS
 from .schemas import Ask, Label
 from .work import Batch, Eight, OnStep, Sampling, Work
 
 if TYPE_CHECKING:
-    from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
 
+BUILT_IN = "built-in"
 PLANS = 256  # kept at once
 CPU_RECORDS = 8  # more at once are no faster on a CPU, and each waits for all
 
@@ -29,10 +34,18 @@ class Generator:
     """A model, its name, and the precision of its matrix products: "float32", "bf16" or "auto".
 
     work(ask) -> arrays; run(batch, on_step) -> (B, 8, L) mV; records(work, eight) -> Ecgs.
+    qualities: what each that can be asked for runs. The built-in model has all weights that ship, loaded when first
+    asked for; any other has its own, and no quality that needs more.
     """
 
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
         self.model, self.name = model, name
+        self._weights, self._loading = {"default": model}, threading.Lock()
+        self.qualities = {
+            quality: self._sampled(of.sampler, min(of.steps, model.schedule.T), weights=of.weights)
+            for quality, of in QUALITIES.items()
+            if of.weights == "default" or (name == BUILT_IN and WEIGHTS[of.weights].exists())
+        }
         bf16 = choose_precision(precision, model.device) == torch.bfloat16
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
         self._plans: dict[Sampling, tuple[StepTable, dict[str, Any]]] = {}
@@ -59,77 +72,121 @@ class Generator:
                     description=s.description if s else "",
                     superclass=s.superclass if s else "",
                     aliases=list(s.aliases) if s else [],
-                    training_records=s.training_records if s and self.name == "built-in" else None,
+                    training_records=s.training_records if s and self.name == BUILT_IN else None,
                 )
             )
         return found
+
+    @cached_property
+    def samplers(self) -> list[str]:
+        """That suit the model; consistency is of distilled ones."""
+        distilled = self.model.default_sampler() == "consistency"
+        return [name for name in SAMPLERS if distilled or name != "consistency"]
 
     def default(self) -> Sampling:
         return self._sampling(Ask(statements=["-"]))
 
     def _sampling(self, ask: Ask) -> Sampling:
-        own = self.model.config.ddim_config
-        few = own.use_ddim or ask.steps is not None or ask.eta is not None
-        sampler = ask.sampler or ("ddim" if few else "ddpm")
-        everything = self.model.schedule.T
+        if ask.quality is not None:
+            return self._chosen(ask)
+        own, everything = self.model.config.ddim_config, self.model.schedule.T
+        sampler = ask.sampler or ("ddim" if ask.eta is not None else self.model.default_sampler(ask.steps))
+        if sampler not in self.samplers:
+            raise ValueError(f"sampler is {sampler!r}, which is of distilled models: this one is not")
         if sampler != "ddim" and ask.eta is not None:
             raise ValueError(f"eta is of ddim only: leave it out with {sampler}")
-        if sampler == "ddpm":
-            if ask.steps not in (None, everything):
-                raise ValueError(f"steps is {ask.steps}: ddpm takes all {everything}; leave steps out")
-            return Sampling(sampler, everything, 1.0)
+        if sampler == "ddpm" and ask.steps not in (None, everything):
+            raise ValueError(f"steps is {ask.steps}: ddpm takes all {everything}; leave steps out")
         steps = own.ddim_timesteps if ask.steps is None else ask.steps
-        if steps > everything:
+        if sampler != "ddpm" and steps > everything:
             raise ValueError(f"steps is {steps}: expected 1 to {everything}")
-        eta = own.ddim_eta if ask.eta is None else ask.eta
-        return Sampling(sampler, steps, eta if sampler == "ddim" else 0.0)
+        return self._sampled(sampler, steps, ask.eta)
+
+    def _chosen(self, ask: Ask) -> Sampling:
+        """What a quality stands for."""
+        for name in ("sampler", "steps", "eta"):
+            if getattr(ask, name) is not None:
+                raise ValueError(f"quality chooses {name} itself: give one of the two")
+        if ask.quality not in self.qualities:
+            raise ValueError(f"quality is {ask.quality!r}: this model has {' and '.join(self.qualities)}")
+        return self.qualities[ask.quality]
+
+    def _sampled(
+        self, sampler: str, steps: int, eta: float | None = None, weights: str = "default"
+    ) -> Sampling:
+        """With all steps and eta 1 for DDPM, the model's own eta for DDIM unless given, 0 for the others."""
+        if sampler == "ddpm":
+            return Sampling(sampler, self.model.schedule.T, 1.0, weights)
+        own = self.model.config.ddim_config.ddim_eta if eta is None else eta
+        return Sampling(sampler, steps, own if sampler == "ddim" else 0.0, weights)
+
+    def model_of(self, sampling: Sampling) -> SSSDECG:
+        """The model with the weights of a sampling."""
+        with self._loading:
+            if sampling.weights not in self._weights:
+                path = WEIGHTS[sampling.weights]
+                self._weights[sampling.weights] = SSSDECG.from_pretrained(path, device=self.model.device)
+            return self._weights[sampling.weights]
 
     def plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:
         """The step table of a sampling, and what its records say of how they were made, but for the seed."""
         if sampling not in self._plans:
             if len(self._plans) >= PLANS:
                 self._plans.clear()
-            name, steps, eta = sampling
-            table = self.model.step_table(sampler=name, steps=steps, ddim_eta=eta)
-            how = self.model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
+            name, steps, eta, _ = sampling
+            model = self.model_of(sampling)
+            table = model.step_table(sampler=name, steps=steps, ddim_eta=eta)
+            how = model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
             self._plans[sampling] = table, how
         return self._plans[sampling]
 
     def work(self, ask: Ask) -> Work:
         """A request as arrays; ValueError where the model has no such statement, sampler, age or sex."""
-        for name, value in (("age", ask.age), ("sex", ask.sex)):
-            if value is not None:
-                raise ValueError(f"{name} is given, but this model does not take it: leave {name} out")
         sampling = self._sampling(ask)
         self.plan(sampling)
-        names = self.model.label_names
+        model = self.model_of(sampling)
+        names = model.label_names
         members = sorted({find(name, names) for name in ask.statements})
         seed = secrets.randbits(32) if ask.seed is None else ask.seed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of rare statements: /v1/labels tells
-            request = self.model.request(
-                [members], num_samples=ask.count, seed=seed, exact=ask.exact, first=ask.index
+            request = model.request(
+                [members],
+                num_samples=ask.count,
+                seed=seed,
+                exact=ask.exact,
+                age=ask.age,
+                sex=ask.sex,
+                first=ask.index,
             )
-        return Work(request.vectors, request.requested[0], seed, ask.index, sampling)
+        return Work(request.vectors, request.requested[0], seed, ask.index, sampling, ask.age, ask.sex)
 
     def run(self, batch: Batch, on_step: OnStep) -> Eight:
         rows = (
             batch.padded() if self.model.device.type == "cuda" else batch
         )  # a GPU's graphs are of one size each
-        table = self.plan(batch.sampling)[0]
-        eight = self.model.generate_batch(
-            rows.vectors, rows.seeds, rows.index, table, precision=self.precision, on_step=on_step
+        eight = self.model_of(batch.sampling).generate_batch(
+            rows.vectors,
+            rows.seeds,
+            rows.index,
+            self.plan(batch.sampling)[0],
+            age=rows.age,
+            sex=rows.sex,
+            precision=self.precision,
+            on_step=on_step,
         )
         return np.asarray(eight)[: len(batch.seeds)]
 
     def warm_up(self) -> None:
         """Compute what is computed once: kernels and folded weights."""
         nothing = np.zeros((1, len(self.model.label_names)), np.float32)
-        self.run(Batch(nothing, (0,), (0,), Sampling("ddim", 1, 0.0)), lambda *_: None)
+        self.run(Batch.of([Work(nothing, "", 0, 0, Sampling("ddim", 1, 0.0))]), lambda *_: None)
 
     def provenance(self, work: Work) -> dict[str, Any]:
         """What all records of a request have in common."""
-        return {**self.plan(work.sampling)[1], "seed": work.seed, "requested": work.requested}
+        (patient,) = facts(ages(work.age), sexes(work.sex), records=1)
+        how = self.plan(work.sampling)[1]
+        return {**how, "seed": work.seed, "requested": work.requested, **patient}
 
     def records(self, work: Work, eight: Eight) -> list[Ecg]:
         """Signals (n, 8, L) as 12-lead records in the clinical order."""

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Sampler = Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc"]
+Sampler = Literal["ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "consistency"]
+Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
@@ -25,8 +26,16 @@ class Ask(BaseModel):
         ),
     ]
     count: Annotated[int, Field(ge=1, le=2**31, description="Records", examples=[1])] = 1
+    quality: Annotated[
+        Literal["draft", "standard", "best"] | None,
+        Field(description="In place of sampler, steps and eta; see /v1/models"),
+    ] = None
     sampler: Annotated[
-        Sampler | None, Field(description="Default: the model's own; for few steps: unipc", examples=["ddim"])
+        Sampler | None,
+        Field(
+            description="Default: the model's own; for few steps: unipc; of distilled models: consistency",
+            examples=["ddim"],
+        ),
     ] = None
     steps: Annotated[
         int | None, Field(ge=1, le=2**31, description="Not of DDPM, which takes all there are", examples=[20])
@@ -49,7 +58,7 @@ class Ask(BaseModel):
         bool, Field(description="The named statements alone, without those that occur beside them")
     ] = False
     age: Annotated[float | None, Field(ge=0, le=120, description="Years; where the model has it")] = None
-    sex: Annotated[Literal["female", "male"] | None, Field(description="Where the model has it")] = None
+    sex: Annotated[Sex | None, Field(description="Where the model has it")] = None
     measure: Annotated[bool, Field(description="Add measured heart rate and intervals; JSON only")] = False
 
 
@@ -61,12 +70,23 @@ class Label(BaseModel):
     training_records: Annotated[int | None, Field(description="Of the built-in model; few: hardly learnt")]
 
 
+class Quality(BaseModel):
+    """What a quality stands for."""
+
+    name: str
+    sampler: str
+    steps: int
+    eta: float
+    weights: Annotated[str, Field(description="default: the model's; any other has a hash of its own")]
+
+
 class Model(BaseModel):
     name: str
     hash: Annotated[str, Field(description="SHA-256 of the weights")]
     statements: Annotated[int, Field(description="How many names there are to ask for")]
     age: Annotated[bool, Field(description="Whether the model takes an age")]
     sex: Annotated[bool, Field(description="Whether the model takes a sex")]
+    qualities: Annotated[list[Quality], Field(description="That can be asked for")]
     samplers: list[str]
     steps_max: int
     default: dict[str, Any]
@@ -93,6 +113,8 @@ class Record(BaseModel):
     requested: str
     seed: int
     index: int
+    age: Annotated[float | None, Field(description="As asked for, in years")] = None
+    sex: Annotated[Sex | None, Field(description="As asked for")] = None
     fs_hz: float
     unit: Literal["mV"]
     leads: list[str]

@@ -19,17 +19,23 @@ class Sampling(NamedTuple):
     sampler: str
     steps: int
     eta: float
+    weights: str = "default"  # of those that the generator has
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """n records of one request: full label vectors (n, K), their seed, the number of the first, the sampling."""
+    """n records of one request: full label vectors (n, K), their seed, the number of the first, the sampling.
+
+    age in years and sex by name, of all of them; None where unknown.
+    """
 
     vectors: NDArray[np.float32]
     requested: str
     seed: int
     first: int
     sampling: Sampling
+    age: float | None = None
+    sex: str | None = None
 
     @property
     def records(self) -> int:
@@ -46,11 +52,13 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows of several requests that run together: vectors (B, K), seeds (B,), index (B,)."""
+    """Rows of several requests that run together: vectors (B, K); seeds, index, age and sex (B,)."""
 
     vectors: NDArray[np.float32]
     seeds: tuple[int, ...]
     index: tuple[int, ...]
+    age: tuple[float | None, ...]
+    sex: tuple[str | None, ...]
     sampling: Sampling
 
     @classmethod
@@ -59,6 +67,8 @@ class Batch:
             vectors=np.concatenate([part.vectors for part in parts]),
             seeds=tuple(part.seed for part in parts for _ in range(part.records)),
             index=tuple(part.first + i for part in parts for i in range(part.records)),
+            age=tuple(part.age for part in parts for _ in range(part.records)),
+            sex=tuple(part.sex for part in parts for _ in range(part.records)),
             sampling=parts[0].sampling,
         )
 
@@ -71,4 +81,6 @@ class Batch:
             vectors=np.concatenate([self.vectors, np.repeat(self.vectors[last], missing, axis=0)]),
             seeds=self.seeds + self.seeds[last] * missing,
             index=self.index + self.index[last] * missing,
+            age=self.age + self.age[last] * missing,
+            sex=self.sex + self.sex[last] * missing,
         )

@@ -56,11 +56,11 @@ export const health = async () => void (await ask("healthz"));
 
 // The request that makes a record of these settings; what the model does not have is left out.
 export function request(settings) {
-  const { statements, exact, sampler, steps, eta, seed, age, sex } = settings;
-  const body = { statements, sampler, seed };
+  const { statements, exact, quality, sampler, steps, eta, seed, age, sex } = settings;
+  const body = { statements, seed, ...(quality ? { quality } : { sampler }) };
   if (exact) body.exact = true;
-  if (sampler !== "ddpm") body.steps = steps;
-  if (sampler === "ddim") body.eta = eta;
+  if (!quality && sampler !== "ddpm") body.steps = steps;
+  if (!quality && sampler === "ddim") body.eta = eta;
   if (age !== null && age !== undefined) body.age = age;
   if (sex) body.sex = sex;
   return body;

@@ -1,15 +1,20 @@
 // Settings <-> the fragment of a link, which reproduces a record: #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7
-// A second setting to compare stands behind it with what differs: &vs.sampler=ddpm
+// or #ecg=AFIB&quality=draft&seed=7. A second setting to compare stands behind it with what differs: &vs.sampler=ddpm
 
 const NUMBERS = ["steps", "eta", "seed", "age"];
-const WORDS = ["sampler", "sex"];
+const WORDS = ["quality", "sampler"];
+const PATIENT = ["age", "sex"];
+const SEXES = ["female", "male"];
+const HOW = ["sampler", "steps", "eta"]; // what a quality stands for
 const LARGEST = { steps: 100000, eta: 1, seed: Number.MAX_SAFE_INTEGER, age: 120 };
 
 export function toFragment(settings, { other = null, model = "", layout = "3x4" } = {}) {
   const pairs = fields(settings).filter(([name, value]) => name !== "exact" || value === "1");
   if (other) {
     const first = new Map(fields(settings));
-    const changed = fields(other).filter(([name, value]) => first.get(name) !== value);
+    const second = new Map(fields(other));
+    const changed = [...second].filter(([name, value]) => first.get(name) !== value);
+    changed.push(...PATIENT.filter((name) => first.has(name) && !second.has(name)).map((name) => [name, ""])); // unknown
     pairs.push(...(changed.length ? changed : [["seed", String(other.seed)]]).map(([n, v]) => [`vs.${n}`, v]));
   }
   if (layout !== "3x4") pairs.push(["layout", layout]);
@@ -20,7 +25,7 @@ export function toFragment(settings, { other = null, model = "", layout = "3x4" 
 
 function fields(settings) {
   const list = [["ecg", settings.statements.join(",")], ["exact", settings.exact ? "1" : "0"]];
-  for (const name of ["sampler", "steps", "eta", "seed", "age", "sex"])
+  for (const name of [...(settings.quality ? ["quality"] : HOW), "seed", "age", "sex"])
     if (settings[name] !== null && settings[name] !== undefined && settings[name] !== "")
       list.push([name, String(settings[name])]);
   return list;
@@ -49,11 +54,15 @@ function read(given, prefix, defaults, problems) {
   const text = (name) => given.get(prefix + name);
   if (text("ecg") !== null) settings.statements = text("ecg").split(",").map((s) => s.trim()).filter(Boolean);
   if (text("exact") !== null) settings.exact = text("exact") !== "0";
+  if (HOW.some((name) => text(name) !== null)) settings.quality = null;
   for (const name of WORDS) if (text(name)) settings[name] = text(name);
+  for (const name of PATIENT) if (text(name) === "") settings[name] = null;
+  if (SEXES.includes(text("sex"))) settings.sex = text("sex");
+  else if (text("sex")) problems.push(`sex is "${text("sex")}" in the link: expected female or male`);
   for (const name of NUMBERS) {
-    if (text(name) === null) continue;
+    if (text(name) === null || (name === "age" && text(name) === "")) continue;
     const value = text(name).trim() === "" ? NaN : Number(text(name));
-    const whole = name === "eta" || Number.isInteger(value);
+    const whole = name === "eta" || name === "age" || Number.isInteger(value);
     if (whole && value >= (name === "steps" ? 1 : 0) && value <= LARGEST[name]) settings[name] = value;
     else problems.push(`${name} is "${text(name)}" in the link; ${defaults[name] ?? "none"} is used instead`);
   }

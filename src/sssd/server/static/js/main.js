@@ -25,7 +25,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let labels = [];
 let model = null;
 let running = null; // the AbortController of what is being generated
-let shown = null; // what the sheets show: {first, other}
+let shown = null; // what the sheets show: {first, other, model}, with the hash of the model that made the first
 
 const describe = (name) => labels.find((label) => label.name === name)?.description ?? "";
 
@@ -151,7 +151,7 @@ async function generate({ record = true } = {}) {
   const mine = (running = new AbortController());
   clearFailure();
   notice("");
-  shown = { first: one, other: two };
+  const now = (shown = { first: one, other: two, model: "" });
   if (record) remember();
   command();
   $("generate").textContent = "Stop";
@@ -159,7 +159,9 @@ async function generate({ record = true } = {}) {
   const work = [[sheetA, one], ...(two ? [[sheetB, two]] : [])];
   const began = performance.now();
   try {
-    await Promise.all(work.map(([sheet, settings]) => form(sheet, settings, mine.signal)));
+    const [made] = await Promise.all(work.map(([sheet, settings]) => form(sheet, settings, mine.signal)));
+    now.model = made.provenance.model;
+    if (record) history.replaceState(null, "", fragment());
     if (work.length === 1 && sheetA.steps) first.setPace((performance.now() - began) / 1000 / sheetA.steps);
     notice(two ? "Both ECGs are ready." : "The ECG is ready.", { quiet: true });
   } catch (error) {
@@ -182,7 +184,8 @@ async function form(sheet, settings, signal) {
   for (;;) {
     try {
       const record = await api.stream(settings, { signal, onStep: (step) => signal.aborted || sheet.step(step) });
-      return sheet.finish(record);
+      sheet.finish(record);
+      return record;
     } catch (error) {
       if (error.status !== 429 && error.status !== 503) throw error;
       const seconds = Math.min(error.retryAfter || 1, 30);
@@ -208,16 +211,22 @@ function forget() {
 // --- the link, and the command that makes the same -----------------------------------------------------------
 
 const layout = () => $("layout").querySelector(":checked").value;
-const fragment = () => `#${toFragment(shown.first, { other: shown.other, model: model?.hash, layout: layout() })}`;
+const fragment = () => `#${toFragment(shown.first, { ...shown, layout: layout() })}`;
 
+// The model is known when the record is there, and is added to the address then.
 function remember() {
-  if (fragment() !== location.hash) history.pushState(null, "", fragment());
+  if (location.hash.replace(/&model=\w*$/, "") !== fragment()) history.pushState(null, "", fragment());
 }
 
 function command() {
-  const { statements, exact, sampler, steps, eta, seed } = shown.first;
-  const how = [sampler === "ddim" ? "" : `--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`];
-  if (sampler === "ddim" && eta) how.push(`--eta ${eta}`);
+  const { statements, exact, quality, sampler, steps, eta, seed, age, sex } = shown.first;
+  const builtIn = (model?.name ?? "built-in") === "built-in";
+  const how = builtIn ? [] : [`--checkpoint '${model.name}'`];
+  if (quality && builtIn) how.push(`--quality ${quality}`);
+  else how.push(sampler === "ddim" ? "" : `--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`);
+  if (!quality && sampler === "ddim" && eta) how.push(`--eta ${eta}`);
+  if (age !== null) how.push(`--age ${age}`);
+  if (sex) how.push(`--sex ${sex}`);
   if (exact) how.push("--exact");
   if (model) how.push(`--precision ${model.precision}`);
   $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;
@@ -243,9 +252,9 @@ function open() {
   setLayout(link.layout);
   arrange();
   generate({ record: false }).then(() => {
-    const other = link.model && model && !model.hash.startsWith(link.model);
+    const other = link.model && shown?.model && !shown.model.startsWith(link.model);
     const said = [...link.problems];
-    if (other) said.push(`The link was made with model ${link.model}, this is ${model.hash.slice(0, 12)}: the record is another`);
+    if (other) said.push(`The link was made with model ${link.model}, this is ${shown.model.slice(0, 12)}: the record is another`);
     if (said.length) notice(`${said.join(". ")}.`);
   });
 }

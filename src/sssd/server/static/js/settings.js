@@ -1,13 +1,11 @@
-// One set of settings: statements, a switch of three qualities, and behind it sampler, steps, eta, seed, age and sex.
+// One set of settings: statements, a switch of the model's qualities, and behind it sampler, steps, eta, seed, age and sex.
+// A quality stands for sampler, steps and eta, and for weights of its own; it is null where these are chosen themselves.
 
 import { Statements } from "./statements.js";
 
-export const QUALITIES = [
-  { name: "Draft", sampler: "ddim", steps: 10, eta: 0 },
-  { name: "Standard", sampler: "ddim", steps: 20, eta: 0 },
-  { name: "Best", sampler: "ddim", steps: 50, eta: 0 },
-];
-export const DEFAULTS = { statements: [], exact: false, sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null };
+export const DEFAULTS = {
+  statements: [], exact: false, quality: "standard", sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null,
+};
 
 const SAMPLERS = {
   ddim: "DDIM",
@@ -17,14 +15,19 @@ const SAMPLERS = {
   "dpmpp-3m-exact": "DPM-Solver++ 3M, exact",
   deis: "DEIS",
   unipc: "UniPC",
+  consistency: "Consistency",
 };
 const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
+const capital = (name) => name[0].toUpperCase() + name.slice(1);
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 
-export function inWords({ sampler, steps, eta, seed }) {
-  const parts = sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), `${steps} steps`];
+export function inWords({ quality, sampler, steps, eta, seed, age, sex }) {
+  const parts = quality ? [capital(quality)] : [];
+  parts.push(...(sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), `${steps} steps`]));
   if (sampler === "ddim" && eta) parts.push(`eta ${eta}`);
+  if (age !== null && age !== undefined) parts.push(`${age} years`);
+  if (sex) parts.push(sex);
   return [...parts, `seed ${seed}`].join(" · ");
 }
 
@@ -40,50 +43,61 @@ export class Settings {
       for (const e of root.querySelectorAll(`[${name}]`))
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
     this.statements = new Statements(root.querySelector(".statements"), onChange);
-    this.qualities = QUALITIES.map((quality) => {
-      const label = document.createElement("label");
-      const radio = Object.assign(document.createElement("input"), { type: "radio", name: `quality${suffix}` });
-      radio.addEventListener("change", () => {
-        const { sampler, steps, eta } = quality;
-        this.set({ ...this.raw(), sampler, steps, eta });
-        onChange();
-      });
-      const [name, what] = ["b", "small"].map((tag) => document.createElement(tag));
-      name.textContent = quality.name;
-      what.textContent = `${quality.steps} steps`;
-      label.append(radio, name, what);
-      return { quality, radio };
-    });
-    root.querySelector(".quality").append(...this.qualities.map(({ radio }) => radio.parentElement));
-    for (const input of Object.values(this.input))
+    this.onChange = onChange;
+    for (const [name, input] of Object.entries(this.input))
       input.addEventListener("input", () => {
+        if (["sampler", "steps", "eta"].includes(name)) this.quality = null;
         this.#refresh();
         onChange();
       });
     root.querySelector(".tag").textContent = second ? "B" : "A";
     if (second) this.input.seed.closest(".row").hidden = true;
-    this.most = null; // steps of the model's schedule: all of them for DDPM, which has no choice
+    this.model = null;
+    this.qualities = []; // the model's, each with its radio button
     this.set(DEFAULTS);
   }
 
   setModel(model) {
-    this.most = model.steps_max ?? null;
-    this.input.steps.max = this.most ?? "";
+    const settings = this.raw();
+    this.model = model;
+    this.input.steps.max = model.steps_max;
     this.input.sampler.replaceChildren(
       ...model.samplers.map((name) => new Option(samplerName(name), name)),
     );
-    this.root.querySelector("[data-only=age]").hidden = !model.age;
-    this.root.querySelector("[data-only=sex]").hidden = !model.sex;
-    this.set(this.raw());
+    for (const { radio } of this.qualities) radio.parentElement.remove();
+    this.qualities = model.qualities.map((quality) => ({ ...quality, radio: this.#radio(quality) }));
+    this.root.querySelector(".quality").append(...this.qualities.map(({ radio }) => radio.parentElement));
+    this.set(settings);
+  }
+
+  #radio({ name, steps }) {
+    const radio = Object.assign(document.createElement("input"), { type: "radio", name: `quality${this.second ? "-b" : "-a"}` });
+    radio.addEventListener("change", () => {
+      this.set({ ...this.raw(), quality: name });
+      this.onChange();
+    });
+    const label = document.createElement("label");
+    const [title, what] = ["b", "small"].map((tag) => document.createElement(tag));
+    title.textContent = capital(name);
+    what.textContent = `${steps} steps`;
+    label.append(radio, title, what);
+    return radio;
   }
 
   set(settings) {
     this.statements.set(settings.statements);
-    const { sampler } = this.input;
-    if (![...sampler.options].some((option) => option.value === settings.sampler))
-      sampler.append(new Option(samplerName(settings.sampler), settings.sampler)); // the server says what is wrong with it
+    this.quality = settings.quality;
+    const { sampler, steps, eta } = this.qualities.find(({ name }) => name === this.quality) ?? settings;
+    const options = this.input.sampler.options;
+    if (![...options].some((option) => option.value === sampler)) {
+      // a quality's own, or of a link, and then the server says what is wrong with it
+      this.input.sampler.append(Object.assign(new Option(samplerName(sampler), sampler), { disabled: true }));
+    }
     this.input.exact.checked = settings.exact;
-    for (const name of ["sampler", "steps", "eta", "seed", "age", "sex"]) this.input[name].value = settings[name] ?? "";
+    const { seed, age, sex } = settings;
+    for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex })) this.input[name].value = value ?? "";
+    for (const name of ["age", "sex"]) // shown too where a link has what the model does not, so that it can be taken out
+      this.root.querySelector(`[data-only=${name}]`).hidden = !this.model?.[name] && !this.input[name].value;
     this.#refresh();
   }
 
@@ -93,6 +107,7 @@ export class Settings {
     return {
       statements: this.statements.chosen,
       exact: this.input.exact.checked,
+      quality: this.quality,
       sampler: this.input.sampler.value,
       steps: number("steps"),
       eta: number("eta"),
@@ -108,9 +123,10 @@ export class Settings {
     const problems = {};
     if (!settings.statements.length) problems.statements = "Choose at least one statement, such as NORM or AFIB.";
     const whole = (name, least) => Number.isSafeInteger(settings[name]) && settings[name] >= least;
-    if (settings.sampler !== "ddpm" && !(whole("steps", 1) && settings.steps <= (this.most ?? Infinity)))
-      problems.steps = `Steps: a whole number ${this.most ? `from 1 to ${this.most}` : "of at least 1"}.`;
-    if (settings.sampler === "ddim" && !(settings.eta !== null && settings.eta >= 0 && settings.eta <= 1))
+    const [most, own] = [this.model?.steps_max, !settings.quality];
+    if (own && settings.sampler !== "ddpm" && !(whole("steps", 1) && settings.steps <= (most ?? Infinity)))
+      problems.steps = `Steps: a whole number ${most ? `from 1 to ${most}` : "of at least 1"}.`;
+    if (own && settings.sampler === "ddim" && !(settings.eta !== null && settings.eta >= 0 && settings.eta <= 1))
       problems.eta = "Eta: a number from 0 to 1.";
     if (!whole("seed", 0)) problems.seed = "Seed: a whole number, 0 or more.";
     if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "Age: years, 0 to 120.";
@@ -123,18 +139,18 @@ export class Settings {
     }
     const [wrong] = Object.keys(problems);
     if (!wrong) return settings;
-    if (wrong !== "statements") this.root.querySelector("details").open = true;
+    if (!["statements", "age"].includes(wrong)) this.root.querySelector("details").open = true;
     (this.input[wrong] ?? this.statements.input).focus();
     return null;
   }
 
   #refresh() {
     const now = this.raw();
-    for (const { quality, radio } of this.qualities)
-      radio.checked = ["sampler", "steps", "eta"].every((name) => now[name] === quality[name]);
-    this.input.steps.disabled = now.sampler === "ddpm";
+    for (const { name, radio } of this.qualities) radio.checked = name === this.quality;
+    const ofQuality = this.model && !this.model.samplers.includes(now.sampler); // another with those steps there is not
+    this.input.steps.disabled = now.sampler === "ddpm" || ofQuality;
     this.input.eta.disabled = now.sampler !== "ddim";
-    const steps = now.sampler === "ddpm" ? this.most : now.steps;
+    const steps = now.sampler === "ddpm" ? this.model?.steps_max : now.steps;
     const seconds = this.pace && steps ? this.pace * steps : 0;
     this.root.querySelector(".runs").textContent = [
       `Runs ${samplerName(now.sampler)}`,

@@ -80,6 +80,7 @@ export class Sheet {
     this.range.max = this.frames.length;
     this.range.value = this.frames.length;
     this.root.classList.remove("forming");
+    this.root.querySelector(".how").textContent = inWords({ ...this.settings, ...record.provenance });
     this.root.querySelector(".take").hidden = false;
     const asked = this.settings.statements;
     this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
