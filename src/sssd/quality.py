@@ -24,7 +24,7 @@ class Quality:
 
 
 QUALITIES = {
-    "draft": Quality("few-step", "consistency", 4),
+    "draft": Quality("few-step", "consistency", 2),
     "standard": Quality("default", "unipc", 20),
     "best": Quality("default", "ddpm", 200),
 }

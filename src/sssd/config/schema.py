@@ -120,18 +120,20 @@ class DdimConfig(_Section):
 
 class DistillConfig(_Section):
     """Few-step students (sssd.training.distill); learning_rate and trajectory_iters of the first lesson, the others of
-    the second; guidance: of the teacher, 1 for none; data_std: of signals on the network's scale."""
+    the second; guidance: of the teacher, 1 for none; share: how far the weights go from the end of the first lesson
+    to that of the second; data_std: of signals on the network's scale."""
 
     nodes: Count = 4
     batch_size: Count = 256
     teacher_steps: Count = 20
     guidance: Annotated[float, Field(ge=1)] = 1.0
-    trajectory_iters: Annotated[int, Field(ge=0)] = 2000
+    trajectory_iters: Annotated[int, Field(ge=0)] = 1500
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
-    matching_iters: Annotated[int, Field(ge=0)] = 2000
-    matching_rate: Annotated[float, Field(gt=0)] = 5e-5
-    critic_rate: Annotated[float, Field(gt=0)] = 1e-4
-    critic_steps: Count = 2
+    matching_iters: Annotated[int, Field(ge=0)] = 2400
+    matching_rate: Annotated[float, Field(gt=0)] = 3e-5
+    critic_rate: Annotated[float, Field(gt=0)] = 3e-4
+    critic_steps: Count = 4
+    share: Annotated[float, Field(gt=0, le=1)] = 0.6
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
     data_std: Annotated[float, Field(gt=0)] = 0.25
     seed: int = 0

@@ -10,6 +10,9 @@ The student starts as its teacher and is sampled by `consistency`. Two lessons:
    under the teacher. The difference of two denoisers tells the direction: the teacher, and a critic that is trained on
    the student's records as they become.
 
+The second lesson overshoots: amplitudes grow from node to node, because a teacher under guidance is no denoiser of any
+distribution. The first falls short of them. So what ships lies on the line between the weights after the two (`share`).
+
 Both need labels only, no recordings. Shapes: B records, K conditions, N nodes (the student's levels), T steps.
 """
 
@@ -107,7 +110,11 @@ def distill(
     if todo.trajectory_iters:
         follow_trajectories(school, student, told("trajectories", todo.trajectory_iters))
     if todo.matching_iters:
+        before = [p.detach().clone() for p in student.parameters()]
         match_distributions(school, student, critic, told("distributions", todo.matching_iters))
+        with torch.no_grad():
+            for p, first in zip(student.parameters(), before, strict=True):
+                p.copy_(torch.lerp(first, p, todo.share))
     out.mkdir(parents=True, exist_ok=True)
     return save_model(out / "model.safetensors", student, config)
 
