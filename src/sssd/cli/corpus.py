@@ -63,7 +63,7 @@ def create(
         Path | None,
         typer.Option(
             help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
-            "statements; optionally age and sex, which are carried along."
+            "statements; optionally columns 'age' and 'sex'."
         ),
     ] = None,
     like_ptbxl: Annotated[
@@ -78,6 +78,8 @@ def create(
     steps: options.Steps = None,
     eta: options.Eta = None,
     spacing: options.Spacing = None,
+    age: options.Age = None,
+    sex: options.Sex = None,
     checkpoint: options.Checkpoint = None,
     config: options.Configuration = None,
     cauchy: options.Convention = None,
@@ -102,7 +104,7 @@ def create(
         from ..labels import CODES
         from ..scale import cluster, recipe, run
         from ..scale.formats import check_format
-        from ..scale.plan import by_counts, from_csv
+        from ..scale.plan import by_counts, from_csv, of_patients
         from ..scale.plan import like_ptbxl as ptbxl
 
         asked = [name for name, given in (("--counts", counts), ("--labels-from", labels_from),
@@ -123,11 +125,13 @@ def create(
 
         def plan_for(names: tuple[str, ...]) -> tuple[Plan, str]:
             if counts is not None:
-                return by_counts(counts, names, exact=exact), f"counts {counts}"
-            if labels_from is not None:
+                plan, source = by_counts(counts, names, exact=exact), f"counts {counts}"
+            elif labels_from is not None:
                 plan = from_csv(labels_from, names, per_row=count, exact=exact)
-                return plan, f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
-            return ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
+                source = f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
+            else:
+                plan, source = ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
+            return of_patients(plan, age, sex), source
 
         if checkpoint is None:
             plan_for(CODES)  # before torch is loaded
@@ -136,6 +140,10 @@ def create(
         plan, source = plan_for(model.label_names)
         if plan.by_name:
             source += ", completed by statements that occur beside them"
+        if age is not None:
+            source += f", --age {age:g}"
+        if sex is not None:
+            source += f", --sex {sex}"
         name, steps, default_eta = sampling(model, sampler, steps, eta)
         eta = default_eta if name == "ddim" else None
         table = model.step_table(sampler=name, steps=steps, ddim_eta=eta, spacing=spacing)
