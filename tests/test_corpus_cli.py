@@ -153,6 +153,32 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
     assert not (tmp_path / "d").exists()
 
 
+def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeypatch):
+    """Fails when the recipe holds a path, which is another one on another machine."""
+    from sssd.quality import WEIGHTS
+
+    mine = tmp_path / "here.safetensors"
+    mine.write_bytes(patients.read_bytes())
+    monkeypatch.setitem(WEIGHTS, "few-step", mine)
+    monkeypatch.chdir(tmp_path)
+    how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
+    assert run(capsys, *how, "--quality", "draft", "--out", "a")[0] == 0
+    recipe = manifest.read(Path("a")).parts[0]
+    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("few-step", "consistency", 4)
+    assert "| model | few-step, SHA-256" in Path("a/README.md").read_text()
+    by_hand = ["--checkpoint", "few-step", "--sampler", "consistency", "--steps", 4]
+    assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0
+    assert contents(Path("a")) == contents(Path("b"))
+
+    there = mine.rename(tmp_path / "there.safetensors")
+    Path("a/data/00001.npz").unlink()
+    code, _, err = run(capsys, "resume", "a")
+    assert code == 2 and "no checkpoint at" in err
+    monkeypatch.setitem(WEIGHTS, "few-step", there)
+    assert run(capsys, "resume", "a")[0] == 0
+    assert contents(Path("a")) == contents(Path("b"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -164,6 +190,7 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
         (["--counts", "AFIB=1", "--eta", "2"], "--eta is 2"),
         (["--counts", "AFIB=1", "--age", "121"], "age is 121: expected years, 0 to 120"),
         (["--labels-from", "patients.csv"], "'patients.csv', row 2: age is -1: expected years, 0 to 120"),
+        (["--counts", "AFIB=1", "--quality", "best", "--steps", "5"], "--quality chooses --steps itself"),
         (["--counts", "AFIB=1", "--format", "csv"], "'csv' is not one of"),
         (["--counts", "AFIB=1", "-n", "2"], "-n is 2, records per row of --labels-from; --counts says"),
         (

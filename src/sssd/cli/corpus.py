@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..quality import WEIGHTS
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .generate import load_model, sampling, tell_rare
@@ -78,6 +79,7 @@ def create(
     steps: options.Steps = None,
     eta: options.Eta = None,
     spacing: options.Spacing = None,
+    quality: options.Preset = None,
     age: options.Age = None,
     sex: options.Sex = None,
     checkpoint: options.Checkpoint = None,
@@ -119,6 +121,13 @@ def create(
                 f"-n is {count}, records per row of --labels-from; {asked[0]} says how many itself"
             )
         options.check(seed, eta, config, checkpoint)
+        preset = options.preset(
+            quality, sampler=sampler, steps=steps, eta=eta, spacing=spacing, checkpoint=checkpoint
+        )
+        asked_sampler: str | None = sampler
+        if preset is not None:
+            checkpoint = None if preset.weights == "default" else Path(preset.weights)
+            asked_sampler, steps = preset.sampler, preset.steps
         _check_engine(engine, address, workers)
         check_format(file_format)
         run.check_new(out)
@@ -144,14 +153,14 @@ def create(
             source += f", --age {age:g}"
         if sex is not None:
             source += f", --sex {sex}"
-        name, steps, default_eta = sampling(model, sampler, steps, eta)
+        name, steps, default_eta = sampling(model, asked_sampler, steps, eta)
         eta = default_eta if name == "ddim" else None
         table = model.step_table(sampler=name, steps=steps, ddim_eta=eta, spacing=spacing)
         drawn = seed is None
         how: dict[str, Any] = {
             "seed": secrets.randbits(32) if seed is None else seed, "eta": eta, "spacing": spacing,
             "precision": precision, "source": source, "config": config, "batch_size": batch_size, "threads": threads,
-            "checkpoint": "built-in" if checkpoint is None else str(checkpoint.resolve()),
+            "checkpoint": _place(checkpoint),
             "format": file_format, "shard_size": shard_size,
         }  # fmt: skip
     if checkpoint is None:
@@ -309,6 +318,14 @@ def merge(
     if len(set(keys)) < len(keys):
         note("two of these have the model and seed in common: records of one number share their noise")
     say(f"{_records(corpus)} in {out}", quiet=quiet)
+
+
+def _place(checkpoint: Path | None) -> str:
+    """Where `resume` finds a checkpoint: "built-in", weights that ship by their name on any machine, or a path."""
+    if checkpoint is None:
+        return "built-in"
+    ships = str(checkpoint) in WEIGHTS and not checkpoint.exists()
+    return str(checkpoint if ships else checkpoint.resolve())
 
 
 def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG:
