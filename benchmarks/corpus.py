@@ -119,9 +119,10 @@ def share(folder: Path, records: int, steps: int, threads: int, device: str, rep
     generate = recipe.generator(corpus.parts[0], model)
     made = {}
 
-    def kept(index, labels):  # type: ignore[no-untyped-def]
-        made[int(index[0])] = generate(index, labels)
-        return made[int(index[0])]
+    def kept(columns):  # type: ignore[no-untyped-def]
+        first = int(columns["index"][0])
+        made[first] = generate(columns)
+        return made[first]
 
     def alone() -> None:
         for _ in batches(corpus, plan, kept)(range(records)):
@@ -131,7 +132,7 @@ def share(folder: Path, records: int, steps: int, threads: int, device: str, rep
         run.create(folder / "c", corpus, plan, run.local(generate))
 
     def handed() -> None:
-        run.create(folder / "c", corpus, plan, run.local(lambda index, labels: made[int(index[0])]))
+        run.create(folder / "c", corpus, plan, run.local(lambda columns: made[int(columns["index"][0])]))
 
     alone()
     found: dict[str, list[float]] = {"alone": [], "whole": [], "handed": []}
@@ -158,7 +159,8 @@ def long(folder: Path, records: int, format: str, shard_size: int, stop_at: int 
     corpus = stub_corpus(plan, format, shard_size, 256)
     pool = np.random.default_rng(0).normal(0, 0.3, (512, 8, LENGTH)).astype(np.float32)
 
-    def stub(index, labels):  # type: ignore[no-untyped-def]
+    def stub(columns):  # type: ignore[no-untyped-def]
+        index = columns["index"]
         if stop_at is not None and index[0] >= stop_at and not stopped:
             stopped.append(int(index[0]))
             raise KeyboardInterrupt

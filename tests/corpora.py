@@ -31,8 +31,9 @@ def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LE
     )
 
 
-def stub(index, labels, length=LENGTH):
+def stub(columns, length=LENGTH):
     """8 leads that tell record from record: a sine whose amplitude and phase are functions of number and labels."""
+    index, labels = columns["index"], columns["labels"]
     at = np.arange(length, dtype=np.float32)
     weight = labels @ np.arange(1, labels.shape[1] + 1) / 100
     phase = (index % 997)[:, None, None] / 10 + np.arange(8)[:, None]
@@ -45,16 +46,16 @@ def slow_stub(pids, seconds, corpus, workers=0):
     The second half of the records waits, a minute at most, until so many workers have begun.
     """
 
-    def generate(index, labels):
+    def generate(columns):
         time.sleep(seconds)
         given_up = time.monotonic() + 60
         while (
-            index[0] > corpus.records // 2
+            columns["index"][0] > corpus.records // 2
             and len(list(pids.iterdir())) < workers
             and time.monotonic() < given_up
         ):
             time.sleep(0.1)
-        return stub(index, labels)
+        return stub(columns)
 
     (pids / str(os.getpid())).touch()
     return generate, ["ready"]

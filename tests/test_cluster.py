@@ -19,7 +19,7 @@ from sssd.scale.plan import like_ptbxl
 from sssd.scale.verify import verify
 from tests.corpora import contents, corpus_of, make, slow_stub
 from tests.test_cli import checkpoint  # noqa: F401  (a fixture)
-from tests.test_corpus_cli import COMMAND
+from tests.test_corpus_cli import COMMAND, patients  # noqa: F401  (a fixture)
 
 pytest.importorskip("torch")
 ray_only = pytest.mark.ray
@@ -131,7 +131,7 @@ def test_what_fails_on_a_worker_is_told(nodes, tmp_path, pids):
     """Fails when a disk that is full on a worker, or a wrong model, ends in a traceback or in endless repetition."""
 
     def full(corpus):
-        def generate(index, labels):
+        def generate(columns):
             raise OSError(28, "No space left on device")
 
         return generate, []
@@ -156,10 +156,13 @@ def test_what_fails_on_a_worker_is_told(nodes, tmp_path, pids):
 
 @ray_only
 @pytest.mark.parametrize("killed", [False, True])
-def test_the_command_line(nodes, checkpoint, tmp_path, killed):  # noqa: F811
+def test_the_command_line(nodes, patients, tmp_path, killed):  # noqa: F811
     """Fails when a corpus made by a cluster is not that of one process, file by file, or its driver was killed."""
-    how = ["create", "--like-ptbxl", "300", "--checkpoint", checkpoint, "--seed", "7", "--steps", "10", "--eta", "1",
-           "--shard-size", "20", "--batch-size", "16", "--threads", "1", "--device", "cpu"]  # fmt: skip
+    table = tmp_path / "wanted.csv"
+    table.write_text("labels,age,sex\nAFIB,60,1\nNORM+SR,,0\nLVH,30,\n")
+    how = ["create", "--labels-from", table, "-n", "100", "--checkpoint", patients, "--seed", "7",
+           "--sampler", "sde-dpmpp-2m", "--steps", "10", "--shard-size", "20", "--batch-size", "16", "--threads", "1",
+           "--device", "cpu"]  # fmt: skip
     on_ray = ["--engine", "ray", "--address", nodes.address, "--workers", "3"]
 
     def start(*arguments):

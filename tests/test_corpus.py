@@ -18,11 +18,12 @@ from sssd.scale import copy, manifest, recipe, run
 from sssd.scale.formats import open_shard
 from sssd.scale.lock import locked
 from sssd.scale.manifest import FILE, REQUESTS, SPARE
-from sssd.scale.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl
+from sssd.scale.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, of_patients
 from sssd.scale.verify import repair, verify
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
 
 torch = pytest.importorskip("torch")
+SAMPLERS = pytest.importorskip("sssd.samplers").SAMPLERS
 LOCAL = run.local(stub)
 FORMATS = [
     pytest.param(name, marks=pytest.mark.skipif(absent, reason=f"without {package}"))
@@ -95,6 +96,19 @@ def test_a_table_of_names_ages_and_sexes(tmp_path):
     assert len(plan.vectors) == 2
 
 
+def test_what_a_table_does_not_tell_is_told_for_all(tmp_path):
+    """Fails when the rows that tell are overruled, or a plan without a table has no patients."""
+    file = tmp_path / "wanted.csv"
+    file.write_text("labels,age,sex\nAFIB,71,0\nLVH,,female\nAFIB,0,\n")
+    rows = of_patients(from_csv(file), 50, "male").rows(np.arange(3), seed=1)
+    assert rows["age"].tolist() == [71, 50, 0] and rows["sex"].tolist() == ["male", "female", "male"]
+    for plan in (by_counts("AFIB=1,LVH=2"), like_ptbxl(3)):
+        rows = of_patients(plan, 50, "female").rows(np.arange(3), seed=1)
+        assert rows["age"].tolist() == [50] * 3 and rows["sex"].tolist() == ["female"] * 3
+        assert of_patients(plan, None, None) is plan
+        assert from_bytes(of_patients(plan, 50, None).to_bytes()).sex is None
+
+
 def test_a_table_of_vectors(tmp_path):
     file = tmp_path / "wanted.csv"
     file.write_text("row,AFIB,LVH,age\na,1,0,50\nb,1,1,60\n")
@@ -113,6 +127,22 @@ def test_a_table_of_vectors(tmp_path):
 def test_a_wrong_table_is_told_by_its_row(tmp_path, rows, said):
     file = tmp_path / "wanted.csv"
     file.write_text("\n".join(["labels", *rows]) + "\n")
+    with pytest.raises(ValueError, match=said):
+        from_csv(file)
+
+
+@pytest.mark.parametrize(
+    ("patient", "said"),
+    [
+        ("121,", "row 3: age is 121: expected years, 0 to 120"),
+        ("old,", "row 3: age is 'old'"),
+        (",f", "row 3: sex is 'f': expected 'female' or 'male'"),
+        (",2", "row 3: sex is '2'"),
+    ],
+)
+def test_a_wrong_patient_is_told_by_the_row(tmp_path, patient, said):
+    file = tmp_path / "wanted.csv"
+    file.write_text(f"labels,age,sex\nAFIB,120,Female\nAFIB,0,1.0\nAFIB,{patient}\n")
     with pytest.raises(ValueError, match=said):
         from_csv(file)
 
@@ -144,9 +174,9 @@ def test_records_do_not_depend_on_the_shards(tmp_path):
     """Fails when batches begin where shards do."""
     calls = []
 
-    def counted(index, labels):
-        calls.append((len(index), int(index[0])))
-        return stub(index, labels)
+    def counted(columns):
+        calls.append((len(columns["index"]), int(columns["index"][0])))
+        return stub(columns)
 
     make(tmp_path / "a", generate=counted, shard_size=10)
     assert calls == [(8, 0), (8, 8), (8, 16), (8, 24), (8, 32)], "a batch was generated twice, or not whole"
@@ -170,22 +200,30 @@ def test_a_number_is_all_that_the_model_needs(model):
     assert ecg.provenance["index"] == 3
 
 
-def test_a_corpus_holds_what_generate_gives(model, tmp_path):
-    """Fails when the corpus rounds, orders or numbers otherwise than `generate`."""
+def by_recipe(folder, model, plan, sampler, *, batch_size=3, shard_size=4):
+    """All records of a corpus of `plan`, four steps of `sampler` or all of DDPM."""
+    eta = 0.5 if sampler == "ddim" else None
+    table = model.step_table(sampler=sampler, steps=None if sampler == "ddpm" else 4, ddim_eta=eta)
+    corpus = recipe.describe(
+        model, plan, table, seed=5, eta=eta, spacing=None, precision="float32", source="", checkpoint="x",
+        batch_size=batch_size, threads=1, format="npz", shard_size=shard_size,
+    )  # fmt: skip
+    run.create(folder, corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
+    return everything(folder)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_corpus_holds_what_generate_gives(model, tmp_path, sampler):
+    """Fails when the corpus rounds, orders or numbers otherwise than `generate`, or a recipe forgets its sampler."""
     from sssd.io.files import microvolts
     from sssd.leads import to_twelve
 
     plan = by_counts("AFIB=5,LVH=4", exact=True)
-    table = model.step_table(True, 4, 0.5)
-    corpus = recipe.describe(
-        model, plan, table, seed=5, eta=0.5, spacing="uniform", precision="float32", source="", checkpoint="x",
-        batch_size=3, threads=1, format="npz", shard_size=4,
-    )  # fmt: skip
-    run.create(tmp_path / "c", corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
-    got = everything(tmp_path / "c")
+    got = by_recipe(tmp_path / "c", model, plan, sampler)
     ecgs = model.generate(
         plan.rows(np.arange(9), 5)["labels"].astype(np.float32),
-        use_ddim=True, ddim_timesteps=4, ddim_eta=0.5, seed=5, batch_size=3, return_numpy=True, precision="float32",
+        sampler=sampler, steps=None if sampler == "ddpm" else 4, ddim_eta=0.5 if sampler == "ddim" else None,
+        seed=5, batch_size=3, return_numpy=True, precision="float32",
     )  # fmt: skip
     assert np.array_equal(got["signal_uv"], microvolts(to_twelve(ecgs)))
     from sssd.data.recordings import read
@@ -193,22 +231,57 @@ def test_a_corpus_holds_what_generate_gives(model, tmp_path):
     assert len(read(tmp_path / "c" / "data" / "00000.npz")) == 4  # what `train` takes
 
 
-def test_batch_sizes_differ_by_rounding(model, tmp_path):
+@pytest.mark.parametrize("sampler", ["ddim", "sde-dpmpp-2m", "consistency"])
+def test_batches_differ_by_rounding_and_shards_by_nothing(model, tmp_path, sampler):
     """Fails when noise, labels or statements beside them follow the row of the batch: at most 1 uV apart, 1 in 100."""
-    plan, table = by_counts("AFIB=11,LVH=9"), model.step_table(True, 4, 1.0)
-    found = []
-    for size in (3, 8, 20):
-        corpus = recipe.describe(
-            model, plan, table, seed=5, eta=1.0, spacing="uniform", precision="float32", source="", checkpoint="x",
-            batch_size=size, threads=1, format="npz", shard_size=7,
-        )  # fmt: skip
-        run.create(tmp_path / str(size), corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
-        found.append(everything(tmp_path / str(size)))
+    plan = by_counts("AFIB=11,LVH=9")
+    found = [by_recipe(tmp_path / str(n), model, plan, sampler, batch_size=n) for n in (3, 8, 20)]
     for other in found[1:]:
         assert np.array_equal(found[0]["labels"], other["labels"])
         apart = abs(found[0]["signal_uv"].astype(int) - other["signal_uv"])
         assert apart.max() <= 1 and (apart > 0).mean() < 0.01
     assert abs(found[0]["signal_uv"]).max() > 100, "there is nothing to differ"
+    assert same(found[0], by_recipe(tmp_path / "a", model, plan, sampler, shard_size=7))
+
+
+def test_age_and_sex_reach_the_network(tmp_path):
+    """Fails when a patient is lost, swapped, or goes by the row of the batch; or is not gone on with."""
+    from sssd.io.files import microvolts
+    from sssd.leads import to_twelve
+    from tests.test_wrapper import LENGTH, tiny
+
+    model = tiny(
+        network={"label_embed_classes": 75}, trainset_config={"segment_length": LENGTH, "patient": True}
+    )
+    plan = with_people(tmp_path)
+    got = by_recipe(tmp_path / "a", model, plan, "unipc")
+    rows = plan.rows(np.arange(27), 5)
+
+    def made(**patients):
+        ecgs = model.generate(rows["labels"].astype(np.float32), sampler="unipc", steps=4, seed=5, batch_size=3,
+                              return_numpy=True, precision="float32", **patients)  # fmt: skip
+        return microvolts(to_twelve(ecgs))
+
+    told = {"age": [71, None, 5] * 9, "sex": ["male", "female", None] * 9}
+    assert np.array_equal(got["signal_uv"], made(**told))
+    apart = (got["signal_uv"] != made()).any(axis=(1, 2))
+    assert apart.all(), "the network does not look at them"
+    assert same(got, by_recipe(tmp_path / "b", model, plan, "unipc", shard_size=7))
+    before, corpus = contents(tmp_path / "a"), manifest.read(tmp_path / "a")
+    manifest.note_path(tmp_path / "a", 3).unlink()
+    run.resume(tmp_path / "a", run.local(recipe.generator(corpus.parts[0], model)))
+    assert contents(tmp_path / "a") == before
+
+
+def test_a_model_that_takes_no_patient(model, tmp_path):
+    """Fails when a column of a table is left out without a word."""
+    for name in ("age", "sex"):
+        plan = of_patients(
+            by_counts("AFIB=3"), **{"age": None, "sex": None, name: 50 if name == "age" else "male"}
+        )
+        with pytest.raises(ValueError, match=f"{name} is given, but this model does not take it"):
+            by_recipe(tmp_path / "a", model, plan, "ddim")
+    assert not (tmp_path / "a").exists()
 
 
 def test_batches_that_fit_the_shards():
@@ -327,7 +400,7 @@ def test_what_cannot_be_merged(tmp_path):
     make(tmp_path / "b", format="wfdb", shard_size=3)
     with pytest.raises(ValueError, match="hold the same records"):
         copy.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
-    make(tmp_path / "d", seed=9, length=60, generate=lambda i, v: stub(i, v, 60))
+    make(tmp_path / "d", seed=9, length=60, generate=lambda columns: stub(columns, 60))
     with pytest.raises(ValueError, match="other length"):
         copy.merge([tmp_path / "a", tmp_path / "d"], tmp_path / "c")
     assert not (tmp_path / "c").exists()
@@ -454,10 +527,10 @@ def test_a_disk_that_refuses(tmp_path, monkeypatch, failure, said, format):
 def test_a_folder_that_goes_away(tmp_path):
     make(tmp_path / "whole")
 
-    def moving(index, labels):
-        if index[0] == 16:
+    def moving(columns):
+        if columns["index"][0] == 16:
             (tmp_path / "a").rename(tmp_path / "elsewhere")
-        return stub(index, labels)
+        return stub(columns)
 
     with pytest.raises(OSError, match="removed or moved during the run: put it back; then .*corpus resume"):
         make(tmp_path / "a", generate=moving)
@@ -468,15 +541,16 @@ def test_a_folder_that_goes_away(tmp_path):
 
 
 def test_nan_names_its_record(tmp_path):
-    def broken(index, labels):
-        return np.where((index == 13)[:, None, None], np.nan, stub(index, labels)).astype(np.float32)
+    def broken(columns):
+        at = (columns["index"] == 13)[:, None, None]
+        return np.where(at, np.nan, stub(columns)).astype(np.float32)
 
     with pytest.raises(ValueError, match="record 13 holds NaN"):
         make(tmp_path / "a", generate=broken)
 
 
 def test_what_is_beyond_16_bits_is_cut_off_and_counted(tmp_path):
-    make(tmp_path / "a", generate=lambda i, v: 40 * np.sign(stub(i, v)))
+    make(tmp_path / "a", generate=lambda columns: 40 * np.sign(stub(columns)))
     assert abs(everything(tmp_path / "a")["signal_uv"].astype(int)).max() == 32767
     assert manifest.read_note(tmp_path / "a", manifest.read(tmp_path / "a"), 0).clipped > 0
     assert "were cut off" in (tmp_path / "a" / "README.md").read_text()
@@ -511,7 +585,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path):
     for records in (1600, 6400):
         tracemalloc.start()
         make(tmp_path / str(records), records=records, batch_size=32, shard_size=200, length=200,
-             generate=lambda i, v: stub(i, v, 200), plan=like_ptbxl(records))  # fmt: skip
+             generate=lambda columns: stub(columns, 200), plan=like_ptbxl(records))  # fmt: skip
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] + 200_000, peaks

@@ -35,6 +35,17 @@ HOW = [
 ]
 
 
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory):
+    """A tiny network that takes age and sex."""
+    from tests.test_wrapper import LENGTH, tiny
+
+    model = tiny(
+        network={"label_embed_classes": 75}, trainset_config={"segment_length": LENGTH, "patient": True}
+    )
+    return model.save_checkpoint(tmp_path_factory.mktemp("patients") / "patients.safetensors")
+
+
 def run(capsys, *arguments):
     code = main(["corpus", *map(str, arguments)])
     told = capsys.readouterr()
@@ -100,10 +111,10 @@ def test_every_sampler(capsys, checkpoint, tmp_path):  # noqa: F811
         assert abs(np.asarray(record)[0] - ecg[0]).max() < 2e-3
 
 
-def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
+def test_like_ptbxl_and_a_table(capsys, patients, tmp_path):
     table = tmp_path / "wanted.csv"
     table.write_text("labels,age,sex\nAFIB,60,1\nNORM,,\n")
-    how = ["--checkpoint", checkpoint, *HOW]
+    how = ["--checkpoint", patients, *HOW]
     assert run(capsys, "create", "--labels-from", table, "-n", 3, *how, "--out", tmp_path / "a")[0] == 0
     assert (
         run(capsys, "create", "--like-ptbxl", 5, *how, "--sampler", "unipc", "--out", tmp_path / "b")[0] == 0
@@ -120,6 +131,54 @@ def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
     assert manifest.read(tmp_path / "c").records == 11
 
 
+def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
+    """Fails when an option does not reach the records, or a model without patients begins all the same."""
+    table = tmp_path / "wanted.csv"
+    table.write_text("labels,age,sex\nAFIB,60,1\nAFIB,,\n")
+    how = ["--labels-from", table, "--exact", *HOW, "--age", 30, "--sex", "male"]
+    assert run(capsys, "create", *how, "--checkpoint", patients, "--out", tmp_path / "a")[0] == 0
+    with np.load(tmp_path / "a" / "data" / "00000.npz") as made:
+        assert made["age"].tolist() == [60, 30] and made["sex"].tolist() == ["female", "male"]
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert "wanted.csv, 1 for each of 2 rows, --age 30, --sex male |" in card
+    assert "| age and sex | of the patient that the model was told of, empty where unknown |" in card
+    counts = ["--counts", "AFIB=2", "--exact", *HOW, "--checkpoint", patients]
+    assert run(capsys, "create", *counts, "--age", 60, "--sex", "female", "--out", tmp_path / "b")[0] == 0
+    assert run(capsys, "create", *counts, "--out", tmp_path / "c")[0] == 0
+    a, b, c = (np.load(tmp_path / name / "data" / "00000.npz")["signal_uv"] for name in "abc")
+    assert abs(a[0].astype(int) - b[0]).max() <= 1 and abs(a[0].astype(int) - c[0]).max() > 10
+
+    code, _, err = run(capsys, "create", *how, "--checkpoint", checkpoint, "--out", tmp_path / "d")
+    assert code == 2 and "age is given, but this model does not take it" in err
+    assert not (tmp_path / "d").exists()
+
+
+def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeypatch):
+    """Fails when the recipe holds a path, which is another one on another machine."""
+    from sssd.quality import WEIGHTS
+
+    mine = tmp_path / "here.safetensors"
+    mine.write_bytes(patients.read_bytes())
+    monkeypatch.setitem(WEIGHTS, "few-step", mine)
+    monkeypatch.chdir(tmp_path)
+    how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
+    assert run(capsys, *how, "--quality", "draft", "--out", "a")[0] == 0
+    recipe = manifest.read(Path("a")).parts[0]
+    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("few-step", "consistency", 4)
+    assert "| model | few-step, SHA-256" in Path("a/README.md").read_text()
+    by_hand = ["--checkpoint", "few-step", "--sampler", "consistency", "--steps", 4]
+    assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0
+    assert contents(Path("a")) == contents(Path("b"))
+
+    there = mine.rename(tmp_path / "there.safetensors")
+    Path("a/data/00001.npz").unlink()
+    code, _, err = run(capsys, "resume", "a")
+    assert code == 2 and "no checkpoint at" in err
+    monkeypatch.setitem(WEIGHTS, "few-step", there)
+    assert run(capsys, "resume", "a")[0] == 0
+    assert contents(Path("a")) == contents(Path("b"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -129,6 +188,9 @@ def test_like_ptbxl_and_a_table(capsys, checkpoint, tmp_path):  # noqa: F811
         (["--counts", "AFIBB=3"], "unknown statement 'AFIBB'"),
         (["--counts", "AFIB=1", "--seed", "-1"], "--seed is -1"),
         (["--counts", "AFIB=1", "--eta", "2"], "--eta is 2"),
+        (["--counts", "AFIB=1", "--age", "121"], "age is 121: expected years, 0 to 120"),
+        (["--labels-from", "patients.csv"], "'patients.csv', row 2: age is -1: expected years, 0 to 120"),
+        (["--counts", "AFIB=1", "--quality", "best", "--steps", "5"], "--quality chooses --steps itself"),
         (["--counts", "AFIB=1", "--format", "csv"], "'csv' is not one of"),
         (["--counts", "AFIB=1", "-n", "2"], "-n is 2, records per row of --labels-from; --counts says"),
         (
@@ -144,6 +206,7 @@ def test_what_cannot_be_made(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     Path("long.csv").write_text("labels\n" + "AFIB\n" * 7000 + "AFIBB\n")
     Path("header.csv").write_text("label\nAFIB\n")
+    Path("patients.csv").write_text("labels,age\nAFIB,70\nAFIB,-1\n")
     Path("full").mkdir()
     Path("full/x").touch()
     code, _, err = run(capsys, "create", *(arguments if "--out" in arguments else [*arguments, "--out", "a"]))

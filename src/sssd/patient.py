@@ -57,6 +57,13 @@ def sexes(sex: Any) -> NDArray[np.float64]:
     return np.array(numbers)
 
 
+def from_cells(age: str, sex: str) -> tuple[float, float]:
+    """Age and sex as the cells of a table tell them: years, and female, male, 1 or 0; NaN where a cell is empty."""
+    text = sex.strip()
+    number = float(text) if text in ("0", "1", "0.0", "1.0") else text or None
+    return float(ages(age.strip() or None)[0]), float(sexes(number)[0])
+
+
 def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.float64]:
     """One value for each record, (n,), from one for all or one for each; ValueError for another number."""
     if len(values) not in (1, records):

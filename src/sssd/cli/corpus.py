@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..quality import WEIGHTS
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .generate import load_model, sampling, tell_rare
@@ -63,7 +64,7 @@ def create(
         Path | None,
         typer.Option(
             help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
-            "statements; optionally age and sex, which are carried along."
+            "statements; optionally columns 'age' and 'sex'."
         ),
     ] = None,
     like_ptbxl: Annotated[
@@ -78,6 +79,9 @@ def create(
     steps: options.Steps = None,
     eta: options.Eta = None,
     spacing: options.Spacing = None,
+    quality: options.Preset = None,
+    age: options.Age = None,
+    sex: options.Sex = None,
     checkpoint: options.Checkpoint = None,
     config: options.Configuration = None,
     cauchy: options.Convention = None,
@@ -102,7 +106,7 @@ def create(
         from ..labels import CODES
         from ..scale import cluster, recipe, run
         from ..scale.formats import check_format
-        from ..scale.plan import by_counts, from_csv
+        from ..scale.plan import by_counts, from_csv, of_patients
         from ..scale.plan import like_ptbxl as ptbxl
 
         asked = [name for name, given in (("--counts", counts), ("--labels-from", labels_from),
@@ -117,17 +121,26 @@ def create(
                 f"-n is {count}, records per row of --labels-from; {asked[0]} says how many itself"
             )
         options.check(seed, eta, config, checkpoint)
+        preset = options.preset(
+            quality, sampler=sampler, steps=steps, eta=eta, spacing=spacing, checkpoint=checkpoint
+        )
+        asked_sampler: str | None = sampler
+        if preset is not None:
+            checkpoint = None if preset.weights == "default" else Path(preset.weights)
+            asked_sampler, steps = preset.sampler, preset.steps
         _check_engine(engine, address, workers)
         check_format(file_format)
         run.check_new(out)
 
         def plan_for(names: tuple[str, ...]) -> tuple[Plan, str]:
             if counts is not None:
-                return by_counts(counts, names, exact=exact), f"counts {counts}"
-            if labels_from is not None:
+                plan, source = by_counts(counts, names, exact=exact), f"counts {counts}"
+            elif labels_from is not None:
                 plan = from_csv(labels_from, names, per_row=count, exact=exact)
-                return plan, f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
-            return ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
+                source = f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
+            else:
+                plan, source = ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
+            return of_patients(plan, age, sex), source
 
         if checkpoint is None:
             plan_for(CODES)  # before torch is loaded
@@ -136,14 +149,18 @@ def create(
         plan, source = plan_for(model.label_names)
         if plan.by_name:
             source += ", completed by statements that occur beside them"
-        name, steps, default_eta = sampling(model, sampler, steps, eta)
+        if age is not None:
+            source += f", --age {age:g}"
+        if sex is not None:
+            source += f", --sex {sex}"
+        name, steps, default_eta = sampling(model, asked_sampler, steps, eta)
         eta = default_eta if name == "ddim" else None
         table = model.step_table(sampler=name, steps=steps, ddim_eta=eta, spacing=spacing)
         drawn = seed is None
         how: dict[str, Any] = {
             "seed": secrets.randbits(32) if seed is None else seed, "eta": eta, "spacing": spacing,
             "precision": precision, "source": source, "config": config, "batch_size": batch_size, "threads": threads,
-            "checkpoint": "built-in" if checkpoint is None else str(checkpoint.resolve()),
+            "checkpoint": _place(checkpoint),
             "format": file_format, "shard_size": shard_size,
         }  # fmt: skip
     if checkpoint is None:
@@ -301,6 +318,14 @@ def merge(
     if len(set(keys)) < len(keys):
         note("two of these have the model and seed in common: records of one number share their noise")
     say(f"{_records(corpus)} in {out}", quiet=quiet)
+
+
+def _place(checkpoint: Path | None) -> str:
+    """Where `resume` finds a checkpoint: "built-in", weights that ship by their name on any machine, or a path."""
+    if checkpoint is None:
+        return "built-in"
+    ships = str(checkpoint) in WEIGHTS and not checkpoint.exists()
+    return str(checkpoint if ships else checkpoint.resolve())
 
 
 def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import encode, find
-from ..patient import ages, sexes
+from ..patient import ages, from_cells, sexes
 
 PATIENT = ("age", "sex")  # columns of a CSV that are no labels
 
@@ -106,10 +106,8 @@ def _read_labels(file: Path, classes: tuple[str, ...]) -> Requests:
 
 def _patient(file: Path, header: list[str], n: int, row: list[str]) -> tuple[float, float]:
     """Age and sex of row n, NaN where the table does not tell."""
-    cells = {name: cell.strip() for name, cell in zip(header, row, strict=True) if name in PATIENT}
-    sex = cells.get("sex", "")
+    cells = dict(zip(header, row, strict=True))
     try:
-        number = float(sex) if sex in ("0", "1") else sex or None
-        return float(ages(cells.get("age") or None)[0]), float(sexes(number)[0])
+        return from_cells(cells.get("age", ""), cells.get("sex", ""))
     except ValueError as error:
         raise ValueError(f"{str(file)!r}, row {n}: {error}") from None

@@ -1,7 +1,7 @@
 """Records on their way: blocks, columns of equal length n by name.
 
 index (n,) int64, requested (n,) str, labels (n, K) uint8, signal_uv (n, 12, L) int16 in microvolts, I II III aVR
-aVL aVF V1..V6; where the plan has them, age (n,) float32 and sex (n,) str
+aVL aVF V1..V6; where the plan has them, age (n,) float32 in years and sex (n,) str, NaN and "" where unknown
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _extra(corpus: Corpus) -> list[str]:
     if not corpus.extra:
         return []
     names = " and ".join(corpus.extra)
-    return [f"| {names} | copied from the request; the model does not know them |"]
+    return [f"| {names} | of the patient that the model was told of, empty where unknown |"]
 
 
 def _recipe(part: Recipe, first: int, several: bool) -> list[str]:

@@ -40,7 +40,7 @@ def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Callable[[range],
             if last[0] != b:
                 index = np.arange(b * size, (b + 1) * size, dtype=np.int64)
                 columns = {"index": index, **plan.rows(index, recipe.seed)}
-                last[:] = b, columns, generate(index, columns["labels"])
+                last[:] = b, columns, generate(columns)
             start, stop = max(span.start - b * size, 0), min(span.stop - b * size, size)
             yield cut(last[1], start, stop), last[2][start:stop]
 

@@ -1,4 +1,4 @@
-"""What is asked for: the label vector of record i as a function of i.
+"""What is asked for: the label vector of record i, and its patient, as a function of i.
 
 A plan is a table of different requests (D, K) and a rule that names the request of record i: runs of records
 ("AFIB=2000,LVH=500", or the rows of a CSV), or a draw in proportion to how often each vector occurs in PTB-XL.
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import CODES, complete, encode, find
+from ..patient import SEXES, ages, from_cells, sexes
 
 MIX = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
 DRAW = 2**32 - 1  # the step of the noise generator whose bits draw labels: no schedule is as long
-SEXES = {"0": "male", "1": "female", "m": "male", "f": "female", "male": "male", "female": "female", "": ""}
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Which labels `records` records carry.
+    """Which labels `records` records carry, and of whom they are.
 
     vectors    (D, K) uint8, the different requests
     requested  (D,) as they were asked for, such as "AFIB+LVH"; "" where they were drawn
     ends       (R,) int64, the record after the last one of each run; (D,) cumulative counts where `drawn`
     which      (R,) int32, the request of each run
     by_name    requests are names, to be completed
-    age, sex   (R,) float32 years (NaN: not given), and "male", "female" or "": carried along, unknown to the model
+    age, sex   (R,) float32 years, NaN where unknown, and "male", "female" or ""; None where no record has one
     """
 
     label_names: tuple[str, ...]
@@ -158,18 +157,18 @@ def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
 def from_csv(
     file: Path, label_names: tuple[str, ...] = CODES, *, per_row: int = 1, exact: bool = False
 ) -> Plan:
-    """The plan of a CSV, `per_row` records a row; 12 bytes of memory per row.
+    """The plan of a CSV, `per_row` records a row; 12 bytes of memory per row, and 28 for age and sex.
 
     A column "labels" with names joined by "+", or 0/1 columns named by statements (whole vectors, taken as they are;
-    the first column may be a name of the row); optionally age (years) and sex (male, female, 0, 1).
+    the first column may be a name of the row); optionally age (years) and sex (female, male, 1, 0).
     FileNotFoundError or ValueError, with the row, where the file is missing or wrong.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
     known: dict[bytes, int] = {}
     texts: dict[str, int] = {}
-    which, ages, sexes = array("i"), array("f"), bytearray()
-    codes = ("", "male", "female")
+    patients: dict[tuple[str, str], tuple[float, float]] = {}
+    which, years, numbers = array("i"), array("f"), array("f")
     rows = _table(file)
     header = [name.strip() for name in next(rows, [])]
     people = [name for name in ("age", "sex") if name in header]
@@ -186,10 +185,11 @@ def from_csv(
                 which.append(texts[text])
             else:
                 which.append(_number(known, _bits(row, header, columns, len(label_names))))
-            if "age" in people:
-                ages.append(_age(row[header.index("age")]))
-            if "sex" in people:
-                sexes.append(codes.index(_sex(row[header.index("sex")])))
+            age, sex = (row[header.index(name)] if name in people else "" for name in ("age", "sex"))
+            if (age, sex) not in patients:
+                patients[age, sex] = from_cells(age, sex)
+            years.append(patients[age, sex][0])
+            numbers.append(patients[age, sex][1])
         except ValueError as error:
             raise ValueError(f"{str(file)!r}, row {n}: {error}") from None
     if not which:
@@ -203,9 +203,21 @@ def from_csv(
         np.arange(1, len(which) + 1, dtype=np.int64) * per_row,
         np.asarray(which, np.int32),
         by_name=named and not exact and label_names == CODES,
-        age=np.asarray(ages, np.float32) if "age" in people else None,
-        sex=np.array(codes)[np.frombuffer(sexes, np.uint8)] if "sex" in people else None,
+        age=np.asarray(years, np.float32) if "age" in people else None,
+        sex=_names(np.asarray(numbers)) if "sex" in people else None,
     )
+
+
+def of_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
+    """The plan with this age and sex wherever it does not tell; ValueError as in sssd.patient."""
+    runs = len(plan.which)
+    if age is not None:
+        told = np.full(runs, np.nan, np.float32) if plan.age is None else plan.age
+        plan = replace(plan, age=np.where(np.isnan(told), ages(age), told).astype(np.float32))
+    if sex is not None:
+        named = np.full(runs, "") if plan.sex is None else plan.sex
+        plan = replace(plan, sex=np.where(named == "", _names(sexes(sex)), named))
+    return plan
 
 
 def _table(file: Path) -> Iterator[list[str]]:
@@ -250,21 +262,9 @@ def _number(known: dict[bytes, int], vector: NDArray[np.uint8]) -> int:
     return known.setdefault(vector.tobytes(), len(known))
 
 
-def _age(cell: str) -> float:
-    try:
-        age = float(cell) if cell.strip() else math.nan
-    except ValueError:
-        age = -1.0
-    if age < 0 or age == math.inf:
-        raise ValueError(f"{cell!r} in 'age'; expected years, or nothing")
-    return age
-
-
-def _sex(cell: str) -> str:
-    sex = SEXES.get(cell.strip().casefold().removesuffix(".0"))
-    if sex is None:
-        raise ValueError(f"{cell!r} in 'sex'; expected male, female, 0 (male), 1 (female) or nothing")
-    return sex
+def _names(numbers: NDArray[np.floating[Any]]) -> NDArray[np.str_]:
+    """Sexes by name, "" where unknown."""
+    return np.array((*SEXES, ""))[np.where(np.isnan(numbers), len(SEXES), numbers).astype(int)]
 
 
 def _joined(vector: NDArray[np.uint8], label_names: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import CLINICAL
+from .block import Block
 from .manifest import Corpus, Recipe
 from .plan import Plan
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
 
-# record numbers (B,) and labels (B, K) -> 8 leads (B, 8, L) in mV
-Generate = Callable[[NDArray[np.int64], NDArray[np.uint8]], NDArray[np.float32]]
+# columns of a batch: index, labels, and age and sex where the plan has them -> 8 leads (B, 8, L) in mV
+Generate = Callable[[Block], NDArray[np.float32]]
 
 
 def describe(
@@ -41,13 +42,17 @@ def describe(
     format: str = "parquet",
     shard_size: int = 4096,
 ) -> Corpus:
-    """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on."""
+    """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on.
+
+    ValueError where the plan tells an age or a sex, and the model does not take it.
+    """
     import torch
 
     from .. import __version__
     from ..device import choose_batch_size, choose_precision
     from ..samplers import default_spacing
 
+    model.patients(plan.age, _known(plan.sex), len(plan.which))
     _, length = model.shape
     dtype = choose_precision(precision, model.device)
     recipe = Recipe(
@@ -152,11 +157,23 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
         spacing=recipe.spacing,
     )
 
-    def generate(index: NDArray[np.int64], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        seeds = [recipe.seed] * len(index)
-        vectors = labels.astype(np.float32)
+    def generate(columns: Block) -> NDArray[np.float32]:
+        index = columns["index"].tolist()
         return np.asarray(
-            model.generate_batch(vectors, seeds, index.tolist(), table, precision=recipe.precision)
+            model.generate_batch(
+                columns["labels"].astype(np.float32),
+                [recipe.seed] * len(index),
+                index,
+                table,
+                age=columns.get("age"),
+                sex=_known(columns.get("sex")),
+                precision=recipe.precision,
+            )
         )
 
     return generate
+
+
+def _known(sex: NDArray[np.str_] | None) -> list[str | None] | None:
+    """Sexes by name as `generate` takes them: None where unknown."""
+    return None if sex is None else [name or None for name in sex.tolist()]
