@@ -155,7 +155,7 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
 
 def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeypatch):
     """Fails when the recipe holds a path, which is another one on another machine."""
-    from sssd.quality import WEIGHTS
+    from sssd.quality import QUALITIES, WEIGHTS
 
     mine = tmp_path / "here.safetensors"
     mine.write_bytes(patients.read_bytes())
@@ -164,7 +164,8 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
     how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
     assert run(capsys, *how, "--quality", "draft", "--out", "a")[0] == 0
     recipe = manifest.read(Path("a")).parts[0]
-    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("few-step", "consistency", 4)
+    draft = QUALITIES["draft"]
+    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("few-step", draft.sampler, draft.steps)
     assert "| model | few-step, SHA-256" in Path("a/README.md").read_text()
     by_hand = ["--checkpoint", "few-step", "--sampler", "consistency", "--steps", 4]
     assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0

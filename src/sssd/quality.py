@@ -16,17 +16,21 @@ WEIGHTS = {name: _FOLDER / f"{name}.safetensors" for name in ("default", "few-st
 
 @dataclass(frozen=True)
 class Quality:
-    """Which of the weights that ship ("default", "few-step"), the sampler, its number of network evaluations."""
+    """Which of the weights that ship ("default", "few-step"), the sampler, its number of network evaluations.
+
+    eta: of DDIM, None for the others.
+    """
 
     weights: str
     sampler: str
     steps: int
+    eta: float | None = None
 
 
 QUALITIES = {
     "draft": Quality("few-step", "consistency", 2),
-    "standard": Quality("default", "unipc", 20),
-    "best": Quality("default", "ddpm", 200),
+    "standard": Quality("default", "sde-dpmpp-2m", 20),
+    "best": Quality("default", "ddim", 50, eta=1.0),
 }
 
 

@@ -127,7 +127,7 @@ def create(
         asked_sampler: str | None = sampler
         if preset is not None:
             checkpoint = None if preset.weights == "default" else Path(preset.weights)
-            asked_sampler, steps = preset.sampler, preset.steps
+            asked_sampler, steps, eta = preset.sampler, preset.steps, preset.eta
         _check_engine(engine, address, workers)
         check_format(file_format)
         run.check_new(out)

@@ -90,7 +90,7 @@ def command(
         asked_sampler: str | None = sampler
         if preset is not None:
             checkpoint = None if preset.weights == "default" else Path(preset.weights)
-            asked_sampler, steps = preset.sampler, preset.steps
+            asked_sampler, steps, eta = preset.sampler, preset.steps, preset.eta
         if not label and labels_from is None:
             raise UsageError(
                 "nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists names)"

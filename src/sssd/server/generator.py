@@ -42,7 +42,7 @@ class Generator:
         self.model, self.name = model, name
         self._weights, self._loading = {"default": model}, threading.Lock()
         self.qualities = {
-            quality: self._sampled(of.sampler, min(of.steps, model.schedule.T), weights=of.weights)
+            quality: self._sampled(of.sampler, min(of.steps, model.schedule.T), of.eta, of.weights)
             for quality, of in QUALITIES.items()
             if of.weights == "default" or (name == BUILT_IN and WEIGHTS[of.weights].exists())
         }

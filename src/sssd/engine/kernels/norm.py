@@ -68,8 +68,6 @@ def _norm_gate(
 
 
 def _tile(tokens: int) -> dict[str, int]:
-    if tokens <= 2048:
-        return dict(BT=8, num_warps=4)  # as many programs as there are multiprocessors
     return dict(BT=32 if tokens >= 16384 else 16, num_warps=4)
 
 
