@@ -167,7 +167,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
     draft = QUALITIES["draft"]
     assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("few-step", draft.sampler, draft.steps)
     assert "| model | few-step, SHA-256" in Path("a/README.md").read_text()
-    by_hand = ["--checkpoint", "few-step", "--sampler", "consistency", "--steps", 4]
+    by_hand = ["--checkpoint", "few-step", "--sampler", draft.sampler, "--steps", draft.steps]
     assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0
     assert contents(Path("a")) == contents(Path("b"))
 
