@@ -121,13 +121,9 @@ def create(
                 f"-n is {count}, records per row of --labels-from; {asked[0]} says how many itself"
             )
         options.check(seed, eta, config, checkpoint)
-        preset = options.preset(
-            quality, sampler=sampler, steps=steps, eta=eta, spacing=spacing, checkpoint=checkpoint
+        checkpoint, asked_sampler, steps, eta = options.sampled(
+            quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
-        asked_sampler: str | None = sampler
-        if preset is not None:
-            checkpoint = None if preset.weights == "default" else Path(preset.weights)
-            asked_sampler, steps, eta = preset.sampler, preset.steps, preset.eta
         _check_engine(engine, address, workers)
         check_format(file_format)
         run.check_new(out)

@@ -84,13 +84,9 @@ def command(
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
         options.check(seed, eta, config, checkpoint)
-        preset = options.preset(
-            quality, sampler=sampler, steps=steps, eta=eta, spacing=spacing, checkpoint=checkpoint
+        checkpoint, asked_sampler, steps, eta = options.sampled(
+            quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
-        asked_sampler: str | None = sampler
-        if preset is not None:
-            checkpoint = None if preset.weights == "default" else Path(preset.weights)
-            asked_sampler, steps, eta = preset.sampler, preset.steps, preset.eta
         if not label and labels_from is None:
             raise UsageError(
                 "nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists names)"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..quality import QUALITIES, Quality
+from ..quality import QUALITIES
 from .console import UsageError
 
 Exact = Annotated[
@@ -64,11 +64,21 @@ def check(seed: int | None, eta: float | None, config: Path | None, checkpoint: 
         raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
 
 
-def preset(quality: str | None, **others: object) -> Quality | None:
-    """What --quality stands for; UsageError where one of the options is given whose place it takes."""
+def sampled(
+    quality: str | None,
+    *,
+    checkpoint: Path | None,
+    sampler: str | None,
+    steps: int | None,
+    eta: float | None,
+    spacing: str | None,
+) -> tuple[Path | None, str | None, int | None, float | None]:
+    """Checkpoint, sampler, steps, eta: as given, or what --quality stands for; UsageError where both are given."""
     if quality is None:
-        return None
-    for name, value in others.items():
+        return checkpoint, sampler, steps, eta
+    given = dict(checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing)
+    for name, value in given.items():
         if value is not None:
             raise UsageError(f"--quality chooses --{name} itself: give one of the two")
-    return QUALITIES[quality]
+    of = QUALITIES[quality]
+    return None if of.weights == "default" else Path(of.weights), of.sampler, of.steps, of.eta
