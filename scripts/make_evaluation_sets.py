@@ -85,6 +85,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.sets:
         if (options.out / f"{name}.npz").exists():
+            print(f"{options.out / name}.npz is there already and is kept", flush=True)
             continue
         model = distilled if how[name]["sampler"] == "consistency" else shipped
         vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]

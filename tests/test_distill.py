@@ -45,7 +45,8 @@ def config(**distilled: Any) -> Config:
 
 
 def teacher(folder: Path, settings: Config) -> Path:
-    """A network with weights that do something."""
+    """A network with weights that do something, sampled by DDIM."""
+    settings = settings.model_copy(update={"ddim_config": Config().ddim_config})
     torch.manual_seed(0)
     net = build_network(settings)
     torch.nn.init.normal_(net.outer_convs[2].weight, std=0.1)
@@ -201,7 +202,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     command = ["distill", "--teacher", str(path), "--data", str(tmp_path / "signals.npz"), "--device", "cpu"]
     command += ["--config", str(recipe), "--out", str(tmp_path / "few")]
     assert main(command) == 0
-    assert "made for 2 evaluations" in capsys.readouterr().out
+    assert "made for 2, 1 evaluations" in capsys.readouterr().out
     few = SSSDECG.from_pretrained(tmp_path / "few" / "model.safetensors", device="cpu")
     table = few.step_table()
     assert (table.name, table.steps.tolist()) == ("consistency", [199, 99])
@@ -221,3 +222,36 @@ def test_the_recipe_that_ships_and_what_is_refused(tmp_path: Path) -> None:
     eps = save_model(tmp_path / "eps.safetensors", build_network(published), published)
     with pytest.raises(ValueError, match="only networks that predict the velocity"):
         lessons.distill(published, eps, labels(), tmp_path / "out", device="cpu")
+
+
+def test_what_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each in one line with exit code 2. Fails if labels are compared by number, or a student is distilled again."""
+    path = teacher(tmp_path, config())
+    student = lessons.distill(config(), path, labels(), tmp_path / "student", device="cpu")
+    names = ("A", *CODES[1:])
+    n = 4
+    data = Recordings(
+        np.zeros((n, 12, LENGTH), np.int16), labels(n).astype(np.uint8), names, strat_fold=np.full(n, 3)
+    )
+    other = str(write(tmp_path / "other.npz", data))
+
+    def said(*arguments: str) -> str:
+        assert main(list(arguments)) == 2
+        return capsys.readouterr().err
+
+    asked = ["distill", "--device", "cpu", "--data", other, "--out", str(tmp_path / "few"), "--teacher"]
+    assert "give the data that it was trained on" in said(*asked, str(path))
+    assert "was distilled already" in said(*asked, str(student))
+    train = ["train", "--data", other, "--out", str(tmp_path / "run")]
+    assert "was distilled: fine-tune the network" in said(*train, "--init", str(student))
+    assert "describes no network: give --init" in said(*train, "--config", "guided")
+
+
+def test_a_recipe_without_sampling_takes_the_packages(tmp_path: Path) -> None:
+    """Fails if the student would be sampled by DDIM in 50 steps."""
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"distill_config": {"nodes": 2}}')
+    source = config()
+    plain = source.model_copy(update={"ddim_config": Config().ddim_config})
+    made = student_of(teacher(tmp_path, plain), recipe)
+    assert (made.ddim_config.sampler, made.distill_config.nodes) == ("consistency", 2)  # type: ignore[union-attr]

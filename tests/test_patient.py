@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from sssd.cli import main
+from sssd.cli import main, options
 from sssd.cli.requests import Requests, read_requests
-from sssd.config.schema import DEFAULT, Config, read_config
+from sssd.config.schema import DEFAULT, Config, Sampler, read_config
 from sssd.factory import build_network, label_names
 from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
 from sssd.patient import ages, columns, facts, sexes
+from sssd.samplers import SAMPLERS
 from sssd.training.batches import hidden
 
 
@@ -152,6 +154,30 @@ def test_a_table_may_tell_age_and_sex(tmp_path: Path) -> None:
 def test_a_wrong_age_names_its_row(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="row 2: age is 171: expected years"):
         requested(tmp_path, "labels,age\nAFIB,71\nNORM,171\n")
+
+
+def test_ptbxls_ages_above_89(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(requested(tmp_path, "labels,age\nAFIB,300.0\nNORM,300\n").age, [92, 92])
+
+
+def test_conditions_of_another_width_are_refused() -> None:
+    """Fails if a network takes fewer labels than it has for unknown patients."""
+    net = model().model
+    with pytest.raises(ValueError, match="conditions have 70 columns: the network expects 75"):
+        net((torch.zeros(1, 8, 100), torch.zeros(1, 70), torch.zeros(1, 1)))
+
+
+def test_a_request_has_its_own_patients() -> None:
+    m = model()
+    request = m.request("NORM", age=50)
+    with pytest.raises(ValueError, match="part of a Request"):
+        m.generate(request, age=60, steps=1)
+
+
+def test_samplers_are_the_same_everywhere() -> None:
+    """Fails if the command line or the configuration lacks one."""
+    in_options = get_args(get_args(get_args(options.Sampler)[0])[0])
+    assert set(in_options) == set(SAMPLERS) == {*get_args(Sampler), "ddim", "ddpm"}
 
 
 def test_quality_stands_for_other_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from .factory import build_network, build_schedule, configuration_of
 from .labels import CODES
 from .models.s4 import Cauchy
 from .noise import normal
+from .quality import checkpoint_file
 
 STEPS = 6  # noise levels at which the conventions are compared
 CLEAR = 3.0  # standard errors between them that settle it
@@ -66,7 +67,7 @@ def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | No
     Without `config`, the one in the file's metadata counts, otherwise one inferred from the shapes, with the
     published schedule.
     """
-    path = Path(path)
+    path = checkpoint_file(path)
     state, metadata = read_state(path)
     given = None if config is None else read_config(config)
     settings, source = configuration_of(path, state, metadata, given)
@@ -101,7 +102,7 @@ def fit_cauchy(
     convention is named where the mean difference is at least 3 standard errors over records and the network
     removes any noise at all (loss below 1). ValueError where the sampling rate is not the configuration's.
     """
-    path = Path(path)
+    path = checkpoint_file(path)
     state, metadata = read_state(path)
     given = None if config is None else read_config(config)
     settings, _ = configuration_of(path, state, metadata, given)

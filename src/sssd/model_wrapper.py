@@ -141,7 +141,7 @@ class SSSDECG:
         cauchy: "conjugate_pairs" or "half_spectrum", see docs; by default what the file says, or else the first.
         FileNotFoundError or ValueError where the file is missing, damaged or does not fit; the model stays as it was.
         """
-        path = Path(path)
+        path = checkpoint_file(path)
         state, config, convention = _read(path, self._given, cauchy)
         parts = ("wavenet_config", "diffusion_config")
         if all(getattr(config, part) == getattr(self.config, part) for part in parts):
@@ -409,6 +409,8 @@ class SSSDECG:
         built-in model has hardly seen.
         """
         if isinstance(labels, Request):
+            if age is not None or sex is not None:
+                raise ValueError("age and sex are part of a Request: leave them out beside it")
             return labels
         if num_samples is not None:
             num_samples = _whole("num_samples", num_samples)

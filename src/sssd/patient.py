@@ -35,6 +35,8 @@ def ages(age: Any) -> NDArray[np.float64]:
         years = np.atleast_1d(np.asarray(np.nan if age is None else age, dtype=np.float64))
     except (TypeError, ValueError):
         raise ValueError(f"age is {age!r}: expected years, 0 to {OLDEST:g}") from None
+    if years.ndim > 1:
+        raise ValueError(f"age has shape {years.shape}: expected one, or one for each record")
     wrong = years[~np.isnan(years) & ~((years >= 0) & (years <= OLDEST))]
     if len(wrong):
         raise ValueError(f"age is {wrong[0]:g}: expected years, 0 to {OLDEST:g}")
@@ -53,15 +55,20 @@ def sexes(sex: Any) -> NDArray[np.float64]:
         elif not isinstance(one, str) and one in (0, 1):
             numbers.append(float(one))
         else:
-            raise ValueError(f"sex is {one!r}: expected 'female' or 'male'")
+            raise ValueError(f"sex is {one!r}: expected 'female' or 'male', or PTB-XL's 1 or 0")
     return np.array(numbers)
 
 
 def from_cells(age: str, sex: str) -> tuple[float, float]:
-    """Age and sex as the cells of a table tell them: years, and female, male, 1 or 0; NaN where a cell is empty."""
-    text = sex.strip()
-    number = float(text) if text in ("0", "1", "0.0", "1.0") else text or None
-    return float(ages(age.strip() or None)[0]), float(sexes(number)[0])
+    """Age and sex as the cells of a table tell them: years, and female, male, 1 or 0; NaN where a cell is empty.
+
+    PTB-XL's 300, above 89, counts as `ABOVE_89`.
+    """
+    years, text = age.strip(), sex.strip()
+    number = float(text) if text in ("0", "1", "0.0", "1.0", "nan") else text or None
+    if years in (f"{HIDDEN:.0f}", f"{HIDDEN:.1f}"):
+        return ABOVE_89, float(sexes(number)[0])
+    return float(ages(years or None)[0]), float(sexes(number)[0])
 
 
 def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.float64]:

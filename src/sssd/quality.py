@@ -35,8 +35,5 @@ QUALITIES = {
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
-    """The file of a checkpoint: a path, or the name of weights that ship where no such file exists; None: "default"."""
-    if checkpoint is None:
-        return WEIGHTS["default"]
-    path = Path(checkpoint)
-    return path if path.exists() else WEIGHTS.get(str(checkpoint), path)
+    """The file of a checkpoint: the name of weights that ship, or a path; None: "default"."""
+    return WEIGHTS["default"] if checkpoint is None else WEIGHTS.get(str(checkpoint), Path(checkpoint))

@@ -320,8 +320,7 @@ def _place(checkpoint: Path | None) -> str:
     """Where `resume` finds a checkpoint: "built-in", weights that ship by their name on any machine, or a path."""
     if checkpoint is None:
         return "built-in"
-    ships = str(checkpoint) in WEIGHTS and not checkpoint.exists()
-    return str(checkpoint if ships else checkpoint.resolve())
+    return str(checkpoint if str(checkpoint) in WEIGHTS else checkpoint.resolve())
 
 
 def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG:

@@ -51,6 +51,7 @@ def command(
         path = out / "model.safetensors"
         if path.exists():
             raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
+        out.mkdir(parents=True, exist_ok=True)
         todo = settings.distill_config
         assert todo is not None
     from ..training.distill import Lesson, distill
@@ -67,8 +68,11 @@ def command(
 
         until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         model = distill(settings, start, labels, out, device=device, report=report, until=until)
+    if until is not None and time.monotonic() > until:
+        say("the time was up before the lessons ended", quiet=quiet)
+    taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
     say(
-        f"wrote {model}, made for {todo.nodes} evaluations or fewer",
+        f"wrote {model}, made for {', '.join(map(str, taught))} evaluations",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
         quiet=quiet,
     )
@@ -84,5 +88,17 @@ def student_of(teacher: Path, config: Path | None) -> Config:
     recipe = read_config(config or DEFAULT.with_name("distill.json"))
     if recipe.distill_config is None:
         raise ValueError(f"{config} has no distill_config: start from config/distill.json of the package")
-    parts = {name: getattr(recipe, name).model_dump() for name in ("distill_config", "ddim_config")}
+    if own.diffusion_config.prediction != "v":
+        raise ValueError(
+            f"{teacher} predicts the noise: only networks that predict the velocity can be distilled"
+        )
+    if own.ddim_config.sampler == "consistency":
+        raise ValueError(f"{teacher} was distilled already: give the network that it was distilled from")
+    sampling = (
+        recipe if "ddim_config" in recipe.model_fields_set else read_config(DEFAULT.with_name("distill.json"))
+    )
+    parts = {
+        "distill_config": recipe.distill_config.model_dump(),
+        "ddim_config": sampling.ddim_config.model_dump(),
+    }
     return Config.model_validate({**own.model_dump(), **parts})

@@ -61,7 +61,12 @@ def command(
             raise UsageError("give --config (a file, 'default' or 'published'), or --init to fine-tune")
         start = None if init is None else weights(init)
         ecgs = recordings.read(data)
-        settings = fitted(_settings(config, start), ecgs, new_labels=config is None)
+        asked, kept = _settings(config, start)
+        settings = fitted(asked, ecgs, new_labels=kept)
+        if start is not None and asked.ddim_config.sampler == "consistency":
+            raise UsageError(
+                f"{start} was distilled: fine-tune the network that it was distilled from, then distil again"
+            )
         if out.exists() and not out.is_dir():
             raise UsageError(f"{str(out)!r} is a file; choose a folder for the run")
         if find_spec("lightning_fabric") is None:
@@ -160,12 +165,16 @@ def training_data(ecgs: Recordings, settings: Config) -> TrainingData:
 
 def training_labels(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
     """What the network of `settings` is conditioned on, of folds 1 to 8: (n, K); ValueError where that does not fit."""
+    from ..factory import label_names
+
+    names = label_names(settings)
+    if not names:
+        raise ValueError("the network takes no labels: only one that does can be distilled")
     labels = _conditions(_folds(ecgs, 1, 8), settings)
-    expected = settings.wavenet_config.label_embed_classes
-    if not len(labels) or labels.shape[1] != expected:
+    if not len(labels) or names != ecgs.label_names:
         raise ValueError(
-            f"folds 1 to 8 hold {len(labels)} recordings with {len(ecgs.label_names)} labels; the network was trained "
-            f"on {expected} conditions: give the data that it was trained on"
+            f"folds 1 to 8 hold {len(labels)} recordings with labels {', '.join(ecgs.label_names[:8])}; the network "
+            f"was trained on {', '.join(names[:8])}: give the data that it was trained on"
         )
     return labels
 
@@ -190,8 +199,8 @@ def _conditions(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
     return np.hstack((vectors, columns(ecgs.age, ecgs.sex, records=len(ecgs))))
 
 
-def _settings(name: str | None, start: Path | None) -> Config:
-    """The configuration asked for. What describes no network is about the one in `start`; without a name, finetune."""
+def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
+    """The configuration asked for, and whether its network is the one in `start`; without a name, finetune."""
     from ..checkpoint import read_state
     from ..config.schema import DEFAULT, PUBLISHED, read_config
     from ..factory import configuration_of
@@ -200,10 +209,20 @@ def _settings(name: str | None, start: Path | None) -> Config:
     packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}
     name = name or "finetune"
     settings = read_config(Path(name) if Path(name).exists() else packaged.get(name, Path(name)))
-    if start is None or "wavenet_config" in settings.model_fields_set:
-        return settings
+    if "wavenet_config" in settings.model_fields_set or (
+        start is None and name not in ("finetune", "guided")
+    ):
+        return settings, False
+    if start is None:
+        raise ValueError(f"--config {name} describes no network: give --init, the one to start from")
+    others = sorted(settings.model_fields_set - {"train_config"})
+    if others:
+        raise ValueError(
+            f"{name} describes no network (wavenet_config), and beside that of --init only train_config counts: "
+            f"leave out {', '.join(others)}, or describe the network too"
+        )
     own, _ = configuration_of(start, *read_state(start))
-    return own.model_copy(update={"train_config": settings.train_config})
+    return own.model_copy(update={"train_config": settings.train_config}), True
 
 
 def weights(init: str) -> Path:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..io.files import microvolts, replacing
 from ..labels import CODES, find
 from ..leads import CLINICAL
-from ..patient import ABOVE_89, HIDDEN, ages, sexes
+from ..patient import from_cells
 from .recordings import FILE, Recordings, save
 
 FS_HZ = 100.0
@@ -260,13 +260,9 @@ def _fold(text: str, table: Path, record: str) -> int:
 
 
 def _patient(row: dict[str, str], table: Path, record: str) -> tuple[float, float]:
-    """Age in years and sex by PTB-XL's numbers, NaN where a table does not tell; PTB-XL's 300 is above 89."""
-    age, sex = row.get("age", "").strip(), row.get("sex", "").strip()
+    """Age in years and sex by PTB-XL's numbers, NaN where a table does not tell."""
     try:
-        years = float(age) if age else math.nan
-        years = ABOVE_89 if years == HIDDEN else years
-        number = float(sex) if sex.replace(".", "").isdigit() else sex or None
-        return float(ages(years)[0]), float(sexes(number)[0])
+        return from_cells(row.get("age", ""), row.get("sex", ""))
     except ValueError as error:
         raise ValueError(f"{str(table)!r}: record {record}: {error}") from None
 

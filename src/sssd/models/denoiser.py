@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..patient import COLUMNS
 from .attention import AttentionLayer, AttentionWeights, attend
 from .embeddings import step_embedding
 from .s4 import (
@@ -347,7 +348,12 @@ def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     step = _project([b.fc_t for b in net.blocks], embedded)
     if net.embedding is None:
         return Biases(step, None)
-    embedded = cond.float() @ net.embedding.weight[: cond.shape[-1]]
+    given, classes = cond.shape[-1], len(net.embedding.weight)
+    if given not in (classes, classes - len(COLUMNS)):
+        raise ValueError(
+            f"conditions have {given} columns: the network expects {classes}, or all but age and sex"
+        )
+    embedded = cond.float() @ net.embedding.weight[:given]
     return Biases(step, _project([b.fc_label for b in net.blocks], embedded))
 
 

@@ -37,7 +37,7 @@ from ..factory import build_network, build_schedule
 from ..models.denoiser import Denoiser
 from ..samplers import run, unipc, v_denoiser
 from ..schedule import Schedule, choose_steps
-from .batches import chosen_records, generator, learning_rate_factor
+from .batches import chosen_records, generator, hidden, learning_rate_factor
 from .loop import TrainingNet, save_model
 from .loss import Levels, levels, noisy, weighted_error
 from .step import recorded
@@ -152,8 +152,6 @@ class School:
         chosen = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration)
         y = self.labels[chosen.to(self.device)]
         if self.config.trainset_config.patient:
-            from .batches import hidden
-
             y = hidden(y, generator(self.todo.seed, iteration, stream, self.device))
         return y
 
@@ -163,7 +161,7 @@ class School:
         return alpha * x - sigma * v
 
     def noised(self, x0: Tensor, t: Tensor) -> Tensor:
-        """x_t with new noise."""
+        """x_t (B, C, L) of x_0 with new noise, at steps t (B,)."""
         alpha, sigma = self.at.alpha[t][:, None, None], self.at.sigma[t][:, None, None]
         return alpha * x0 + sigma * torch.randn_like(x0)
 

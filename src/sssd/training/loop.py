@@ -247,6 +247,11 @@ def _first(config: Config, init: Path | None) -> Denoiser:
     """The network that training started from, as it was."""
     if init is None:
         raise ValueError("train_config.guidance is of a network to start from: give one (--init)")
+    before, _ = configuration_of(init, *read_state(init))
+    if label_names(before) != label_names(config):
+        raise ValueError(
+            f"guidance is of the labels that {init} knows: fine-tune it to these first, without guidance"
+        )
     net = build_network(config)
     start_from(net, config, init)
     return net
