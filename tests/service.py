@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sssd.server.app import create_app
 from sssd.server.generator import Generator
@@ -48,7 +48,8 @@ class Service:
     def raw(self, data, *, wait=5.0):
         """All that comes back for these bytes within `wait` seconds."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as sock:
-            sock.sendall(data)
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent
+                sock.sendall(data)
             answer = b""
             try:
                 while part := sock.recv(65536):
