@@ -223,8 +223,10 @@ function command() {
   const builtIn = (model?.name ?? "built-in") === "built-in";
   const how = builtIn ? [] : [`--checkpoint '${model.name}'`];
   if (quality && builtIn) how.push(`--quality ${quality}`);
-  else how.push(sampler === "ddim" ? "" : `--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`);
-  if (!quality && sampler === "ddim" && eta) how.push(`--eta ${eta}`);
+  else {
+    how.push(`--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`);
+    if (sampler === "ddim") how.push(`--eta ${eta}`);
+  }
   if (age !== null) how.push(`--age ${age}`);
   if (sex) how.push(`--sex ${sex}`);
   if (exact) how.push("--exact");
