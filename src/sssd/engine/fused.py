@@ -5,7 +5,7 @@
 
 The skip connections of all blocks, and the convolution behind them, are one matrix product at the end, over all g side
 by side. A constant added to x in every block, the bias of its residual, is not added at all but counted in what the
-next 3-tap convolutions add (`offsets`).
+next 3-tap convolutions add (`offsets`); attention behind a block, which needs x itself, adds it for its norm.
 
 Shapes: B records, L tokens of a record padded to a multiple of 8 with zeros, C channels, H = 2 C features.
 """
