@@ -24,13 +24,12 @@ import sys
 import threading
 import time
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command sets it
-
 
 def offline(records: int, steps: int, precision: str = "float32") -> tuple[float, float, float]:
     """Records per second in one batch and in batches of 8, and per second of a core in one batch; own process."""
     code = (
-        "import sys, time; from sssd import SSSDECG; n, s = map(int, sys.argv[1:3]); m = SSSDECG.from_pretrained();"
+        "import sys, time; from sssd.cli.process import settle; settle(); from sssd import SSSDECG;"
+        "n, s = map(int, sys.argv[1:3]); m = SSSDECG.from_pretrained();"
         "go = lambda k, b: m.generate('AFIB', num_samples=k, use_ddim=True, ddim_timesteps=s, seed=1, batch_size=b, "
         "precision=sys.argv[3]);"
         "go(2, 2); c = time.process_time(); t = time.perf_counter(); go(n, n); u = time.perf_counter();"

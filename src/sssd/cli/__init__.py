@@ -17,6 +17,7 @@ import typer
 
 from . import benchmark, corpus, distill, evaluate, generate, inspect, labels, prepare, serve, train
 from .console import UsageError
+from .process import settle
 
 ABOUT = (
     """12-lead ECGs from named statements: SSSD-ECG with fast DDIM sampling. Synthetic, not for diagnosis."""
@@ -39,9 +40,7 @@ _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the arguments are those of the process unless given."""
-    # Threads that spin while they wait are slow where cores are shared: on two busy ones, 8 records of 10 steps took
-    # 56 s, and 22 s so.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    settle()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0

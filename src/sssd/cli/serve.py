@@ -65,11 +65,11 @@ def command(
         limits = read_settings(settings)
         serve.check_host(host, limits, allow_anyone)
     bound = serve.listen(host, port)
-    from ..server.generator import Generator
+    from ..server.generator import Generator, apart
     from .generate import load_model
 
     with usage():
-        model = load_model(checkpoint, config, cauchy, device)
+        model = apart(load_model, checkpoint, config, cauchy, device)
     name = "built-in" if checkpoint is None else checkpoint.stem
     app = application.create_app(Generator(model, name, limits.precision), limits)
     address = serve.url(bound)

@@ -103,7 +103,7 @@ def create_app(generator: Generator, settings: Settings, jobs: JobStore | None =
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async def prepare() -> None:
-            await anyio.to_thread.run_sync(generator.warm_up)
+            await asyncio.wrap_future(local.batcher.ready)
             gate.ready = True
 
         warm = asyncio.create_task(prepare())
@@ -348,7 +348,7 @@ def _there(job: Job | None) -> Job:
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    content = encode.to_json({"detail": detail})
+    content = encode.problem_json(detail)
     return Response(content, status, media_type="application/json", headers=headers)
 
 

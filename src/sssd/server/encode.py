@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 from ..io import csv, npz, wfdb
 from ..plot import draw, paper
@@ -29,14 +31,13 @@ class Form:
     encode: Callable[[Sequence[Ecg], Mapping[str, Any]], bytes]
 
 
-def signal_json(signal: np.ndarray) -> list[list[float]]:
-    """A signal (12, L) in mV to 1 uV."""
-    rounded: list[list[float]] = (np.round(signal.astype(np.float64), 3) + 0.0).tolist()  # + 0.0: no -0.0
-    return rounded
+def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
+    """A signal (12, L) in mV to 1 uV, for `to_json`."""
+    return np.ascontiguousarray(np.round(signal.astype(np.float64), 3) + 0.0)  # + 0.0: no -0.0
 
 
 def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) -> dict[str, Any]:
-    """One record as JSON values; see schemas.Record."""
+    """One record as values for `to_json`; see schemas.Record."""
     return {
         "statements": list(ecg.statements),
         "requested": ecg.provenance["requested"],
@@ -53,8 +54,13 @@ def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) ->
 
 
 def to_json(value: Any) -> bytes:
+    """JSON of what the service made, arrays included: ten times as fast as Python's, and other threads wait for it."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def problem_json(detail: str) -> bytes:
     """ASCII, so that nothing a client sent can fail to be encoded."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return json.dumps({"detail": detail}, separators=(",", ":")).encode("ascii")
 
 
 def _json(ecgs: Sequence[Ecg], how: Mapping[str, Any]) -> bytes:

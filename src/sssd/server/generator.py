@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 import threading
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,9 +27,16 @@ from .work import Batch, Eight, OnStep, Sampling, Work
 if TYPE_CHECKING:
     from ..samplers import StepTable
 
+T = TypeVar("T")
 BUILT_IN = "built-in"
 PLANS = 256  # kept at once
 CPU_RECORDS = 8  # more at once are no faster on a CPU, and each waits for all
+
+
+def apart(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """The result of a call in a thread of its own, whose OpenMP threads end with it; see `Batcher`."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call, *args, **kwargs).result()
 
 
 class Generator:
@@ -125,7 +134,9 @@ class Generator:
         with self._loading:
             if sampling.weights not in self._weights:
                 path = WEIGHTS[sampling.weights]
-                self._weights[sampling.weights] = SSSDECG.from_pretrained(path, device=self.model.device)
+                self._weights[sampling.weights] = apart(
+                    SSSDECG.from_pretrained, path, device=self.model.device
+                )
             return self._weights[sampling.weights]
 
     def plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .encode import to_json
+from .encode import problem_json
 from .metrics import Metrics
 from .settings import Settings
 
@@ -136,7 +136,7 @@ class Guard:
 
 
 async def _refuse(refused: Refused, send: Send) -> None:
-    body = to_json({"detail": refused.detail})
+    body = problem_json(refused.detail)
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *refused.headers]
     await send(
         {

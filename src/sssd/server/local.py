@@ -45,6 +45,7 @@ class Local:
             waiting_s=settings.waiting_s,
             gather_s=settings.gather_s,
             observe=self.metrics.batch,
+            prepare=generator.warm_up,
         )
 
     def check(self, work: Work) -> None:

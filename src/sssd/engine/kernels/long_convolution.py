@@ -142,7 +142,7 @@ def _tile(records: int, length: int) -> tuple[int, dict[str, int]]:
         return 256, dict(BM=128, BN=256, BK=64, num_warps=8, num_stages=3)
     if records > 2:
         return 64, dict(BM=128, BN=64, BK=64, num_warps=4, num_stages=4)
-    return 32, dict(BM=32, BN=32, BK=128, num_warps=2, num_stages=3)
+    return 32, dict(BM=32, BN=32, BK=128, num_warps=1, num_stages=3)
 
 
 def plain(u: Tensor, taps: Tensor, *, gelu: bool = True) -> Tensor:

@@ -68,7 +68,7 @@ def _norm_gate(
 
 
 def _tile(tokens: int) -> dict[str, int]:
-    return dict(BT=32 if tokens >= 16384 else 16, num_warps=4)
+    return dict(BT=32 if tokens >= 16384 else 16 if tokens > 2048 else 8, num_warps=4)
 
 
 def norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> Tensor:

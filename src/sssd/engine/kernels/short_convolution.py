@@ -54,16 +54,21 @@ def short_convolution(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, out: Ten
     """
     records, length, channels = x.shape
     features = w.shape[1]
-    if records * length >= 16384:
-        tile = dict(BM=128, BN=min(128, features), BK=64, num_warps=8, num_stages=3, maxnreg=128)
-    else:
-        tile = dict(BM=64, BN=min(64, features), BK=64, num_warps=4, num_stages=4)
-    tile["BK"] = min(tile["BK"], channels)
+    tile = _tile(records * length, channels, features)
     grid = (records * triton.cdiv(length, tile["BM"]) * (features // tile["BN"]),)
     _short_convolution[grid](
         x, w, bias, step, out, valid, L=length, C=channels, H=features, stride=bias.stride(0), **tile
     )
     return out
+
+
+def _tile(tokens: int, channels: int, features: int) -> dict[str, int]:
+    """For each number of tokens the fastest of those tried on an H200."""
+    if tokens >= 16384:
+        tile = dict(BM=128, BN=128, BK=64, num_warps=8, num_stages=3, maxnreg=128)
+    else:
+        tile = dict(BM=64, BN=64 if tokens > 2048 else 32, BK=64, num_warps=4, num_stages=4)
+    return tile | dict(BN=min(tile["BN"], features), BK=min(tile["BK"], channels))
 
 
 def plain(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, valid: int) -> Tensor:
