@@ -48,7 +48,11 @@ def upstream_network(clone: Path, device: torch.device) -> torch.nn.Module:
     sys.modules["pytorch_lightning.utilities"] = rank
     from models.SSSD_ECG import SSSD_ECG  # type: ignore[import-not-found]
 
-    return SSSD_ECG(**read_config(PUBLISHED).wavenet_config.model_dump(exclude={"patch", "attention_every"})).eval().to(device)
+    return (
+        SSSD_ECG(**read_config(PUBLISHED).wavenet_config.model_dump(exclude={"patch", "attention_every"}))
+        .eval()
+        .to(device)
+    )
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
-"""One training step on a GPU, forward and backward, in up to three ways. `python benchmarks/training.py`
+"""One training step on a GPU, forward and backward, in up to four ways. `python benchmarks/training.py`
 
 plain: kernels from their Cauchy sums and convolution by FFT at each step, as SSSD-ECG does; products: constant kernel
 bases and convolution by stored Toeplitz matrices, for short records; kernels: the same with the engine's convolution
 and correlation, for long ones. The last two compile one residual block, as `sssd-ecg train` does. Gradients are
-compared with the plain ones.
+compared with the plain ones. graph: the fastest of these with Adam, recorded as a CUDA graph, as `sssd-ecg train` runs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sssd.engine.kernels.trainable import convolve
 from sssd.factory import build_network
 from sssd.models.denoiser import biases, denoise, effective_weights, kernel_bases, residual_block
 from sssd.training.loop import SHORT
+from sssd.training.step import recorded
 
 BUILT_IN = Path(sssd.config.__file__).parent / "default.json"
 
@@ -37,11 +38,16 @@ def steps(name: str, config: Config, records: int, device: torch.device) -> None
     t = torch.randint(200, (records, 1), device=device).float()
     bases = [(a.to(device), b.to(device)) for a, b in kernel_bases(net, length)]
 
-    def step(block: Callable[..., tuple[Tensor, Tensor]], kept: bool) -> None:
-        net.zero_grad(set_to_none=True)
+    def backward(block: Callable[..., tuple[Tensor, Tensor]], kept: bool) -> Tensor:
         how = {"bases": bases, "toeplitz": True} if kept else {}
         weights = effective_weights(net, length, dtype=torch.bfloat16, **how)  # type: ignore[arg-type]
-        (denoise(weights, x, biases(net, cond, t), 0.0, block) - z).square().mean().backward()
+        loss = (denoise(weights, x, biases(net, cond, t), 0.0, block) - z).square().mean()
+        loss.backward()
+        return loss.detach()
+
+    def step(block: Callable[..., tuple[Tensor, Tensor]], kept: bool) -> None:
+        net.zero_grad(set_to_none=True)
+        backward(block, kept)
 
     expected: dict[str, Tensor] = {}
     first = 0.0
@@ -69,6 +75,22 @@ def steps(name: str, config: Config, records: int, device: torch.device) -> None
             f"gradients apart {float(apart):.1e}",
             flush=True,
         )
+    torch.cuda.reset_peak_memory_stats()
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=torch.tensor(0.0, device=device), fused=True, capturable=True
+    )
+
+    def whole() -> Tensor:
+        loss = backward(block, kept)
+        optimizer.step()
+        return loss
+
+    graph = recorded(whole, optimizer)
+    for _ in range(5):
+        graph(())
+    seconds = median_seconds(lambda: graph(()), device, 10)
+    peak = torch.cuda.max_memory_allocated() / 1e9
+    print(f"{name:10s} graph     {seconds * 1e3:8.1f} ms {first / seconds:6.2f} x   peak {peak:5.1f} GB")
 
 
 def main() -> None:

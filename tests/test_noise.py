@@ -137,3 +137,13 @@ def test_devices_agree():
     here = normal(9, range(4), 2, SHAPE)
     there = normal(9, range(4), 2, SHAPE, device="cuda")
     torch.testing.assert_close(there.cpu(), here, rtol=1e-6, atol=1e-7)
+
+
+def test_seeds_of_their_own_in_one_call() -> None:
+    """Records of several seeds, each as with its seed alone. Fails if halves of a seed, or seeds, change places."""
+    seeds, index = (3, 2**63 + 5, 3), (0, 4, 7)
+    together = normal(seeds, index, 11, (2, 9))
+    for row, seed, i in zip(together, seeds, index, strict=True):
+        assert torch.equal(row, normal(seed, [i], 11, (2, 9))[0])
+    with pytest.raises(ValueError, match="2 seeds and 3 records"):
+        normal((1, 2), index, 11, (2, 9))

@@ -14,7 +14,6 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -543,10 +542,11 @@ class SSSDECG:
         net = self._network(table, cond, dtype)
         where = self.device if self.device.type == "cuda" else torch.device("cpu")  # noise needs float64
 
-        runs = [(seed, [i for _, i in rows]) for seed, rows in groupby(records, key=lambda record: record[0])]
+        seeds, index = zip(*records, strict=True)
+        seed = seeds[0] if len(set(seeds)) == 1 else seeds
 
         def noise(t: int) -> Tensor:
-            return torch.cat([normal(seed, i, t, self.shape, where) for seed, i in runs]).to(self.device)
+            return normal(seed, index, t, self.shape, where).to(self.device)
 
         x_T = noise(self.schedule.T)
         if isinstance(table, Scheduler):

@@ -22,7 +22,7 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def normal(
-    seed: int,
+    seed: int | Sequence[int],
     index: Tensor | Sequence[int],
     step: int,
     shape: tuple[int, int],
@@ -30,31 +30,41 @@ def normal(
 ) -> Tensor:
     """Standard normal noise of records `index` (B,) at one step: (B, C, L) float32, `shape` being (C, L).
 
-    The 64 bits of `seed` are Philox's key; its counter holds (element // 4, step, index low, index high), so
-    that no two (index, step, element) under one seed share random bits.
-    Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32 and index is a list of whole numbers.
+    seed: one for all of them, or one for each; its 64 bits are Philox's key. The counter holds (element // 4, step,
+    index low, index high), so that no two (index, step, element) under one seed share random bits.
+    Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32 and index is a list of whole numbers, as many as
+    there are seeds.
     """
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed}: expected 0 <= seed < 2**64")
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    for one in seeds:
+        if not 0 <= one < 2**64:
+            raise ValueError(f"seed is {one}: expected 0 <= seed < 2**64")
     if not 0 <= step < 2**32:
         raise ValueError(f"step is {step}: expected 0 <= step < 2**32")
     record = index if isinstance(index, Tensor) else torch.tensor(list(index), dtype=torch.int64)
     if record.ndim != 1 or record.is_floating_point() or record.is_complex() or record.dtype == torch.bool:
         raise ValueError(f"index is {tuple(record.shape)} of {record.dtype}: expected (B,) whole numbers")
+    if len(seeds) not in (1, len(record)):
+        raise ValueError(
+            f"there are {len(seeds)} seeds and {len(record)} records: give one seed or one for each"
+        )
     record = record.to(device=device, dtype=torch.int64)[:, None]  # (B, 1)
+    low, high = (
+        torch.tensor([[one >> bits & _MASK] for one in seeds], device=device) for bits in (0, 32)
+    )  # (B, 1) or (1, 1)
 
     size = shape[0] * shape[1]
     block = torch.arange(-(-size // 4), device=device)[None]  # (1, blocks) of 4 elements
     counter = (block, torch.full_like(block, step), record & _MASK, (record >> 32) & _MASK)
-    r0, r1, r2, r3 = philox(counter, (seed & _MASK, seed >> 32))  # each (B, blocks)
+    r0, r1, r2, r3 = philox(counter, (low, high))  # each (B, blocks)
     z = torch.stack((*_box_muller(r0, r1), *_box_muller(r2, r3)), dim=-1)  # (B, blocks, 4)
     return z.flatten(1)[:, :size].reshape(len(record), *shape)
 
 
-def philox(counter: Words, key: tuple[int, int]) -> Words:
+def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Words:
     """Philox-4x32-10 (Salmon et al. 2011, section 3.3): 4 words of 32 random bits for each counter.
 
-    counter: 4 int64 tensors that broadcast against each other, values in 0 .. 2**32 - 1; so is the result.
+    counter, key: int64 tensors that broadcast against each other, values in 0 .. 2**32 - 1; so is the result.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
