@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, help="only the first so many of each set")
     parser.add_argument("--checkpoint", type=Path, help="another model than the one that ships")
     parser.add_argument("--few-step", default="few-step", help="another few-step model")
+    parser.add_argument("--precision", default="auto", help="float32, bf16 or auto")
     parser.add_argument("--device")
     options = parser.parse_args()
     how = {name: sampling(name) for name in options.sets}
@@ -96,9 +97,18 @@ def main() -> None:
             steps=how[name]["steps"],
         )
         if model.device.type == "cuda" and not name.startswith("train_"):
-            model.generate(vectors, seed=options.seed, **how[name])  # records graphs, which is not timed
+            model.generate(
+                vectors, seed=options.seed, precision=options.precision, **how[name]
+            )  # records graphs, which is not timed
         begun = time.perf_counter()
-        signal = model.generate(vectors, seed=options.seed, return_numpy=True, progress=True, **how[name])
+        signal = model.generate(
+            vectors,
+            seed=options.seed,
+            return_numpy=True,
+            progress=True,
+            precision=options.precision,
+            **how[name],
+        )
         seconds = time.perf_counter() - begun
         uv = np.stack([microvolts(x) for x in to_twelve(signal)])
         labels = (vectors > 0.5).astype(np.uint8)

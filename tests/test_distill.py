@@ -186,12 +186,16 @@ def test_a_student_whose_time_is_up_is_its_teacher(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One command distils a checkpoint; the student brings its own sampling. Fails if it keeps the teacher's."""
+    """One command distils and calibrates a checkpoint; the student brings its own sampling. Fails if it keeps the
+    teacher's, or looks at other folds than 1 to 8 for its amplitudes."""
     settings = config()
     path = teacher(tmp_path, settings)
     n = 12
+    x = np.random.default_rng(0).normal(0, 200, (n, 12, LENGTH))
+    x[10:] *= 50
+    x[:, 11] = 0  # V6
     data = Recordings(
-        np.zeros((n, 12, LENGTH), np.int16), labels(n).astype(np.uint8), CODES, strat_fold=np.full(n, 3)
+        x.astype(np.int16), labels(n).astype(np.uint8), CODES, strat_fold=np.repeat([3, 9], [10, 2])
     )
     write(tmp_path / "signals.npz", data)
     recipe = tmp_path / "recipe.json"
@@ -206,6 +210,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     few = SSSDECG.from_pretrained(tmp_path / "few" / "model.safetensors", device="cpu")
     table = few.step_table()
     assert (table.name, table.steps.tolist()) == ("consistency", [199, 99])
+    gains = few.config.ddim_config.gains
+    assert set(gains) == {"consistency2", "consistency1"} and table.gain.tolist() == gains["consistency2"]
+    made = few.generate(data.labels[:10].astype(np.float32), seed=0, return_numpy=True)
+    sizes, aim = np.median(made.std(axis=-1), axis=0), np.median(x[:10].std(axis=-1), axis=0) / 1000
+    np.testing.assert_allclose(sizes[[0, 1, 2, 3, 4, 5, 7]], aim[[0, 6, 7, 8, 9, 10, 5]], rtol=1e-2)
+    assert gains["consistency2"][6] == 1.0
     assert main(command) == 2  # nothing is overwritten
     assert "exists" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sssd.noise import normal
-from sssd.samplers import StepTable, ddim, ddpm, eps_denoiser, run, v_denoiser
+from sssd.samplers import StepTable, ddim, ddpm, dpmpp_2m, eps_denoiser, run, v_denoiser
 from sssd.schedule import SPACINGS, Schedule, choose_steps, linear, rescaled
 from tests.reference import textbook
 
@@ -130,6 +130,7 @@ def test_tables_are_frozen_copies():
         ({"b": np.zeros((2, 1))}, "b has shape"),
         ({"alpha": np.ones(3)}, "alpha has shape"),
         ({"c": np.array([np.nan, 0, 0])}, "infinite"),
+        ({"gain": np.array([1.0, 0.0])}, "factors above 0"),
     ],
 )
 def test_malformed_tables_are_refused(change, message):
@@ -209,6 +210,27 @@ def test_loop_uses_history_noise_and_coefficients():
         torch.testing.assert_close(given, expected, rtol=1e-14, atol=1e-14)
     assert calls == [("net", 0), ("noise", 0), ("net", 1), ("noise", 1), ("net", 2)]
     assert [i for i, _ in seen] == [0, 1, 2] and all(torch.equal(x0, clean[i]) for i, x0 in seen)
+
+
+def test_a_gain_is_of_the_record_alone():
+    """Lead by lead, of what is shown and what comes out. Fails if it also goes into the next step."""
+    table = dpmpp_2m(PUBLISHED, np.array([199, 100, 0]))
+    gain = np.array([0.5, 1.0, 2.0])
+    clean, x_T = start(2, (3, 16, 3, 4)), start(5, (16, 3, 4))
+    states, seen = [], []
+
+    def result(table):
+        def denoise(x, i):
+            states.append(x)
+            return x, clean[i]
+
+        return run(table, denoise, x_T, start, on_step=lambda i, x0: seen.append(x0))
+
+    factor = torch.tensor(gain)[:, None]
+    expected = factor * result(table)
+    assert torch.equal(result(dataclasses.replace(table, gain=gain)), expected)
+    assert all(torch.equal(a, b) for a, b in zip(states[:3], states[3:], strict=True))
+    assert all(torch.equal(factor * a, b) for a, b in zip(seen[:3], seen[3:], strict=True))
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7])

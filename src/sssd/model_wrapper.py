@@ -13,7 +13,7 @@ import operator
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from .samplers import (
     ddpm,
     default_spacing,
     eps_denoiser,
+    key_of,
     run,
     v_denoiser,
 )
@@ -389,6 +390,8 @@ class SSSDECG:
             how["scheduler"] = table.config
         elif table.name != "ddpm":
             how["spacing"] = spacing or default_spacing(table.name)
+            if (table.gain != 1.0).any():
+                how["gain"] = table.gain.tolist()
         return how
 
     def request(
@@ -498,13 +501,18 @@ class SSSDECG:
         if sampler == "ddpm":
             return ddpm(self.schedule)
         count = next(n for n in (steps, ddim_timesteps, default.ddim_timesteps) if n is not None)
-        grid = choose_steps(self.schedule, count, spacing or default_spacing(sampler))
+        usual = default_spacing(sampler)
+        grid = choose_steps(self.schedule, count, spacing or usual)
+        eta = (default.ddim_eta if ddim_eta is None else ddim_eta) if sampler == "ddim" else 0.0
         if sampler == "ddim":
-            return ddim(self.schedule, grid, default.ddim_eta if ddim_eta is None else ddim_eta)
-        if sampler not in BY_STEPS:
+            table = ddim(self.schedule, grid, eta)
+        elif sampler in BY_STEPS:
+            table = BY_STEPS[sampler](self.schedule, grid)
+        else:
             known = ", ".join(SAMPLERS)
             raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
-        return BY_STEPS[sampler](self.schedule, grid)
+        gain = default.gains.get(key_of(sampler, count, eta)) if spacing in (None, usual) else None
+        return table if gain is None else replace(table, gain=np.array(gain))
 
     def default_sampler(self, steps: int | None = None) -> str:
         """The sampler of the configuration; DDIM in place of DDPM where a number of steps is asked for."""

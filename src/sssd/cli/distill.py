@@ -27,7 +27,9 @@ def command(
     ],
     data: Annotated[
         Path,
-        typer.Option(help="What `prepare` wrote: the labels of folds 1-8 are drawn from it, no signals."),
+        typer.Option(
+            help="What `prepare` wrote: folds 1-8 give labels, and in the end the right amplitudes."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
     config: Annotated[
@@ -43,17 +45,19 @@ def command(
     """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many, from labels alone."""
     with usage():
         from ..data import recordings
-        from .train import training_labels
+        from .train import training_folds, training_labels
 
         start, ecgs = weights(teacher), recordings.read(data)
         settings = student_of(start, config)
-        labels = training_labels(ecgs, settings)
+        labels, real = training_labels(ecgs, settings), training_folds(ecgs)
         path = out / "model.safetensors"
         if path.exists():
             raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
         out.mkdir(parents=True, exist_ok=True)
         todo = settings.distill_config
         assert todo is not None
+    from ..model_wrapper import SSSDECG
+    from ..training.calibrate import calibrate, write_gains
     from ..training.distill import Lesson, distill
 
     total = todo.trajectory_iters + todo.matching_iters
@@ -71,6 +75,18 @@ def command(
     if until is not None and time.monotonic() > until:
         say("the time was up before the lessons ended", quiet=quiet)
     taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
+    student, gains = SSSDECG.from_pretrained(model, device=device), {}
+    with progress_bar(quiet) as bar:
+        task = bar.add_task("amplitudes", total=len(real) * len(taught))
+        for steps in taught:
+            gains["consistency", steps] = calibrate(
+                student,
+                real,
+                sampler="consistency",
+                steps=steps,
+                on_records=lambda n: bar.advance(task, n),
+            )
+    write_gains(model, gains)
     say(
         f"wrote {model}, made for {', '.join(map(str, taught))} evaluations",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",

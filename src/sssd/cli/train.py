@@ -170,13 +170,18 @@ def training_labels(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
     names = label_names(settings)
     if not names:
         raise ValueError("the network takes no labels: only one that does can be distilled")
-    labels = _conditions(_folds(ecgs, 1, 8), settings)
+    labels = _conditions(training_folds(ecgs), settings)
     if not len(labels) or names != ecgs.label_names:
         raise ValueError(
             f"folds 1 to 8 hold {len(labels)} recordings with labels {', '.join(ecgs.label_names[:8])}; the network "
             f"was trained on {', '.join(names[:8])}: give the data that it was trained on"
         )
     return labels
+
+
+def training_folds(ecgs: Recordings) -> Recordings:
+    """Folds 1 to 8."""
+    return _folds(ecgs, 1, 8)
 
 
 def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -110,12 +110,17 @@ class GenConfig(_Section):
 
 
 class DdimConfig(_Section):
-    """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps. sampler: another in place of DDIM."""
+    """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps. sampler: another in place of DDIM.
+
+    gains: what records are multiplied by, lead by lead, for each sampler that the model was calibrated for; the keys
+    are those of sssd.samplers.key_of.
+    """
 
     use_ddim: bool = True
     ddim_timesteps: Count = 50
     ddim_eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     sampler: Sampler | None = None
+    gains: dict[str, Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)]] = {}
 
 
 class DistillConfig(_Section):
@@ -216,7 +221,8 @@ def _explain_values(error: ValidationError) -> str:
 
 def _known_keys(location: tuple[int | str, ...]) -> str:
     section = Config.model_fields.get(str(location[0])) if len(location) > 1 else None
-    model: Any = Config if section is None else section.annotation
+    annotation: Any = Config if section is None else section.annotation
+    model = next(a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields"))
     return f"expected one of {', '.join(model.model_fields)}"
 
 

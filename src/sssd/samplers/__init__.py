@@ -33,6 +33,11 @@ def default_spacing(sampler: str) -> str:
     return "trailing" if sampler in BY_STEPS else "uniform"
 
 
+def key_of(sampler: str, steps: int, eta: float = 0.0) -> str:
+    """A sampler and its steps as one word: "unipc10", "ddim50", "ddim50_eta1"."""
+    return f"{sampler}{steps}" + (f"_eta{eta:g}" if eta else "")
+
+
 __all__ = [
     "BY_STEPS",
     "MULTISTEP",
@@ -47,6 +52,7 @@ __all__ = [
     "dpmpp_3m",
     "dpmpp_3m_exact",
     "eps_denoiser",
+    "key_of",
     "run",
     "sde_dpmpp_2m",
     "unipc",

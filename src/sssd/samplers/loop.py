@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from .table import StepTable
@@ -24,9 +25,12 @@ def run(
 
     denoise(x, i) gives (eps, x0) at row i, which is time step table.steps[i]. noise(i) gives the standard
     normal (B, C, L) of row i; it is asked only where c_i is not 0, after the network. on_step(i, x0) sees
-    the clean record as predicted at row i. Coefficients are float64, cast to x's type at the multiply.
+    the clean record as predicted at row i, times the table's gain. Coefficients are float64, cast to x's type at the
+    multiply.
     """
     a, b, c = table.a.tolist(), table.b.tolist(), table.c.tolist()
+    calibrated = bool((table.gain != 1.0).any())
+    gain = torch.tensor(table.gain, dtype=x.dtype, device=x.device)[:, None]
     history: list[Tensor] = []  # newest first
     for i in range(table.S):
         eps, x0 = denoise(x, i)
@@ -37,8 +41,8 @@ def run(
         if c[i] != 0.0:
             x = x + c[i] * noise(i)
         if on_step is not None:
-            on_step(i, x0)
-    return x
+            on_step(i, gain * x0 if calibrated else x0)
+    return gain * x if calibrated else x
 
 
 def eps_denoiser(table: StepTable, net: Network) -> Denoise:

@@ -9,7 +9,7 @@ Out of scope: steps that evaluate the network twice (Heun, single-step solvers),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ class StepTable:
     steps: (S,) integers, strictly decreasing: the time steps at which the network is asked.
     a, c: (S,); b: (S, K): coefficients; b[i, j] multiplies h_{i-j}, so it is 0 for j > i.
     alpha, sigma: (S + 1,) signal and noise scale of the nodes; node S is clean: 1 and 0.
+    gain: (1,) or (C,), what the clean record is multiplied by in the end, lead by lead: 1 but where a model was
+        calibrated for this sampler (sssd.training.calibrate).
 
     Raises ValueError when a shape is wrong or a row does not map noise level i onto noise level i + 1:
     exact signal and noise must give alpha_{i+1} and sigma_{i+1} to 1e-12.
@@ -43,10 +45,11 @@ class StepTable:
     c: FloatArray
     alpha: FloatArray
     sigma: FloatArray
+    gain: FloatArray = field(default_factory=lambda: np.ones(1))
 
     def __post_init__(self) -> None:
-        for field in ("a", "b", "c", "alpha", "sigma"):
-            object.__setattr__(self, field, _frozen(np.array(getattr(self, field), dtype=np.float64)))
+        for name in ("a", "b", "c", "alpha", "sigma", "gain"):
+            object.__setattr__(self, name, _frozen(np.array(getattr(self, name), dtype=np.float64)))
         object.__setattr__(self, "steps", _frozen(np.array(self.steps, dtype=np.int64)))
         self._check_shapes()
         self._check_identities()
@@ -68,12 +71,14 @@ class StepTable:
         if self.steps.shape != (S,) or S == 0 or self.steps[-1] < 0 or (np.diff(self.steps) >= 0).any():
             raise ValueError(f"{self.name}: steps must be (S,), strictly decreasing and not negative, S >= 1")
         expected = {"a": (S,), "b": (S, self.b.shape[-1]), "c": (S,), "alpha": (S + 1,), "sigma": (S + 1,)}
-        for field, shape in expected.items():
-            value = getattr(self, field)
+        for name, shape in expected.items():
+            value = getattr(self, name)
             if value.shape != shape or value.size == 0:
-                raise ValueError(f"{self.name}: {field} has shape {value.shape}, expected {shape}")
+                raise ValueError(f"{self.name}: {name} has shape {value.shape}, expected {shape}")
             if not np.isfinite(value).all():
-                raise ValueError(f"{self.name}: {field} holds infinite values or NaN")
+                raise ValueError(f"{self.name}: {name} holds infinite values or NaN")
+        if self.gain.ndim != 1 or not (np.isfinite(self.gain) & (self.gain > 0)).all():
+            raise ValueError(f"{self.name}: gain is {self.gain.tolist()}: expected factors above 0")
 
     def _check_identities(self) -> None:
         if self.alpha[-1] != 1.0 or self.sigma[-1] != 0.0:

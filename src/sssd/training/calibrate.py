@@ -1,0 +1,61 @@
+"""Amplitudes as in real records: a factor for each lead, for one sampler, found on records that the network has seen.
+
+A distilled network gains amplitude at each evaluation. The factors (`StepTable.gain`) give the median generated record
+the standard deviation of the median real one with the same statements.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..checkpoint import write_safetensors
+from ..data.recordings import Recordings, eight_leads_mv
+from ..evaluation.amplitude import median_lead_std
+from ..model_wrapper import SSSDECG
+from ..samplers import key_of
+
+AT_ONCE = 256  # records
+
+
+def calibrate(
+    model: SSSDECG,
+    real: Recordings,
+    *,
+    sampler: str,
+    steps: int,
+    seed: int = 0,
+    on_records: Callable[[int], None] = lambda _: None,
+) -> list[float]:
+    """The factors of the 8 leads (I, V1..V6, aVF) for a sampler: what a configuration's `gains` hold.
+
+    Generates one record for the label vector of each real one; on_records is told how many were made. 1 for a lead
+    that is flat in half of the records.
+    """
+    table = replace(model.step_table(sampler=sampler, steps=steps), gain=np.ones(1))
+    vectors = real.labels.astype(np.float32)
+    made = []
+    for start in range(0, len(real), AT_ONCE):
+        part = vectors[start : start + AT_ONCE]
+        made.append(
+            model.generate_batch(part, [seed] * len(part), range(start, start + len(part)), table).numpy()
+        )
+        on_records(len(part))
+    amplitude, aim = (median_lead_std(x) for x in (np.concatenate(made), eight_leads_mv(real)))
+    return [round(float(b / a), 4) if a > 0 and b > 0 else 1.0 for a, b in zip(amplitude, aim, strict=True)]
+
+
+def write_gains(path: Path, gains: Mapping[tuple[str, int], list[float]]) -> Path:
+    """Put the factors of samplers and their steps into the configuration of a .safetensors checkpoint, in place."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        metadata, names = file.metadata(), file.keys()
+        state = {name: file.get_tensor(name) for name in names}
+    config = json.loads(metadata["config"])
+    config["ddim_config"]["gains"] = {key_of(*which): gain for which, gain in gains.items()}
+    return write_safetensors(path, state, {**metadata, "config": json.dumps(config)})
