@@ -24,7 +24,7 @@ from sssd.io import npz, wfdb
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
-from sssd.quality import QUALITIES, WEIGHTS
+from sssd.quality import ITSELF, QUALITIES, WEIGHTS
 from sssd.samplers import SAMPLERS
 from sssd.server import encode
 from sssd.server.generator import Generator
@@ -159,7 +159,7 @@ def test_qualities(both):
     assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
         (name, of.weights) for name, of in QUALITIES.items()
     ]
-    assert list(generator._weights) == ["default"]  # the others only when asked for
+    assert set(generator._weights) == {"default", "few-step"}  # both are warm
     answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in QUALITIES] * 3)
     for (name, of), answer in zip(list(QUALITIES.items()) * 3, answers, strict=True):
         model = few if of.weights == "few-step" else generator.model
@@ -437,7 +437,7 @@ def test_labels_and_models(up, model):
     assert about["hash"] == model.model_hash and about["steps_max"] == 20
     assert not about["age"] and not about["sex"]
     assert [(q["name"], q["sampler"], q["steps"]) for q in about["qualities"]] == [
-        (name, of.sampler, min(of.steps, 20)) for name, of in QUALITIES.items() if of.weights == "default"
+        (name, of.sampler, min(of.steps, 20)) for name, of in ITSELF.items()
     ]
     assert about["default"] == {"sampler": "ddim", "steps": 5, "eta": 0.0}
     assert (

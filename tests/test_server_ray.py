@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sssd.quality import QUALITIES
+from sssd.quality import ITSELF
 from tests.service import Service, eventually
 from tests.test_wrapper import LENGTH, tiny
 
@@ -94,7 +94,7 @@ def test_a_job_from_any_replica(cluster):
     _, _, content = up.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")
     with np.load(io.BytesIO(content)) as file:
         made = file["signal_uv"]
-    how = {"sampler": QUALITIES["standard"].sampler, "steps": min(20, QUALITIES["standard"].steps)}
+    how = {"sampler": ITSELF["standard"].sampler, "steps": min(20, ITSELF["standard"].steps)}
     alone = model.generate_ecgs("NORM", num_samples=30, seed=3, sex="female", precision="float32", **how)
     np.testing.assert_allclose(made, np.stack([ecg.signal for ecg in alone]) * 1000, atol=2)
     status, headers, _ = up.ask("/v1/jobs", {**ask, "count": 100})

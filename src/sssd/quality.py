@@ -1,7 +1,7 @@
 """Draft, standard, best: what to sample with for people who do not want to choose.
 
-The figures behind the choice are in docs/samplers.md: draft is a network distilled to few steps, standard and best are
-the model itself.
+The figures behind the choice are in docs/samplers.md: draft and standard are a network distilled to few steps, asked
+twice and four times, best is the model itself.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ class Quality:
 
 QUALITIES = {
     "draft": Quality("few-step", "consistency", 2),
-    "standard": Quality("default", "sde-dpmpp-2m", 20),
+    "standard": Quality("few-step", "consistency", 4),
     "best": Quality("default", "ddim", 50, eta=1.0),
 }
+# For a model that has nothing distilled beside it.
+ITSELF = {"standard": Quality("default", "sde-dpmpp-2m", 20), "best": QUALITIES["best"]}
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:

@@ -18,7 +18,7 @@ from ..labels import STATEMENTS, find
 from ..leads import CLINICAL, to_twelve
 from ..model_wrapper import SSSDECG
 from ..patient import ages, facts, sexes
-from ..quality import QUALITIES, WEIGHTS
+from ..quality import ITSELF, QUALITIES, WEIGHTS
 from ..record import Ecg, as_statement
 from ..samplers import SAMPLERS
 from .schemas import Ask, Label
@@ -44,16 +44,16 @@ class Generator:
 
     work(ask) -> arrays; run(batch, on_step) -> (B, 8, L) mV; records(work, eight) -> Ecgs.
     qualities: what each that can be asked for runs. The built-in model has all weights that ship, loaded when first
-    asked for; any other has its own, and no quality that needs more.
+    asked for; any other has its own, and no draft.
     """
 
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
         self.model, self.name = model, name
         self._weights, self._loading = {"default": model}, threading.Lock()
+        distilled = name == BUILT_IN and WEIGHTS["few-step"].exists()
         self.qualities = {
             quality: self._sampled(of.sampler, min(of.steps, model.schedule.T), of.eta, of.weights)
-            for quality, of in QUALITIES.items()
-            if of.weights == "default" or (name == BUILT_IN and WEIGHTS[of.weights].exists())
+            for quality, of in (QUALITIES if distilled else ITSELF).items()
         }
         bf16 = choose_precision(precision, model.device) == torch.bfloat16
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
@@ -189,9 +189,10 @@ class Generator:
         return np.asarray(eight)[: len(batch.seeds)]
 
     def warm_up(self) -> None:
-        """Compute what is computed once: kernels and folded weights."""
+        """Compute what is computed once: kernels and folded weights, of all that the qualities need."""
         nothing = np.zeros((1, len(self.model.label_names)), np.float32)
-        self.run(Batch.of([Work(nothing, "", 0, 0, Sampling("ddim", 1, 0.0))]), lambda *_: None)
+        for weights in {sampling.weights for sampling in (self.default(), *self.qualities.values())}:
+            self.run(Batch.of([Work(nothing, "", 0, 0, Sampling("ddim", 1, 0.0, weights))]), lambda *_: None)
 
     def provenance(self, work: Work) -> dict[str, Any]:
         """What all records of a request have in common."""
