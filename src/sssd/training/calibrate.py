@@ -15,7 +15,6 @@ import numpy as np
 
 from ..checkpoint import write_safetensors
 from ..data.recordings import Recordings, eight_leads_mv
-from ..evaluation.amplitude import median_lead_std
 from ..model_wrapper import SSSDECG
 from ..samplers import key_of
 
@@ -45,7 +44,7 @@ def calibrate(
             model.generate_batch(part, [seed] * len(part), range(start, start + len(part)), table).numpy()
         )
         on_records(len(part))
-    amplitude, aim = (median_lead_std(x) for x in (np.concatenate(made), eight_leads_mv(real)))
+    amplitude, aim = (np.median(x.std(axis=-1), axis=0) for x in (np.concatenate(made), eight_leads_mv(real)))
     return [round(float(b / a), 4) if a > 0 and b > 0 else 1.0 for a, b in zip(amplitude, aim, strict=True)]
 
 
