@@ -42,7 +42,8 @@ def command(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many, from labels alone."""
+    """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many: from labels,
+    and from signals only their amplitudes."""
     with usage():
         from ..data import recordings
         from .train import training_folds, training_labels

@@ -43,8 +43,8 @@ class Generator:
     """A model, its name, and the precision of its matrix products: "float32", "bf16" or "auto".
 
     work(ask) -> arrays; run(batch, on_step) -> (B, 8, L) mV; records(work, eight) -> Ecgs.
-    qualities: what each that can be asked for runs. The built-in model has all weights that ship, loaded when first
-    asked for; any other has its own, and no draft.
+    qualities: what each that can be asked for runs. The built-in model has all weights that ship, loaded by `warm_up`;
+    any other has its own, and no draft.
     """
 
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
