@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
@@ -105,10 +106,11 @@ def _by_classifiers(
             raise ValueError("no statement has five records: give larger sets")
         return float(found["mean"])
 
+    turn = get_context("spawn").Value("i", 0)
     pool = ProcessPoolExecutor(
-        options.trainers, mp_context=get_context("spawn")
+        options.trainers, mp_context=get_context("spawn"), initializer=_settle, initargs=(turn,)
     )  # small networks leave a GPU idle
-    waiting = []
+    judged, taught = [], []
     for seed, folder in enumerate(options.sets):
         missing = [
             name
@@ -116,32 +118,46 @@ def _by_classifiers(
             if ("utility" if name.startswith(TRAIN) else "adherence")
             not in figures.of(name.removeprefix(TRAIN), seed)
         ]
-        if missing or "frechet" not in figures.of(REAL, seed):
-            model = classifier.train(x_train, train.labels, seed=seed, **how)
-            seen = classifier.features(model, x_test)
+        sets = {
+            name: recordings.read(folder / f"{name}.npz") for name in missing if not name.startswith(TRAIN)
+        }
+        if sets or "frechet" not in figures.of(REAL, seed):
             rows = np.random.default_rng(seed).permutation(len(train))[: len(test)]
-            chance = frechet_distance(classifier.features(model, x_train[rows]), seen)
-            of_real = area(test.labels, classifier.predict(model, x_test))
-            figures.keep(REAL, seed, frechet=chance, adherence=of_real, utility=of_real)
+            shown = [x_test, x_train[rows], *(eight_leads_mv(made) for made in sets.values())]
+            judged.append((seed, sets, pool.submit(_judge, x_train, train.labels, shown, seed=seed, **how)))
         for name in missing:
-            made = recordings.read(folder / f"{name}.npz")
-            x = eight_leads_mv(made)
             if name.startswith(TRAIN):
-                waiting.append(
-                    (
-                        name,
-                        seed,
-                        pool.submit(classifier.train_and_predict, x, made.labels, x_test, seed=seed, **how),
-                    )
-                )
-            else:
-                distance = frechet_distance(classifier.features(model, x), seen)
-                figures.keep(
-                    name, seed, adherence=area(made.labels, classifier.predict(model, x)), frechet=distance
-                )
-    for name, seed, scores in waiting:
-        figures.keep(name.removeprefix(TRAIN), seed, utility=area(test.labels, scores.result()))
+                made = recordings.read(folder / f"{name}.npz")
+                x = eight_leads_mv(made)
+                scores = pool.submit(classifier.train_and_predict, x, made.labels, x_test, seed=seed, **how)
+                taught.append((name.removeprefix(TRAIN), seed, scores))
+    for seed, sets, judge in judged:
+        (seen, read), (others, _), *found = judge.result()
+        of_real = area(test.labels, read)
+        figures.keep(REAL, seed, frechet=frechet_distance(others, seen), adherence=of_real, utility=of_real)
+        for (name, made), (features, read) in zip(sets.items(), found, strict=True):
+            figures.keep(
+                name, seed, adherence=area(made.labels, read), frechet=frechet_distance(features, seen)
+            )
+    for name, seed, scores in taught:
+        figures.keep(name, seed, utility=area(test.labels, scores.result()))
     pool.shutdown()
+
+
+def _settle(turn: Any) -> None:
+    """Each trainer takes the next of the GPUs."""
+    with turn.get_lock():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(turn.value % torch.cuda.device_count())
+        turn.value += 1
+
+
+def _judge(
+    x: np.ndarray, y: np.ndarray, shown: list[np.ndarray], **how: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Features and probabilities, of each set shown, by a classifier trained on x and y."""
+    model = classifier.train(x, y, **how)
+    return [(classifier.features(model, one), classifier.predict(model, one)) for one in shown]
 
 
 def _rhythm(
@@ -277,7 +293,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH, help="classifier channels")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--trainers", type=int, default=1, help="classifiers trained at a time")
+    parser.add_argument(
+        "--trainers", type=int, default=1, help="classifiers trained at a time; they share the GPUs there are"
+    )
     parser.add_argument("--workers", type=int, help="processes for rhythm; default: one per core")
     return parser.parse_args(arguments)
 

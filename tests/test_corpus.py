@@ -294,9 +294,21 @@ def test_batches_that_fit_the_shards():
 
 @pytest.fixture(scope="module")
 def model():
+    from sssd.config.schema import Config
     from tests.test_wrapper import tiny
 
-    return tiny()
+    model = tiny()
+    content = model.config.model_dump()
+    content["ddim_config"]["fits"] = [
+        {
+            "steps": [19, 11, 6, 1],
+            "eta": [0.5, 0.2, 0, 0],
+            "slope": [0, 0.5, 0.3, 0.1],
+            "before": [0, 0, 0.2, -0.1],
+        }
+    ]
+    model.config = Config.model_validate(content)
+    return model
 
 
 # --- copies -------------------------------------------------------------------------------------------------

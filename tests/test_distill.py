@@ -46,7 +46,8 @@ def config(**distilled: Any) -> Config:
 
 def teacher(folder: Path, settings: Config) -> Path:
     """A network with weights that do something, sampled by DDIM."""
-    settings = settings.model_copy(update={"ddim_config": Config().ddim_config})
+    own = Config().ddim_config.model_copy(update={"ddim_timesteps": min(50, settings.diffusion_config.T)})
+    settings = settings.model_copy(update={"ddim_config": own})
     torch.manual_seed(0)
     net = build_network(settings)
     torch.nn.init.normal_(net.outer_convs[2].weight, std=0.1)

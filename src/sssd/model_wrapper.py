@@ -25,7 +25,7 @@ from torch import Tensor
 from . import __version__
 from . import labels as statements
 from .checkpoint import load_into, read_state, state_hash, write_pickle, write_safetensors
-from .config.schema import PUBLISHED, Config, read_config
+from .config.schema import PUBLISHED, Config, Fit, read_config
 from .device import batches, choose_batch_size, choose_device, choose_precision
 from .engine.bound import bind
 from .factory import build_network, build_schedule, configuration_of, label_names
@@ -45,6 +45,7 @@ from .samplers import (
     ddpm,
     default_spacing,
     eps_denoiser,
+    fitted,
     key_of,
     run,
     v_denoiser,
@@ -389,7 +390,10 @@ class SSSDECG:
         if isinstance(table, Scheduler):
             how["scheduler"] = table.config
         elif table.name != "ddpm":
-            how["spacing"] = spacing or default_spacing(table.name)
+            if table.name == "fitted":
+                how["fit"] = self.fit(table.S).model_dump()
+            else:
+                how["spacing"] = spacing or default_spacing(table.name)
             if (table.gain != 1.0).any():
                 how["gain"] = table.gain.tolist()
         return how
@@ -500,19 +504,39 @@ class SSSDECG:
             raise ValueError(f"ddim_eta is {ddim_eta}: only ddim has it; leave it out")
         if sampler == "ddpm":
             return ddpm(self.schedule)
-        count = next(n for n in (steps, ddim_timesteps, default.ddim_timesteps) if n is not None)
+        count = next((n for n in (steps, ddim_timesteps) if n is not None), self.default_steps(sampler))
         usual = default_spacing(sampler)
-        grid = choose_steps(self.schedule, count, spacing or usual)
         eta = (default.ddim_eta if ddim_eta is None else ddim_eta) if sampler == "ddim" else 0.0
         if sampler == "ddim":
-            table = ddim(self.schedule, grid, eta)
+            table = ddim(self.schedule, choose_steps(self.schedule, count, spacing or usual), eta)
         elif sampler in BY_STEPS:
-            table = BY_STEPS[sampler](self.schedule, grid)
+            table = BY_STEPS[sampler](self.schedule, choose_steps(self.schedule, count, spacing or usual))
+        elif sampler == "fitted":
+            table = fitted(self.schedule, **self.fit(count, spacing).model_dump())
         else:
             known = ", ".join(SAMPLERS)
             raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
         gain = default.gains.get(key_of(sampler, count, eta)) if spacing in (None, usual) else None
         return table if gain is None else replace(table, gain=np.array(gain))
+
+    def fit(self, steps: int, spacing: str | None = None) -> Fit:
+        """What was fitted for so many evaluations; ValueError where nothing was, or a spacing is asked for."""
+        if spacing is not None:
+            raise ValueError(f"spacing is {spacing!r}: the steps of fitted were fitted too; leave it out")
+        fits = {len(fit.steps): fit for fit in self.config.ddim_config.fits}
+        if steps not in fits:
+            known = ", ".join(map(str, sorted(fits))) or "no number of them"
+            raise ValueError(
+                f"steps is {steps}: this model's solvers were fitted for {known}; unipc takes any"
+            )
+        return fits[steps]
+
+    def default_steps(self, sampler: str) -> int:
+        """Evaluations unless told: the configuration's; of fitted, if that is not its sampler, the most there are."""
+        own, fits = self.config.ddim_config, self.config.ddim_config.fits
+        if sampler == "fitted" and own.sampler != "fitted" and fits:
+            return max(len(fit.steps) for fit in fits)
+        return own.ddim_timesteps
 
     def default_sampler(self, steps: int | None = None) -> str:
         """The sampler of the configuration; DDIM in place of DDPM where a number of steps is asked for."""

@@ -1,5 +1,5 @@
-"""The command `sssd-ecg`: generate, corpus, labels, inspect, prepare, train, distill, evaluate, benchmark,
-serve.
+"""The command `sssd-ecg`: generate, corpus, labels, inspect, prepare, train, distill, fit, evaluate,
+benchmark, serve.
 
 Commands raise; `main` turns what they raise into one line on standard error and an exit code: 2 for a request
 that cannot be carried out as it stands, 1 for what went wrong on the way, 130 for Ctrl-C. Modules that need
@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from . import benchmark, corpus, distill, evaluate, generate, inspect, labels, prepare, serve, train
+from . import benchmark, corpus, distill, evaluate, fit, generate, inspect, labels, prepare, serve, train
 from .console import UsageError
 from .process import settle
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (generate, labels, inspect, prepare, train, distill, evaluate, benchmark, serve):
+for module in (generate, labels, inspect, prepare, train, distill, fit, evaluate, benchmark, serve):
     app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 

@@ -256,7 +256,7 @@ def sampling(
         raise UsageError(f"{sampler} has no eta: use --sampler ddim, or leave it out")
     if steps is not None and not 1 <= steps <= T:
         raise UsageError(f"--steps is {steps}; expected 1 to {T}, the steps the model was trained on")
-    count = default.ddim_timesteps if steps is None else steps
+    count = model.default_steps(sampler) if steps is None else steps
     return sampler, T if sampler == "ddpm" else count, default.ddim_eta if eta is None else eta
 
 

@@ -25,9 +25,10 @@ Sampler = Annotated[
         "unipc",
         "sde-dpmpp-2m",
         "consistency",
+        "fitted",
     ]
     | None,
-    typer.Option(help="Default: the configuration's. For few steps: unipc."),
+    typer.Option(help="Default: the configuration's. For few steps: fitted (6 or 10), unipc."),
 ]
 Steps = Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")]
 Eta = Annotated[float | None, typer.Option(help="Of ddim. 0: deterministic, to 1: as much noise as DDPM.")]

@@ -15,7 +15,9 @@ HERE = Path(__file__).parent
 PUBLISHED = HERE / "config_SSSD_ECG.json"
 DEFAULT = HERE / "default.json"
 
-Sampler = Literal["dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency"]
+Sampler = Literal[
+    "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency", "fitted"
+]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -109,11 +111,20 @@ class GenConfig(_Section):
     ckpt_path: str = "sssd_label_cond/"
 
 
+class Fit(_Section):
+    """A solver that was fitted to the network: of each, one value a step (sssd.samplers.fitted)."""
+
+    steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    eta: list[Annotated[float, Field(ge=0, le=1)]]
+    slope: list[float]
+    before: list[float]
+
+
 class DdimConfig(_Section):
     """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps. sampler: another in place of DDIM.
 
     gains: what records are multiplied by, lead by lead, for each sampler that the model was calibrated for; the keys
-    are those of sssd.samplers.key_of.
+    are those of sssd.samplers.key_of. fits: solvers of few evaluations, one for each number of them.
     """
 
     use_ddim: bool = True
@@ -121,6 +132,7 @@ class DdimConfig(_Section):
     ddim_eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     sampler: Sampler | None = None
     gains: dict[str, Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)]] = {}
+    fits: list[Fit] = []
 
 
 class DistillConfig(_Section):

@@ -343,9 +343,13 @@ def _rhythm(train: Recordings, test: Recordings, synthetic: Recordings, told: St
 
 def shape(records: Recordings, on_record: Callable[[], None] | None = None) -> dict[str, Array]:
     """Beat regularity and the measures of `beats`, each (n,)."""
-    x = eight(records)
-    regularity = rhythm.beat_regularity(x, fs_hz=records.fs_hz)
-    return {"beat_regularity": regularity, **beats.measure(x, fs_hz=records.fs_hz, on_record=on_record)}
+    return shape_of(eight(records), records.fs_hz, on_record)
+
+
+def shape_of(x: Array, fs_hz: float, on_record: Callable[[], None] | None = None) -> dict[str, Array]:
+    """The same of the eight leads themselves, x (n, 8, L) in mV."""
+    regularity = rhythm.beat_regularity(x, fs_hz=fs_hz)
+    return {"beat_regularity": regularity, **beats.measure(x, fs_hz=fs_hz, on_record=on_record)}
 
 
 def _compared(values: Mapping[str, Array], records: Mapping[str, Recordings]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .ddim import ddim
 from .ddpm import ddpm
 from .deis import deis
 from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact, sde_dpmpp_2m
+from .fitted import fitted
 from .loop import eps_denoiser, run, v_denoiser
 from .table import StepTable
 from .unipc import unipc
@@ -20,9 +21,9 @@ MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
     "deis": deis,
     "unipc": unipc,
 }
-# All that need nothing but a schedule and steps; ddpm has all steps, ddim an eta.
+# All that need nothing but a schedule and steps; ddpm has all steps, ddim an eta, fitted what was fitted.
 BY_STEPS = {**MULTISTEP, "sde-dpmpp-2m": sde_dpmpp_2m, "consistency": consistency}
-SAMPLERS = ("ddim", "ddpm", *BY_STEPS)
+SAMPLERS = ("ddim", "ddpm", *BY_STEPS, "fitted")
 
 
 def default_spacing(sampler: str) -> str:
@@ -52,6 +53,7 @@ __all__ = [
     "dpmpp_3m",
     "dpmpp_3m_exact",
     "eps_denoiser",
+    "fitted",
     "key_of",
     "run",
     "sde_dpmpp_2m",

@@ -66,7 +66,7 @@ def describe(
         sampler=table.name,
         steps=table.S,
         eta=float(eta or 0) if table.name == "ddim" else None,
-        spacing=None if table.name == "ddpm" else spacing or default_spacing(table.name),
+        spacing=None if table.name in ("ddpm", "fitted") else spacing or default_spacing(table.name),
         seed=seed,
         precision="bf16" if dtype == torch.bfloat16 else "float32",
         batch_size=batch_size

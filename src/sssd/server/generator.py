@@ -88,9 +88,10 @@ class Generator:
 
     @cached_property
     def samplers(self) -> list[str]:
-        """That suit the model; consistency is of distilled ones."""
-        distilled = self.model.default_sampler() == "consistency"
-        return [name for name in SAMPLERS if distilled or name != "consistency"]
+        """That suit the model: consistency is of distilled ones, fitted of those that a solver was fitted to."""
+        own = self.model.config.ddim_config
+        lacking = {"consistency": own.sampler != "consistency", "fitted": not own.fits}
+        return [name for name in SAMPLERS if not lacking.get(name)]
 
     def default(self) -> Sampling:
         return self._sampling(Ask(statements=["-"]))
@@ -98,15 +99,16 @@ class Generator:
     def _sampling(self, ask: Ask) -> Sampling:
         if ask.quality is not None:
             return self._chosen(ask)
-        own, everything = self.model.config.ddim_config, self.model.schedule.T
+        everything = self.model.schedule.T
         sampler = ask.sampler or ("ddim" if ask.eta is not None else self.model.default_sampler(ask.steps))
         if sampler not in self.samplers:
-            raise ValueError(f"sampler is {sampler!r}, which is of distilled models: this one is not")
+            kind = "distilled models" if sampler == "consistency" else "models that a solver was fitted to"
+            raise ValueError(f"sampler is {sampler!r}, which is of {kind}: this is none")
         if sampler != "ddim" and ask.eta is not None:
             raise ValueError(f"eta is of ddim only: leave it out with {sampler}")
         if sampler == "ddpm" and ask.steps not in (None, everything):
             raise ValueError(f"steps is {ask.steps}: ddpm takes all {everything}; leave steps out")
-        steps = own.ddim_timesteps if ask.steps is None else ask.steps
+        steps = self.model.default_steps(sampler) if ask.steps is None else ask.steps
         if sampler != "ddpm" and steps > everything:
             raise ValueError(f"steps is {steps}: expected 1 to {everything}")
         return self._sampled(sampler, steps, ask.eta)

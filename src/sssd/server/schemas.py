@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Sampler = Literal[
-    "ddim", "ddpm", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency"
+    "ddim",
+    "ddpm",
+    "dpmpp-2m",
+    "dpmpp-3m",
+    "dpmpp-3m-exact",
+    "deis",
+    "unipc",
+    "sde-dpmpp-2m",
+    "consistency",
+    "fitted",
 ]
 Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
@@ -35,7 +44,7 @@ class Ask(BaseModel):
     sampler: Annotated[
         Sampler | None,
         Field(
-            description="Default: the model's own; for few steps: unipc; of distilled models: consistency",
+            description="Default: the model's own; for few steps: fitted, unipc; of distilled models: consistency",
             examples=["ddim"],
         ),
     ] = None

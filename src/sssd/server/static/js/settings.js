@@ -16,6 +16,7 @@ const SAMPLERS = {
   deis: "DEIS",
   unipc: "UniPC",
   consistency: "Consistency",
+  fitted: "Fitted",
 };
 const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
 const capital = (name) => name[0].toUpperCase() + name.slice(1);
