@@ -19,6 +19,7 @@ from sssd.model_wrapper import SSSDECG
 from sssd.samplers import consistency, ddim, run
 from sssd.schedule import choose_steps, linear, rescaled
 from sssd.training import distill as lessons
+from sssd.training.distill.adversary import away, verdict
 from sssd.training.loop import save_model
 
 SCHEDULE = rescaled(linear(), 0.01)
@@ -181,6 +182,93 @@ def test_a_student_whose_time_is_up_is_its_teacher(tmp_path: Path) -> None:
     out = lessons.distill(settings, path, labels(), tmp_path / "out", device="cpu", until=0.0)
     one, other = (SSSDECG.from_pretrained(p, device="cpu").model_hash for p in (path, out))
     assert one == other
+
+
+# --- the adversary ------------------------------------------------------------------------------------------
+
+
+def network(folder: Path) -> Any:
+    return SSSDECG.from_pretrained(folder / "teacher.safetensors", device="cpu").model
+
+
+def test_an_adversary_learns_to_tell_records_apart(tmp_path: Path) -> None:
+    """It begins without an opinion, finds records with a bump out, and leads them away from it. Fails if pairs are
+    turned round, a record is not beside one of its own labels, or the gradient is the adversary's own."""
+    of = school(tmp_path, batch_size=16, adversary_penalty=1.0)
+    torch.manual_seed(1)
+    judge, y = lessons.Adversary(network(tmp_path), of), torch.from_numpy(labels(16))
+    bump = torch.zeros(LENGTH)
+    bump[20:30] = 0.5
+
+    def pair() -> tuple[torch.Tensor, torch.Tensor]:
+        true, made = 0.25 * torch.randn(2, 16, 8, LENGTH)
+        return true, made + bump
+
+    assert verdict(judge, of, *pair(), y).item() == pytest.approx(np.log(2), abs=1e-6)
+    optimizer = torch.optim.Adam(judge.parameters(), lr=2e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        verdict(judge, of, *pair(), y).backward()
+        optimizer.step()
+    assert float(verdict(judge, of, *pair(), y)) < 0.35
+    true, made = pair()
+    gradient = away(judge, of, true, made, y)
+    inside, outside = gradient[..., 20:30].mean(), gradient[..., 40:].mean()
+    assert inside > 0 and inside > 3 * outside.abs() and judge.features[0].weight.requires_grad
+
+
+def test_the_penalty_is_on_verdicts_that_noise_changes(tmp_path: Path) -> None:
+    """Fails if it is left out, or falls on the distance of the two kinds."""
+    plain, strict = (school(tmp_path, batch_size=16, adversary_penalty=p) for p in (0.0, 1e3))
+    judge, y = lessons.Adversary(network(tmp_path), plain), torch.from_numpy(labels(16))
+    with torch.no_grad():
+        for layer in judge.of_samples:
+            layer.weight.normal_(std=30.0)
+    true, made = 0.25 * torch.randn(2, 16, 8, LENGTH)
+    losses = []
+    for of in (plain, strict):
+        torch.manual_seed(2)
+        losses.append(float(verdict(judge, of, true, made, y)))
+    assert losses[1] > losses[0] + 1e-3
+
+
+def test_records_of_the_teacher(tmp_path: Path) -> None:
+    """Those of DDIM with eta 1, with the labels they were made for. Fails if the last batch is lost."""
+    of = school(tmp_path, records=1030)
+    told: list[int] = []
+    made = lessons.make_records(of, lambda n, _: told.append(n))
+    assert len(made.x) >= 1030 and len(made.x) == len(made.y) and told[-1] == 1030
+    table = ddim(of.schedule, choose_steps(of.schedule, 50), 1.0)
+    x = SSSDECG.from_pretrained(tmp_path / "teacher.safetensors", device="cpu").generate_batch(
+        made.y[:64].numpy(), [3] * 64, range(64), table
+    )
+    scale = torch.tensor(of.config.trainset_config.lead_scale_mv)[:, None]
+    ratio = made.x.float().std(dim=(0, 2)) / (x / scale).float().std(dim=(0, 2))
+    torch.testing.assert_close(ratio, torch.ones(8, dtype=ratio.dtype), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("share, nearer", [(0.0, False), (2.0, True)])
+def test_an_adversary_leads_the_student_to_the_records(tmp_path: Path, share: float, nearer: bool) -> None:
+    """Records that the teacher's denoiser does not know of, 0.5 higher: only with the adversary does the student move
+    there. Fails if it reads other records than it is given."""
+    of = school(
+        tmp_path, nodes=1, matching_iters=80, matching_rate=1e-3, critic_rate=1e-3, critic_steps=1, batch_size=32,
+        ema_decay=0.5, adversary=share, adversary_rate=2e-3, adversary_penalty=1.0, records=256,
+    )  # fmt: skip
+    student, critic = network(tmp_path), network(tmp_path)
+    torch.manual_seed(0)
+    made = lessons.make_records(of, lambda *_: None)
+    shifted = lessons.Records((made.x.float() + 0.5).half(), made.y)
+    judge = lessons.Adversary(network(tmp_path), of) if share else None
+
+    def height() -> float:
+        x, t = torch.randn(64, 8, LENGTH), torch.full((64,), 199)
+        with torch.no_grad():
+            return float(of.clean(x, student.predict(x, made.y[:64], t[:, None].float()), t).mean())
+
+    before = height()
+    lessons.match_distributions(of, student, critic, lambda *_: None, judge, shifted if share else None)
+    assert (height() > before + 0.1) == nearer
 
 
 # --- the command --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "weights"
-WEIGHTS = {name: _FOLDER / f"{name}.safetensors" for name in ("default", "few-step")}  # what ships, by name
+WEIGHTS = {name: _FOLDER / f"{name}.safetensors" for name in ("default", "few-step", "one-step")}  # what ships, by name
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from .train import BUILTIN, weights
 if TYPE_CHECKING:
     from ..config.schema import Config
 
+RECIPES = ("distill", "one-step")  # of the package, in config/
 EXAMPLES = (
     "Examples: sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few | "
+    "sssd-ecg distill --teacher builtin --init few-step --config one-step --data data/ --out runs/one | "
     "sssd-ecg generate --checkpoint runs/few/model.safetensors --label AFIB --out ecgs"
 )
 
@@ -33,8 +35,15 @@ def command(
     ],
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
     config: Annotated[
-        Path | None,
-        typer.Option(help="JSON with distill_config and ddim_config; default: config/distill.json."),
+        str | None,
+        typer.Option(
+            help="'one-step': for one evaluation only, from a student of a few, or JSON with distill_config and "
+            "ddim_config; default: config/distill.json."
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="A student to go on with, such as 'few-step'; default: the teacher itself."),
     ] = None,
     device: options.Device = None,
     max_minutes: Annotated[
@@ -49,6 +58,7 @@ def command(
         from .train import training_folds, training_labels
 
         start, ecgs = weights(teacher), recordings.read(data)
+        begun = None if init is None else weights(init)
         settings = student_of(start, config)
         labels, real = training_labels(ecgs, settings), training_folds(ecgs)
         path = out / "model.safetensors"
@@ -72,14 +82,15 @@ def command(
             bar.update(tasks[lesson.name], completed=lesson.iteration, loss=f"{lesson.loss:.4f}")
 
         until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        model = distill(settings, start, labels, out, device=device, report=report, until=until)
+        model = distill(settings, start, labels, out, init=begun, device=device, report=report, until=until)
     if until is not None and time.monotonic() > until:
         say("the time was up before the lessons ended", quiet=quiet)
     taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
     student, gains = SSSDECG.from_pretrained(model, device=device), {}
     with progress_bar(quiet) as bar:
-        task = bar.add_task("amplitudes", total=len(real) * len(taught))
-        for steps in taught:
+        measured = [] if todo.adversary else taught  # an adversary sees amplitudes itself
+        task = bar.add_task("amplitudes", total=len(real) * len(measured))
+        for steps in measured:
             gains["consistency", steps] = calibrate(
                 student,
                 real,
@@ -95,14 +106,15 @@ def command(
     )
 
 
-def student_of(teacher: Path, config: Path | None) -> Config:
-    """The teacher's configuration with the distillation and the sampling of another."""
+def student_of(teacher: Path, config: str | None) -> Config:
+    """The teacher's configuration with the distillation and the sampling of another: a file, or a recipe by name."""
     from ..checkpoint import read_state
     from ..config.schema import DEFAULT, Config, read_config
     from ..factory import configuration_of
 
     own, _ = configuration_of(teacher, *read_state(teacher))
-    recipe = read_config(config or DEFAULT.with_name("distill.json"))
+    named = config is None or config in RECIPES
+    recipe = read_config(DEFAULT.with_name(f"{config or RECIPES[0]}.json") if named else Path(str(config)))
     if recipe.distill_config is None:
         raise ValueError(f"{config} has no distill_config: start from config/distill.json of the package")
     if own.diffusion_config.prediction != "v":

@@ -138,7 +138,9 @@ class DdimConfig(_Section):
 class DistillConfig(_Section):
     """Few-step students (sssd.training.distill); learning_rate and trajectory_iters of the first lesson, the others of
     the second; guidance: of the teacher, 1 for none; share: how far the weights go from the end of the first lesson
-    to that of the second; data_std: of signals on the network's scale."""
+    to that of the second; data_std: of signals on the network's scale. adversary: how much the student listens to one
+    that tells its records from the teacher's, as a share of what it listens to denoisers, 0 for none; it has a rate and
+    a penalty of its own, and so many records of the teacher."""
 
     nodes: Count = 4
     batch_size: Count = 256
@@ -150,6 +152,10 @@ class DistillConfig(_Section):
     matching_rate: Annotated[float, Field(gt=0)] = 3e-5
     critic_rate: Annotated[float, Field(gt=0)] = 3e-4
     critic_steps: Count = 4
+    adversary: Annotated[float, Field(ge=0)] = 0.0
+    adversary_rate: Annotated[float, Field(gt=0)] = 2e-4
+    adversary_penalty: Annotated[float, Field(ge=0)] = 400.0
+    records: Count = 32_768
     share: Annotated[float, Field(gt=0, le=1)] = 0.6
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
     data_std: Annotated[float, Field(gt=0)] = 0.25

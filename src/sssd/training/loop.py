@@ -92,14 +92,20 @@ class TrainingNet(nn.Module):
             for j, basis in enumerate(pair):
                 self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
 
-    def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cond: Tensor,
+        steps: Tensor,
+        seen: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
         layers = range(self.net.config.num_res_layers)
         bases = [(self.get_buffer(f"basis_{i}_0"), self.get_buffer(f"basis_{i}_1")) for i in layers]
         weights = effective_weights(
             self.net, self.length, dtype=self.dtype, bases=bases, toeplitz=self.toeplitz
         )
         dropout = self.net.config.s4_dropout if self.training else 0.0
-        return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block)
+        return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block, seen)
 
 
 def _gpu_block(tokens: int) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -1,0 +1,99 @@
+"""What both lessons share: the teacher, its labels, noise levels, and the student's nodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...config.schema import Config
+from ...engine.bound import bind
+from ...factory import build_schedule
+from ...models.denoiser import Denoiser
+from ...samplers import run, unipc, v_denoiser
+from ...schedule import Schedule, choose_steps
+from ..batches import chosen_records, generator, hidden
+from ..loop import TrainingNet
+from ..loss import Levels, levels
+
+
+class School:
+    """What both lessons share: the teacher, the labels, the levels and the student's nodes."""
+
+    def __init__(self, config: Config, teacher: Denoiser, labels: Tensor, until: float | None = None) -> None:
+        assert config.distill_config is not None
+        self.until = until
+        self.todo, self.config, self.labels = config.distill_config, config, labels
+        self.schedule: Schedule = build_schedule(config)
+        self.device, self.length = labels.device, config.trainset_config.segment_length
+        self.precision = "bf16" if self.device.type == "cuda" else "float32"
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.teacher = teacher.eval()
+        self.at: Levels = levels(
+            self.schedule, velocity=True, data_std=self.todo.data_std, device=self.device
+        )
+        nodes = choose_steps(self.schedule, self.todo.nodes, "trailing").tolist()
+        self.nodes = torch.tensor(nodes, device=self.device)  # (N,), the noisiest first
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.until is not None and time.monotonic() > self.until
+
+    def wrapped(self, net: Denoiser) -> TrainingNet:
+        """The network as training calls it."""
+        wrapped = TrainingNet(net, self.length, self.precision, toeplitz=self.device.type == "cuda")
+        return wrapped.to(self.device).eval()  # no dropout
+
+    def conditions(self, iteration: int, records: int, stream: int) -> Tensor:
+        """(B, K) drawn from the labels, age and sex unknown in half of them where there are any."""
+        chosen = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration)
+        y = self.labels[chosen.to(self.device)]
+        if self.config.trainset_config.patient:
+            y = hidden(y, generator(self.todo.seed, iteration, stream, self.device))
+        return y
+
+    def clean(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
+        """x_0 from x_t and the velocity, (B, C, L), at steps t (B,)."""
+        alpha, sigma = self.at.alpha[t][:, None, None], self.at.sigma[t][:, None, None]
+        return alpha * x - sigma * v
+
+    def noised(self, x0: Tensor, t: Tensor) -> Tensor:
+        """x_t (B, C, L) of x_0 with new noise, at steps t (B,)."""
+        alpha, sigma = self.at.alpha[t][:, None, None], self.at.sigma[t][:, None, None]
+        return alpha * x0 + sigma * torch.randn_like(x0)
+
+    @torch.no_grad()
+    def trajectories(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """States (N, B, 8, L) at the nodes, and ends (B, 8, L), of the teacher's trajectories from noise x."""
+        steps = choose_steps(self.schedule, self.todo.teacher_steps, "trailing")
+        steps = np.union1d(steps, self.nodes.cpu().numpy())[::-1].copy()
+        table, row = unipc(self.schedule, steps), {int(t): i for i, t in enumerate(steps)}
+        states: dict[int, Tensor] = {}
+        nodes = set(self.nodes.tolist())
+        guided = self.guided(y, steps.tolist())
+
+        def predict(x: Tensor, t: int) -> Tensor:
+            if t in nodes:
+                states[t] = x
+            return guided(x, row[t])
+
+        end = run(table, v_denoiser(table, predict), x, lambda _: x)
+        return torch.stack([states[t] for t in self.nodes.tolist()]), end
+
+    def guided(self, y: Tensor, steps: list[int]) -> Callable[[Tensor, int], Tensor]:
+        """The teacher's velocity at row i of steps, away from what it says without labels (Ho and Salimans 2022)."""
+        told = bind(self.teacher, y, steps, length=self.length, dtype=self.dtype)
+        w = self.todo.guidance
+        if w == 1:
+            return told
+        untold = bind(self.teacher, torch.zeros_like(y), steps, length=self.length, dtype=self.dtype)
+
+        def predict(x: Tensor, i: int) -> Tensor:
+            v, without = told(x, i), untold(x, i)
+            return without + w * (v - without)
+
+        return predict
