@@ -159,15 +159,15 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
 
     mine = tmp_path / "here.safetensors"
     mine.write_bytes(patients.read_bytes())
-    monkeypatch.setitem(WEIGHTS, "few-step", mine)
+    monkeypatch.setitem(WEIGHTS, "one-step", mine)
     monkeypatch.chdir(tmp_path)
     how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
     assert run(capsys, *how, "--quality", "draft", "--out", "a")[0] == 0
     recipe = manifest.read(Path("a")).parts[0]
     draft = QUALITIES["draft"]
-    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("few-step", draft.sampler, draft.steps)
-    assert "| model | few-step, SHA-256" in Path("a/README.md").read_text()
-    by_hand = ["--checkpoint", "few-step", "--sampler", draft.sampler, "--steps", draft.steps]
+    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("one-step", draft.sampler, draft.steps)
+    assert "| model | one-step, SHA-256" in Path("a/README.md").read_text()
+    by_hand = ["--checkpoint", "one-step", "--sampler", draft.sampler, "--steps", draft.steps]
     assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0
     assert contents(Path("a")) == contents(Path("b"))
 
@@ -175,7 +175,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
     Path("a/data/00001.npz").unlink()
     code, _, err = run(capsys, "resume", "a")
     assert code == 2 and "no checkpoint at" in err
-    monkeypatch.setitem(WEIGHTS, "few-step", there)
+    monkeypatch.setitem(WEIGHTS, "one-step", there)
     assert run(capsys, "resume", "a")[0] == 0
     assert contents(Path("a")) == contents(Path("b"))
 

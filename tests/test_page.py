@@ -435,7 +435,7 @@ def made_by(command, folder):
 
 @pytest.fixture(scope="module")
 def few_step(tmp_path_factory):
-    """A file of weights that are almost the built-in model's."""
+    """A file of weights that are almost the built-in model's, for each that is distilled."""
     from sssd.model_wrapper import SSSDECG
 
     model = SSSDECG.from_pretrained(device="cpu")
@@ -443,8 +443,13 @@ def few_step(tmp_path_factory):
     return model.save_checkpoint(tmp_path_factory.mktemp("weights") / "few-step.safetensors")
 
 
+def in_steps(n):
+    return "1 step" if n == 1 else f"{n} steps"
+
+
 def with_few_step(path):
-    return f"from pathlib import Path; from sssd.quality import WEIGHTS; WEIGHTS['few-step'] = Path({str(path)!r})"
+    places = f"WEIGHTS['few-step'] = WEIGHTS['one-step'] = Path({str(path)!r})"
+    return f"from pathlib import Path; from sssd.quality import WEIGHTS; {places}"
 
 
 def test_qualities(open_page, few_step, tmp_path, monkeypatch):
@@ -454,7 +459,7 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         page = open_page(url=own.url)
         switch = page.locator("#first .quality label")
         assert switch.all_inner_texts() == [
-            f"{name.capitalize()}\n{of.steps} steps" for name, of in QUALITIES.items()
+            f"{name.capitalize()}\n{in_steps(of.steps)}" for name, of in QUALITIES.items()
         ]
         page.click("text=A normal ECG")
         wait_until_done(page)
@@ -468,11 +473,11 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         draft, link = page.evaluate(PIXELS), page.url
         assert draft != standard and link.split("model=")[1] != page.inner_text("#model").split()[-1]
         assert page.inner_text(".how").startswith(
-            f"Draft · Consistency · {QUALITIES['draft'].steps} steps · seed "
+            f"Draft · Consistency · {in_steps(QUALITIES['draft'].steps)} · seed "
         )
         seed = int(re.search(r"seed=(\d+)", link)[1])
         (record,) = json.loads(from_service(own, statements=["NORM"], quality="draft", seed=seed))["records"]
-        monkeypatch.setitem(WEIGHTS, "few-step", few_step)
+        monkeypatch.setitem(WEIGHTS, "one-step", few_step)
         command = page.inner_text("#command")
         assert "--quality draft" in command
         np.testing.assert_allclose(made_by(command, tmp_path / "ecg"), record["signal"], atol=0.0021)
@@ -491,6 +496,12 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         again.wait_for_function("() => /^DDIM/.test(document.querySelector('.how').textContent)")
         wait_until_done(again)
         assert "quality" not in again.url and "sampler=ddim" in again.url
+        again.fill("#steps-a", "7")
+        again.select_option("#sampler-a", "fitted")  # for which there is no solver of 7 steps
+        assert again.input_value("#steps-a") == "10"
+        again.click("#generate")
+        again.wait_for_function("() => /^Fitted · 10 steps/.test(document.querySelector('.how').textContent)")
+        wait_until_done(again)
     finally:
         own.stop()
 

@@ -60,11 +60,15 @@ def patients():
 
 @pytest.fixture
 def both(model, monkeypatch, tmp_path):
-    """A service of the built-in model's name with two sets of weights; the second's model."""
-    few = tiny(seed=1, ddim_config={"sampler": "consistency", "ddim_timesteps": 4})
-    monkeypatch.setitem(WEIGHTS, "few-step", few.save_checkpoint(tmp_path / "few.safetensors"))
+    """A service of the built-in model's name with all sets of weights; the models of the distilled ones."""
+    students = {
+        name: tiny(seed=n, ddim_config={"sampler": "consistency", "ddim_timesteps": n})
+        for name, n in (("few-step", 4), ("one-step", 1))
+    }
+    for name, student in students.items():
+        monkeypatch.setitem(WEIGHTS, name, student.save_checkpoint(tmp_path / f"{name}.safetensors"))
     with service(model, "built-in") as running:
-        yield running, few
+        yield running, students
 
 
 def signals(answer):
@@ -154,15 +158,15 @@ def test_files_tell_the_patient(patients, tmp_path):
 
 def test_qualities(both):
     """Fails when a quality runs other weights, another sampler or other steps than `generate --quality`, or mixes."""
-    up, few = both
+    up, students = both
     generator = up.app.state.local.generator
     assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
         (name, of.weights) for name, of in QUALITIES.items()
     ]
-    assert set(generator._weights) == {"default", "few-step"}  # both are warm
+    assert set(generator._weights) == {"default", *students}  # all are warm
     answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in QUALITIES] * 3)
     for (name, of), answer in zip(list(QUALITIES.items()) * 3, answers, strict=True):
-        model = few if of.weights == "few-step" else generator.model
+        model = students.get(of.weights, generator.model)
         steps = min(of.steps, model.schedule.T)
         alone = model.generate_ecgs(
             "AFIB", seed=3, sampler=of.sampler, steps=steps, ddim_eta=of.eta, precision="float32"

@@ -119,7 +119,7 @@ class SSSDECG:
     ) -> SSSDECG:
         """The model that ships, or the one in any checkpoint; see `load_checkpoint`.
 
-        path: of a checkpoint, or "few-step": the model that ships distilled to 4 evaluations, 2 or 1.
+        path: of a checkpoint, "few-step": the model that ships distilled to 4 evaluations or 2, or "one-step".
         """
         model, chosen = cls.__new__(cls), choose_device(device)
         path = checkpoint_file(path)

@@ -1,7 +1,7 @@
 """Draft, standard, best: what to sample with for people who do not want to choose.
 
-The figures behind the choice are in docs/samplers.md: draft and standard are a network distilled to few steps, asked
-twice and four times, best is the model itself.
+The figures behind the choice are in docs/samplers.md: draft and standard are networks distilled to one evaluation and
+to four, best is the model itself.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "weights"
-WEIGHTS = {name: _FOLDER / f"{name}.safetensors" for name in ("default", "few-step", "one-step")}  # what ships, by name
+NAMES = ("default", "few-step", "one-step")
+WEIGHTS = {name: _FOLDER / f"{name}.safetensors" for name in NAMES}  # what ships
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Which of the weights that ship ("default", "few-step"), the sampler, its number of network evaluations.
+    """Which of the weights that ship (one of `NAMES`), the sampler, its number of network evaluations.
 
     eta: of DDIM, None for the others.
     """
@@ -28,7 +29,7 @@ class Quality:
 
 
 QUALITIES = {
-    "draft": Quality("few-step", "consistency", 2),
+    "draft": Quality("one-step", "consistency", 1),
     "standard": Quality("few-step", "consistency", 4),
     "best": Quality("default", "ddim", 50, eta=1.0),
 }

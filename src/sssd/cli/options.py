@@ -37,7 +37,8 @@ Spacing = Annotated[
     typer.Option(help="How steps are spread. Default: uniform for ddim, trailing for the others."),
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option(help="A .pkl or .safetensors, or 'few-step'; default: the model that ships.")
+    Path | None,
+    typer.Option(help="A .pkl or .safetensors, 'few-step', 'one-step'; default: the model that ships."),
 ]
 Preset = Annotated[
     Literal["draft", "standard", "best"] | None,

@@ -180,6 +180,7 @@ def _about(generator: Generator, settings: Settings) -> APIRouter:
                 qualities=[Quality(name=name, **s._asdict()) for name, s in generator.qualities.items()],
                 samplers=generator.samplers,
                 steps_max=model.schedule.T,
+                fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
                 default={"sampler": default.sampler, "steps": default.steps, "eta": default.eta},
                 fs_hz=model.config.trainset_config.sampling_rate,
                 samples=model.shape[1],

@@ -50,7 +50,7 @@ class Generator:
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
         self.model, self.name = model, name
         self._weights, self._loading = {"default": model}, threading.Lock()
-        distilled = name == BUILT_IN and WEIGHTS["few-step"].exists()
+        distilled = name == BUILT_IN and all(WEIGHTS[of.weights].exists() for of in QUALITIES.values())
         self.qualities = {
             quality: self._sampled(of.sampler, min(of.steps, model.schedule.T), of.eta, of.weights)
             for quality, of in (QUALITIES if distilled else ITSELF).items()

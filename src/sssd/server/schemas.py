@@ -100,6 +100,7 @@ class Model(BaseModel):
     qualities: Annotated[list[Quality], Field(description="That can be asked for")]
     samplers: list[str]
     steps_max: int
+    fitted_steps: Annotated[list[int], Field(description="That solvers were fitted for: sampler fitted")]
     default: dict[str, Any]
     fs_hz: float
     samples: Annotated[int, Field(description="Of each lead")]

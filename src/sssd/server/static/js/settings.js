@@ -19,13 +19,14 @@ const SAMPLERS = {
   fitted: "Fitted",
 };
 const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
+export const inSteps = (n) => (n === 1 ? "1 step" : `${n} steps`);
 const capital = (name) => name[0].toUpperCase() + name.slice(1);
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 
 export function inWords({ quality, sampler, steps, eta, seed, age, sex }) {
   const parts = quality ? [capital(quality)] : [];
-  parts.push(...(sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), `${steps} steps`]));
+  parts.push(...(sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), inSteps(steps)]));
   if (sampler === "ddim" && eta) parts.push(`eta ${eta}`);
   if (age !== null && age !== undefined) parts.push(`${age} years`);
   if (sex) parts.push(sex);
@@ -48,6 +49,7 @@ export class Settings {
     for (const [name, input] of Object.entries(this.input))
       input.addEventListener("input", () => {
         if (["sampler", "steps", "eta"].includes(name)) this.quality = null;
+        if (name === "sampler" && input.value === "fitted") this.#fit();
         this.#refresh();
         onChange();
       });
@@ -71,6 +73,12 @@ export class Settings {
     this.set(settings);
   }
 
+  // Solvers are fitted for few numbers of steps: the most of them where the field has another.
+  #fit() {
+    const known = this.model?.fitted_steps ?? [];
+    if (known.length && !known.includes(Number(this.input.steps.value))) this.input.steps.value = Math.max(...known);
+  }
+
   #radio({ name, steps }) {
     const radio = Object.assign(document.createElement("input"), { type: "radio", name: `quality${this.second ? "-b" : "-a"}` });
     radio.addEventListener("change", () => {
@@ -80,7 +88,7 @@ export class Settings {
     const label = document.createElement("label");
     const [title, what] = ["b", "small"].map((tag) => document.createElement(tag));
     title.textContent = capital(name);
-    what.textContent = `${steps} steps`;
+    what.textContent = inSteps(steps);
     label.append(radio, title, what);
     return radio;
   }
@@ -155,7 +163,7 @@ export class Settings {
     const seconds = this.pace && steps ? this.pace * steps : 0;
     this.root.querySelector(".runs").textContent = [
       `Runs ${samplerName(now.sampler)}`,
-      ...(steps ? [`${steps} steps`] : now.sampler === "ddpm" ? ["all steps"] : []),
+      ...(steps ? [inSteps(steps)] : now.sampler === "ddpm" ? ["all steps"] : []),
       ...(now.sampler === "ddim" && now.eta ? [`eta ${now.eta}`] : []),
       ...(this.second ? ["the same seed"] : []),
       ...(seconds ? [`about ${seconds < 9.5 ? seconds.toFixed(1) : Math.round(seconds)} s`] : []),

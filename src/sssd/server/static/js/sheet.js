@@ -4,7 +4,7 @@ import { file } from "./api.js";
 import { LEADS } from "./layout.js";
 import { Paper } from "./paper.js";
 import { PLAIN } from "./plain.js";
-import { inWords } from "./settings.js";
+import { inSteps, inWords } from "./settings.js";
 
 export const FORMATS = [
   ["WFDB", "application/zip", "zip"],
@@ -101,7 +101,7 @@ export class Sheet {
     this.current = rows;
     this.final = !!this.record && number === this.frames.length;
     this.progress = step / (this.steps + 1);
-    this.film.querySelector("output").textContent = this.final ? `done, ${this.steps} steps` : `step ${step} of ${this.steps}`;
+    this.film.querySelector("output").textContent = this.final ? `done, ${inSteps(this.steps)}` : `step ${step} of ${this.steps}`;
     this.onFrame(this);
   }
 
