@@ -4,7 +4,8 @@
 
 SAMPLER STEPS [_etaE] [_SPACING], as in ddpm200, ddim20_eta1, dpmpp-2m10_log_snr: the full label vectors of strat_fold 9
 (--fold), row by row; train_... : those of the folds before it, to train a classifier on. consistency4 and the like are
-made by the few-step model, all others by the one that ships; --checkpoint and --few-step name others.
+made by the few-step model, consistency1 by the one-step model, all others by the one that ships; --checkpoint,
+--few-step and --one-step name others.
 single_name: each statement with at least five records in fold 9, four times, and nothing beside it.
 single_name_completed: the same requests completed with statements that occur together.
 Beside NAME.npz, NAME.json tells evaluations and seconds.
@@ -76,19 +77,27 @@ def main() -> None:
     parser.add_argument("--records", type=int, help="only the first so many of each set")
     parser.add_argument("--checkpoint", type=Path, help="another model than the one that ships")
     parser.add_argument("--few-step", default="few-step", help="another few-step model")
+    parser.add_argument("--one-step", default="one-step", help="another one-step model")
     parser.add_argument("--precision", default="auto", help="float32, bf16 or auto")
     parser.add_argument("--device")
     options = parser.parse_args()
     how = {name: sampling(name) for name in options.sets}
-    real, shipped = read(options.real), SSSDECG.from_pretrained(options.checkpoint, device=options.device)
-    few = any(one["sampler"] == "consistency" for one in how.values())
-    distilled = SSSDECG.from_pretrained(options.few_step, device=options.device) if few else shipped
+    real, models = read(options.real), {}
+
+    def model_of(sampler: str, steps: int) -> SSSDECG:
+        path = options.checkpoint
+        if sampler == "consistency":
+            path = options.one_step if steps == 1 else options.few_step
+        if path not in models:
+            models[path] = SSSDECG.from_pretrained(path, device=options.device)
+        return models[path]
+
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.sets:
         if (options.out / f"{name}.npz").exists():
             print(f"{options.out / name}.npz is there already and is kept", flush=True)
             continue
-        model = distilled if how[name]["sampler"] == "consistency" else shipped
+        model = model_of(how[name]["sampler"], how[name]["steps"])
         vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]
         table = model.step_table(
             ddim_eta=how[name].get("ddim_eta"),

@@ -105,3 +105,16 @@ def test_the_command_says_what_was_fitted(tmp_path: Path, capsys: pytest.Capture
     assert main([*said, "--steps", "7", "--out", str(tmp_path / "more")]) != 0
     assert "fitted for 3" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "more").exists()
+
+
+def test_fine_tuning_drops_what_was_fitted(tmp_path: Path) -> None:
+    """Solvers and factors are of the weights they were found for. Fails if they outlive them."""
+    from sssd.cli.train import _settings
+
+    model = with_fits(teacher(tmp_path, config()), FIT)
+    content = model.config.model_dump()
+    content["ddim_config"] |= {"sampler": "fitted", "ddim_timesteps": 3, "gains": {"fitted3": [0.9] * 8}}
+    model.config = Config.model_validate(content)
+    path = model.save_checkpoint(tmp_path / "fitted.safetensors")
+    kept = _settings(None, path)[0].ddim_config
+    assert (kept.fits, kept.gains, kept.sampler, kept.ddim_timesteps) == ([], {}, None, 3)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..config.schema import Config
+    from ..config.schema import Config, DdimConfig
     from ..data.recordings import Recordings
     from ..training.loop import TrainingData
 
@@ -227,7 +227,14 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
             f"leave out {', '.join(others)}, or describe the network too"
         )
     own, _ = configuration_of(start, *read_state(start))
-    return own.model_copy(update={"train_config": settings.train_config}), True
+    return own.model_copy(update={"train_config": settings.train_config, "ddim_config": _general(own)}), True
+
+
+def _general(own: Config) -> DdimConfig:
+    """The sampling of a configuration without what was fitted to weights that are about to change."""
+    sampling = own.ddim_config
+    sampler = None if sampling.sampler == "fitted" else sampling.sampler
+    return sampling.model_copy(update={"fits": [], "gains": {}, "sampler": sampler})
 
 
 def weights(init: str) -> Path:
