@@ -107,7 +107,7 @@ def distill(
 
     if todo.trajectory_iters:
         follow_trajectories(school, student, told("trajectories", todo.trajectory_iters))
-    if todo.matching_iters:
+    if todo.matching_iters and not school.over:
         before = [p.detach().clone() for p in student.parameters()]
         adversary, records = None, None
         if todo.adversary:

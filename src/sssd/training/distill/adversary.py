@@ -74,7 +74,8 @@ def make_records(school: School, tell: Callable[[int, Tensor], None]) -> Records
     rows = {int(t): i for i, t in enumerate(table.steps)}
     xs: list[Tensor] = []
     ys: list[Tensor] = []
-    n, size = school.todo.records, min(school.todo.records, 1024)
+    n = school.todo.records
+    size = min(n, 1024 if school.device.type == "cuda" else 64)
     for k, start in enumerate(range(0, n, size)):
         if xs and school.over:
             break
