@@ -1,8 +1,8 @@
-"""The table of samplers: quality against network evaluations and seconds.
+"""The table of samplers: quality and network evaluations; scripts/plot_samplers.py draws it.
 
     python scripts/make_evaluation_sets.py signals.npz sets/7 ddpm200 ddim50 unipc10 train_ddpm200 ... --seed 7
     python scripts/sampler_quality.py --real signals.npz --sets sets/7 sets/8 sets/9 --figures figures.json \\
-        --table samplers.md --plot samplers.svg
+        --table samplers.md
 
 --sets: one folder per seed, each with the same NPZ files: NAME.npz for the label vectors of the test fold,
 train_NAME.npz, for utility, for those of the folds before it. NAME.json beside it tells evaluations and seconds.
@@ -69,8 +69,6 @@ def main(arguments: list[str] | None = None) -> None:
     print(lines)
     if options.table:
         options.table.write_text(lines + "\n")
-    if options.plot:
-        plot(result, costs).savefig(options.plot)
 
 
 class Figures:
@@ -241,41 +239,6 @@ def _percent(value: dict[str, Any]) -> str:
     return f"{100 * value['mean']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
 
 
-def plot(result: dict[str, dict[str, Any]], costs: dict[str, dict[str, Any]]) -> Any:
-    """Headline quality against evaluations, and against seconds per record."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    for axes, key, words in zip(
-        figure.subplots(1, 2),
-        ("evaluations", "seconds"),
-        ("network evaluations", "seconds per record"),
-        strict=True,
-    ):
-        for name, of in result.items():
-            if costs[name][key] is None or "headline" not in of:
-                continue
-            y = of["headline"]
-            low, high = (y["mean"] if y[end] is None else y[end] for end in ("low", "high"))
-            axes.errorbar(
-                costs[name][key],
-                100 * y["mean"],
-                [[100 * (y["mean"] - low)], [100 * (high - y["mean"])]],
-                fmt="o",
-            )
-            axes.annotate(
-                name,
-                (costs[name][key], 100 * y["mean"]),
-                xytext=(4, 2),
-                textcoords="offset points",
-                fontsize=7,
-            )
-        axes.set_xscale("log")
-        axes.set_xlabel(words)
-        axes.set_ylabel("worst of four qualities, % of DDPM")
-    return figure
-
-
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -288,7 +251,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", choices=["classifiers", "rhythm"])
     parser.add_argument("--table", type=Path, help="Markdown to write")
-    parser.add_argument("--plot", type=Path, help="SVG or PNG to write")
     parser.add_argument("--baseline", default=BASELINE)
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH, help="classifier channels")
