@@ -271,6 +271,21 @@ def test_an_adversary_leads_the_student_to_the_records(tmp_path: Path, share: fl
     assert (height() > before + 0.1) == nearer
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_lessons_with_an_adversary_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled, recorded as graphs, replayed more often than they warm up. Fails where one cannot be recorded, or
+    what it learns is not finite."""
+    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 8)
+    settings = config(matching_iters=16, adversary=1.0, records=64, batch_size=16, nodes=1, share=1.0)
+    path, told = teacher(tmp_path, settings), []
+    out = lessons.distill(settings, path, labels(), tmp_path / "out", device="cuda", report=told.append)
+    assert np.isfinite(told[-1].loss) and told[-1].iteration == 16
+    one, other = (SSSDECG.from_pretrained(p, device="cpu") for p in (path, out))
+    assert one.model_hash != other.model_hash
+    assert all(torch.isfinite(p).all() for p in other.model.parameters())
+
+
 # --- the command --------------------------------------------------------------------------------------------
 
 
