@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .checkpoint import infer_config
+from .checkpoint import infer_config, read_state, write_safetensors
 from .config.schema import Config, WavenetConfig, parse_config
 from .labels import CODES
 from .models.denoiser import Denoiser, DenoiserConfig
@@ -62,6 +64,21 @@ def configuration_of(
         raise ValueError(f"{path} is of a network with {leads}: expected the 8 leads of SSSD-ECG")
     config = Config(wavenet_config=WavenetConfig(**vars(size)))
     return config, "shapes; the schedule is assumed to be the published one"
+
+
+def write_sampling(
+    source: Path, out: Path, change: Callable[[dict[str, Any]], None], cauchy: Cauchy | None = None
+) -> Path:
+    """The checkpoint `source` as .safetensors, its ddim_config changed in place by `change`, its weights as they are.
+
+    cauchy: the convention to note with it; the file's own where it is None.
+    """
+    state, metadata = read_state(source)
+    config, _ = configuration_of(source, state, metadata)
+    content = config.model_dump(mode="json")
+    change(content["ddim_config"])
+    told = {} if cauchy is None else {"cauchy": cauchy}
+    return write_safetensors(out, state, {**metadata, **told, "config": json.dumps(content)})
 
 
 def _check_agreement(given: Config, own: Config, path: Path) -> None:

@@ -391,7 +391,7 @@ class SSSDECG:
             how["scheduler"] = table.config
         elif table.name != "ddpm":
             if table.name == "fitted":
-                how["fit"] = self.fit(table.S).model_dump()
+                how["fit"] = self.fitted_solver(table.S).model_dump()
             else:
                 how["spacing"] = spacing or default_spacing(table.name)
             if (table.gain != 1.0).any():
@@ -512,14 +512,14 @@ class SSSDECG:
         elif sampler in BY_STEPS:
             table = BY_STEPS[sampler](self.schedule, choose_steps(self.schedule, count, spacing or usual))
         elif sampler == "fitted":
-            table = fitted(self.schedule, **self.fit(count, spacing).model_dump())
+            table = fitted(self.schedule, **self.fitted_solver(count, spacing).model_dump())
         else:
             known = ", ".join(SAMPLERS)
             raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
         gain = default.gains.get(key_of(sampler, count, eta)) if spacing in (None, usual) else None
         return table if gain is None else replace(table, gain=np.array(gain))
 
-    def fit(self, steps: int, spacing: str | None = None) -> Fit:
+    def fitted_solver(self, steps: int, spacing: str | None = None) -> Fit:
         """What was fitted for so many evaluations; ValueError where nothing was, or a spacing is asked for."""
         if spacing is not None:
             raise ValueError(f"spacing is {spacing!r}: the steps of fitted were fitted too; leave it out")

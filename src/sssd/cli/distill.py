@@ -86,19 +86,19 @@ def command(
     if until is not None and time.monotonic() > until:
         say("the time was up before the lessons ended", quiet=quiet)
     taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
-    student, gains = SSSDECG.from_pretrained(model, device=device), {}
-    with progress_bar(quiet) as bar:
-        measured = [] if todo.adversary else taught  # an adversary sees amplitudes itself
-        task = bar.add_task("amplitudes", total=len(real) * len(measured))
-        for steps in measured:
-            gains["consistency", steps] = calibrate(
-                student,
-                real,
-                sampler="consistency",
-                steps=steps,
-                on_records=lambda n: bar.advance(task, n),
-            )
-    write_gains(model, gains)
+    if not todo.adversary:  # which sees amplitudes itself
+        student, gains = SSSDECG.from_pretrained(model, device=device), {}
+        with progress_bar(quiet) as bar:
+            task = bar.add_task("amplitudes", total=len(real) * len(taught))
+            for steps in taught:
+                gains["consistency", steps] = calibrate(
+                    student,
+                    real,
+                    sampler="consistency",
+                    steps=steps,
+                    on_records=lambda n: bar.advance(task, n),
+                )
+        write_gains(model, gains)
     say(
         f"wrote {model}, made for {', '.join(map(str, taught))} evaluations",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",

@@ -30,6 +30,7 @@ def command(
     generations: Annotated[int, typer.Option(min=1, help="Of 16 solvers each that are tried.")] = 60,
     records: Annotated[int, typer.Option(min=10, help="That each of them makes.")] = 870,
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
+    cauchy: options.Convention = None,
     device: options.Device = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after this time, with what was found till then.")
@@ -50,7 +51,7 @@ def command(
         from ..model_wrapper import SSSDECG
         from ..training.fit import Generation, Trials, beginning, search, write_fit
 
-        model = SSSDECG.from_pretrained(start, device=device)
+        model = SSSDECG.from_pretrained(start, cauchy=cauchy, device=device)
         if model.default_sampler() == "consistency":
             raise ValueError(f"{start} was distilled: give the network that it was distilled from")
         begin = beginning(model, steps)
@@ -74,7 +75,7 @@ def command(
                 name: trials.costs([solver], generations)[0]
                 for name, solver in (("begin", begin), ("found", found))
             }
-    write_fit(start, out, found)
+    write_fit(start, out, found, model.model.cauchy)
     say(
         f"wrote {out}: {steps} evaluations cost {costs['found']:.2f}, {costs['begin']:.2f} before the search, where "
         f"DDPM in {model.schedule.T} costs 1.40",

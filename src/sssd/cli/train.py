@@ -227,10 +227,12 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
             f"leave out {', '.join(others)}, or describe the network too"
         )
     own, _ = configuration_of(start, *read_state(start))
-    return own.model_copy(update={"train_config": settings.train_config, "ddim_config": _general(own)}), True
+    return own.model_copy(
+        update={"train_config": settings.train_config, "ddim_config": _without_fits(own)}
+    ), True
 
 
-def _general(own: Config) -> DdimConfig:
+def _without_fits(own: Config) -> DdimConfig:
     """The sampling of a configuration without what was fitted to weights that are about to change."""
     sampling = own.ddim_config
     sampler = None if sampling.sampler == "fitted" else sampling.sampler

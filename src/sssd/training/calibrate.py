@@ -6,15 +6,15 @@ the standard deviation of the median real one with the same statements.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..checkpoint import write_safetensors
 from ..data.recordings import Recordings, eight_leads_mv
+from ..factory import write_sampling
 from ..model_wrapper import SSSDECG
 from ..samplers import key_of
 
@@ -50,11 +50,8 @@ def calibrate(
 
 def write_gains(path: Path, gains: Mapping[tuple[str, int], list[float]]) -> Path:
     """Put the factors of samplers and their steps into the configuration of a .safetensors checkpoint, in place."""
-    from safetensors import safe_open
 
-    with safe_open(path, "pt") as file:
-        metadata, names = file.metadata(), file.keys()
-        state = {name: file.get_tensor(name) for name in names}
-    config = json.loads(metadata["config"])
-    config["ddim_config"]["gains"] = {key_of(*which): gain for which, gain in gains.items()}
-    return write_safetensors(path, state, {**metadata, "config": json.dumps(config)})
+    def change(sampling: dict[str, Any]) -> None:
+        sampling["gains"] = {key_of(*which): gain for which, gain in gains.items()}
+
+    return write_sampling(path, path, change)

@@ -10,7 +10,6 @@ multiple of the same for DDPM over all steps.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoint import read_state, write_safetensors
 from ..config.schema import Fit
 from ..data.recordings import Recordings, eight_leads_mv
 from ..evaluation import classifier
@@ -30,11 +28,13 @@ from ..evaluation.amplitude import median_amplitude_ratio
 from ..evaluation.evaluate import shape_of
 from ..evaluation.frechet import frechet_distance
 from ..evaluation.quality import SMALLEST, rhythm_distance
-from ..factory import configuration_of
+from ..factory import write_sampling
 from ..model_wrapper import SSSDECG
+from ..models.s4 import Cauchy
 from ..samplers import StepTable, ddpm, fitted, key_of
 from ..schedule import FloatArray, choose_steps
 
+POPULATION = 16  # solvers of a generation
 SPREAD = 0.3  # of the first generation about its start
 GAIN = 0.1  # of ln gain, in a unit of a point
 PARTS = 4  # of a set, for the processes that measure it
@@ -91,8 +91,6 @@ def search(
     begin: Solver,
     *,
     generations: int,
-    population: int = 16,
-    spread: float = SPREAD,
     seed: int = 0,
     on_generation: Callable[[Generation], None] = lambda _: None,
     over: Callable[[], bool] = lambda: False,
@@ -109,7 +107,7 @@ def search(
         ) from error
     first = begin[0].steps[0]
     strategy = cma.CMAEvolutionStrategy(
-        point_of(*begin), spread, {"popsize": population, "seed": seed + 1, "verbose": -9}
+        point_of(*begin), SPREAD, {"popsize": POPULATION, "seed": seed + 1, "verbose": -9}
     )
     for number in range(generations):
         if over():
@@ -224,16 +222,16 @@ class Trials:
         )
 
 
-def write_fit(source: Path, out: Path, solver: Solver) -> Path:
+def write_fit(source: Path, out: Path, solver: Solver, cauchy: Cauchy | None = None) -> Path:
     """The checkpoint `source` with a solver in its configuration, in place of one of as many steps, as .safetensors."""
-    state, metadata = read_state(source)
-    config, _ = configuration_of(source, state, metadata)
-    (fit, gain), content = solver, config.model_dump(mode="json")
-    told = content["ddim_config"]
-    others = [one for one in told["fits"] if len(one["steps"]) != len(fit.steps)]
-    told["fits"] = sorted([*others, fit.model_dump()], key=lambda one: len(one["steps"]))
-    told["gains"][key_of("fitted", len(fit.steps))] = [gain] * 8
-    return write_safetensors(out, state, {**metadata, "config": json.dumps(content)})
+    fit, gain = solver
+
+    def change(sampling: dict[str, Any]) -> None:
+        others = [one for one in sampling["fits"] if len(one["steps"]) != len(fit.steps)]
+        sampling["fits"] = sorted([*others, fit.model_dump()], key=lambda one: len(one["steps"]))
+        sampling["gains"][key_of("fitted", len(fit.steps))] = [gain] * 8
+
+    return write_sampling(source, out, change, cauchy)
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
