@@ -1,12 +1,13 @@
 """Of what use generated records are beside real ones: classifiers trained on real records, on generated ones, on both,
-and on real ones with the generated ones of rare statements, tested on the records of strat_fold 9.
+and on generated ones first and real ones then, tested on the records of strat_fold 9.
 
-    python scripts/real_plus_synthetic.py --real signals.npz --synthetic train_consistency4.npz --trainers 9 \\
-        --device cuda
+    python scripts/real_plus_synthetic.py --real signals.npz --synthetic sets/7/train_consistency4.npz \\
+        sets/8/train_consistency4.npz --seeds 10 --trainers 32 --device cuda
 
-All are trained for as many steps as on the real records alone, and real and both for twice as many too. Prints macro
+All are trained for as many steps as on the real records alone; real ones for half and twice as many too. Prints macro
 AUC with its spread over seeds, for all statements with at least 5 test records, for the rare ones among them (fewer
-than 100 training records) and the others, and the statements that gain and lose most.
+than 100 training records) and the others, each with its gain over real records, seed by seed, and its 95 % interval;
+and the statements that gain and lose most.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from sampler_quality import settle
+from scipy.stats import t
 
 from sssd.data import recordings
 from sssd.data.recordings import eight_leads_mv
@@ -26,76 +30,100 @@ from sssd.evaluation import auc, classifier
 FEW = 100  # training records
 
 
+Records = tuple[np.ndarray, np.ndarray]  # x (n, 8, L) mV and y (n, K)
+
+
+def scores(lessons: list[tuple[Records, int]], x_test: np.ndarray, **how: Any) -> np.ndarray:
+    """What a classifier says of x_test that went through lessons: records, and for how many epochs."""
+    model = None
+    for (x, y), epochs in lessons:
+        model = classifier.train(x, y, epochs=epochs, init=model, **how)
+    assert model is not None
+    return classifier.predict(model, x_test)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--real", type=Path, required=True, help="with strat_fold: below 9 trains, 9 tests")
-    parser.add_argument("--synthetic", type=Path, required=True)
+    parser.add_argument(
+        "--synthetic", type=Path, required=True, nargs="+", help="sets; the first is used alone too"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--trainers", type=int, default=1, help="classifiers trained at a time")
+    parser.add_argument("--trainers", type=int, default=1, help="at a time; they share the GPUs there are")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    every, made = recordings.read(options.real), recordings.read(options.synthetic)
+    every = recordings.read(options.real)
     assert every.strat_fold is not None
     train, test = (recordings.subset(every, rows) for rows in (every.strat_fold < 9, every.strat_fold == 9))
-    x, y, x_test = eight_leads_mv(train), train.labels, eight_leads_mv(test)
-    x_made, y_made = eight_leads_mv(made), made.labels
-    rare = (y_made[:, y.sum(0) < FEW] > 0).any(1)
+    real, x_test, y = (eight_leads_mv(train), train.labels), eight_leads_mv(test), train.labels
+    sets = [(eight_leads_mv(made), made.labels) for made in map(recordings.read, options.synthetic)]
+    made, first = together(sets), sets[0]
 
-    def together(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.concatenate((x, x_made[rows])), np.concatenate((y, y_made[rows]))
+    def lesson(records: Records, times: float = 1.0) -> tuple[Records, int]:
+        """As many steps as `times` the epochs on real records have."""
+        return records, max(1, round(times * options.epochs * len(real[0]) / len(records[0])))
 
-    both, with_rare = together(np.ones(len(made), bool)), together(rare)
-
-    def epochs(data: tuple[np.ndarray, np.ndarray], times: int = 1) -> int:
-        return round(times * options.epochs * len(x) / len(data[0]))
-
+    n = len(sets)
     ways = {
-        "real": (x, y, options.epochs),
-        "synthetic": (x_made, y_made, epochs((x_made, y_made))),
-        "both": (*both, epochs(both)),
-        f"real and {rare.sum()} with rare statements": (*with_rare, epochs(with_rare)),
-        "real, twice as long": (x, y, 2 * options.epochs),
-        "both, twice as long": (*both, epochs(both, 2)),
+        "real": [lesson(real)],
+        "real, half as long": [lesson(real, 0.5)],
+        "real, twice as long": [lesson(real, 2)],
+        "generated": [lesson(first)],
+        "both": [lesson(together([real, first]))],
+        f"real and {n} generated sets": [lesson(together([real, made]))],
+        f"{n} generated sets, then real": [lesson(made, 0.5), lesson(real, 0.5)],
     }
     columns = auc.frequent(test.labels)
     of: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    with ProcessPoolExecutor(options.trainers, mp_context=get_context("spawn")) as pool:
+    turn = get_context("spawn").Value("i", 0)
+    pool = ProcessPoolExecutor(
+        options.trainers, mp_context=get_context("spawn"), initializer=settle, initargs=(turn,)
+    )
+    with pool:
         how = {"width": options.width, "device": options.device}
         waiting = [
-            (way, pool.submit(classifier.train_and_predict, a, b, x_test, seed=seed, epochs=n, **how))
+            (way, pool.submit(scores, lessons, x_test, seed=seed, **how))
             for seed in range(options.seeds)
-            for way, (a, b, n) in ways.items()
+            for way, lessons in ways.items()
         ]
-        for way, scores in waiting:
-            of[way].append(auc.by_statement(test.labels, [scores.result()], columns, test.label_names))
+        for way, read in waiting:
+            of[way].append(auc.by_statement(test.labels, [read.result()], columns, test.label_names))
+            if options.json:
+                options.json.write_text(json.dumps(of, indent=1) + "\n")
     few = [test.label_names[k] for k in columns if y[:, k].sum() < FEW]
     groups = {"all": list(of["real"][0]), "rare": few}
     groups["others"] = [name for name in groups["all"] if name not in few]
-    print("macro AUC, mean of seeds (spread)  " + "  ".join(f"{g} ({len(n)})" for g, n in groups.items()))
-    for way, seeds in of.items():
-        areas = {g: [np.mean([s[name] for name in names]) for s in seeds] for g, names in groups.items()}
-        print(
-            f"{way:33s}  "
-            + "  ".join(
-                f"{np.mean(a):.4f} ({np.std(a, ddof=min(1, len(a) - 1)):.4f})" for a in areas.values()
+    print("macro AUC, mean of seeds (spread); gain over real records, 95 % interval of the mean over seeds")
+    for group, names in groups.items():
+        print(f"\n{group} ({len(names)} statements)")
+        areas = {
+            way: np.array([np.mean([s[name] for name in names]) for s in seeds]) for way, seeds in of.items()
+        }
+        for way, a in areas.items():
+            gain = a - areas["real"]
+            half = t.ppf(0.975, len(a) - 1) * gain.std(ddof=1) / len(a) ** 0.5 if len(a) > 1 else np.nan
+            print(
+                f"{way:30s} {a.mean():.4f} ({a.std(ddof=min(1, len(a) - 1)):.4f})  {gain.mean():+.4f} +- {half:.4f}"
             )
-        )
     mean = {
         way: {name: float(np.mean([s[name] for s in seeds])) for name in groups["all"]}
         for way, seeds in of.items()
     }
-    gain = {name: mean["both"][name] - mean["real"][name] for name in groups["all"]}
-    order = sorted(gain, key=lambda name: -gain[name])
-    print(f"both against real: {sum(g > 0 for g in gain.values())} of {len(gain)} statements gain")
-    for name in (*order[:6], *order[-4:]):
-        print(f"  {name:8s} {mean['real'][name]:.3f} -> {mean['both'][name]:.3f}")
-    if options.json:
-        options.json.write_text(json.dumps({"by_statement": of, "few": few}, indent=1) + "\n")
+    for way in list(ways)[4:]:
+        gains = {name: mean[way][name] - mean["real"][name] for name in groups["all"]}
+        order = sorted(gains, key=lambda name: -gains[name])
+        print(f"\n{way}: {sum(g > 0 for g in gains.values())} of {len(gains)} statements gain")
+        for name in (*order[:8], *order[-4:]):
+            print(f"  {name:8s} {mean['real'][name]:.3f} -> {mean[way][name]:.3f}")
+
+
+def together(sets: list[Records]) -> Records:
+    return np.concatenate([x for x, _ in sets]), np.concatenate([y for _, y in sets])
 
 
 if __name__ == "__main__":

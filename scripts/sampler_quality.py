@@ -106,7 +106,7 @@ def _by_classifiers(
 
     turn = get_context("spawn").Value("i", 0)
     pool = ProcessPoolExecutor(
-        options.trainers, mp_context=get_context("spawn"), initializer=_settle, initargs=(turn,)
+        options.trainers, mp_context=get_context("spawn"), initializer=settle, initargs=(turn,)
     )  # small networks leave a GPU idle
     judged, taught = [], []
     for seed, folder in enumerate(options.sets):
@@ -142,7 +142,7 @@ def _by_classifiers(
     pool.shutdown()
 
 
-def _settle(turn: Any) -> None:
+def settle(turn: Any) -> None:
     """Each trainer takes the next of the GPUs."""
     with turn.get_lock():
         if torch.cuda.is_available():

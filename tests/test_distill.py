@@ -247,6 +247,21 @@ def test_records_of_the_teacher(tmp_path: Path) -> None:
     torch.testing.assert_close(ratio, torch.ones(8, dtype=ratio.dtype), rtol=0.1, atol=0)
 
 
+def test_recordings_among_the_true_records(tmp_path: Path) -> None:
+    """A share of them, each beside its own labels. Fails if labels are of other rows, or all are the teacher's."""
+    of = school(tmp_path, records=64, adversary_recordings=0.25)
+    x = torch.arange(len(of.labels)).float()[:, None, None].expand(-1, 8, LENGTH)
+    made = lessons.make_records(of, lambda *_: None, x)
+    assert len(made.x) == len(made.y) == 64
+    rows = made.x[:16, 0, 0].long()
+    assert torch.equal(made.x[:16].float(), x[rows]) and (made.x[16:].float().std(-1) > 0).all()
+    K = len(CODES)
+    torch.testing.assert_close(made.y[:16, :K], of.labels[rows, :K])
+    settings = config(matching_iters=1, adversary=1.0, adversary_recordings=1.0, records=8, batch_size=4)
+    with pytest.raises(ValueError, match="give the recordings"):
+        lessons.distill(settings, teacher(tmp_path, settings), labels(), tmp_path / "out", device="cpu")
+
+
 @pytest.mark.parametrize("share, nearer", [(0.0, False), (2.0, True)])
 def test_an_adversary_leads_the_student_to_the_records(tmp_path: Path, share: float, nearer: bool) -> None:
     """Records that the teacher's denoiser does not know of, 0.5 higher: only with the adversary does the student move

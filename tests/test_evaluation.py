@@ -194,6 +194,21 @@ def test_classifier_learns_and_follows_its_seed() -> None:
     assert np.array_equal(start(1), start(1)) and not np.array_equal(start(1), start(2))
 
 
+def test_a_classifier_goes_on_from_another() -> None:
+    """One epoch more of what it knows; the other stays as it was. Breaks if it begins anew, or shares weights."""
+    pytest.importorskip("sklearn")
+    data, unseen = toy(64, 0, length=64), toy(40, 1, length=64)
+    x, new = eight_leads_mv(data), eight_leads_mv(unseen)
+    first = classifier.train(x, data.labels, seed=1, epochs=20, width=8)
+    before = classifier.predict(first, new)
+    after = classifier.train(x, data.labels, seed=2, epochs=1, width=8, init=first)
+    assert classifier.statement_auc(unseen.labels, classifier.predict(after, new))[0] > 0.9
+    assert np.array_equal(classifier.predict(first, new), before)
+    assert not np.array_equal(classifier.predict(after, new), before)
+    fresh = classifier.train(x, data.labels, seed=2, epochs=1, width=8)
+    assert classifier.statement_auc(unseen.labels, classifier.predict(fresh, new))[0] < 0.9
+
+
 def test_prediction_does_not_depend_on_company() -> None:
     """One record alone is read as it is among others. Breaks if batch statistics are used in prediction."""
     data = toy(8, 0)

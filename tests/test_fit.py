@@ -58,7 +58,7 @@ def test_the_search_finds_a_better_solver(tmp_path: Path) -> None:
         made = gain * run(table, eps_denoiser(table, net), x, no_noise)
         return float((made - ends).square().mean())
 
-    begin = beginning(model, 3)
+    begin, _ = beginning(model, 3)
     said: list[fitting.Generation] = []
     found = search(
         lambda solvers, _: [error(s) for s in solvers], begin, generations=25, on_generation=said.append
@@ -112,7 +112,7 @@ def test_trials_measure_what_a_solver_makes(ten_seconds: Path) -> None:
     """Real records cost less than an untrained network's; figures are of the gain asked for, and of its noise alone."""
     real = ecgs(40)
     with Trials(SSSDECG.from_pretrained(ten_seconds, device="cpu"), real, records=20, workers=2) as trials:
-        table = fitted(trials.model.schedule, **beginning(trials.model, 3)[0].model_dump())
+        table = fitted(trials.model.schedule, **beginning(trials.model, 3)[0][0].model_dump())
         one, two, again = trials.figures([(table, 1.0), (table, 2.0), (table, 1.0)], 1)
         assert one == again and one != trials.figures([(table, 1.0)], 2)[0]
         assert two.amplitude == pytest.approx(2 * one.amplitude, rel=1e-5)
@@ -139,11 +139,12 @@ def test_the_command(ten_seconds: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*said, *few, "--steps", "3", "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert "3 evaluations cost" in told and "generate --checkpoint" in told
-    fit = beginning(SSSDECG.from_pretrained(out, device="cpu"), 4)
+    fit, _ = beginning(SSSDECG.from_pretrained(out, device="cpu"), 4)
     write_fit(out, tmp_path / "both.safetensors", fit, "half_spectrum")
     both = SSSDECG.from_pretrained(tmp_path / "both.safetensors", device="cpu")
     assert both.model.cauchy == "half_spectrum"
     assert [len(one.steps) for one in both.config.ddim_config.fits] == [3, 4]
+    assert beginning(both, 4) == (fit, fitting.SPREAD / 2), "a later search goes on from it"
     assert both.model_hash == SSSDECG.from_pretrained(ten_seconds, device="cpu").model_hash
     assert torch.isfinite(both.generate("AFIB", sampler="fitted", steps=3, seed=1)).all()
     for wrong, message in (

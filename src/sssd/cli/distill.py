@@ -55,6 +55,7 @@ def command(
     and from signals only their amplitudes."""
     with usage():
         from ..data import recordings
+        from ..data.recordings import eight_leads_mv
         from .train import training_folds, training_labels
 
         start, ecgs = weights(teacher), recordings.read(data)
@@ -82,7 +83,17 @@ def command(
             bar.update(tasks[lesson.name], completed=lesson.iteration, loss=f"{lesson.loss:.4f}")
 
         until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        model = distill(settings, start, labels, out, init=begun, device=device, report=report, until=until)
+        model = distill(
+            settings,
+            start,
+            labels,
+            out,
+            signal_mv=eight_leads_mv(real),
+            init=begun,
+            device=device,
+            report=report,
+            until=until,
+        )
     if until is not None and time.monotonic() > until:
         say("the time was up before the lessons ended", quiet=quiet)
     taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]

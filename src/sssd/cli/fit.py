@@ -38,6 +38,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit time steps, noise and weights of a solver to a network: better records from few evaluations, no training.
+    Goes on with the solver of so many steps that the checkpoint has, if it has one.
 
     Wants a GPU: each generation makes some 14,000 records, and their beats are measured on all cores."""
     with usage():
@@ -54,7 +55,7 @@ def command(
         model = SSSDECG.from_pretrained(start, cauchy=cauchy, device=device)
         if model.default_sampler() == "consistency":
             raise ValueError(f"{start} was distilled: give the network that it was distilled from")
-        begin = beginning(model, steps)
+        begin, spread = beginning(model, steps)
     ends = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     with progress_bar(quiet, "cost {task.fields[cost]}") as bar:
         task = bar.add_task("preparing", total=generations, cost="-")
@@ -67,6 +68,7 @@ def command(
                 trials.costs,
                 begin,
                 generations=generations,
+                spread=spread,
                 seed=seed,
                 on_generation=report,
                 over=lambda: ends is not None and time.monotonic() > ends,

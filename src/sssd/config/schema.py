@@ -139,8 +139,8 @@ class DistillConfig(_Section):
     """Few-step students (sssd.training.distill); learning_rate and trajectory_iters of the first lesson, the others of
     the second; guidance: of the teacher, 1 for none; share: how far the weights go from the end of the first lesson
     to that of the second; data_std: of signals on the network's scale. adversary: how much the student listens to one
-    that tells its records from the teacher's, as a share of what it listens to denoisers, 0 for none; it has a rate and
-    a penalty of its own, and so many records of the teacher."""
+    that tells its records from true ones, as a share of what it listens to denoisers, 0 for none; it has a rate and a
+    penalty of its own, and so many true records: the teacher's, and recordings for a share of them."""
 
     nodes: Count = 4
     batch_size: Count = 256
@@ -155,6 +155,7 @@ class DistillConfig(_Section):
     adversary: Annotated[float, Field(ge=0)] = 0.0
     adversary_rate: Annotated[float, Field(gt=0)] = 2e-4
     adversary_penalty: Annotated[float, Field(ge=0)] = 400.0
+    adversary_recordings: Annotated[float, Field(ge=0, le=1)] = 0.0
     records: Count = 32_768
     share: Annotated[float, Field(gt=0, le=1)] = 0.6
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995

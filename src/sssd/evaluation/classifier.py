@@ -78,9 +78,12 @@ def train(
     epochs: int = EPOCHS,
     width: int = WIDTH,
     device: str | torch.device = "cpu",
+    init: Classifier | None = None,
     on_epoch: Callable[[], None] | None = None,
 ) -> Classifier:
     """Classifier trained on x (n, C, L) millivolts and y (n, K) zeros and ones; the seed fixes it.
+
+    init: one trained before, on other records of the same leads and statements, which a copy goes on from.
 
     AdamW over one rise and fall of the learning rate, binary cross-entropy, mixup; bfloat16 on a GPU. Global
     random state is left as it was. ValueError for shapes that do not match or fewer than two records.
@@ -95,10 +98,13 @@ def train(
         signal = torch.as_tensor(np.asarray(x, dtype=np.float32), device=device)
         target = torch.as_tensor(np.asarray(y, dtype=np.float32), device=device)
         model = Classifier(x.shape[1], y.shape[1], width=width).to(device)
-        model.scale.copy_(signal.var(dim=-1).mean(dim=0).sqrt().clamp_min(1e-3)[:, None])
-        with torch.no_grad():  # start from the statements' own frequencies
-            prior = target.mean(dim=0).clamp(1e-3, 1 - 1e-3)
-            model.last.bias.copy_(torch.logit(prior))
+        if init is None:
+            model.scale.copy_(signal.var(dim=-1).mean(dim=0).sqrt().clamp_min(1e-3)[:, None])
+            with torch.no_grad():  # start from the statements' own frequencies
+                prior = target.mean(dim=0).clamp(1e-3, 1 - 1e-3)
+                model.last.bias.copy_(torch.logit(prior))
+        else:
+            model.load_state_dict(init.state_dict())
         _fit(model, signal, target, epochs, on_epoch or (lambda: None))
     return model.eval()
 

@@ -35,7 +35,7 @@ from ..samplers import StepTable, ddpm, fitted, key_of
 from ..schedule import FloatArray, choose_steps
 
 POPULATION = 16  # solvers of a generation
-SPREAD = 0.3  # of the first generation about its start
+SPREAD = 0.3  # of the first generation about its start, half of it about a solver that was found before
 GAIN = 0.1  # of ln gain, in a unit of a point
 PARTS = 4  # of a set, for the processes that measure it
 OFF = 0.05  # of the amplitude, for which there is no fine
@@ -91,6 +91,7 @@ def search(
     begin: Solver,
     *,
     generations: int,
+    spread: float = SPREAD,
     seed: int = 0,
     on_generation: Callable[[Generation], None] = lambda _: None,
     over: Callable[[], bool] = lambda: False,
@@ -107,7 +108,7 @@ def search(
         ) from error
     first = begin[0].steps[0]
     strategy = cma.CMAEvolutionStrategy(
-        point_of(*begin), SPREAD, {"popsize": POPULATION, "seed": seed + 1, "verbose": -9}
+        point_of(*begin), spread, {"popsize": POPULATION, "seed": seed + 1, "verbose": -9}
     )
     for number in range(generations):
         if over():
@@ -119,18 +120,23 @@ def search(
     return fit_of(strategy.mean, first)
 
 
-def beginning(model: SSSDECG, steps: int) -> Solver:
-    """Where a search begins: trailing steps, half of DDPM's noise, and less of it later."""
+def beginning(model: SSSDECG, steps: int) -> tuple[Solver, float]:
+    """Where a search begins, and its spread: the solver of so many steps that the model has, or trailing steps with
+    half of DDPM's noise, and less of it later."""
     if not 3 <= steps < model.schedule.T:
         raise ValueError(f"steps is {steps}: a solver can be fitted for 3 to {model.schedule.T - 1} of them")
-    eta = [*np.linspace(0.5, 0.1, steps - 1).round(3), 0.0]
+    sampling = model.config.ddim_config
+    for known in sampling.fits:
+        if len(known.steps) == steps:
+            gains = sampling.gains.get(key_of("fitted", steps), [1.0])
+            return (known, float(np.mean(gains))), SPREAD / 2
     fit = Fit(
         steps=choose_steps(model.schedule, steps, "trailing").tolist(),
-        eta=eta,
+        eta=[*np.linspace(0.5, 0.1, steps - 1).round(3), 0.0],
         slope=[0.0] + [0.3] * (steps - 1),
         before=[0.0] * steps,
     )
-    return fit, 1.0
+    return (fit, 1.0), SPREAD
 
 
 class Trials:

@@ -15,7 +15,8 @@ Without an adversary the second lesson overshoots: amplitudes grow from node to 
 is no denoiser of any distribution. The first falls short of them. So what is kept lies on the line between the weights
 after the two (`share`).
 
-Both need labels only, no recordings. Shapes: B records, K conditions, N nodes (the student's levels), T steps.
+Both need labels only, and recordings where the adversary is to know some. Shapes: B records, K conditions, N nodes (the
+student's levels), T steps.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from ...config.schema import Config
 from ...device import choose_device
 from ...factory import build_network
 from ...models.denoiser import Denoiser
+from ..batches import to_model_scale
 from ..loop import save_model
 from .adversary import Adversary, Records, make_records
 from .matching import match_distributions
@@ -59,6 +61,7 @@ def distill(
     labels: NDArray[np.float32],
     out: Path,
     *,
+    signal_mv: NDArray[np.float32] | None = None,
     init: Path | None = None,
     device: str | None = None,
     report: Callable[[Lesson], None] = lambda _: None,
@@ -67,12 +70,17 @@ def distill(
     """Distil the network in `teacher` as config.distill_config says and write out/model.safetensors.
 
     labels (n, K): the conditions that records are made for, drawn at random; config is the student's, with the network
-    and the schedule of the teacher. init: a student to go on with, in place of the teacher. `until` ends the lessons at
-    that time.monotonic(). ValueError where the networks differ, or do not predict the velocity.
+    and the schedule of the teacher. signal_mv: the recordings (n, 8, L) in mV that have these labels. init: a student
+    to go on with, in place of the teacher. `until` ends the lessons at that time.monotonic(). ValueError where the
+    networks differ, or do not predict the velocity, or recordings are wanted and not given.
     """
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
         raise ValueError("the configuration has no distill_config: start from config/distill.json")
+    if todo.adversary and todo.adversary_recordings and signal_mv is None:
+        raise ValueError(
+            f"adversary_recordings is {todo.adversary_recordings}: give the recordings (signal_mv), or set it to 0"
+        )
     torch.manual_seed(todo.seed)
     torch.set_float32_matmul_precision("high")
 
@@ -111,7 +119,11 @@ def distill(
         before = [p.detach().clone() for p in student.parameters()]
         adversary, records = None, None
         if todo.adversary:
-            records = make_records(school, told("the teacher's records", todo.records, every=1))
+            recordings = None
+            if todo.adversary_recordings and signal_mv is not None:
+                scale = config.trainset_config.lead_scale_mv
+                recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(chosen)
+            records = make_records(school, told("the teacher's records", todo.records, every=1), recordings)
             adversary = Adversary(network(teacher), school)
         tell = told("distributions", todo.matching_iters)
         match_distributions(school, student, network(teacher), tell, adversary, records)

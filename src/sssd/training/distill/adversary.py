@@ -2,8 +2,8 @@
 
 It starts as a copy of the teacher, which knows ECGs at every noise level, and reads records at three depths, sample by
 sample and as a whole: mean and spread over time show beats that do not belong to one heart. Each record of the student
-stands beside one of the teacher with the same labels (relativistic pairing, Jolicoeur-Martineau 2019; Huang et al.
-2024), and small noise may not change the verdict (Lin et al. 2025, an approximate R1 penalty).
+stands beside one of the teacher, or a recording, with the same labels (relativistic pairing, Jolicoeur-Martineau 2019;
+Huang et al. 2024), and small noise may not change the verdict (Lin et al. 2025, an approximate R1 penalty).
 
 Shapes: B records, K conditions, W features of a depth.
 """
@@ -30,7 +30,7 @@ SHIFT = 0.08  # noise of the penalty, as a share of the signals' standard deviat
 
 
 class Adversary(nn.Module):
-    """x (B, 8, L), conditions (B, K), steps (B, 1) -> logit (B,), the larger the more like the teacher's."""
+    """x (B, 8, L), conditions (B, K), steps (B, 1) -> logit (B,), the larger the more like the true ones."""
 
     def __init__(self, net: Denoiser, school: School) -> None:
         super().__init__()
@@ -61,32 +61,42 @@ class Adversary(nn.Module):
 
 @dataclass(frozen=True)
 class Records:
-    """Of the teacher: x (n, 8, L) float16 on the network's scale, y (n, K) their conditions."""
+    """What is true to the adversary: x (n, 8, L) float16 on the network's scale, y (n, K) their conditions."""
 
     x: Tensor
     y: Tensor
 
 
 @torch.no_grad()
-def make_records(school: School, tell: Callable[[int, Tensor], None]) -> Records:
-    """config.distill_config.records of them, by DDIM with eta 1, as good as DDPM and four times as fast."""
+def make_records(
+    school: School, tell: Callable[[int, Tensor], None], recordings: Tensor | None = None
+) -> Records:
+    """config.distill_config.records of them: the teacher's by DDIM with eta 1, as good as DDPM and four times as fast,
+    and a share (`adversary_recordings`) of recordings (n, 8, L), one beside each of the school's labels."""
     table = ddim(school.schedule, choose_steps(school.schedule, min(STEPS, school.schedule.T)), 1.0)
-    rows = {int(t): i for i, t in enumerate(table.steps)}
+    row = {int(t): i for i, t in enumerate(table.steps)}
     xs: list[Tensor] = []
     ys: list[Tensor] = []
     n = school.todo.records
     size = min(n, 1024 if school.device.type == "cuda" else 64)
-    for k, start in enumerate(range(0, n, size)):
-        if xs and school.over:
-            break
-        y = school.conditions(k, size, 9)
+    recorded = 0 if recordings is None else round(size * school.todo.adversary_recordings)
+
+    def teachers(y: Tensor) -> Tensor:
         told = school.guided(y, table.steps.tolist())
 
         def noise(_: int = 0) -> Tensor:
-            return torch.randn(size, 8, school.length, device=school.device)
+            return torch.randn(len(y), 8, school.length, device=school.device)
 
-        net = v_denoiser(table, lambda x, t, told=told: told(x, rows[t]))  # type: ignore[misc]
-        xs.append(run(table, net, noise(), noise).half())
+        return run(table, v_denoiser(table, lambda x, t: told(x, row[t])), noise(), noise)
+
+    for k, start in enumerate(range(0, n, size)):
+        if xs and school.over:
+            break
+        rows, y = school.drawn(k, size, 9)
+        if recordings is not None:
+            xs.append(recordings[rows[:recorded]].half())
+        if recorded < size:
+            xs.append(teachers(y[recorded:]).half())
         ys.append(y)
         tell(min(start + size, n), torch.zeros(()))
     return Records(torch.cat(xs), torch.cat(ys))
@@ -100,7 +110,7 @@ def levels(school: School) -> Tensor:
 
 
 def verdict(adversary: Adversary, school: School, true: Tensor, made: Tensor, y: Tensor) -> Tensor:
-    """The adversary's loss on the teacher's and the student's records of the same labels, (B, 8, L) each: a scalar."""
+    """The adversary's loss on true records and the student's of the same labels, (B, 8, L) each: a scalar."""
     t = levels(school)
     both = torch.cat((school.noised(true, t), school.noised(made, t)))
     moved = both + SHIFT * school.todo.data_std * torch.randn_like(both)
@@ -112,7 +122,7 @@ def verdict(adversary: Adversary, school: School, true: Tensor, made: Tensor, y:
 
 
 def away(adversary: Adversary, school: School, true: Tensor, made: Tensor, y: Tensor) -> Tensor:
-    """Where the student's records become less like the teacher's: the gradient (B, 8, L) of the student's loss."""
+    """Where the student's records become less like the true ones: the gradient (B, 8, L) of the student's loss."""
     t = levels(school)
     column, made = t[:, None].float(), made.detach().requires_grad_()
     adversary.requires_grad_(False)

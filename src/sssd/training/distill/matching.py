@@ -23,7 +23,7 @@ class Pool:
 
     A row holds a record that was predicted at the node before, noised again to its own; after the last node it begins
     anew, as noise and with other labels. So the student meets its own errors, at the price of no evaluation. `true`:
-    beside each row a record of the teacher with the same labels, where there is an adversary.
+    beside each row a true record with the same labels, where there is an adversary.
     """
 
     def __init__(self, school: School, y: Tensor, true: Tensor | None = None) -> None:
@@ -56,7 +56,7 @@ def match_distributions(
 ) -> None:
     """Lesson 2: the student's records, noised again, are as likely as the teacher's (Yin et al. 2024a, eq. 7).
 
-    adversary: with the teacher's records, sees what denoisers average away.
+    adversary: with true records, the teacher's or recordings, sees what denoisers average away.
     """
     todo, teacher, device = school.todo, school.wrapped(school.teacher), school.device
     learner, judge = (Learner(net, school.wrapped(net), school, momentum=0.0) for net in (student, critic))
@@ -64,7 +64,7 @@ def match_distributions(
     low, high = round(EDGE * T), round((1 - EDGE) * T)
 
     def batch(k: int) -> tuple[Tensor, ...]:
-        """Labels for rows that begin anew, with the teacher's records of them for an adversary."""
+        """Labels for rows that begin anew, with true records of them for an adversary."""
         if records is None:
             return (school.conditions(k, todo.batch_size, 7),)
         rows = chosen_records(len(records.x), todo.batch_size, todo.seed + 11, k).to(device)
@@ -96,7 +96,7 @@ def match_distributions(
         return loss
 
     def oppose(*new: Tensor) -> Tensor:
-        """The adversary learns to tell the student's records from the teacher's."""
+        """The adversary learns to tell the student's records from true ones."""
         assert opponent is not None and adversary is not None and pool.true is not None
         with torch.no_grad():
             x0 = predicted()

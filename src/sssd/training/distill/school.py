@@ -48,13 +48,17 @@ class School:
         wrapped = TrainingNet(net, self.length, self.precision, toeplitz=self.device.type == "cuda")
         return wrapped.to(self.device).eval()  # no dropout
 
-    def conditions(self, iteration: int, records: int, stream: int) -> Tensor:
-        """(B, K) drawn from the labels, age and sex unknown in half of them where there are any."""
-        chosen = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration)
-        y = self.labels[chosen.to(self.device)]
+    def drawn(self, iteration: int, records: int, stream: int) -> tuple[Tensor, Tensor]:
+        """Rows (B,) of the labels and conditions (B, K), age and sex unknown in half of them where there are any."""
+        rows = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration).to(self.device)
+        y = self.labels[rows]
         if self.config.trainset_config.patient:
             y = hidden(y, generator(self.todo.seed, iteration, stream, self.device))
-        return y
+        return rows, y
+
+    def conditions(self, iteration: int, records: int, stream: int) -> Tensor:
+        """Conditions (B, K) drawn from the labels."""
+        return self.drawn(iteration, records, stream)[1]
 
     def clean(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """x_0 from x_t and the velocity, (B, C, L), at steps t (B,)."""
