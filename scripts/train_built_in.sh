@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train the three sets of weights that ship and measure them: scripts/train_built_in.sh DATA OUT
 # DATA: what `sssd-ecg prepare` wrote, or its signals.npz. OUT: a folder for the runs. Needs a CUDA device and
-# pip install '.[train,eval]'. On an NVIDIA H200 the runs take about 17, 2, 6 and 22 minutes, each solver 10 more;
+# pip install '.[train,eval]'. On an NVIDIA H200 the runs take about 17, 2, 6 and 40 minutes, each solver 10 more;
 # docs/model_card.md tells in what the runs of the weights that ship differed from these.
 set -euo pipefail
 data=$1 out=$2
@@ -11,10 +11,14 @@ sssd-ecg train --config guided --init "$out/default/model.safetensors" --data "$
 teacher="$out/guided/model.safetensors"
 sssd-ecg distill --teacher "$teacher" --data "$data" --out "$out/few-step" --device cuda
 one() { sssd-ecg distill --teacher "$teacher" --data "$data" --device cuda --config "$1" --init "$2" --out "$out/$3"; }
-one one-step "$out/few-step/model.safetensors" one-step
-one "$root/scripts/one-step-left.json" "$out/one-step/model.safetensors" one-step-left
-one "$root/scripts/one-step-right.json" "$out/one-step/model.safetensors" one-step-right
-python "$root/scripts/average_weights.py" "$out"/one-step-{left,right}/model.safetensors --out "$out/one-step.safetensors"
+mean() { python "$root/scripts/average_weights.py" "$@"; }
+one one-step "$out/few-step/model.safetensors" one-step-1
+for run in 2a 2b; do one "$root/scripts/one-step-$run.json" "$out/one-step-1/model.safetensors" "one-step-$run"; done
+mean "$out"/one-step-{2a,2b}/model.safetensors --out "$out/one-step-2.safetensors"
+one "$root/scripts/one-step-3.json" "$out/one-step-2.safetensors" one-step-3
+mean "$out/one-step-3/model.safetensors" "$out/one-step-2.safetensors" --out "$out/one-step-3.safetensors"
+one "$root/scripts/one-step-4.json" "$out/one-step-3.safetensors" one-step-4
+mean "$out/one-step-4/model.safetensors" "$out/one-step-3.safetensors" --out "$out/one-step.safetensors"
 sssd-ecg fit --checkpoint "$teacher" --data "$data" --steps 6 --generations 80 --out "$out/six.safetensors" --device cuda
 sssd-ecg fit --checkpoint "$out/six.safetensors" --data "$data" --steps 10 --out "$out/default.safetensors" --device cuda
 rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m20 unipc20 unipc10 unipc6 fitted10 fitted6"

@@ -19,7 +19,7 @@ from sssd.model_wrapper import SSSDECG
 from sssd.samplers import consistency, ddim, run
 from sssd.schedule import choose_steps, linear, rescaled
 from sssd.training import distill as lessons
-from sssd.training.distill.adversary import away, verdict
+from sssd.training.distill.adversary import LAGS, autocorrelation, away, verdict
 from sssd.training.loop import save_model
 
 SCHEDULE = rescaled(linear(), 0.01)
@@ -215,6 +215,30 @@ def test_an_adversary_learns_to_tell_records_apart(tmp_path: Path) -> None:
     gradient = away(judge, of, true, made, y)
     inside, outside = gradient[..., 20:30].mean(), gradient[..., 40:].mean()
     assert inside > 0 and inside > 3 * outside.abs() and judge.features[0].weight.requires_grad
+
+
+def test_autocorrelation() -> None:
+    """Of a rhythm of 50 samples: high at its period, low between, whatever the height. Fails where ends wrap round."""
+    x = 3.0 + torch.tensor([[0.1], [7.0]]) * torch.cos(2 * torch.pi * torch.arange(1000) / 50)
+    r = autocorrelation(x[None])[0]
+    at = np.array(LAGS)
+    expected = (1 - at / 1000) * np.cos(2 * np.pi * at / 50)
+    torch.testing.assert_close(r, torch.from_numpy(expected).float().expand(2, -1), atol=0.01, rtol=0)
+
+
+def test_records_are_compared_within_their_group(tmp_path: Path) -> None:
+    """Alike records get another verdict than unlike ones, and it is not changed by those beside them. Fails if groups
+    span the true and the made, or only each record alone is seen."""
+    of = school(tmp_path, batch_size=16)
+    judge, y = lessons.Adversary(network(tmp_path), of), torch.from_numpy(labels(1)).repeat(16, 1)
+    with torch.no_grad():
+        for layer in judge.of_group:
+            layer.weight.fill_(1.0)
+    unlike = 0.25 * torch.randn(16, 8, LENGTH)
+    alike, t = unlike[:1].repeat(16, 1, 1), torch.zeros(16, 1)
+    together = judge(torch.cat((unlike, alike)), y.repeat(2, 1), t.repeat(2, 1))
+    torch.testing.assert_close(together[16:], judge(alike, y, t))
+    assert (together[:16] > together[16:] + 0.1).all()
 
 
 def test_the_penalty_is_on_verdicts_that_noise_changes(tmp_path: Path) -> None:

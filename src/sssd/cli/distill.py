@@ -30,7 +30,7 @@ def command(
     data: Annotated[
         Path,
         typer.Option(
-            help="What `prepare` wrote: folds 1-8 give labels, and in the end the right amplitudes."
+            help="What `prepare` wrote: folds 1-8 give labels, the right amplitudes, and recordings to an adversary."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
@@ -51,8 +51,9 @@ def command(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many: from labels,
-    and from signals only their amplitudes."""
+    """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many.
+
+    From labels; of signals it uses the amplitudes, and an adversary those that its adversary_recordings lets it see."""
     with usage():
         from ..data import recordings
         from ..data.recordings import eight_leads_mv

@@ -38,6 +38,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit time steps, noise and weights of a solver to a network: better records from few evaluations, no training.
+
     Goes on with the solver of so many steps that the checkpoint has, if it has one.
 
     Wants a GPU: each generation makes some 14,000 records, and their beats are measured on all cores."""
