@@ -4,10 +4,10 @@ and on generated ones first and real ones then, tested on the records of strat_f
     python scripts/real_plus_synthetic.py --real signals.npz --synthetic sets/7/train_consistency4.npz \\
         sets/8/train_consistency4.npz --seeds 10 --trainers 32 --device cuda
 
-All are trained for as many steps as on the real records alone; real ones for half and twice as many too. Prints macro
-AUC with its spread over seeds, for all statements with at least 5 test records, for the rare ones among them (fewer
-than 100 training records) and the others, each with its gain over real records, seed by seed, and its 95 % interval;
-and the statements that gain and lose most.
+All are trained for as many steps as on the real records alone; real ones for half and twice as many too, and in two
+halves, as generated ones and real ones are. Prints macro AUC with its spread over seeds, for all statements with at
+least 5 test records, for the rare ones among them (fewer than 100 training records) and the others, each with its gain
+over real records, seed by seed, and its 95 % interval over seeds; and the statements that gain and lose most.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from sssd.data.recordings import eight_leads_mv
 from sssd.evaluation import auc, classifier
 
 FEW = 100  # training records
-
-
 Records = tuple[np.ndarray, np.ndarray]  # x (n, 8, L) mV and y (n, K)
 
 
@@ -55,13 +53,19 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=classifier.WIDTH)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--trainers", type=int, default=1, help="at a time; they share the GPUs there are")
+    parser.add_argument("--ways", nargs="+", help="only these of the ways that it prints, and real")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     every = recordings.read(options.real)
     assert every.strat_fold is not None
     train, test = (recordings.subset(every, rows) for rows in (every.strat_fold < 9, every.strat_fold == 9))
     real, x_test, y = (eight_leads_mv(train), train.labels), eight_leads_mv(test), train.labels
-    sets = [(eight_leads_mv(made), made.labels) for made in map(recordings.read, options.synthetic)]
+    generated = [recordings.read(path) for path in options.synthetic]
+    sets = [(eight_leads_mv(made), made.labels) for made in generated]
+    if any(made.label_names != every.label_names for made in generated):
+        raise SystemExit(
+            "error: --synthetic has other labels than --real: give sets made for the same statements"
+        )
     made, first = together(sets), sets[0]
 
     def lesson(records: Records, times: float = 1.0) -> tuple[Records, int]:
@@ -73,11 +77,19 @@ def main() -> None:
         "real": [lesson(real)],
         "real, half as long": [lesson(real, 0.5)],
         "real, twice as long": [lesson(real, 2)],
+        "real, then real": [lesson(real, 0.5), lesson(real, 0.5)],
         "generated": [lesson(first)],
         "both": [lesson(together([real, first]))],
         f"real and {n} generated sets": [lesson(together([real, made]))],
         f"{n} generated sets, then real": [lesson(made, 0.5), lesson(real, 0.5)],
     }
+    if options.ways:
+        unknown = set(options.ways) - set(ways)
+        if unknown:
+            raise SystemExit(
+                f"error: no way is called {', '.join(sorted(unknown))}; expected {'; '.join(ways)}"
+            )
+        ways = {way: lessons for way, lessons in ways.items() if way == "real" or way in options.ways}
     columns = auc.frequent(test.labels)
     of: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     turn = get_context("spawn").Value("i", 0)
@@ -98,6 +110,7 @@ def main() -> None:
     few = [test.label_names[k] for k in columns if y[:, k].sum() < FEW]
     groups = {"all": list(of["real"][0]), "rare": few}
     groups["others"] = [name for name in groups["all"] if name not in few]
+    groups = {group: names for group, names in groups.items() if names}
     print("macro AUC, mean of seeds (spread); gain over real records, 95 % interval of the mean over seeds")
     for group, names in groups.items():
         print(f"\n{group} ({len(names)} statements)")
@@ -114,7 +127,7 @@ def main() -> None:
         way: {name: float(np.mean([s[name] for s in seeds])) for name in groups["all"]}
         for way, seeds in of.items()
     }
-    for way in list(ways)[4:]:
+    for way in (way for way in ways if "generated" in way or way == "both"):
         gains = {name: mean[way][name] - mean["real"][name] for name in groups["all"]}
         order = sorted(gains, key=lambda name: -gains[name])
         print(f"\n{way}: {sum(g > 0 for g in gains.values())} of {len(gains)} statements gain")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train the three sets of weights that ship and measure them: scripts/train_built_in.sh DATA OUT
 # DATA: what `sssd-ecg prepare` wrote, or its signals.npz. OUT: a folder for the runs. Needs a CUDA device and
-# pip install '.[train,eval]'. On an NVIDIA H200 the runs take about 17, 2, 6 and 40 minutes, each solver 10 more;
-# docs/model_card.md tells in what the runs of the weights that ship differed from these.
+# pip install '.[train,eval]'. On an NVIDIA H200 the runs take about 17, 2, 6 and 35 minutes, each solver 15 more;
+# docs/model_card.md and docs/decisions/few-step.md tell in what the runs of the weights that ship differed from these.
 set -euo pipefail
 data=$1 out=$2
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -382,7 +382,8 @@ def test_interrupted(
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
-    run = "import sys; from sssd.cli import main; sys.exit(main())"
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a background job ignores it
+    run = f"{heeded}; import sys; from sssd.cli import main; sys.exit(main())"
     arguments = [
         "generate",
         "--label",

@@ -273,7 +273,7 @@ def test_records_of_the_teacher(tmp_path: Path) -> None:
 
 def test_recordings_among_the_true_records(tmp_path: Path) -> None:
     """A share of them, each beside its own labels. Fails if labels are of other rows, or all are the teacher's."""
-    of = school(tmp_path, records=64, adversary_recordings=0.25)
+    of = school(tmp_path, records=64, adversary=1.0, adversary_recordings=0.25)
     x = torch.arange(len(of.labels)).float()[:, None, None].expand(-1, 8, LENGTH)
     made = lessons.make_records(of, lambda *_: None, x)
     assert len(made.x) == len(made.y) == 64
@@ -282,8 +282,13 @@ def test_recordings_among_the_true_records(tmp_path: Path) -> None:
     K = len(CODES)
     torch.testing.assert_close(made.y[:16, :K], of.labels[rows, :K])
     settings = config(matching_iters=1, adversary=1.0, adversary_recordings=1.0, records=8, batch_size=4)
+    path, out, y = teacher(tmp_path, settings), tmp_path / "out", labels()
     with pytest.raises(ValueError, match="give the recordings"):
-        lessons.distill(settings, teacher(tmp_path, settings), labels(), tmp_path / "out", device="cpu")
+        lessons.distill(settings, path, y, out, device="cpu")
+    with pytest.raises(ValueError, match=r"expected \(40, 8, 64\)"):
+        lessons.distill(settings, path, y, out, signal_mv=x[:39].numpy(), device="cpu")
+    with pytest.raises(ValueError, match="without one nobody sees them"):
+        config(adversary_recordings=0.5)
 
 
 @pytest.mark.parametrize("share, nearer", [(0.0, False), (2.0, True)])
@@ -361,6 +366,40 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert gains["consistency2"][6] == 1.0
     assert main(command) == 2  # nothing is overwritten
     assert "exists" in capsys.readouterr().err
+
+
+def test_the_command_with_recordings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adversary sees those of folds 1 to 8. Fails if it sees others, or recordings at another rate are taken."""
+    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 1)
+    seen: list[torch.Tensor] = []
+    make = lessons.make_records
+
+    def watched(of: lessons.School, tell: Any, recordings: torch.Tensor) -> lessons.Records:
+        seen.append(recordings)
+        return make(of, tell, recordings)
+
+    monkeypatch.setattr("sssd.training.distill.make_records", watched)
+    path, n = teacher(tmp_path, config()), 12
+    x = np.random.default_rng(0).normal(0, 200, (n, 12, LENGTH)).astype(np.int16)
+    y, fold = labels(n).astype(np.uint8), np.repeat([3, 9], [10, 2])
+    write(tmp_path / "signals.npz", Recordings(x, y, CODES, strat_fold=fold))
+    write(tmp_path / "fast.npz", Recordings(x, y, CODES, fs_hz=500.0, strat_fold=fold))
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(
+        '{"ddim_config": {"sampler": "consistency", "ddim_timesteps": 1}, "distill_config": {"nodes": 1, '
+        '"batch_size": 4, "trajectory_iters": 0, "matching_iters": 2, "records": 8, "adversary": 1, '
+        '"adversary_recordings": 1}}'
+    )
+    command = ["distill", "--teacher", str(path), "--device", "cpu", "--config", str(recipe)]
+    assert main([*command, "--data", str(tmp_path / "signals.npz"), "--out", str(tmp_path / "one")]) == 0
+    assert "made for 1 evaluations" in capsys.readouterr().out
+    scale = np.array(config().trainset_config.lead_scale_mv)[:, None]
+    expected = x[:10][:, [0, 6, 7, 8, 9, 10, 11, 5]] / 1000 / scale
+    np.testing.assert_allclose(seen[0].numpy(), expected, rtol=1e-5)
+    assert main([*command, "--data", str(tmp_path / "fast.npz"), "--out", str(tmp_path / "two")]) == 2
+    assert "64 samples at 500 Hz" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_recipe_that_ships_and_what_is_refused(tmp_path: Path) -> None:

@@ -426,20 +426,24 @@ def test_names_of_sets() -> None:
 
 
 def test_real_plus_synthetic(tmp_path: Path) -> None:
-    """Each way with its gain over real records. Breaks when a way is trained on the test fold, or on nothing."""
+    """Each way with its gain over real records. Breaks when a way is trained on the test fold, whose labels are turned
+    round here: what was learnt from the others is then worse than chance."""
     pytest.importorskip("sklearn")
-    real = ecgs(40, 0)
-    fold = np.where(np.arange(40) < 24, 1, 9)
-    write(tmp_path / "real.npz", Recordings(real.signal_uv, real.labels, NAMES, strat_fold=fold))
+    real = ecgs(104, 0)
+    fold = np.where(np.arange(104) < 64, 1, 9)
+    labels = np.where(fold[:, None] == 9, 1 - real.labels, real.labels).astype(np.uint8)
+    write(tmp_path / "real.npz", Recordings(real.signal_uv, labels, NAMES, strat_fold=fold))
     for i in (1, 2):
-        write(tmp_path / f"{i}.npz", ecgs(24, i))
+        write(tmp_path / f"{i}.npz", ecgs(64, i))
     command = [sys.executable, ROOT / "scripts" / "real_plus_synthetic.py", "--real", tmp_path / "real.npz"]
     command += ["--synthetic", tmp_path / "1.npz", tmp_path / "2.npz", "--json", tmp_path / "of.json"]
-    command += ["--seeds", "2", "--epochs", "4", "--width", "2"]
+    command += ["--seeds", "2", "--epochs", "30", "--width", "4", "--ways", "real, then real", "both"]
+    command += ["2 generated sets, then real"]
     told = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
     of = json.loads((tmp_path / "of.json").read_text())
-    assert {way: len(seeds) for way, seeds in of.items()} == dict.fromkeys(of, 2) and len(of) == 7
+    assert {way: len(seeds) for way, seeds in of.items()} == dict.fromkeys(of, 2) and len(of) == 4
+    assert all(np.mean([list(seed.values()) for seed in seeds]) < 0.45 for seeds in of.values())
     lines = [line for line in told.splitlines() if line.startswith("2 generated sets, then real ")]
     mean = np.mean([list(seed.values()) for seed in of["2 generated sets, then real"]])
-    assert len(lines) == 3 and f" {mean:.4f} " in lines[0]
+    assert len(lines) == 2 and f" {mean:.4f} " in lines[0], "all, and rare ones, which all are"
     assert "+0.0000 +- 0.0000" in next(line for line in told.splitlines() if line.startswith("real  "))

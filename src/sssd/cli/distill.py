@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many.
 
-    From labels; of signals it uses the amplitudes, and an adversary those that its adversary_recordings lets it see."""
+    From labels. Signals give amplitudes, and recordings to an adversary (adversary_recordings)."""
     with usage():
         from ..data import recordings
         from ..data.recordings import eight_leads_mv

@@ -78,10 +78,11 @@ def command(
                 name: trials.costs([solver], generations)[0]
                 for name, solver in (("begin", begin), ("found", found))
             }
-    write_fit(start, out, found, model.model.cauchy)
+    better = costs["found"] < costs["begin"]
+    write_fit(start, out, found if better else begin, model.model.cauchy)
     say(
         f"wrote {out}: {steps} evaluations cost {costs['found']:.2f}, {costs['begin']:.2f} before the search, where "
-        f"DDPM in {model.schedule.T} costs 1.40",
+        f"DDPM in {model.schedule.T} costs 1.40" + ("" if better else "; kept what was before"),
         f"generate with it: sssd-ecg generate --checkpoint {out} --sampler fitted --steps {steps} "
         f"--label {model.label_names[0]} --out ecgs",
         quiet=quiet,

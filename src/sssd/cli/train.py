@@ -122,12 +122,7 @@ def fitted(config: Config, ecgs: Recordings, *, new_labels: bool = False) -> Con
     from ..patient import COLUMNS
 
     trainset, network = config.trainset_config, config.wavenet_config
-    length = ecgs.signal_uv.shape[-1]
-    if ecgs.fs_hz != trainset.sampling_rate or length != trainset.segment_length:
-        raise ValueError(
-            f"the recordings have {length} samples at {ecgs.fs_hz:g} Hz; the configuration expects "
-            f"{trainset.segment_length} at {trainset.sampling_rate:g} Hz (trainset_config)"
-        )
+    _same_length(config, ecgs)
     named = None if new_labels else trainset.label_names
     if named is not None and tuple(named) != ecgs.label_names:
         raise ValueError(
@@ -167,6 +162,7 @@ def training_labels(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
     """What the network of `settings` is conditioned on, of folds 1 to 8: (n, K); ValueError where that does not fit."""
     from ..factory import label_names
 
+    _same_length(settings, ecgs)
     names = label_names(settings)
     if not names:
         raise ValueError("the network takes no labels: only one that does can be distilled")
@@ -177,6 +173,15 @@ def training_labels(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
             f"was trained on {', '.join(names[:8])}: give the data that it was trained on"
         )
     return labels
+
+
+def _same_length(config: Config, ecgs: Recordings) -> None:
+    trainset, length = config.trainset_config, ecgs.signal_uv.shape[-1]
+    if ecgs.fs_hz != trainset.sampling_rate or length != trainset.segment_length:
+        raise ValueError(
+            f"the recordings have {length} samples at {ecgs.fs_hz:g} Hz; the configuration expects "
+            f"{trainset.segment_length} at {trainset.sampling_rate:g} Hz (trainset_config)"
+        )
 
 
 def training_folds(ecgs: Recordings) -> Recordings:

@@ -140,7 +140,8 @@ class DistillConfig(_Section):
     the second; guidance: of the teacher, 1 for none; share: how far the weights go from the end of the first lesson
     to that of the second; data_std: of signals on the network's scale. adversary: how much the student listens to one
     that tells its records from true ones, as a share of what it listens to denoisers, 0 for none; it has a rate and a
-    penalty of its own, and so many true records: the teacher's, and recordings for a share of them."""
+    penalty of its own, and so many true records: the teacher's, and recordings for a share of them. It compares
+    records in groups of 32, or of the largest power of two that divides a batch."""
 
     nodes: Count = 4
     batch_size: Count = 256
@@ -161,6 +162,14 @@ class DistillConfig(_Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
     data_std: Annotated[float, Field(gt=0)] = 0.25
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _recordings_are_seen(self) -> DistillConfig:
+        if self.adversary_recordings and not self.adversary:
+            raise ValueError(
+                f"adversary_recordings is {self.adversary_recordings} and adversary 0: without one nobody sees them"
+            )
+        return self
 
 
 class Config(_Section):

@@ -65,7 +65,7 @@ class Generation:
 def point_of(fit: Fit, gain: float) -> FloatArray:
     """A solver of S steps as a point of 4 S - 4 free numbers: ratios of steps, eta, slope, before, gain."""
     t, eta = np.array(fit.steps, dtype=np.float64), np.clip(fit.eta[:-1], 0.02, 0.98)
-    ratio = np.clip(t[1:] / t[:-1], 0.02, 0.98)
+    ratio = np.clip(t[1:] / t[:-1], 0.02, 0.999)
     free = (_logit(ratio), _logit(eta), fit.slope[1:], fit.before[2:], [np.log(gain) / GAIN])
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in free])
 

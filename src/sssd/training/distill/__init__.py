@@ -72,14 +72,19 @@ def distill(
     labels (n, K): the conditions that records are made for, drawn at random; config is the student's, with the network
     and the schedule of the teacher. signal_mv: the recordings (n, 8, L) in mV that have these labels. init: a student
     to go on with, in place of the teacher. `until` ends the lessons at that time.monotonic(). ValueError where the
-    networks differ, or do not predict the velocity, or recordings are wanted and not given.
+    networks differ, or do not predict the velocity, or recordings are wanted and not given, or do not fit.
     """
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
         raise ValueError("the configuration has no distill_config: start from config/distill.json")
-    if todo.adversary and todo.adversary_recordings and signal_mv is None:
+    if todo.adversary_recordings and signal_mv is None:
         raise ValueError(
             f"adversary_recordings is {todo.adversary_recordings}: give the recordings (signal_mv), or set it to 0"
+        )
+    expected = (len(labels), 8, config.trainset_config.segment_length)
+    if signal_mv is not None and signal_mv.shape != expected:
+        raise ValueError(
+            f"signal_mv has the shape {signal_mv.shape}: expected {expected}, one for each label vector"
         )
     torch.manual_seed(todo.seed)
     torch.set_float32_matmul_precision("high")
@@ -123,7 +128,7 @@ def distill(
             if todo.adversary_recordings and signal_mv is not None:
                 scale = config.trainset_config.lead_scale_mv
                 recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(chosen)
-            records = make_records(school, told("the teacher's records", todo.records, every=1), recordings)
+            records = make_records(school, told("true records", todo.records, every=1), recordings)
             adversary = Adversary(network(teacher), school)
         tell = told("distributions", todo.matching_iters)
         match_distributions(school, student, network(teacher), tell, adversary, records)

@@ -29,7 +29,7 @@ DEPTHS = 3  # of the network, three blocks apart from the last one on
 FEATURES = 128
 STEPS = 50  # of DDIM with eta 1, for the teacher's records
 NOISY = 0.75  # of the schedule, up to where half of the records are noised before they are read
-GROUP = 32  # records that are compared with each other, or as many as divide a batch
+GROUP = 32  # records that are compared with each other, or the largest power of two that divides a batch
 LAGS = range(20, 200)  # samples: 0.2 to 2 s, where a beat is followed by the next
 SHIFT = 0.08  # noise of the penalty, as a share of the signals' standard deviation
 
@@ -100,8 +100,9 @@ class Records:
 def make_records(
     school: School, tell: Callable[[int, Tensor], None], recordings: Tensor | None = None
 ) -> Records:
-    """config.distill_config.records of them: the teacher's by DDIM with eta 1, as good as DDPM and four times as fast,
-    and a share (`adversary_recordings`) of recordings (n, 8, L), one beside each of the school's labels."""
+    """config.distill_config.records of them, or as many more as fill the last batch: the teacher's by DDIM with eta 1,
+    as good as DDPM and four times as fast, and in each batch a share (`adversary_recordings`) of recordings (n, 8, L),
+    one for each of the school's labels."""
     table = ddim(school.schedule, choose_steps(school.schedule, min(STEPS, school.schedule.T)), 1.0)
     row = {int(t): i for i, t in enumerate(table.steps)}
     xs: list[Tensor] = []
