@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -105,6 +106,8 @@ def main() -> None:
         ]
         for way, read in waiting:
             of[way].append(auc.by_statement(test.labels, [read.result()], columns, test.label_names))
+            area = np.mean(list(of[way][-1].values()))
+            print(f"{way}, seed {len(of[way]) - 1}: {area:.4f}", file=sys.stderr, flush=True)
             if options.json:
                 options.json.write_text(json.dumps(of, indent=1) + "\n")
     few = [test.label_names[k] for k in columns if y[:, k].sum() < FEW]

@@ -163,3 +163,11 @@ def test_the_command(ten_seconds: Path, tmp_path: Path, capsys: pytest.CaptureFi
     ):
         assert main([*said, *few, *wrong]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
+    short = ecgs(40)
+    write(
+        tmp_path / "short.npz",
+        Recordings(short.signal_uv[..., :500], short.labels, CODES, strat_fold=short.strat_fold),
+    )
+    said[said.index(str(tmp_path / "signals.npz"))] = str(tmp_path / "short.npz")
+    assert main([*said, *few, "--steps", "3", "--out", str(tmp_path / "x.safetensors")]) == 2
+    assert "500 samples at 100 Hz" in " ".join(capsys.readouterr().err.split())

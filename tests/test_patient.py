@@ -11,7 +11,8 @@ import torch
 
 from sssd.cli import main, options
 from sssd.cli.requests import Requests, read_requests
-from sssd.config.schema import DEFAULT, Config, Sampler, read_config
+from sssd.config.names import Other
+from sssd.config.schema import DEFAULT, Config, read_config
 from sssd.factory import build_network, label_names
 from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
@@ -177,7 +178,7 @@ def test_a_request_has_its_own_patients() -> None:
 def test_samplers_are_the_same_everywhere() -> None:
     """Fails if the command line or the configuration lacks one."""
     in_options = get_args(get_args(get_args(options.Sampler)[0])[0])
-    assert set(in_options) == set(SAMPLERS) == {*get_args(Sampler), "ddim", "ddpm"}
+    assert set(in_options) == set(SAMPLERS) == {*get_args(Other), "ddim", "ddpm"}
 
 
 def test_quality_stands_for_other_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def command(
             start,
             labels,
             out,
-            signal_mv=eight_leads_mv(real),
+            signal_mv=eight_leads_mv(real) if todo.adversary_recordings else None,
             init=begun,
             device=device,
             report=report,

@@ -10,7 +10,7 @@ import typer
 
 from . import options
 from .console import UsageError, progress_bar, say, usage
-from .train import BUILTIN, training_folds, weights
+from .train import BUILTIN, training_folds, training_labels, weights
 
 EXAMPLES = (
     "Examples: sssd-ecg fit --checkpoint runs/mine/model.safetensors --data data/ --steps 6 --out six.safetensors | "
@@ -45,7 +45,7 @@ def command(
     with usage():
         from ..data import recordings
 
-        start, real = weights(checkpoint), training_folds(recordings.read(data))
+        start, ecgs = weights(checkpoint), recordings.read(data)
         if out.suffix != ".safetensors":
             raise UsageError(f"--out is {str(out)!r}; expected a name that ends with .safetensors")
         if out.exists():
@@ -56,6 +56,7 @@ def command(
         model = SSSDECG.from_pretrained(start, cauchy=cauchy, device=device)
         if model.default_sampler() == "consistency":
             raise ValueError(f"{start} was distilled: give the network that it was distilled from")
+        training_labels(ecgs, model.config)  # refuses what the network was not trained on
         begin, spread = beginning(model, steps)
     ends = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     with progress_bar(quiet, "cost {task.fields[cost]}") as bar:
@@ -64,7 +65,7 @@ def command(
         def report(of: Generation) -> None:
             bar.update(task, description="generations", completed=of.number, cost=f"{of.median:.2f}")
 
-        with Trials(model, real, records=records, seed=seed) as trials:
+        with Trials(model, training_folds(ecgs), records=records, seed=seed) as trials:
             found = search(
                 trials.costs,
                 begin,
@@ -74,14 +75,11 @@ def command(
                 on_generation=report,
                 over=lambda: ends is not None and time.monotonic() > ends,
             )
-            costs = {
-                name: trials.costs([solver], generations)[0]
-                for name, solver in (("begin", begin), ("found", found))
-            }
-    better = costs["found"] < costs["begin"]
+            before, after = trials.costs([begin, found], generations)
+    better = after < before
     write_fit(start, out, found if better else begin, model.model.cauchy)
     say(
-        f"wrote {out}: {steps} evaluations cost {costs['found']:.2f}, {costs['begin']:.2f} before the search, where "
+        f"wrote {out}: {steps} evaluations cost {after:.2f}, {before:.2f} before the search, where "
         f"DDPM in {model.schedule.T} costs 1.40" + ("" if better else "; kept what was before"),
         f"generate with it: sssd-ecg generate --checkpoint {out} --sampler fitted --steps {steps} "
         f"--label {model.label_names[0]} --out ecgs",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..config import names
 from ..quality import QUALITIES
 from .console import UsageError
 
@@ -15,19 +16,7 @@ Exact = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")]
 Sampler = Annotated[
-    Literal[
-        "ddim",
-        "ddpm",
-        "dpmpp-2m",
-        "dpmpp-3m",
-        "dpmpp-3m-exact",
-        "deis",
-        "unipc",
-        "sde-dpmpp-2m",
-        "consistency",
-        "fitted",
-    ]
-    | None,
+    names.Sampler | None,
     typer.Option(help="Default: the configuration's. For few steps: fitted (6 or 10), unipc."),
 ]
 Steps = Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")]

@@ -165,7 +165,7 @@ def training_labels(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
     _same_length(settings, ecgs)
     names = label_names(settings)
     if not names:
-        raise ValueError("the network takes no labels: only one that does can be distilled")
+        raise ValueError("the network takes no labels: give one that does")
     labels = _conditions(training_folds(ecgs), settings)
     if not len(labels) or names != ecgs.label_names:
         raise ValueError(

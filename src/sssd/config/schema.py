@@ -10,14 +10,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..patient import COLUMNS
+from .names import Other
 
 HERE = Path(__file__).parent
 PUBLISHED = HERE / "config_SSSD_ECG.json"
 DEFAULT = HERE / "default.json"
 
-Sampler = Literal[
-    "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency", "fitted"
-]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -130,7 +128,7 @@ class DdimConfig(_Section):
     use_ddim: bool = True
     ddim_timesteps: Count = 50
     ddim_eta: Annotated[float, Field(ge=0, le=1)] = 0.0
-    sampler: Sampler | None = None
+    sampler: Other | None = None
     gains: dict[str, Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)]] = {}
     fits: list[Fit] = []
 

@@ -6,18 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Sampler = Literal[
-    "ddim",
-    "ddpm",
-    "dpmpp-2m",
-    "dpmpp-3m",
-    "dpmpp-3m-exact",
-    "deis",
-    "unipc",
-    "sde-dpmpp-2m",
-    "consistency",
-    "fitted",
-]
+from ..config.names import Sampler
+
 Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
