@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument(
         "--synthetic", type=Path, required=True, nargs="+", help="sets; the first is used alone too"
     )
+    parser.add_argument(
+        "--records", type=int, help="only so many of the real training records, drawn anew by each seed"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH)
@@ -60,7 +63,8 @@ def main() -> None:
     every = recordings.read(options.real)
     assert every.strat_fold is not None
     train, test = (recordings.subset(every, rows) for rows in (every.strat_fold < 9, every.strat_fold == 9))
-    real, x_test, y = (eight_leads_mv(train), train.labels), eight_leads_mv(test), train.labels
+    x, x_test, y = eight_leads_mv(train), eight_leads_mv(test), train.labels
+    records = min(options.records or len(x), len(x))
     generated = [recordings.read(path) for path in options.synthetic]
     sets = [(eight_leads_mv(made), made.labels) for made in generated]
     if any(made.label_names != every.label_names for made in generated):
@@ -69,28 +73,34 @@ def main() -> None:
         )
     made, first = together(sets), sets[0]
 
-    def lesson(records: Records, times: float = 1.0) -> tuple[Records, int]:
+    def lesson(these: Records, times: float = 1.0) -> tuple[Records, int]:
         """As many steps as `times` the epochs on real records have."""
-        return records, max(1, round(times * options.epochs * len(real[0]) / len(records[0])))
+        return these, max(1, round(times * options.epochs * records / len(these[0])))
 
     n = len(sets)
-    ways = {
-        "real": [lesson(real)],
-        "real, half as long": [lesson(real, 0.5)],
-        "real, twice as long": [lesson(real, 2)],
-        "real, then real": [lesson(real, 0.5), lesson(real, 0.5)],
-        "generated": [lesson(first)],
-        "both": [lesson(together([real, first]))],
-        f"real and {n} generated sets": [lesson(together([real, made]))],
-        f"{n} generated sets, then real": [lesson(made, 0.5), lesson(real, 0.5)],
-    }
+
+    def ways_of(seed: int) -> dict[str, list[tuple[Records, int]]]:
+        rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:records])
+        real = x[rows], y[rows]
+        return {
+            "real": [lesson(real)],
+            "real, half as long": [lesson(real, 0.5)],
+            "real, twice as long": [lesson(real, 2)],
+            "real, then real": [lesson(real, 0.5), lesson(real, 0.5)],
+            "generated": [lesson(first)],
+            "both": [lesson(together([real, first]))],
+            f"real and {n} generated sets": [lesson(together([real, made]))],
+            f"{n} generated sets, then real": [lesson(made, 0.5), lesson(real, 0.5)],
+        }
+
+    ways = list(ways_of(0))
     if options.ways:
         unknown = set(options.ways) - set(ways)
         if unknown:
             raise SystemExit(
                 f"error: no way is called {', '.join(sorted(unknown))}; expected {'; '.join(ways)}"
             )
-        ways = {way: lessons for way, lessons in ways.items() if way == "real" or way in options.ways}
+        ways = [way for way in ways if way == "real" or way in options.ways]
     columns = auc.frequent(test.labels)
     of: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     turn = get_context("spawn").Value("i", 0)
@@ -102,7 +112,8 @@ def main() -> None:
         waiting = [
             (way, pool.submit(scores, lessons, x_test, seed=seed, **how))
             for seed in range(options.seeds)
-            for way, lessons in ways.items()
+            for way, lessons in ways_of(seed).items()
+            if way in ways
         ]
         for way, read in waiting:
             of[way].append(auc.by_statement(test.labels, [read.result()], columns, test.label_names))

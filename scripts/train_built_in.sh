@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train the three sets of weights that ship and measure them: scripts/train_built_in.sh DATA OUT
 # DATA: what `sssd-ecg prepare` wrote, or its signals.npz. OUT: a folder for the runs. Needs a CUDA device and
-# pip install '.[train,eval]'. On an NVIDIA H200 the runs take about 17, 2, 6 and 35 minutes, each solver 15 more;
+# pip install '.[train,eval]'. On an NVIDIA H200 the runs take about 17, 2, 6 and 50 minutes, each solver 15 more;
 # docs/model_card.md and docs/decisions/few-step.md tell in what the runs of the weights that ship differed from these.
 set -euo pipefail
 data=$1 out=$2
@@ -15,10 +15,12 @@ mean() { python "$root/scripts/average_weights.py" "$@"; }
 one one-step "$out/few-step/model.safetensors" one-step-1
 for run in 2a 2b; do one "$root/scripts/one-step-$run.json" "$out/one-step-1/model.safetensors" "one-step-$run"; done
 mean "$out"/one-step-{2a,2b}/model.safetensors --out "$out/one-step-2.safetensors"
-one "$root/scripts/one-step-3.json" "$out/one-step-2.safetensors" one-step-3
-mean "$out/one-step-3/model.safetensors" "$out/one-step-2.safetensors" --out "$out/one-step-3.safetensors"
-one "$root/scripts/one-step-4.json" "$out/one-step-3.safetensors" one-step-4
-mean "$out/one-step-4/model.safetensors" "$out/one-step-3.safetensors" --out "$out/one-step.safetensors"
+for run in 3 4 5 6 7; do # each from the mean of the one before it and where that began
+    one "$root/scripts/one-step-$run.json" "$out/one-step-$((run - 1)).safetensors" "one-step-$run"
+    mean "$out/one-step-$run/model.safetensors" "$out/one-step-$((run - 1)).safetensors" --out "$out/one-step-$run.safetensors"
+done
+one polish "$out/one-step-7.safetensors" polished
+cp "$out/polished/model.safetensors" "$out/one-step.safetensors"
 sssd-ecg fit --checkpoint "$teacher" --data "$data" --steps 6 --generations 80 --out "$out/six.safetensors" --device cuda
 sssd-ecg fit --checkpoint "$out/six.safetensors" --data "$data" --steps 10 --out "$out/default.safetensors" --device cuda
 rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m20 unipc20 unipc10 unipc6 fitted10 fitted6"

@@ -19,7 +19,7 @@ from sssd.model_wrapper import SSSDECG
 from sssd.samplers import consistency, ddim, run
 from sssd.schedule import choose_steps, linear, rescaled
 from sssd.training import distill as lessons
-from sssd.training.distill.adversary import LAGS, autocorrelation, away, verdict
+from sssd.training.distill.adversary import away, verdict
 from sssd.training.loop import save_model
 
 SCHEDULE = rescaled(linear(), 0.01)
@@ -217,15 +217,6 @@ def test_an_adversary_learns_to_tell_records_apart(tmp_path: Path) -> None:
     assert inside > 0 and inside > 3 * outside.abs() and judge.features[0].weight.requires_grad
 
 
-def test_autocorrelation() -> None:
-    """Of a rhythm of 50 samples: high at its period, low between, whatever the height. Fails where ends wrap round."""
-    x = 3.0 + torch.tensor([[0.1], [7.0]]) * torch.cos(2 * torch.pi * torch.arange(1000) / 50)
-    r = autocorrelation(x[None])[0]
-    at = np.array(LAGS)
-    expected = (1 - at / 1000) * np.cos(2 * np.pi * at / 50)
-    torch.testing.assert_close(r, torch.from_numpy(expected).float().expand(2, -1), atol=0.01, rtol=0)
-
-
 def test_records_are_compared_within_their_group(tmp_path: Path) -> None:
     """Alike records get another verdict than unlike ones, and it is not changed by those beside them. Fails if groups
     span the true and the made, or only each record alone is seen."""
@@ -287,7 +278,7 @@ def test_recordings_among_the_true_records(tmp_path: Path) -> None:
         lessons.distill(settings, path, y, out, device="cpu")
     with pytest.raises(ValueError, match=r"expected \(40, 8, 64\)"):
         lessons.distill(settings, path, y, out, signal_mv=x[:39].numpy(), device="cpu")
-    with pytest.raises(ValueError, match="without one nobody sees them"):
+    with pytest.raises(ValueError, match="only with an adversary there are true records"):
         config(adversary_recordings=0.5)
 
 
@@ -296,7 +287,7 @@ def test_an_adversary_leads_the_student_to_the_records(tmp_path: Path, share: fl
     """Records that the teacher's denoiser does not know of, 0.5 higher: only with the adversary does the student move
     there. Fails if it reads other records than it is given."""
     of = school(
-        tmp_path, nodes=1, matching_iters=80, matching_rate=1e-3, critic_rate=1e-3, critic_steps=1, batch_size=32,
+        tmp_path, nodes=1, matching_iters=120, matching_rate=1e-3, critic_rate=1e-3, critic_steps=1, batch_size=32,
         ema_decay=0.5, adversary=share, adversary_rate=2e-3, adversary_penalty=1.0, records=256,
     )  # fmt: skip
     student, critic = network(tmp_path), network(tmp_path)
@@ -315,16 +306,92 @@ def test_an_adversary_leads_the_student_to_the_records(tmp_path: Path, share: fl
     assert (height() > before + 0.1) == nearer
 
 
+@pytest.mark.parametrize("weight, told", [(0.0, False), (3.0, True)])
+def test_the_loss_on_beats_leads_the_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float, told: bool
+) -> None:
+    """It is asked about the true records and the student's, and the student follows. Fails if it is left out."""
+    of = school(
+        tmp_path, nodes=1, matching_iters=60, matching_rate=1e-3, critic_steps=1, batch_size=16, ema_decay=0.5,
+        adversary=0.01, beats=weight, records=64,
+    )  # fmt: skip
+    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 0)
+    heights: list[float] = []
+
+    def pull(true: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        heights.append(float(made.detach().mean()))
+        return ((made - true - 0.5) ** 2).mean() / 0.0625
+
+    monkeypatch.setattr("sssd.training.distill.matching.unlike", pull)
+    torch.manual_seed(0)
+    records = lessons.make_records(of, lambda *_: None)
+    judge = lessons.Adversary(network(tmp_path), of)
+    lessons.match_distributions(of, network(tmp_path), network(tmp_path), lambda *_: None, judge, records)
+    assert (len(heights) == 60 and heights[-1] > heights[0] + 0.2) == told
+
+
+@pytest.mark.parametrize("anchor, low, high", [(0.0, 0.15, 1.0), (1e4, -0.05, 0.05)])
+def test_polish_brings_records_near_recordings(
+    tmp_path: Path, anchor: float, low: float, high: float
+) -> None:
+    """Recordings twice as high as what the student makes: it follows, and stays where the anchor is strong. Fails if
+    the anchor is on other noise, or the loss compares the student with itself."""
+    of = school(
+        tmp_path, nodes=1, polish_iters=60, polish_rate=2e-3, anchor=anchor, batch_size=32, ema_decay=0.5
+    )
+    student, x, t = network(tmp_path), torch.randn(64, 8, LENGTH), torch.full((64,), 199)
+
+    def made() -> torch.Tensor:
+        with torch.no_grad():
+            return of.clean(x, student.predict(x, of.labels[:40].repeat(2, 1)[:64], t[:, None].float()), t)
+
+    before, told = made(), []
+    torch.manual_seed(0)
+    lessons.polish(of, student, 2.0 * before[:40], lambda n, _: told.append(n))
+    grown = float(torch.log2(made().std(-1).median() / before.std(-1).median()))
+    assert low < grown < high and told == list(range(1, 61))
+
+
+def test_polish_needs_recordings_and_one_node(tmp_path: Path) -> None:
+    """And the weights that are kept lie `share` of its way. Fails if either is not asked, or share is left out."""
+    with pytest.raises(ValueError, match="only one is polished"):
+        config(polish_iters=1)
+    y, x = labels(), 0.3 * np.random.default_rng(0).standard_normal((40, 8, LENGTH)).astype(np.float32)
+    path, found = teacher(tmp_path, config()), {}
+    with pytest.raises(ValueError, match="polish_iters is 2: give the recordings"):
+        lessons.distill(config(polish_iters=2, nodes=1), path, y, tmp_path / "out", device="cpu")
+    for share in (0.5, 1.0):
+        settings = config(polish_iters=12, polish_rate=2e-2, nodes=1, share=share, ema_decay=0.0)
+        out = lessons.distill(settings, path, y, tmp_path / str(share), signal_mv=x, device="cpu")
+        found[share] = SSSDECG.from_pretrained(out, device="cpu").model
+    first = SSSDECG.from_pretrained(path, device="cpu").model
+    for p, half, whole in zip(*(net.parameters() for net in (first, found[0.5], found[1.0])), strict=True):
+        torch.testing.assert_close(half, (p + whole) / 2, atol=2e-3, rtol=1e-2)
+    pairs = zip(first.parameters(), found[1.0].parameters(), strict=True)
+    assert any((p - q).abs().max() > 2e-2 for p, q in pairs)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_lessons_with_an_adversary_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled, recorded as graphs, replayed more often than they warm up. Fails where one cannot be recorded, or
     what it learns is not finite."""
     monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 8)
-    settings = config(matching_iters=16, adversary=1.0, records=64, batch_size=16, nodes=1, share=1.0)
-    path, told = teacher(tmp_path, settings), []
-    out = lessons.distill(settings, path, labels(), tmp_path / "out", device="cuda", report=told.append)
-    assert np.isfinite(told[-1].loss) and told[-1].iteration == 16
+    settings = config(
+        matching_iters=16,
+        adversary=1.0,
+        beats=1.0,
+        records=64,
+        batch_size=16,
+        nodes=1,
+        share=1.0,
+        polish_iters=16,
+    )
+    path, told, x = teacher(tmp_path, settings), [], np.zeros((40, 8, LENGTH), np.float32)
+    out = lessons.distill(
+        settings, path, labels(), tmp_path / "out", signal_mv=x, device="cuda", report=told.append
+    )
+    assert np.isfinite(told[-1].loss) and (told[-1].name, told[-1].iteration) == ("polish", 16)
     one, other = (SSSDECG.from_pretrained(p, device="cpu") for p in (path, out))
     assert one.model_hash != other.model_hash
     assert all(torch.isfinite(p).all() for p in other.model.parameters())

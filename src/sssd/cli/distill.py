@@ -15,7 +15,7 @@ from .train import BUILTIN, weights
 if TYPE_CHECKING:
     from ..config.schema import Config
 
-RECIPES = ("distill", "one-step")  # of the package, in config/
+RECIPES = ("distill", "one-step", "polish")  # of the package, in config/
 EXAMPLES = (
     "Examples: sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few | "
     "sssd-ecg distill --teacher builtin --init few-step --config one-step --data data/ --out runs/one | "
@@ -30,15 +30,15 @@ def command(
     data: Annotated[
         Path,
         typer.Option(
-            help="What `prepare` wrote: folds 1-8 give labels, the right amplitudes, and recordings to an adversary."
+            help="What `prepare` wrote: folds 1-8 give labels, the right amplitudes, and recordings to learn from."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
     config: Annotated[
         str | None,
         typer.Option(
-            help="'one-step': for one evaluation only, from a student of a few, or JSON with distill_config and "
-            "ddim_config; default: config/distill.json."
+            help="'one-step': for one evaluation only, from a student of a few; 'polish': minutes more for such a "
+            "one; or JSON with distill_config and ddim_config; default: config/distill.json."
         ),
     ] = None,
     init: Annotated[
@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many.
 
-    From labels. Signals give amplitudes, and recordings to an adversary (adversary_recordings)."""
+    From labels. Signals give amplitudes, and recordings to an adversary (adversary_recordings) and to polish."""
     with usage():
         from ..data import recordings
         from ..data.recordings import eight_leads_mv
@@ -73,7 +73,7 @@ def command(
     from ..training.calibrate import calibrate, write_gains
     from ..training.distill import Lesson, distill
 
-    total = todo.trajectory_iters + todo.matching_iters
+    total = todo.trajectory_iters + todo.matching_iters + todo.polish_iters
     say(f"{len(labels)} label vectors, {total} iterations of {todo.batch_size} records", quiet=quiet)
     with progress_bar(quiet, "loss {task.fields[loss]}") as bar:
         tasks: dict[str, Any] = {}
@@ -89,7 +89,7 @@ def command(
             start,
             labels,
             out,
-            signal_mv=eight_leads_mv(real) if todo.adversary_recordings else None,
+            signal_mv=eight_leads_mv(real) if todo.adversary_recordings or todo.polish_iters else None,
             init=begun,
             device=device,
             report=report,
@@ -98,7 +98,7 @@ def command(
     if until is not None and time.monotonic() > until:
         say("the time was up before the lessons ended", quiet=quiet)
     taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
-    if not todo.adversary:  # which sees amplitudes itself
+    if not (todo.adversary or todo.polish_iters):  # which see amplitudes themselves
         student, gains = SSSDECG.from_pretrained(model, device=device), {}
         with progress_bar(quiet) as bar:
             task = bar.add_task("amplitudes", total=len(real) * len(taught))

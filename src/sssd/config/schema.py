@@ -139,7 +139,10 @@ class DistillConfig(_Section):
     to that of the second; data_std: of signals on the network's scale. adversary: how much the student listens to one
     that tells its records from true ones, as a share of what it listens to denoisers, 0 for none; it has a rate and a
     penalty of its own, and so many true records: the teacher's, and recordings for a share of them. It compares
-    records in groups of 32, or of the largest power of two that divides a batch."""
+    records in groups of 32, or of the largest power of two that divides a batch. beats: weight of the loss on how the
+    student's records are unlike the true ones as wholes (sssd.training.distill.views). polish_iters, polish_rate: of
+    the third lesson, for one node, and anchor: how strongly it holds what the student made before; share is of it too.
+    """
 
     nodes: Count = 4
     batch_size: Count = 256
@@ -155,17 +158,26 @@ class DistillConfig(_Section):
     adversary_rate: Annotated[float, Field(gt=0)] = 2e-4
     adversary_penalty: Annotated[float, Field(ge=0)] = 400.0
     adversary_recordings: Annotated[float, Field(ge=0, le=1)] = 0.0
+    beats: Annotated[float, Field(ge=0)] = 0.0
     records: Count = 32_768
     share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    polish_iters: Annotated[int, Field(ge=0)] = 0
+    polish_rate: Annotated[float, Field(gt=0)] = 5e-5
+    anchor: Annotated[float, Field(ge=0)] = 3.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
     data_std: Annotated[float, Field(gt=0)] = 0.25
     seed: int = 0
 
     @model_validator(mode="after")
-    def _recordings_are_seen(self) -> DistillConfig:
-        if self.adversary_recordings and not self.adversary:
+    def _lessons_have_what_they_need(self) -> DistillConfig:
+        for name in ("adversary_recordings", "beats"):
+            if getattr(self, name) and not self.adversary:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)} and adversary 0: only with an adversary there are true records"
+                )
+        if self.polish_iters and self.nodes != 1:
             raise ValueError(
-                f"adversary_recordings is {self.adversary_recordings} and adversary 0: without one nobody sees them"
+                f"polish_iters is {self.polish_iters} and nodes {self.nodes}: only one is polished"
             )
         return self
 

@@ -1,8 +1,9 @@
 """Few-step students: a network asked at 1, 2 or 4 noise levels, taught by the same network asked at many.
 
     labels ─▶ trajectories of the teacher ─▶ student ends where they end ─▶ student's records as likely as the teacher's
+                                                                                      ─▶ and like recordings as wholes
 
-The student starts as its teacher, or as another student of it, and is sampled by `consistency`. Two lessons:
+The student starts as its teacher, or as another student of it, and is sampled by `consistency`. Lessons:
 
 1. Trajectories (Luhman and Luhman 2021; Song et al. 2023): from every level of a deterministic trajectory of the
    teacher the student's clean record is to be its end. Quick, but the mean of several possible ends is none of them.
@@ -10,13 +11,15 @@ The student starts as its teacher, or as another student of it, and is sampled b
    under the teacher. The difference of two denoisers tells the direction: the teacher, and a critic that is trained on
    the student's records as they become. For one evaluation that is not enough: an adversary joins in, which sees what
    denoisers average away, such as beats that change from one to the next.
+3. Polish, for one evaluation: its records beside recordings, in how alike beats are, how quiet quiet stretches are,
+   where waves are and how regularly beats return (views.py).
 
 Without an adversary the second lesson overshoots: amplitudes grow from node to node, because a teacher under guidance
 is no denoiser of any distribution. The first falls short of them. So what is kept lies on the line between the weights
 after the two (`share`).
 
-Both need labels only, and recordings where the adversary is to know some. Shapes: B records, K conditions, N nodes (the
-student's levels), T steps.
+The first two need labels only, and recordings where the adversary is to know some; the third needs recordings. Shapes:
+B records, K conditions, N nodes (the student's levels), T steps.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from ..batches import to_model_scale
 from ..loop import save_model
 from .adversary import Adversary, Records, make_records
 from .matching import match_distributions
+from .polish import polish
 from .school import School
 from .trajectories import follow_trajectories
 
@@ -77,10 +81,11 @@ def distill(
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
         raise ValueError("the configuration has no distill_config: start from config/distill.json")
-    if todo.adversary_recordings and signal_mv is None:
-        raise ValueError(
-            f"adversary_recordings is {todo.adversary_recordings}: give the recordings (signal_mv), or set it to 0"
-        )
+    for name in ("adversary_recordings", "polish_iters"):
+        if getattr(todo, name) and signal_mv is None:
+            raise ValueError(
+                f"{name} is {getattr(todo, name)}: give the recordings (signal_mv), or set it to 0"
+            )
     expected = (len(labels), 8, config.trainset_config.segment_length)
     if signal_mv is not None and signal_mv.shape != expected:
         raise ValueError(
@@ -118,23 +123,32 @@ def distill(
 
         return tell
 
+    def kept(before: list[Tensor]) -> None:
+        """The weights that lie `share` of the way from those before the lesson."""
+        with torch.no_grad():
+            for p, first in zip(student.parameters(), before, strict=True):
+                p.copy_(torch.lerp(first, p, todo.share))
+
+    recordings = None
+    if signal_mv is not None and (todo.adversary_recordings or todo.polish_iters):
+        scale = config.trainset_config.lead_scale_mv
+        recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(chosen)
     if todo.trajectory_iters:
         follow_trajectories(school, student, told("trajectories", todo.trajectory_iters))
     if todo.matching_iters and not school.over:
         before = [p.detach().clone() for p in student.parameters()]
         adversary, records = None, None
         if todo.adversary:
-            recordings = None
-            if todo.adversary_recordings and signal_mv is not None:
-                scale = config.trainset_config.lead_scale_mv
-                recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(chosen)
-            records = make_records(school, told("true records", todo.records, every=1), recordings)
+            seen = recordings if todo.adversary_recordings else None
+            records = make_records(school, told("true records", todo.records, every=1), seen)
             adversary = Adversary(network(teacher), school)
         tell = told("distributions", todo.matching_iters)
         match_distributions(school, student, network(teacher), tell, adversary, records)
-        with torch.no_grad():
-            for p, first in zip(student.parameters(), before, strict=True):
-                p.copy_(torch.lerp(first, p, todo.share))
+        kept(before)
+    if todo.polish_iters and recordings is not None and not school.over:
+        before = [p.detach().clone() for p in student.parameters()]
+        polish(school, student, recordings, told("polish", todo.polish_iters, every=10))
+        kept(before)
     out.mkdir(parents=True, exist_ok=True)
     return save_model(out / "model.safetensors", student, config)
 
@@ -148,4 +162,5 @@ __all__ = [
     "follow_trajectories",
     "make_records",
     "match_distributions",
+    "polish",
 ]

@@ -1,11 +1,11 @@
 """The adversary of lesson 2: a network that tells the student's records from true ones, the teacher's or recordings.
 
 It starts as a copy of the teacher, which knows ECGs at every noise level, and reads records at three depths, sample by
-sample and as a whole: mean and spread over time show beats that do not belong to one heart. A fourth view is of rhythm
-alone, by autocorrelation. Of each view it also sees how much records of a group differ (Karras et al. 2018, minibatch
-standard deviation), or the student would make typical ones only. Each record of the student stands beside a true one
-with the same labels (relativistic pairing, Jolicoeur-Martineau 2019; Huang et al. 2024), and small noise may not change
-the verdict (Lin et al. 2025, an approximate R1 penalty).
+sample and as a whole: mean and spread over time show beats that do not belong to one heart. Two more views are of
+rhythm alone and of a record's beats, laid one upon the other (views.py). Of each view it also sees how much records of
+a group differ (Karras et al. 2018, minibatch standard deviation), or the student would make typical ones only. Each
+record of the student stands beside a true one with the same labels (relativistic pairing, Jolicoeur-Martineau 2019;
+Huang et al. 2024), and small noise may not change the verdict (Lin et al. 2025, an approximate R1 penalty).
 
 Shapes: B records, K conditions, W features of a view.
 """
@@ -24,13 +24,13 @@ from ...models.denoiser import Denoiser
 from ...samplers import ddim, run, v_denoiser
 from ...schedule import choose_steps
 from .school import School
+from .views import BEAT, LAGS, autocorrelation, beats, spread
 
 DEPTHS = 3  # of the network, three blocks apart from the last one on
 FEATURES = 128
 STEPS = 50  # of DDIM with eta 1, for the teacher's records
 NOISY = 0.75  # of the schedule, up to where half of the records are noised before they are read
 GROUP = 32  # records that are compared with each other, or the largest power of two that divides a batch
-LAGS = range(20, 200)  # samples: 0.2 to 2 s, where a beat is followed by the next
 SHIFT = 0.08  # noise of the penalty, as a share of the signals' standard deviation
 
 
@@ -50,8 +50,9 @@ class Adversary(nn.Module):
         self.features = each(lambda: nn.Linear(net.config.res_channels, FEATURES))
         self.of_samples = each(lambda: _silent(FEATURES, 1))
         self.views = each(lambda: nn.Sequential(nn.Linear(2 * FEATURES, FEATURES), nn.SiLU()))
-        rhythm = nn.Sequential(nn.Linear(16 * len(LAGS), FEATURES), nn.SiLU(), nn.Linear(FEATURES, FEATURES))
-        self.views.append(nn.Sequential(rhythm, nn.SiLU()))
+        for size in (16 * len(LAGS), 16 * len(BEAT)):
+            hidden = nn.Sequential(nn.Linear(size, FEATURES), nn.SiLU(), nn.Linear(FEATURES, FEATURES))
+            self.views.append(nn.Sequential(hidden, nn.SiLU()))
         n = len(self.views)
         self.of_record, self.of_group = (each(lambda: _silent(FEATURES, 1), n) for _ in range(2))
         self.of_labels = each(lambda: _silent(classes, FEATURES), n)
@@ -67,25 +68,12 @@ class Adversary(nn.Module):
             read.append(torch.cat((f.mean(1), f.var(1).add(1e-4).sqrt()), -1))
         x = x.float()
         read.append(torch.cat((autocorrelation(x), autocorrelation(x.diff())), 1).flatten(1))
+        read.append(torch.cat(beats(x), 1).flatten(1))
         for k, values in enumerate(read):
             whole = self.views[k](values)  # (B, W)
             logit = logit + self.of_record[k](whole)[:, 0] + self.of_group[k](spread(whole, self.group))[:, 0]
             logit = logit + (whole * self.of_labels[k](y)).sum(-1) / FEATURES**0.5
         return logit
-
-
-def autocorrelation(x: Tensor) -> Tensor:
-    """Of each lead at `LAGS`, as a share of that at lag 0: (B, C, L) -> (B, C, n)."""
-    x = x - x.mean(-1, keepdim=True)
-    power = torch.fft.rfft(x, n=2 * max(x.shape[-1], LAGS.stop)).abs().square()
-    r = torch.fft.irfft(power)
-    return r[..., LAGS.start : LAGS.stop] / r[..., :1].clamp_min(1e-6)
-
-
-def spread(whole: Tensor, group: int) -> Tensor:
-    """Standard deviation of each feature within groups of records, for each of them: (B, W) -> (B, W)."""
-    groups = whole.view(-1, group, whole.shape[-1])
-    return groups.var(1, keepdim=True, correction=0).add(1e-4).sqrt().expand_as(groups).flatten(0, 1)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ..loss import noisy, weighted_error
 from .adversary import Adversary, Records, away, verdict
 from .learner import Learner
 from .school import School
+from .views import unlike
 
 EDGE = 0.02  # of the schedule at both ends, where distributions are not compared
 HEADSTART = 100  # iterations of an adversary before the student listens to it
@@ -56,7 +57,8 @@ def match_distributions(
 ) -> None:
     """Lesson 2: the student's records, noised again, are as likely as the teacher's (Yin et al. 2024a, eq. 7).
 
-    adversary: with true records, the teacher's or recordings, sees what denoisers average away.
+    adversary: with true records, the teacher's or recordings, sees what denoisers average away. Beside these records
+    stands also the loss on beats, where there is one.
     """
     todo, teacher, device = school.todo, school.wrapped(school.teacher), school.device
     learner, judge = (Learner(net, school.wrapped(net), school, momentum=0.0) for net in (student, critic))
@@ -122,7 +124,10 @@ def match_distributions(
             other = away(adversary, school, pool.true, x0, pool.y)
             direction = direction / _size(direction) + todo.adversary * other / _size(other)
         target = (x0 - todo.data_std * direction).detach()
-        loss = learner.learn(0.5 * ((x0 - target) ** 2).mean() / todo.data_std**2)
+        loss = 0.5 * ((x0 - target) ** 2).mean() / todo.data_std**2
+        if todo.beats and pool.true is not None:
+            loss = loss + todo.beats * unlike(pool.true, x0)
+        loss = learner.learn(loss)
         with torch.no_grad():
             pool.advance(x0, *new)
         return loss
