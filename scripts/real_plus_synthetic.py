@@ -63,6 +63,8 @@ def main() -> None:
     every = recordings.read(options.real)
     assert every.strat_fold is not None
     train, test = (recordings.subset(every, rows) for rows in (every.strat_fold < 9, every.strat_fold == 9))
+    if options.records is not None and options.records < 10:
+        raise SystemExit(f"error: --records is {options.records}: expected 10 or more")
     x, x_test, y = eight_leads_mv(train), eight_leads_mv(test), train.labels
     records = min(options.records or len(x), len(x))
     generated = [recordings.read(path) for path in options.synthetic]

@@ -15,7 +15,7 @@ mean() { python "$root/scripts/average_weights.py" "$@"; }
 one one-step "$out/few-step/model.safetensors" one-step-1
 for run in 2a 2b; do one "$root/scripts/one-step-$run.json" "$out/one-step-1/model.safetensors" "one-step-$run"; done
 mean "$out"/one-step-{2a,2b}/model.safetensors --out "$out/one-step-2.safetensors"
-for run in 3 4 5 6 7; do # each from the mean of the one before it and where that began
+for run in 3 4 5 6 7; do # each from the mean of the run before it and of where that began; 3 from 2
     one "$root/scripts/one-step-$run.json" "$out/one-step-$((run - 1)).safetensors" "one-step-$run"
     mean "$out/one-step-$run/model.safetensors" "$out/one-step-$((run - 1)).safetensors" --out "$out/one-step-$run.safetensors"
 done

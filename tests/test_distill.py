@@ -1,4 +1,4 @@
-"""Distillation: the consistency sampler, trajectories of the teacher, what each of the two lessons does."""
+"""Distillation: the consistency sampler, trajectories of the teacher, what each of the lessons does."""
 
 from __future__ import annotations
 
@@ -336,9 +336,7 @@ def test_polish_brings_records_near_recordings(
 ) -> None:
     """Recordings twice as high as what the student makes: it follows, and stays where the anchor is strong. Fails if
     the anchor is on other noise, or the loss compares the student with itself."""
-    of = school(
-        tmp_path, nodes=1, polish_iters=60, polish_rate=2e-3, anchor=anchor, batch_size=32, ema_decay=0.5
-    )
+    of = school(tmp_path, nodes=1, polish_iters=60, polish_rate=2e-3, anchor=anchor, batch_size=32)
     student, x, t = network(tmp_path), torch.randn(64, 8, LENGTH), torch.full((64,), 199)
 
     def made() -> torch.Tensor:
@@ -361,7 +359,7 @@ def test_polish_needs_recordings_and_one_node(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="polish_iters is 2: give the recordings"):
         lessons.distill(config(polish_iters=2, nodes=1), path, y, tmp_path / "out", device="cpu")
     for share in (0.5, 1.0):
-        settings = config(polish_iters=12, polish_rate=2e-2, nodes=1, share=share, ema_decay=0.0)
+        settings = config(polish_iters=12, polish_rate=2e-2, nodes=1, share=share)
         out = lessons.distill(settings, path, y, tmp_path / str(share), signal_mv=x, device="cpu")
         found[share] = SSSDECG.from_pretrained(out, device="cpu").model
     first = SSSDECG.from_pretrained(path, device="cpu").model
@@ -387,7 +385,8 @@ def test_lessons_with_an_adversary_on_a_gpu(tmp_path: Path, monkeypatch: pytest.
         share=1.0,
         polish_iters=16,
     )
-    path, told, x = teacher(tmp_path, settings), [], np.zeros((40, 8, LENGTH), np.float32)
+    path, told = teacher(tmp_path, settings), []
+    x = 0.3 * np.random.default_rng(0).standard_normal((40, 8, LENGTH)).astype(np.float32)
     out = lessons.distill(
         settings, path, labels(), tmp_path / "out", signal_mv=x, device="cuda", report=told.append
     )
@@ -438,7 +437,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_command_with_recordings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An adversary sees those of folds 1 to 8. Fails if it sees others, or recordings at another rate are taken."""
+    """An adversary sees those of folds 1 to 8, and polish goes on from there. Fails if it sees others, recordings at
+    another rate are taken, or what is no student of one evaluation is polished."""
     monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 1)
     seen: list[torch.Tensor] = []
     make = lessons.make_records
@@ -467,6 +467,15 @@ def test_the_command_with_recordings(
     np.testing.assert_allclose(seen[0].numpy(), expected, rtol=1e-5)
     assert main([*command, "--data", str(tmp_path / "fast.npz"), "--out", str(tmp_path / "two")]) == 2
     assert "64 samples at 500 Hz" in " ".join(capsys.readouterr().err.split())
+    recipe.write_text(
+        '{"ddim_config": {"sampler": "consistency", "ddim_timesteps": 1}, "distill_config": {"nodes": 1, '
+        '"batch_size": 4, "trajectory_iters": 0, "matching_iters": 0, "polish_iters": 2}}'
+    )
+    command += ["--data", str(tmp_path / "signals.npz"), "--out", str(tmp_path / "fine")]
+    assert main(command) == 2 and main([*command, "--init", str(path)]) == 2
+    assert capsys.readouterr().err.count("polish goes on with a student of one evaluation") == 2
+    assert main([*command, "--init", str(tmp_path / "one" / "model.safetensors")]) == 0
+    assert (tmp_path / "fine" / "model.safetensors").exists()
 
 
 def test_the_recipe_that_ships_and_what_is_refused(tmp_path: Path) -> None:

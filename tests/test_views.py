@@ -1,4 +1,4 @@
-"""What an adversary sees of whole records: rhythm and beats (sssd.training.distill.views)."""
+"""What is seen of whole records: rhythm, beats, and how unlike batches of them are (sssd.training.distill.views)."""
 
 from __future__ import annotations
 

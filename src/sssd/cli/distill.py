@@ -19,6 +19,7 @@ RECIPES = ("distill", "one-step", "polish")  # of the package, in config/
 EXAMPLES = (
     "Examples: sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few | "
     "sssd-ecg distill --teacher builtin --init few-step --config one-step --data data/ --out runs/one | "
+    "sssd-ecg distill --teacher builtin --init one-step --config polish --data data/ --out runs/fine | "
     "sssd-ecg generate --checkpoint runs/few/model.safetensors --label AFIB --out ecgs"
 )
 
@@ -63,6 +64,9 @@ def command(
         begun = None if init is None else weights(init)
         settings = student_of(start, config)
         labels, real = training_labels(ecgs, settings), training_folds(ecgs)
+        polished = settings.distill_config is not None and settings.distill_config.polish_iters
+        if polished and (begun is None or evaluations_of(begun) != 1):
+            raise UsageError("polish goes on with a student of one evaluation: give it as --init")
         path = out / "model.safetensors"
         if path.exists():
             raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
@@ -116,6 +120,15 @@ def command(
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
         quiet=quiet,
     )
+
+
+def evaluations_of(path: Path) -> int | None:
+    """How many a checkpoint was distilled to; None where it was not."""
+    from ..checkpoint import read_state
+    from ..factory import configuration_of
+
+    sampling = configuration_of(path, *read_state(path))[0].ddim_config
+    return sampling.ddim_timesteps if sampling.sampler == "consistency" else None
 
 
 def student_of(teacher: Path, config: str | None) -> Config:

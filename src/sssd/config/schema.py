@@ -134,14 +134,17 @@ class DdimConfig(_Section):
 
 
 class DistillConfig(_Section):
-    """Few-step students (sssd.training.distill); learning_rate and trajectory_iters of the first lesson, the others of
-    the second; guidance: of the teacher, 1 for none; share: how far the weights go from the end of the first lesson
-    to that of the second; data_std: of signals on the network's scale. adversary: how much the student listens to one
-    that tells its records from true ones, as a share of what it listens to denoisers, 0 for none; it has a rate and a
-    penalty of its own, and so many true records: the teacher's, and recordings for a share of them. It compares
+    """Few-step students (sssd.training.distill). nodes: the evaluations that the student is taught for.
+
+    First lesson: trajectory_iters, learning_rate. Second: matching_*, critic_*; adversary: how much the student listens
+    to one that tells its records from true ones, as a share of what it listens to denoisers, 0 for none; it has a rate
+    and a penalty of its own, and so many true records: the teacher's, and recordings for a share of them. It compares
     records in groups of 32, or of the largest power of two that divides a batch. beats: weight of the loss on how the
-    student's records are unlike the true ones as wholes (sssd.training.distill.views). polish_iters, polish_rate: of
-    the third lesson, for one node, and anchor: how strongly it holds what the student made before; share is of it too.
+    student's records are unlike the true ones as wholes (sssd.training.distill.views). Third, for one node: polish_*;
+    anchor: how strongly it holds what the student made before.
+
+    share: how far the weights go from those before the second lesson, or the third, to those after it. guidance: of the
+    teacher, 1 for none; data_std: of signals on the network's scale; ema_decay: of the first two lessons.
     """
 
     nodes: Count = 4

@@ -57,8 +57,8 @@ def match_distributions(
 ) -> None:
     """Lesson 2: the student's records, noised again, are as likely as the teacher's (Yin et al. 2024a, eq. 7).
 
-    adversary: with true records, the teacher's or recordings, sees what denoisers average away. Beside these records
-    stands also the loss on beats, where there is one.
+    adversary: with true records, the teacher's or recordings, sees what denoisers average away. Beside its true
+    records the student's stand in the loss on wholes too (`beats`), where there is one.
     """
     todo, teacher, device = school.todo, school.wrapped(school.teacher), school.device
     learner, judge = (Learner(net, school.wrapped(net), school, momentum=0.0) for net in (student, critic))

@@ -1,4 +1,4 @@
-"""Lesson 3: one evaluation, polished: the student's records beside recordings, as `views.unlike` sees them.
+"""Lesson 3, polish: the student's records of one evaluation become more like recordings, by `views.unlike`.
 
 Denoisers and adversary see much, and weigh it as they will: that beats of one record are alike and that quiet stretches
 are quiet costs them little. This loss sees nothing else, and an anchor keeps what the student makes of each noise near
@@ -20,14 +20,17 @@ from .school import School
 from .views import unlike
 
 WARMUP = 10  # iterations
+DECAY = 0.9  # of the averaged weights: the lesson is short
 
 
 def polish(
     school: School, student: Denoiser, recordings: Tensor, tell: Callable[[int, Tensor], None]
 ) -> None:
-    """recordings (n, 8, L) on the network's scale, one for each of the school's labels."""
+    """Change the student, whose weights become the averaged ones. recordings (n, 8, L) on the network's scale, one for
+    each of the school's labels."""
     todo = school.todo
     learner = Learner(student, school.wrapped(student), school, momentum=0.0)
+    learner.decay = DECAY
     before = school.wrapped(copy.deepcopy(student).requires_grad_(False))
     t = school.nodes[:1].expand(todo.batch_size)
     column = t[:, None].float()

@@ -1,4 +1,4 @@
-"""What both lessons share: the teacher, its labels, noise levels, and the student's nodes."""
+"""What the lessons share: the teacher, its labels, noise levels, and the student's nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..loss import Levels, levels
 
 
 class School:
-    """What both lessons share: the teacher, the labels, the levels and the student's nodes."""
+    """What the lessons share: the teacher, the labels, the levels and the student's nodes."""
 
     def __init__(self, config: Config, teacher: Denoiser, labels: Tensor, until: float | None = None) -> None:
         assert config.distill_config is not None

@@ -28,8 +28,9 @@ def autocorrelation(x: Tensor) -> Tensor:
 def beats(x: Tensor) -> tuple[Tensor, Tensor]:
     """The mean beat of each record, and how its beats differ from it, root mean square: (B, C, L) -> (B, C, n) each.
 
-    Beats are where the leads together are steepest, 0.25 s apart at least, each lead less its mean. Both are in units
-    of the mean beat's root mean square. Positions are not differentiated, samples are.
+    Beats are where the leads together are steepest, 0.25 s apart at least, each lead less its mean: the steepest of
+    them, `MOST` at most, that lie whole in the record. Both are in units of the mean beat's root mean square. Gradients
+    flow through samples, not through where beats are found.
     """
     with torch.no_grad():
         steep = steepness(x)
@@ -54,12 +55,13 @@ def steepness(x: Tensor) -> Tensor:
 
 
 def unlike(true: Tensor, made: Tensor) -> Tensor:
-    """How far two batches of as many records are from each other in what is `told` of them.
+    """How far two batches of as many records are from each other in what is `told` of them, (B, 8, L) each: a scalar,
+    differentiable in made.
 
-    Each number has a distribution over a batch; this is the distance of the two, sorted values against sorted values in
-    units of the true ones' standard deviation (beyond one unit linear, below it squared), averaged over the numbers of
-    each kind: Wasserstein distances, one number at a time (Deshpande et al. 2018, with named directions in place of
-    random ones). (B, 8, L) each -> a scalar, differentiable in made.
+    Each number has a distribution over a batch, and two of them are compared by sorted values against sorted values, in
+    units of the true ones' standard deviation, beyond one unit linearly, below it squared: much as a Wasserstein
+    distance is (Deshpande et al. 2018, with named directions in place of random ones). The mean over the numbers of
+    each kind, and the sum over kinds.
     """
     distance = made.new_zeros(())
     for a, b in zip(told(true), told(made), strict=True):
@@ -69,9 +71,9 @@ def unlike(true: Tensor, made: Tensor) -> Tensor:
 
 
 def told(x: Tensor) -> list[Tensor]:
-    """Numbers of each record x (B, 8, L), in kinds, (B, n) each: how its beats differ, sample by sample, lead by lead
-    and in all; the mean beat; where its P wave is; size, slope and curvature of the leads; how steep it is how often;
-    rhythm, by autocorrelation of slopes and of their size."""
+    """Eight kinds of numbers of each record x (B, 8, L), (B, n) each: how its beats differ, sample by sample; the same,
+    lead by lead and in all; the mean beat; the place of its P wave; size, slope and curvature of each lead; how steep
+    it is how often; autocorrelation of slopes; and of their sum of sizes, which is beat regularity's."""
     mean, differ = beats(x)
     power, height, slope = differ.square().mean(-1), x.std(-1), x.diff()
     steep = steepness(x)
@@ -89,8 +91,9 @@ def told(x: Tensor) -> list[Tensor]:
 
 
 def p_wave(mean: Tensor) -> Tensor:
-    """Where the P wave of mean beats (B, 8, n) is, in samples: mean over what comes before QRS in lead II, weighted
-    by e to the 5 times the height as a share of the highest there. (B, 1)."""
+    """Where the P wave of mean beats (B, 8, n) is, in samples: mean place before QRS, weighted by e to the 5 times the
+    height as a share of the highest there. In I / 2 + aVF, which is lead II where leads have one scale, and near it on
+    the network's. (B, 1)."""
     lead = (mean[:, EIGHT.index("I")] / 2 + mean[:, EIGHT.index("aVF")])[:, : -BEAT.start - 5]
     lead = lead - lead.amin(1, keepdim=True)
     weight = torch.softmax(5.0 * lead / lead.amax(1, keepdim=True).clamp_min(1e-6), 1)
