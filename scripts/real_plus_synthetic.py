@@ -4,10 +4,11 @@ and on generated ones first and real ones then, tested on the records of strat_f
     python scripts/real_plus_synthetic.py --real signals.npz --synthetic sets/7/train_consistency4.npz \\
         sets/8/train_consistency4.npz --seeds 10 --trainers 32 --device cuda
 
-All are trained for as many steps as on the real records alone; real ones for half and twice as many too, and in two
-halves, as generated ones and real ones are. Prints macro AUC with its spread over seeds, for all statements with at
-least 5 test records, for the rare ones among them (fewer than 100 training records) and the others, each with its gain
-over real records, seed by seed, and its 95 % interval over seeds; and the statements that gain and lose most.
+All are trained for about as many steps as on the real records alone, of which --records leaves only so many; real ones
+for half and twice as many too, and in two halves, as generated ones and real ones are. Prints macro AUC with its spread
+over seeds, for all statements with at least 5 test records, for the rare ones among them (fewer than 100 training
+records) and the others, each with its gain over real records, seed by seed, and its 95 % interval over seeds; and the
+statements that gain and lose most.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from sssd.evaluation import auc, classifier
 
 FEW = 100  # training records
 Records = tuple[np.ndarray, np.ndarray]  # x (n, 8, L) mV and y (n, K)
+Lesson = tuple[list[Records], int]  # sets, taken together, and for how many epochs
 
 
-def scores(lessons: list[tuple[Records, int]], x_test: np.ndarray, **how: Any) -> np.ndarray:
-    """What a classifier says of x_test that went through lessons: records, and for how many epochs."""
+def scores(lessons: list[Lesson], x_test: np.ndarray, **how: Any) -> np.ndarray:
+    """What a classifier says of x_test that went through lessons."""
     model = None
-    for (x, y), epochs in lessons:
+    for sets, epochs in lessons:
+        x, y = (np.concatenate(parts) for parts in zip(*sets, strict=True))
         model = classifier.train(x, y, epochs=epochs, init=model, **how)
     assert model is not None
     return classifier.predict(model, x_test)
@@ -73,26 +76,26 @@ def main() -> None:
         raise SystemExit(
             "error: --synthetic has other labels than --real: give sets made for the same statements"
         )
-    made, first = together(sets), sets[0]
 
-    def lesson(these: Records, times: float = 1.0) -> tuple[Records, int]:
-        """As many steps as `times` the epochs on real records have."""
-        return these, max(1, round(times * options.epochs * records / len(these[0])))
+    def lesson(*these: Records, times: float = 1.0) -> Lesson:
+        """About as many steps as `times` the epochs on real records have."""
+        n = sum(len(x) for x, _ in these)
+        return list(these), max(1, round(times * options.epochs * records / n))
 
     n = len(sets)
 
-    def ways_of(seed: int) -> dict[str, list[tuple[Records, int]]]:
+    def ways_of(seed: int) -> dict[str, list[Lesson]]:
         rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:records])
-        real = x[rows], y[rows]
+        real = (x[rows], y[rows]) if records < len(x) else (x, y)
         return {
             "real": [lesson(real)],
-            "real, half as long": [lesson(real, 0.5)],
-            "real, twice as long": [lesson(real, 2)],
-            "real, then real": [lesson(real, 0.5), lesson(real, 0.5)],
-            "generated": [lesson(first)],
-            "both": [lesson(together([real, first]))],
-            f"real and {n} generated sets": [lesson(together([real, made]))],
-            f"{n} generated sets, then real": [lesson(made, 0.5), lesson(real, 0.5)],
+            "real, half as long": [lesson(real, times=0.5)],
+            "real, twice as long": [lesson(real, times=2)],
+            "real, then real": [lesson(real, times=0.5), lesson(real, times=0.5)],
+            "generated": [lesson(sets[0])],
+            "both": [lesson(real, sets[0])],
+            f"real and {n} generated sets": [lesson(real, *sets)],
+            f"{n} generated sets, then real": [lesson(*sets, times=0.5), lesson(real, times=0.5)],
         }
 
     ways = list(ways_of(0))
@@ -149,10 +152,6 @@ def main() -> None:
         print(f"\n{way}: {sum(g > 0 for g in gains.values())} of {len(gains)} statements gain")
         for name in (*order[:8], *order[-4:]):
             print(f"  {name:8s} {mean['real'][name]:.3f} -> {mean[way][name]:.3f}")
-
-
-def together(sets: list[Records]) -> Records:
-    return np.concatenate([x for x, _ in sets]), np.concatenate([y for _, y in sets])
 
 
 if __name__ == "__main__":

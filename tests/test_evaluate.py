@@ -443,6 +443,8 @@ def test_real_plus_synthetic(tmp_path: Path) -> None:
     of = json.loads((tmp_path / "of.json").read_text())
     assert {way: len(seeds) for way, seeds in of.items()} == dict.fromkeys(of, 2) and len(of) == 4
     assert all(np.mean([list(seed.values()) for seed in seeds]) < 0.45 for seeds in of.values())
+    few = subprocess.run(list(map(str, [*command, "--records", "3"])), capture_output=True, text=True)
+    assert few.returncode == 1 and "expected 10 or more" in few.stderr
     lines = [line for line in told.splitlines() if line.startswith("2 generated sets, then real ")]
     mean = np.mean([list(seed.values()) for seed in of["2 generated sets, then real"]])
     assert len(lines) == 2 and f" {mean:.4f} " in lines[0], "all, and rare ones, which all are"

@@ -123,32 +123,30 @@ def distill(
 
         return tell
 
-    def kept(before: list[Tensor]) -> None:
-        """The weights that lie `share` of the way from those before the lesson."""
+    def partly(lesson: Callable[[], None]) -> None:
+        """Of a lesson the weights keep `share` of the way that they went."""
+        before = [p.detach().clone() for p in student.parameters()]
+        lesson()
         with torch.no_grad():
             for p, first in zip(student.parameters(), before, strict=True):
                 p.copy_(torch.lerp(first, p, todo.share))
 
     recordings = None
-    if signal_mv is not None and (todo.adversary_recordings or todo.polish_iters):
+    if signal_mv is not None:
         scale = config.trainset_config.lead_scale_mv
         recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(chosen)
     if todo.trajectory_iters:
         follow_trajectories(school, student, told("trajectories", todo.trajectory_iters))
     if todo.matching_iters and not school.over:
-        before = [p.detach().clone() for p in student.parameters()]
         adversary, records = None, None
         if todo.adversary:
-            seen = recordings if todo.adversary_recordings else None
-            records = make_records(school, told("true records", todo.records, every=1), seen)
+            records = make_records(school, told("true records", todo.records, every=1), recordings)
             adversary = Adversary(network(teacher), school)
         tell = told("distributions", todo.matching_iters)
-        match_distributions(school, student, network(teacher), tell, adversary, records)
-        kept(before)
+        partly(lambda: match_distributions(school, student, network(teacher), tell, adversary, records))
     if todo.polish_iters and recordings is not None and not school.over:
-        before = [p.detach().clone() for p in student.parameters()]
-        polish(school, student, recordings, told("polish", todo.polish_iters, every=10))
-        kept(before)
+        tell = told("polish", todo.polish_iters, every=10)
+        partly(lambda: polish(school, student, recordings, tell))
     out.mkdir(parents=True, exist_ok=True)
     return save_model(out / "model.safetensors", student, config)
 

@@ -14,6 +14,7 @@ from ...leads import EIGHT
 LAGS = range(20, 200)  # samples: 0.2 to 2 s, where a beat is followed by the next
 BEAT = range(-30, 40)  # samples about the steepest of a beat, which is its QRS complex
 MOST = 12  # beats of a record that are looked at, the steepest
+APART = 25  # samples between beats, at least
 LEAST = 0.4  # steepness of a beat, as a share of the steepest one's
 
 
@@ -34,7 +35,7 @@ def beats(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     with torch.no_grad():
         steep = steepness(x)
-        highest = F.max_pool1d(steep[:, None], 51, stride=1, padding=25)[:, 0]
+        highest = F.max_pool1d(steep[:, None], 2 * APART + 1, stride=1, padding=APART)[:, 0]
         peak = torch.where(steep == highest, steep, 0.0)[:, -BEAT.start : 1 - BEAT.stop]
         height, at = peak.topk(min(MOST, peak.shape[-1]))  # (B, P)
         weight = (height >= LEAST * height[:, :1]).to(x.dtype)
@@ -55,7 +56,7 @@ def steepness(x: Tensor) -> Tensor:
 
 
 def unlike(true: Tensor, made: Tensor) -> Tensor:
-    """How far two batches of as many records are from each other in what is `told` of them, (B, 8, L) each: a scalar,
+    """How far two batches of as many records are from each other in their `statistics`, (B, 8, L) each: a scalar,
     differentiable in made.
 
     Each number has a distribution over a batch, and two of them are compared by sorted values against sorted values, in
@@ -64,13 +65,13 @@ def unlike(true: Tensor, made: Tensor) -> Tensor:
     each kind, and the sum over kinds.
     """
     distance = made.new_zeros(())
-    for a, b in zip(told(true), told(made), strict=True):
+    for a, b in zip(statistics(true), statistics(made), strict=True):
         unit = a.std(0, correction=0) + 1e-3
         distance = distance + F.smooth_l1_loss(b.sort(0).values / unit, a.sort(0).values / unit)
     return distance
 
 
-def told(x: Tensor) -> list[Tensor]:
+def statistics(x: Tensor) -> list[Tensor]:
     """Eight kinds of numbers of each record x (B, 8, L), (B, n) each: how its beats differ, sample by sample; the same,
     lead by lead and in all; the mean beat; the place of its P wave; size, slope and curvature of each lead; how steep
     it is how often; autocorrelation of slopes; and of their sum of sizes, which is beat regularity's."""
