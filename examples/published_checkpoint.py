@@ -6,8 +6,8 @@ With real ECGs, the Cauchy convention that fits them better is used.
 import sys
 
 from sssd import SSSDECG
+from sssd.checkpoints.inspection import fit_cauchy, inspect
 from sssd.data import recordings
-from sssd.inspection import fit_cauchy, inspect
 
 
 def main(checkpoint: str, real: str | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from sssd.checkpoint import read_state, write_safetensors
+from sssd.checkpoints import read_state, write_safetensors
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from sssd.checkpoint import (
+from sssd.checkpoints import (
     compact,
     infer_config,
     load_into,

@@ -293,7 +293,7 @@ def test_checkpoints_that_cannot_be_used(
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:
-    from sssd.checkpoint import read_state
+    from sssd.checkpoints import read_state
 
     return read_state(checkpoint)[0]
 

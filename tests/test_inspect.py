@@ -15,9 +15,9 @@ from sssd.data.recordings import Recordings, write
 torch = pytest.importorskip("torch")
 
 from sssd import SSSDECG  # noqa: E402
-from sssd.checkpoint import write_pickle  # noqa: E402
+from sssd.checkpoints import write_pickle  # noqa: E402
+from sssd.checkpoints.inspection import fit_cauchy, inspect  # noqa: E402
 from sssd.factory import build_network, build_schedule  # noqa: E402
-from sssd.inspection import fit_cauchy, inspect  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 LENGTH = 64

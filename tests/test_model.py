@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sssd.checkpoint import infer_config
+from sssd.checkpoints import infer_config
 from sssd.engine.bound import bind
 from sssd.model_wrapper import SSSDECG
 from sssd.models.denoiser import (

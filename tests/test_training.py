@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from sssd.checkpoint import load_into, read_state
+from sssd.checkpoints import load_into, read_state
 from sssd.config.schema import DEFAULT, Config, TrainConfig, read_config
 from sssd.factory import build_network, build_schedule
 from sssd.labels import CODES

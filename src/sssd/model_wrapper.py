@@ -24,11 +24,11 @@ from torch import Tensor
 
 from . import __version__
 from . import labels as statements
-from .checkpoint import load_into, read_state, state_hash, write_pickle, write_safetensors
+from .checkpoints import configuration_of, load_into, read_state, state_hash, write_pickle, write_safetensors
 from .config.schema import PUBLISHED, Config, Fit, read_config
 from .device import batches, choose_batch_size, choose_device, choose_precision
 from .engine.bound import bind
-from .factory import build_network, build_schedule, configuration_of, label_names
+from .factory import build_network, build_schedule, label_names
 from .leads import lead_names, to_twelve
 from .models.denoiser import Denoiser
 from .models.s4 import CAUCHY, Cauchy

@@ -124,8 +124,7 @@ def command(
 
 def evaluations_of(path: Path) -> int | None:
     """How many a checkpoint was distilled to; None where it was not."""
-    from ..checkpoint import read_state
-    from ..factory import configuration_of
+    from ..checkpoints import configuration_of, read_state
 
     sampling = configuration_of(path, *read_state(path))[0].ddim_config
     return sampling.ddim_timesteps if sampling.sampler == "consistency" else None
@@ -133,9 +132,8 @@ def evaluations_of(path: Path) -> int | None:
 
 def student_of(teacher: Path, config: str | None) -> Config:
     """The teacher's configuration with the distillation and the sampling of another: a file, or a recipe by name."""
-    from ..checkpoint import read_state
+    from ..checkpoints import configuration_of, read_state
     from ..config.schema import DEFAULT, Config, read_config
-    from ..factory import configuration_of
 
     own, _ = configuration_of(teacher, *read_state(teacher))
     named = config is None or config in RECIPES

@@ -12,7 +12,7 @@ import typer
 from .console import progress_bar, say, usage
 
 if TYPE_CHECKING:
-    from ..inspection import CauchyFit, Inspection
+    from ..checkpoints.inspection import CauchyFit, Inspection
 
 EXAMPLES = (
     "Examples: sssd-ecg inspect checkpoint.pkl | "
@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Tell a checkpoint's form, size and configuration, and which Cauchy convention fits it better."""
     with usage():
+        from ..checkpoints.inspection import fit_cauchy, inspect
         from ..data import recordings
-        from ..inspection import fit_cauchy, inspect
 
         ecgs = None if real is None else recordings.read(real)
         found = inspect(file, config=config)

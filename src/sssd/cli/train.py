@@ -211,9 +211,8 @@ def _conditions(ecgs: Recordings, settings: Config) -> NDArray[np.float32]:
 
 def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
     """The configuration asked for, and whether its network is the one in `start`; without a name, finetune."""
-    from ..checkpoint import read_state
+    from ..checkpoints import configuration_of, read_state
     from ..config.schema import DEFAULT, PUBLISHED, read_config
-    from ..factory import configuration_of
 
     packaged = {"default": DEFAULT, "published": PUBLISHED}
     packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoints import write_sampling
 from ..data.recordings import Recordings, eight_leads_mv
-from ..factory import write_sampling
 from ..model_wrapper import SSSDECG
 from ..samplers import key_of
 

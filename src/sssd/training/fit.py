@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checkpoints import write_sampling
 from ..config.schema import Fit
 from ..data.recordings import Recordings, eight_leads_mv
 from ..evaluation import classifier
@@ -28,7 +29,6 @@ from ..evaluation.amplitude import median_amplitude_ratio
 from ..evaluation.evaluate import shape_of
 from ..evaluation.frechet import frechet_distance
 from ..evaluation.quality import SMALLEST, rhythm_distance
-from ..factory import write_sampling
 from ..model_wrapper import SSSDECG
 from ..models.s4 import Cauchy
 from ..samplers import StepTable, ddpm, fitted, key_of

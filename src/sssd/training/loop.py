@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import compact, load_into, read_state, write_pickle, write_safetensors
+from ..checkpoints import compact, configuration_of, load_into, read_state, write_pickle, write_safetensors
 from ..config.schema import Config, TrainConfig
 from ..engine.bound import kernels_run
-from ..factory import build_network, build_schedule, configuration_of, label_names
+from ..factory import build_network, build_schedule, label_names
 from ..io.files import replacing
 from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kernel_bases, residual_block
 from .batches import (

@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...checkpoint import load_into, read_state
+from ...checkpoints import load_into, read_state
 from ...config.schema import Config
 from ...device import choose_device
 from ...factory import build_network

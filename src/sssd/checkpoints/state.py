@@ -1,75 +1,18 @@
-"""Checkpoints in and out: SSSD-ECG's .pkl files, bare state dicts, safetensors with their configuration inside."""
+"""The state dict of the network: the size it tells, the way into a network, its compact form, its hash."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pickle
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .io.files import replacing
-from .models.denoiser import Denoiser, DenoiserConfig
+from ..models.denoiser import Denoiser, DenoiserConfig
 
 _CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are alike for all its features
 _BLOCKS = "residual_layer.residual_blocks."
-_PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
-
-
-def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state dict in a checkpoint file, prefixes (model., module.) stripped, and what it says of "config", "cauchy".
-
-    Accepts `{"model_state_dict": ...}`, `{"state_dict": ...}`, a bare state dict (all read with weights_only=True), and
-    safetensors. Raises FileNotFoundError or ValueError with one message when there is nothing to read.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: give the path of a .pkl, .pt or .safetensors file")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as e:
-        reason = str(e).splitlines()[0].split(". ")[0] if str(e) else type(e).__name__
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({reason[:120]}): expected a file written by torch.save that holds "
-            "tensors only, or a .safetensors file; the file may be damaged or cut off"
-        ) from None
-    metadata = {}
-    if isinstance(content, Mapping):
-        metadata = {k: content[k] for k in ("config", "cauchy") if isinstance(content.get(k), str)}
-    for key in ("model_state_dict", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if (
-        not isinstance(content, Mapping)
-        or not content
-        or not all(isinstance(v, Tensor) for v in content.values())
-    ):
-        raise ValueError(
-            f'{path} holds no state dict: expected {{"model_state_dict": {{name: tensor}}}}, or that dict itself'
-        )
-    return {_PREFIX.sub("", str(k)): v for k, v in content.items()}, metadata
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as f:
-            state = {_PREFIX.sub("", key): f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
-            return state, dict(f.metadata() or {})
-    except SafetensorError as e:
-        raise ValueError(
-            f"{path} cannot be read as safetensors ({e}): the file may be damaged or cut off"
-        ) from None
 
 
 def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
@@ -145,16 +88,6 @@ def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the che
     net.load_state_dict(full, assign=any(v.is_meta for v in own.values()))
 
 
-def _shared_name(name: str) -> str:
-    """Where a constant that all S4 kernels share is stored in a compact file."""
-    head, _, tail = name.rpartition(".")
-    return (
-        f"s4_constants.{tail}"
-        if head.endswith(".kernel.kernel") and tail in (*_CONSTANTS, "omega", "z")
-        else name
-    )
-
-
 def compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same state in float16, with the constants that all S4 kernels share stored once, in float32.
 
@@ -175,27 +108,14 @@ def compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**out, **shared}
 
 
-def write_safetensors(
-    path: str | os.PathLike[str], state: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> Path:
-    """Write atomically: beside the target, then renamed."""
-    from safetensors.torch import save
-
-    data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, overwrite=True) as (part,):
-        part.write_bytes(save(data, metadata=dict(metadata)))
-    return path
-
-
-def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
-    """torch.save, atomically; the published form is {"model_state_dict": ...}."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, overwrite=True) as (part,):
-        torch.save(dict(content), part)
-    return path
+def _shared_name(name: str) -> str:
+    """Where a constant that all S4 kernels share is stored in a compact file."""
+    head, _, tail = name.rpartition(".")
+    return (
+        f"s4_constants.{tail}"
+        if head.endswith(".kernel.kernel") and tail in (*_CONSTANTS, "omega", "z")
+        else name
+    )
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:

@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .checkpoint import load_into, read_state, state_hash
-from .config.schema import Config, read_config
-from .data.recordings import Recordings, eight_leads_mv
-from .factory import build_network, build_schedule, configuration_of
-from .labels import CODES
-from .models.s4 import Cauchy
-from .noise import normal
-from .quality import checkpoint_file
+from ..config.schema import Config, read_config
+from ..data.recordings import Recordings, eight_leads_mv
+from ..factory import build_network, build_schedule
+from ..labels import CODES
+from ..models.s4 import Cauchy
+from ..noise import normal
+from ..quality import checkpoint_file
+from .read import configuration_of, read_state
+from .state import load_into, state_hash
 
 STEPS = 6  # noise levels at which the conventions are compared
 CLEAR = 3.0  # standard errors between them that settle it

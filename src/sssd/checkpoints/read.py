@@ -1,0 +1,105 @@
+"""Reading a checkpoint: SSSD-ECG's .pkl files, bare state dicts, and safetensors with their configuration inside."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config.schema import Config, WavenetConfig, parse_config
+from .state import infer_config
+
+_PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
+
+
+def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The state dict in a checkpoint file, prefixes (model., module.) stripped, and what it says of "config", "cauchy".
+
+    Accepts `{"model_state_dict": ...}`, `{"state_dict": ...}`, a bare state dict (all read with weights_only=True), and
+    safetensors. Raises FileNotFoundError or ValueError with one message when there is nothing to read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: give the path of a .pkl, .pt or .safetensors file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as e:
+        reason = str(e).splitlines()[0].split(". ")[0] if str(e) else type(e).__name__
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint ({reason[:120]}): expected a file written by torch.save that holds "
+            "tensors only, or a .safetensors file; the file may be damaged or cut off"
+        ) from None
+    metadata = {}
+    if isinstance(content, Mapping):
+        metadata = {k: content[k] for k in ("config", "cauchy") if isinstance(content.get(k), str)}
+    for key in ("model_state_dict", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(v, Tensor) for v in content.values())
+    ):
+        raise ValueError(
+            f'{path} holds no state dict: expected {{"model_state_dict": {{name: tensor}}}}, or that dict itself'
+        )
+    return {_PREFIX.sub("", str(k)): v for k, v in content.items()}, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as f:
+            state = {_PREFIX.sub("", key): f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
+            return state, dict(f.metadata() or {})
+    except SafetensorError as e:
+        raise ValueError(
+            f"{path} cannot be read as safetensors ({e}): the file may be damaged or cut off"
+        ) from None
+
+
+def configuration_of(
+    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], given: Config | None = None
+) -> tuple[Config, str]:
+    """The configuration of a checkpoint and where it comes from: given, else the file's own, else its shapes.
+
+    ValueError where the one that is given contradicts the file's own in what weights mean.
+    """
+    own = None
+    if "config" in metadata:
+        own = parse_config(metadata["config"], f"the configuration in {path}")
+    if given is not None:
+        if own is not None:
+            _check_agreement(given, own, path)
+        return given, "given"
+    if own is not None:
+        return own, "the file's metadata"
+    size = infer_config(state)
+    if (size.in_channels, size.out_channels) != (8, 8):
+        leads = f"{size.in_channels} channels in and {size.out_channels} out"
+        raise ValueError(f"{path} is of a network with {leads}: expected the 8 leads of SSSD-ECG")
+    config = Config(wavenet_config=WavenetConfig(**vars(size)))
+    return config, "shapes; the schedule is assumed to be the published one"
+
+
+def _check_agreement(given: Config, own: Config, path: Path) -> None:
+    """ValueError that names the first key of the network, the schedule or the data on which the two differ."""
+    free = ("s4_dropout", "finetune_dataset")  # neither changes what the weights compute
+    for part in ("wavenet_config", "diffusion_config", "trainset_config"):
+        for key, value in getattr(own, part):
+            asked = getattr(getattr(given, part), key)
+            if asked != value and key not in free:
+                raise ValueError(
+                    f"{path} was trained with {part}.{key} {value}; the configuration that was given says {asked}: "
+                    "leave the configuration out, or give the one it was trained with"
+                )
