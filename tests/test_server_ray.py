@@ -23,7 +23,7 @@ def cluster(tmp_path_factory):
     ray = pytest.importorskip("ray")
     from ray import serve
 
-    from sssd.server.ray import NAME, Options, build
+    from sssd.server.cluster import NAME, Options, build
 
     folder = tmp_path_factory.mktemp("ray")
     trainset = {"segment_length": LENGTH, "patient": True}

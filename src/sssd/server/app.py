@@ -21,12 +21,12 @@ from starlette.staticfiles import StaticFiles
 from .. import __version__
 from ..record import Ecg
 from . import encode, stream
+from .batching import Full
 from .generator import Generator
 from .guard import Gate, Guard
 from .jobs import Jobs
 from .local import Local, OutOfTime, TooLong, in_time
 from .measure import measure
-from .queue import Full
 from .schemas import Ask, Job, Label, Model, Problem, Quality, Records
 from .settings import Settings
 from .work import Eight, Work

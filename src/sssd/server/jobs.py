@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .queue import Full
+from .batching import Full
 from .schemas import Job
 from .work import Eight, Work
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from .batching import Batcher, Full, Ticket
 from .generator import Generator
 from .metrics import Metrics
-from .queue import Batcher, Full, Ticket
 from .settings import Settings
 from .work import Eight, OnStep, Work
 

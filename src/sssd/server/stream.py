@@ -13,10 +13,10 @@ import numpy as np
 from starlette.requests import Request
 
 from ..leads import to_twelve
+from .batching import Ticket
 from .encode import record_json, signal_json, to_json
 from .local import Local, in_time
 from .measure import measure
-from .queue import Ticket
 from .work import Work
 
 KEPT = 64  # steps that wait for a reader

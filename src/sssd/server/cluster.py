@@ -1,6 +1,6 @@
 """The same application on a Ray cluster: replicas that come and go with the load, jobs spread over all of them.
 
-    serve run sssd.server.ray:build settings=server.json replicas_max=8 gpus=1
+    serve run sssd.server.cluster:build settings=server.json replicas_max=8 gpus=1
 
 Every replica is the whole application, with a model and a queue of its own, so that requests that reach it together are
 generated together. Jobs are kept in one place, which hands their pieces to the replicas as any client would.
@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Options(BaseModel):
-    """What `serve run sssd.server.ray:build` takes as name=value. Paths are those of the machines of the cluster."""
+    """Options of `serve run sssd.server.cluster:build`, given as name=value. Paths are those of the cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

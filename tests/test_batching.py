@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from sssd.server.queue import Batcher, Full, fair_shares
+from sssd.server.batching import Batcher, Full, fair_shares
 from sssd.server.work import Batch, Sampling, Work
 
 SLOW, OTHER = Sampling("ddim", 8, 0.0), Sampling("ddim", 2, 0.0)
