@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from sssd.data.recordings import Recordings, read, write
-from sssd.io.files import microvolts
+from sssd.io.units import microvolts
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import SAMPLERS

@@ -321,7 +321,7 @@ def test_a_full_disk_leaves_nothing(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("sssd.io.csv.write", full)
+    monkeypatch.setattr("sssd.io.csv_table.render", full)
     out = tmp_path / "ecgs"
     code, told, errors = _run(
         capsys,
@@ -372,7 +372,7 @@ def test_interrupted(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sssd.io.npz.write", interrupt)
+    monkeypatch.setattr("sssd.io.npz.render", interrupt)
     code, _, errors = _run(
         capsys, "generate", "--checkpoint", checkpoint, "--label", "NORM", "--out", tmp_path / "ecgs"
     )

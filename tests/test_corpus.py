@@ -215,7 +215,7 @@ def by_recipe(folder, model, plan, sampler, *, batch_size=3, shard_size=4):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_corpus_holds_what_generate_gives(model, tmp_path, sampler):
     """Fails when the corpus rounds, orders or numbers otherwise than `generate`, or a recipe forgets its sampler."""
-    from sssd.io.files import microvolts
+    from sssd.io.units import microvolts
     from sssd.leads import to_twelve
 
     plan = by_counts("AFIB=5,LVH=4", exact=True)
@@ -246,7 +246,7 @@ def test_batches_differ_by_rounding_and_shards_by_nothing(model, tmp_path, sampl
 
 def test_age_and_sex_reach_the_network(tmp_path):
     """Fails when a patient is lost, swapped, or goes by the row of the batch; or is not gone on with."""
-    from sssd.io.files import microvolts
+    from sssd.io.units import microvolts
     from sssd.leads import to_twelve
     from tests.test_wrapper import LENGTH, tiny
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import wfdb as physionet
 
-from sssd.io import csv, files, folder, npz, wfdb
-from sssd.io.folder import save_set
-from sssd.io.manifest import write_manifest
+from sssd.io import csv_table, files, folder, npz, units, wfdb
+from sssd.io.folder import manifest_json, save_set
 from sssd.leads import CLINICAL, SSSD
 from sssd.record import Ecg
 
@@ -109,12 +108,14 @@ def test_values_beyond_16_bits_are_refused(tmp_path: Path) -> None:
     signal = np.zeros((12, 10))
     signal[3, 4] = -32.768
     for name in ("r.hea", "r.npz"):
-        with pytest.raises(ValueError, match=r"reaches 32\.768 mV, but 16 bits of 1 uV hold \+-32\.767 mV"):
+        with pytest.raises(
+            ValueError, match=r"reaches 32\.768 mV; 16-bit integers of 1 uV hold at most \+-32\.767 mV"
+        ):
             Ecg(signal).save(tmp_path / name)
     with pytest.raises(ValueError, match="no NaN"):
-        files.microvolts(np.array([np.nan]))
+        units.microvolts(np.array([np.nan]))
     assert _left(tmp_path) == []
-    np.testing.assert_array_equal(files.microvolts(np.array([-32.767, 32.767])), [-32767, 32767])
+    np.testing.assert_array_equal(units.microvolts(np.array([-32.767, 32.767])), [-32767, 32767])
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="needs the PTB-XL sample beside the repository")
@@ -228,6 +229,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ) as caught:
         _ecg().save(tmp_path / "r")
     assert caught.value.errno == errno.ENOSPC
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="^no space left on the disk for .*out'"):
         save_set([_ecg()], tmp_path / "a" / "out", ["csv", "npz"], names=["r"])
     assert _left(tmp_path) == []
@@ -246,6 +248,75 @@ def test_a_failed_move_leaves_neither_file(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(PermissionError):
         _ecg().save(tmp_path / "r")
     assert _left(tmp_path) == []
+
+
+def _moves_fail_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Moving a finished file to this name fails; moving earlier files away and back does not."""
+    move = os.replace
+
+    def failing(source: str | Path, target: str | Path) -> None:
+        if Path(target).name == name and Path(source).parent.name in ("new", "set"):
+            raise PermissionError("no")
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_failed_move_brings_the_old_files_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Broken by moving over the first of two files without keeping it (seen)."""
+    _ecg().save(tmp_path / "r")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    _moves_fail_at(monkeypatch, "r.hea")
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no hard links here")))
+    with pytest.raises(PermissionError):
+        _ecg(1).save(tmp_path / "r", overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.hea", "manifest.json"])
+def test_a_failed_move_brings_the_old_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Broken by deleting the old files before the new ones are in place (seen)."""
+    out = save_set([_ecg()], tmp_path / "out", ["csv", "wfdb"], names=["a"])
+    save_set([_ecg()], tmp_path / "out", ["csv"], names=["old"], overwrite=True)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    _moves_fail_at(monkeypatch, name)
+    with pytest.raises(PermissionError):
+        save_set([_ecg(1)], out, ["csv", "wfdb"], names=["a"], overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_files_are_on_the_disk_before_they_are_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken by moving first, or by flushing nothing (seen: both)."""
+    calls: list[str] = []
+    flush, move = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("flush"), flush(handle))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("move"), move(a, b))[1])
+    files.write_bytes(tmp_path / "a", b"text")
+    assert calls == ["flush", "move", "flush"]  # the file, and after the move the folder that names it
+
+
+def test_comments_of_others_are_not_ours(tmp_path: Path) -> None:
+    """Broken by taking every comment that begins with our words for JSON, or by joining two values of one name (seen).
+
+    A long value with '#' and spaces at the ends of its lines comes back too (seen: '#' lost).
+    """
+    provenance = {"seed": 7, "note": "# " * 300, "synthetic": True}
+    header = _ecg(provenance=provenance).save(tmp_path / "r")
+    ours = header.read_text()
+    before = (
+        "# provenance.place: Boston\n# statements: see the report\n# provenance.a b: 1\n# provenance.n: 007\n"
+    )
+    after = "# provenance.site: 'x'\n# provenance.seed: nine\n# provenance.seed: 9\n# statements: not ours either\n"
+    first = ours.index("# statements")
+    header.write_text(ours[:first] + before + ours[first:] + after)
+    ecg = wfdb.read(header)
+    assert (ecg.statements, ecg.provenance) == (("NORM", "SR"), provenance)
 
 
 def test_set_holds_what_its_manifest_lists(tmp_path: Path) -> None:
@@ -301,14 +372,15 @@ def test_failed_set_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if existing:
         save_set([_ecg()], out, ["csv"], names=["old"])
     before = [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*"))]
-    write = csv.write
+    render, calls = csv_table.render, []
 
-    def second_fails(path: Path, ecg: Ecg) -> Path:
-        if path.name == "b.csv":
+    def second_fails(ecg: Ecg) -> str:
+        calls.append(ecg)
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        return write(path, ecg)
+        return render(ecg)
 
-    monkeypatch.setattr(folder.csv, "write", second_fails)
+    monkeypatch.setattr(folder.csv_table, "render", second_fails)
     with pytest.raises(KeyboardInterrupt):
         save_set([_ecg(), _ecg()], out, ["csv"], names=["a", "b"], overwrite=True)
     assert [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*"))] == before
@@ -331,12 +403,9 @@ def test_set_refuses(tmp_path: Path, formats: list[str], names: list[str], messa
     assert _left(tmp_path) == []
 
 
-def test_manifest_is_stable(tmp_path: Path) -> None:
+def test_manifest_is_stable() -> None:
     """Broken by writing keys as they come (seen: sort_keys left out)."""
-    a = write_manifest(tmp_path / "a.json", {"b": 1, "a": {"d": 1, "c": 2}})
-    b = write_manifest(tmp_path / "b.json", {"a": {"c": 2, "d": 1}, "b": 1})
-    assert a.read_bytes() == b.read_bytes()
+    a = manifest_json({"b": 1, "a": {"d": 1, "c": 2}})
+    assert a == manifest_json({"a": {"c": 2, "d": 1}, "b": 1})
     with pytest.raises(ValueError, match="JSON values only"):
-        write_manifest(tmp_path / "c.json", {"a": float("nan")})
-    with pytest.raises(FileExistsError):
-        write_manifest(a, {})
+        manifest_json({"a": float("nan")})

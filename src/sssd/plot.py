@@ -9,12 +9,10 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .io.files import replacing
 from .record import Ecg
 
 if TYPE_CHECKING:
@@ -125,19 +123,6 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
         right = page_width - between
         _text(axes, right, 4.0, "synthetic, not for diagnosis", 4.0, color=_WARN, ha="right", weight="bold")
     return figure
-
-
-def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a figure as .png, .svg or .pdf, in millimetres as drawn, and return the path.
-
-    FileExistsError where the file exists and `overwrite` is not set; see `draw`.
-    """
-    path = Path(path)
-    if path.suffix.lower()[1:] not in _METADATA:
-        raise ValueError(f"cannot draw {path.name!r}; use one of .{', .'.join(_METADATA)}")
-    with replacing(path, overwrite=overwrite) as (part,):
-        part.write_bytes(draw(figure, path.suffix.lower()[1:]))
-    return path
 
 
 def draw(figure: Figure, form: str) -> bytes:

@@ -15,7 +15,8 @@ from .leads import CLINICAL, lead_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUFFIXES = ("", ".hea", ".dat", ".npz", ".csv", ".png", ".svg", ".pdf")
+STATEMENT = r"[!-+\--~]{1,40}"  # printable ASCII without spaces and commas
+PROVENANCE_NAME = r"[\w.-]{1,40}"
 
 
 def as_statement(name: str) -> str:
@@ -59,12 +60,12 @@ class Ecg:
                 f"statements must be a tuple of codes; got {self.statements!r}, write ({self.statements!r},)"
             )
         for code in self.statements:
-            if not isinstance(code, str) or not re.fullmatch(r"[!-+\--~]{1,40}", code):
+            if not isinstance(code, str) or not re.fullmatch(STATEMENT, code):
                 raise ValueError(
                     f"a statement is a code without spaces or commas, such as 'NORM'; got {code!r}"
                 )
         for name in self.provenance:
-            if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,40}", name, re.ASCII):
+            if not isinstance(name, str) or not re.fullmatch(PROVENANCE_NAME, name, re.ASCII):
                 raise ValueError(
                     f"a provenance name holds letters, digits, '_', '.' and '-' only; got {name!r}"
                 )
@@ -103,26 +104,11 @@ class Ecg:
         return paper(self, layout=layout)
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
-        """Write the ECG in the form its suffix names and return the path.
+        """Write the ECG in the format that the suffix of `path` names, and return the path.
 
-        none, .hea or .dat: WFDB (two files); .npz: a set of one; .csv: a table; .png, .svg, .pdf: a picture.
-        FileExistsError where the file exists and `overwrite` is not set; ValueError for any other suffix.
+        No suffix, .hea or .dat: WFDB (two files); .npz: a set of one; .csv: a table; .png, .svg, .pdf: a picture.
+        FileExistsError if the file exists and `overwrite` is not set; ValueError for any other suffix.
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix in (".png", ".svg", ".pdf"):
-            from .plot import save_figure
+        from .io.save import save
 
-            return save_figure(self.plot(), path, overwrite=overwrite)
-        from .io import csv, npz, wfdb
-
-        if suffix in ("", ".hea", ".dat"):
-            return wfdb.write(path, self, overwrite=overwrite)
-        if suffix == ".npz":
-            return npz.write(path, [self], overwrite=overwrite)
-        if suffix == ".csv":
-            return csv.write(path, self, overwrite=overwrite)
-        known = ", ".join(SUFFIXES[1:])
-        raise ValueError(
-            f"cannot tell the form of {path.name!r} from its suffix; use one of {known}, or none for WFDB"
-        )
+        return save(self, path, overwrite=overwrite)

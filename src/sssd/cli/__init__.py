@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from . import benchmark, corpus, distill, evaluate, fit, generate, inspect, labels, prepare, serve, train
+from . import benchmark, corpus, distill, evaluate, fit, generate, inspection, labels, prepare, serve, train
 from .console import UsageError
 from .process import settle
 
@@ -30,8 +30,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (generate, labels, inspect, prepare, train, distill, fit, evaluate, benchmark, serve):
-    app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLES)(module.command)
+COMMANDS = {
+    "generate": generate,
+    "labels": labels,
+    "inspect": inspection,
+    "prepare": prepare,
+    "train": train,
+    "distill": distill,
+    "fit": fit,
+    "evaluate": evaluate,
+    "benchmark": benchmark,
+    "serve": serve,
+}
+for name, module in COMMANDS.items():
+    app.command(name=name, epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 
 # click's own class, or that of a typer that brings its own click

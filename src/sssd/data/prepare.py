@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.files import microvolts, replacing
+from ..io.files import replacing
+from ..io.units import microvolts
 from ..labels import CODES, find
 from ..leads import CLINICAL
 from ..patient import from_cells

@@ -1,4 +1,4 @@
-"""Files of ECGs: WFDB, NPZ, CSV, and folders of them; every write is complete or leaves nothing.
+"""ECGs as files: one module per format (wfdb, npz, csv_table, figure), one record (save), a folder of them (folder).
 
-One module per form, each with `write`; `wfdb` and `npz` also with `read`. `folder.save_set` writes a set.
+Each format has a `write`, and wfdb and npz also a `read`. Every write is complete or leaves nothing behind (files).
 """

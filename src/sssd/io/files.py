@@ -1,4 +1,4 @@
-"""Writing files so that they are complete or absent, and never over something that exists."""
+"""Writing files so that they are complete or absent, and never over something that exists unless that was asked for."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
+MANY = 100  # files: above this, one flush of all disks is faster than one flush per file
 
 
 @contextmanager
 def replacing(*paths: str | Path, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
-    """Yield one temporary path per file of a folder, each of the same name; move them in place at the end.
+    """Yield a temporary path for each of several files in one folder; move all of them into place at the end.
 
-    All files are in place afterwards, or, where anything failed, none of them.
-    FileExistsError where one exists and `overwrite` is not set; FileNotFoundError without the folder.
+    Every temporary file has the name of its target. At the end they are flushed to the disk and moved. If anything
+    fails, no target has changed: new files are gone and old ones are back.
+    FileExistsError if a target exists and `overwrite` is not set; FileNotFoundError if the folder does not exist.
     """
     targets = [Path(path) for path in paths]
     folder = targets[0].parent
@@ -33,24 +34,93 @@ def replacing(*paths: str | Path, overwrite: bool = False) -> Iterator[tuple[Pat
             raise FileExistsError(
                 f"{str(target)!r} exists; choose another name or pass overwrite=True (--overwrite)"
             )
-    moved: list[Path] = []
     with scratch(folder, targets[0].name) as temporary:
-        parts = tuple(temporary / target.name for target in targets)
+        new = temporary / "new"
+        new.mkdir()
+        parts = tuple(new / target.name for target in targets)
         yield parts
-        try:
-            for part, target in zip(parts, targets, strict=True):
-                os.replace(part, target)
-                moved.append(target)
-        except BaseException:
-            for target in moved:
-                target.unlink(missing_ok=True)
-            raise
+        for part in parts:
+            sync(part)
+        if len(parts) == 1:
+            os.replace(parts[0], targets[0])  # atomic by itself
+        else:
+            move_in(parts, folder, temporary / "old")
+        sync(folder)
+
+
+def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:
+    """Write one file as `replacing` does and return its path."""
+    path = Path(path)
+    with replacing(path, overwrite=overwrite) as (part,):
+        part.write_bytes(content)
+    return path
+
+
+def move_in(parts: Sequence[Path], folder: Path, old: Path, remove: Sequence[str] = ()) -> None:
+    """Remove the files `remove` of `folder` and move `parts` into it, over files of the same name: all or nothing.
+
+    `old` is a folder to be made on the same disk, where the earlier files wait in case that a move fails. They are
+    put back then, and the error is raised again.
+    """
+    old.mkdir()
+    kept: list[str] = []
+    moved: list[str] = []
+    try:
+        for name in remove:
+            os.replace(folder / name, old / name)
+            kept.append(name)
+        for part in parts:
+            target = folder / part.name
+            if target.exists():
+                _link_or_copy(target, old / part.name)
+                kept.append(part.name)
+            os.replace(part, target)
+            moved.append(part.name)
+    except BaseException:
+        for name in moved:
+            (folder / name).unlink(missing_ok=True)
+        for name in kept:
+            os.replace(old / name, folder / name)
+        raise
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # not every file system has hard links
+        shutil.copy2(source, target)
+
+
+def beside(path: Path) -> Path:
+    """A new hidden name beside `path`, for a file or folder until it is complete."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def sync(path: Path) -> None:
+    """Flush a file to the disk; of a folder, the names in it."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot do this
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_files(folder: Path) -> None:
+    """Flush all files of a folder to the disk."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    if len(files) > MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in files:
+        sync(path)
 
 
 @contextmanager
 def scratch(folder: Path, name: str) -> Iterator[Path]:
-    """Yield a new hidden folder inside `folder`, removed at the end; says clearly when the disk is full."""
-    temporary = folder / f".{name}.{secrets.token_hex(4)}.part"
+    """Yield a new hidden folder inside `folder` that is removed at the end. A full disk gives one clear OSError."""
+    temporary = beside(folder / name)
     try:
         temporary.mkdir()
         yield temporary
@@ -64,15 +134,3 @@ def scratch(folder: Path, name: str) -> Iterator[Path]:
         raise full from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def microvolts(signal_mv: np.ndarray) -> np.ndarray:
-    """Signal in mV to int16 in units of 1 uV, of the same shape.
-
-    ValueError where a value is not finite or beyond +-32.767 mV (-32768 stands for a missing sample in WFDB).
-    """
-    units = np.rint(np.asarray(signal_mv, dtype=np.float64) * 1000.0)
-    if not (np.abs(units) <= 32767).all():
-        worst = np.abs(np.asarray(signal_mv)).max()
-        raise ValueError(f"the signal reaches {worst:g} mV, but 16 bits of 1 uV hold +-32.767 mV and no NaN")
-    return units.astype(np.int16)

@@ -1,4 +1,4 @@
-"""A set of ECGs as a folder: records, one archive of all, pictures, and a manifest that lists every file.
+"""A set of ECGs as a folder: records, one archive of all of them, pictures, and a manifest that lists every file.
 
 out/manifest.json   out/ecgs.npz   out/NAME.hea   out/NAME.dat   out/NAME.csv   out/NAME.png ...   out/overview.png
 """
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..plot import draw, paper, sheet
 from ..record import Ecg
-from . import csv, npz, wfdb
-from .files import scratch
-from .manifest import write_manifest
+from . import csv_table, npz, wfdb
+from .files import move_in, scratch, sync, sync_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,13 +42,14 @@ def save_set(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write ECGs in the given `formats` into a folder and return it; missing parents are made.
+    """Write ECGs in the given `formats` into a folder and return it; missing parent folders are made.
 
-    names (n,) are the file names without suffix; labels (n, K) with label_names (K,) go into ecgs.npz;
-    `manifest` is written with the keys "kind" and "files" added. The folder is filled completely or not at
-    all. FileExistsError where it exists and is not empty; with `overwrite`, the files of an earlier set are
-    replaced, but a folder without a manifest of ours or with other files in it is still refused.
-    progress: called with (records written, all records).
+    names (n,) are the file names without suffix. labels (n, K) with label_names (K,) go into ecgs.npz. `manifest` is
+    written with the keys "kind" and "files" added. `progress` is called with (records written, all records).
+
+    The folder is filled completely or stays as it was. FileExistsError if it exists and is not empty. With `overwrite`
+    the files of an earlier set are replaced, but a folder without our manifest, or with other files in it, is still
+    refused.
     """
     formats = check_formats(formats)
     names = tuple(names)
@@ -64,72 +65,78 @@ def save_set(
             )
     out = Path(out_dir).resolve()
     old = earlier_files(out, overwrite)
-    # Beside the target where it is new, to be renamed; inside where it exists (it may be a mounted volume).
+    # A new folder is made beside its place and renamed; one that exists is filled, as it may be a mounted volume.
     parent = out if out.exists() else next(folder for folder in out.parents if folder.exists())
     with scratch(parent, out.name) as temporary:
         part = temporary / "set"
         part.mkdir()
         for done, (name, ecg) in enumerate(zip(names, ecgs, strict=True), start=1):
-            _write_record(part / name, ecg, formats)
+            _write(part, _record_files(name, ecg, formats))
             if progress is not None:
                 progress(done, len(names))
-        if len(names) > 1:
-            _write_overview(part / OVERVIEW, ecgs[:ON_OVERVIEW], formats)
+        if len(names) > 1 and _pictures(formats):
+            _write(part, _drawn(OVERVIEW, sheet(ecgs[:ON_OVERVIEW]), formats))
         if "npz" in formats:
-            npz.write(part / "ecgs.npz", ecgs, labels=labels, label_names=label_names)
+            _write(part, {"ecgs.npz": npz.render(ecgs, labels=labels, label_names=label_names)})
         files = sorted(path.name for path in part.iterdir())
-        write_manifest(part / MANIFEST, {**(manifest or {}), "kind": _KIND, "files": files})
-        if out.exists():
-            _move_into(part, out, old)
+        _write(part, {MANIFEST: manifest_json({**(manifest or {}), "kind": _KIND, "files": files})})
+        sync_files(part)
+        if out.exists():  # the manifest goes first and comes last: a folder with a manifest is complete
+            move_in([part / name for name in (*files, MANIFEST)], out, temporary / "old", remove=old)
         else:
             out.parent.mkdir(parents=True, exist_ok=True)
             os.rename(part, out)
+        sync(out)
     return out
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats as a tuple; ValueError unless there is one and all are known."""
+    """The formats as a tuple without repetitions; ValueError if there are none or one is unknown."""
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}; choose from {', '.join(FORMATS)}")
     return tuple(dict.fromkeys(formats))
 
 
-def _write_record(path: Path, ecg: Ecg, formats: tuple[str, ...]) -> None:
+def manifest_json(manifest: Mapping[str, Any]) -> bytes:
+    """The text of a manifest, with sorted keys: the same content gives the same bytes. ValueError if it is not JSON."""
+    try:
+        text = json.dumps(dict(manifest), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the manifest must hold JSON values only: {error}") from None
+    return (text + "\n").encode()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...]) -> dict[str, bytes]:
+    """The files of one record by their names."""
+    files: dict[str, bytes] = {}
     if "wfdb" in formats:
-        wfdb.write(path, ecg)
+        header, data = wfdb.render(name, ecg)
+        files |= {f"{name}.dat": data, f"{name}.hea": header.encode("ascii")}
     if "csv" in formats:
-        csv.write(path.with_name(path.name + ".csv"), ecg)
-    pictures = _pictures(formats)
-    if pictures:
-        from ..plot import paper
-
-        _save_pictures(paper(ecg), path, pictures)
-
-
-def _write_overview(path: Path, ecgs: Sequence[Ecg], formats: tuple[str, ...]) -> None:
-    pictures = _pictures(formats)
-    if pictures:
-        from ..plot import sheet
-
-        _save_pictures(sheet(ecgs), path, pictures)
+        files[f"{name}.csv"] = csv_table.render(ecg).encode("ascii")
+    if _pictures(formats):
+        files |= _drawn(name, paper(ecg), formats)
+    return files
 
 
 def _pictures(formats: tuple[str, ...]) -> list[str]:
     return [name for name in formats if name in ("png", "svg", "pdf")]
 
 
-def _save_pictures(figure: Figure, path: Path, suffixes: Sequence[str]) -> None:
-    from ..plot import save_figure
-
-    for suffix in suffixes:
-        save_figure(figure, path.with_name(f"{path.name}.{suffix}"))
+def _drawn(name: str, figure: Figure, formats: tuple[str, ...]) -> dict[str, bytes]:
+    return {f"{name}.{suffix}": draw(figure, suffix) for suffix in _pictures(formats)}
 
 
 def earlier_files(out: Path, overwrite: bool) -> list[str]:
-    """The files of an earlier set in `out` that may be replaced; the manifest is the first of them.
+    """The files of an earlier set in `out` that may be replaced, the manifest first.
 
-    FileExistsError where `save_set` would refuse the folder.
+    FileExistsError if `save_set` would refuse the folder.
     """
     if not out.exists():
         return []
@@ -159,19 +166,3 @@ def earlier_files(out: Path, overwrite: bool) -> list[str]:
             f"the folder {str(out)!r} also holds {foreign[0]!r}, which sssd-ecg did not write; choose another"
         )
     return [name for name in ours if name in found]
-
-
-def _move_into(part: Path, out: Path, old: list[str]) -> None:
-    """Replace the files `old` of `out` by those of `part`; the manifest goes first and comes last."""
-    for name in old:
-        (out / name).unlink()
-    new = sorted((path.name for path in part.iterdir()), key=lambda name: name == MANIFEST)
-    moved: list[str] = []
-    try:
-        for name in new:
-            os.replace(part / name, out / name)
-            moved.append(name)
-    except BaseException:
-        for name in moved:
-            (out / name).unlink(missing_ok=True)
-        raise

@@ -18,7 +18,8 @@ import numpy as np
 
 from ..leads import CLINICAL, reorder
 from ..record import Ecg
-from .files import microvolts, replacing
+from .files import write_bytes
+from .units import microvolts
 
 
 def write(
@@ -34,11 +35,7 @@ def write(
     labels (n, K) with label_names (K,), both or neither; without them the statements that occur are taken.
     ValueError where lengths, rates or shapes differ or a value is beyond +-32.767 mV.
     """
-    path = Path(path)
-    content = render(ecgs, labels=labels, label_names=label_names)
-    with replacing(path, overwrite=overwrite) as (part,):
-        part.write_bytes(content)
-    return path
+    return write_bytes(path, render(ecgs, labels=labels, label_names=label_names), overwrite=overwrite)
 
 
 def render(

@@ -1,9 +1,12 @@
-"""WFDB records (PhysioNet): a text header .hea beside 16-bit samples .dat, 1 uV per unit.
+"""WFDB records (PhysioNet): a text header .hea and 16-bit samples .dat, 1 uV per unit.
 
 Statements and provenance are comments at the end of the header:
 
     # statements: NORM, SR
     # provenance.seed: 7
+
+A header line is limited to 255 characters. A value that is too long for one line goes on in the next line of the same
+name. Comments of other programs are left alone, even if they begin with the same words.
 """
 
 from __future__ import annotations
@@ -16,16 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from ..record import Ecg
-from .files import microvolts, replacing
+from ..record import PROVENANCE_NAME, STATEMENT, Ecg
+from .files import replacing
+from .units import microvolts
 
-_LINE = 200  # characters of a value; with its name, a header line holds at most 255
+_LINE = 200  # characters of a value; its name takes up to 53 more, with "# provenance." and ": "
 
 
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     """Write `path`.hea and `path`.dat (a suffix .hea or .dat is dropped) and return the path of the header.
 
-    ValueError for values beyond +-32.767 mV; FileExistsError where a file exists. Both files or neither.
+    Either both files are written or neither. ValueError for values beyond +-32.767 mV; FileExistsError if one of the
+    files exists and `overwrite` is not set.
     """
     stem = _stem(path)
     if not re.fullmatch(r"[\w-]+", stem.name, re.ASCII):
@@ -39,7 +44,7 @@ def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
 
 
 def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
-    """The content of `name`.hea and `name`.dat. ValueError for values beyond +-32.767 mV."""
+    """Return the content of `name`.hea and `name`.dat. ValueError for values beyond +-32.767 mV."""
     units = microvolts(ecg.signal)  # (12, L)
     header = [f"{name} 12 {ecg.fs_hz:.15g} {units.shape[1]}"]
     for lead, row in zip(ecg.leads, units, strict=True):
@@ -52,7 +57,7 @@ def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
 def read(path: str | Path) -> Ecg:
     """Read a 12-lead WFDB record, ours or another's (`path` with or without .hea or .dat).
 
-    ValueError where it lacks one of the 12 leads, has missing samples or is not in a unit of volts.
+    ValueError if it lacks one of the 12 leads, has missing samples or is not in uV, mV or V.
     """
     stem = _stem(path)
     header_file = stem.with_name(stem.name + ".hea")
@@ -87,23 +92,52 @@ def _comments(ecg: Ecg) -> list[str]:
     listed = textwrap.wrap(", ".join(ecg.statements), _LINE, break_long_words=False, break_on_hyphens=False)
     lines = [f"statements: {text}" for text in listed]
     for name, value in sorted(ecg.provenance.items()):
-        text = json.dumps(value, sort_keys=True)
-        if (
-            len(text) > _LINE
-        ):  # several lines of the same name; without spaces, which would be lost at the ends
-            text = json.dumps(value, sort_keys=True, separators=(",", ":")).replace(" ", "\\u0020")
+        text = _short(value)
+        if len(text) > _LINE:
+            text = _long(value)
         lines += [f"provenance.{name}: {text[i : i + _LINE]}" for i in range(0, len(text), _LINE)]
     return lines
 
 
+def _short(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _long(value: Any) -> str:
+    """JSON that is cut into lines: without spaces and '#', because readers strip both from the ends of a line."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return text.replace(" ", "\\u0020").replace("#", "\\u0023")
+
+
 def _parse(comments: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Read back what `_comments` wrote; a comment that it could not have written is another program's."""
     statements: tuple[str, ...] = ()
-    texts: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}  # by name, one text for each value
     for line in comments:
-        name, _, value = line.partition(": ")
+        name, _, text = line.partition(": ")
         if name == "statements":
-            statements += tuple(value.replace(",", " ").split())
+            codes = text.removesuffix(",").split(", ")
+            if all(re.fullmatch(STATEMENT, code) for code in codes):
+                statements += tuple(codes)
         elif name.startswith("provenance."):
-            name = name.removeprefix("provenance.")
-            texts[name] = texts.get(name, "") + value
-    return statements, {name: json.loads(text) for name, text in texts.items()}
+            values = texts.setdefault(name.removeprefix("provenance."), [])
+            if values and values[-1] and len(values[-1]) % _LINE == 0:  # the line before it was full
+                values[-1] += text
+            else:
+                values.append(text)
+    provenance = {}
+    for name, values in texts.items():
+        ours = [value for text in values for value in _value_of(text)]
+        if ours and re.fullmatch(PROVENANCE_NAME, name, re.ASCII):
+            provenance[name] = ours[0]
+    return statements, provenance
+
+
+def _value_of(text: str) -> list[Any]:
+    """The value in a list, or nothing if the text is not exactly what we write for a value."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    long = _long(value)  # '#' stood for itself in earlier versions
+    return [value] if text in (_short(value), long, long.replace("\\u0023", "#")) else []

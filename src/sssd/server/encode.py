@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ..io import csv, npz, wfdb
+from ..io import csv_table, npz, wfdb
 from ..plot import draw, paper
 from ..record import Ecg
 
@@ -85,7 +85,7 @@ def _zip(ecgs: Sequence[Ecg], how: Mapping[str, Any]) -> bytes:
 
 
 def _csv(ecgs: Sequence[Ecg], how: Mapping[str, Any]) -> bytes:
-    return csv.render(ecgs[0]).encode("ascii")
+    return csv_table.render(ecgs[0]).encode("ascii")
 
 
 def _picture(suffix: str) -> Callable[[Sequence[Ecg], Mapping[str, Any]], bytes]:

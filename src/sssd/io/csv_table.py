@@ -1,4 +1,4 @@
-"""One ECG as a table: time_s and the 12 leads in mV, one row per sample, 1 uV resolution."""
+"""One ECG as a CSV table: time_s and the 12 leads in mV, one row per sample, with a resolution of 1 uV."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from ..record import Ecg
-from .files import replacing
+from .files import write_bytes
 
 
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
-    """Write the table and return its path; FileExistsError where it exists and `overwrite` is not set."""
-    path = Path(path)
-    with replacing(path, overwrite=overwrite) as (part,):
-        part.write_text(render(ecg), encoding="ascii", newline="")
-    return path
+    """Write the table and return its path; FileExistsError if it exists and `overwrite` is not set."""
+    return write_bytes(path, render(ecg).encode("ascii"), overwrite=overwrite)
 
 
 def render(ecg: Ecg) -> str:
-    """The content of the table."""
+    """Return the text of the table."""
     time_s = np.arange(ecg.signal.shape[1]) / ecg.fs_hz
     millivolts = np.round(ecg.signal.T.astype(np.float64), 3) + 0.0  # + 0.0 turns -0.0 into 0.0
     text = io.StringIO()
