@@ -26,14 +26,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sssd.corpora import manifest, recipe, run
+from sssd.corpora.block import ROWS, Block
+from sssd.corpora.making import batches
+from sssd.corpora.manifest import Corpus, Recipe
+from sssd.corpora.plan import Plan, like_ptbxl
+from sssd.corpora.shard import Shard, remove
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
-from sssd.scale import manifest, recipe, run
-from sssd.scale.block import ROWS, Block
-from sssd.scale.making import batches
-from sssd.scale.manifest import Corpus, Recipe
-from sssd.scale.plan import Plan, like_ptbxl
-from sssd.scale.shard import Shard, remove
 
 LENGTH = 1000
 

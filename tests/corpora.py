@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 
+from sssd.corpora import run
+from sssd.corpora.manifest import Corpus, Recipe
+from sssd.corpora.plan import by_counts
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
-from sssd.scale import run
-from sssd.scale.manifest import Corpus, Recipe
-from sssd.scale.plan import by_counts
 
 LENGTH = 50
 

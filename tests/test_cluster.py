@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sssd.cli import main
-from sssd.scale import cluster, manifest, run
-from sssd.scale.plan import like_ptbxl
-from sssd.scale.verify import verify
+from sssd.corpora import cluster, manifest, run
+from sssd.corpora.plan import like_ptbxl
+from sssd.corpora.verify import verify
 from tests.corpora import contents, corpus_of, make, slow_stub
 from tests.test_cli import checkpoint  # noqa: F401  (a fixture)
 from tests.test_corpus_cli import COMMAND, patients  # noqa: F401  (a fixture)

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sssd.corpora import copy, manifest, recipe, run
+from sssd.corpora.formats import open_shard
+from sssd.corpora.lock import locked
+from sssd.corpora.manifest import FILE, REQUESTS, SPARE
+from sssd.corpora.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, of_patients
+from sssd.corpora.verify import repair, verify
 from sssd.labels import CODES, encode
-from sssd.scale import copy, manifest, recipe, run
-from sssd.scale.formats import open_shard
-from sssd.scale.lock import locked
-from sssd.scale.manifest import FILE, REQUESTS, SPARE
-from sssd.scale.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, of_patients
-from sssd.scale.verify import repair, verify
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
 
 torch = pytest.importorskip("torch")
@@ -517,7 +517,7 @@ def test_a_note_of_another_corpus(tmp_path):
 def test_a_disk_that_refuses(tmp_path, monkeypatch, failure, said, format):
     """Fails when the error of the writing thread is lost, or a part of a shard stays."""
     make(tmp_path / "whole", format=format)
-    from sssd.scale.shard import Shard
+    from sssd.corpora.shard import Shard
 
     append = Shard._write
 
@@ -568,7 +568,7 @@ def test_what_is_beyond_16_bits_is_cut_off_and_counted(tmp_path):
     assert "were cut off" in (tmp_path / "a" / "README.md").read_text()
 
 
-HOLD = "import sys, time; from sssd.scale.lock import locked; from pathlib import Path\n"
+HOLD = "import sys, time; from sssd.corpora.lock import locked; from pathlib import Path\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 

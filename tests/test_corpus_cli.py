@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sssd.cli import main
-from sssd.scale import manifest
+from sssd.corpora import manifest
 from tests.corpora import contents
 from tests.test_cli import checkpoint  # noqa: F401  (a fixture)
 

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from .scale import manifest
-from .scale.block import ROWS, Block, cut, rows
-from .scale.formats import Reader, check_format, open_shard
-from .scale.manifest import Corpus
+from .corpora import manifest
+from .corpora.block import ROWS, Block, cut, rows
+from .corpora.formats import Reader, check_format, open_shard
+from .corpora.manifest import Corpus
 
 Record = dict[str, Any]
 

@@ -17,9 +17,9 @@ from .console import UsageError, note, progress_bar, say, usage
 from .generate import load_model, sampling, tell_rare
 
 if TYPE_CHECKING:
+    from ..corpora.manifest import Corpus, Recipe
+    from ..corpora.plan import Plan
     from ..model_wrapper import SSSDECG
-    from ..scale.manifest import Corpus, Recipe
-    from ..scale.plan import Plan
 
 EXAMPLES = {
     "create": "Examples: sssd-ecg corpus create --counts AFIB=2000,CLBBB+LVH=500 --out corpus --seed 7 | "
@@ -103,11 +103,11 @@ def create(
 ) -> None:
     """Generate a corpus. Whatever stops it, `corpus resume` goes on, and the bits are the same."""
     with usage():
+        from ..corpora import cluster, recipe, run
+        from ..corpora.formats import check_format
+        from ..corpora.plan import by_counts, from_csv, of_patients
+        from ..corpora.plan import like_ptbxl as ptbxl
         from ..labels import CODES
-        from ..scale import cluster, recipe, run
-        from ..scale.formats import check_format
-        from ..scale.plan import by_counts, from_csv, of_patients
-        from ..scale.plan import like_ptbxl as ptbxl
 
         asked = [name for name, given in (("--counts", counts), ("--labels-from", labels_from),
                  ("--like-ptbxl", like_ptbxl)) if given is not None]  # fmt: skip
@@ -194,7 +194,7 @@ def resume(
 ) -> None:
     """Make the shards that are missing or damaged; the corpus ends as if nothing had happened."""
     with usage():
-        from ..scale import cluster, manifest, recipe, run
+        from ..corpora import cluster, manifest, recipe, run
 
         _check_engine(engine, address, workers)
         corpus = manifest.read(folder)
@@ -220,9 +220,9 @@ def resume(
 def verify(folder: Folder, quiet: options.Quiet = False) -> None:
     """Read all of a corpus, and name every missing, truncated, altered or foreign file. Exit code 1 if there is one."""
     with usage():
-        from ..scale import manifest
-        from ..scale.verify import repair
-        from ..scale.verify import verify as check
+        from ..corpora import manifest
+        from ..corpora.verify import repair
+        from ..corpora.verify import verify as check
 
         corpus = manifest.read(folder)
     with _bar(quiet, "verifying") as report:
@@ -244,7 +244,7 @@ def info(
     with usage():
         import json
 
-        from ..scale import manifest, run
+        from ..corpora import manifest, run
 
         corpus = manifest.read(folder)
     done = [n for n in range(corpus.shards) if run.finished(folder, corpus, n)]
@@ -277,8 +277,8 @@ def convert(
 ) -> None:
     """Write a corpus in another format; every shard is checked before it is read."""
     with usage():
-        from ..scale import copy, manifest
-        from ..scale.formats import check_format
+        from ..corpora import copy, manifest
+        from ..corpora.formats import check_format
 
         check_format(file_format)
         check_format(manifest.read(folder).format)
@@ -299,8 +299,8 @@ def merge(
 ) -> None:
     """Write several corpora as one, one after the other, numbered anew."""
     with usage():
-        from ..scale import copy, manifest
-        from ..scale.formats import check_format
+        from ..corpora import copy, manifest
+        from ..corpora.formats import check_format
 
         if len(folders) < 2:
             raise UsageError(f"{len(folders)} corpus is given; merge takes two or more")
@@ -326,8 +326,8 @@ def _place(checkpoint: Path | None) -> str:
 def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG:
     """The model the corpus was begun with. ValueError where it is another."""
     from ..config.schema import Config
+    from ..corpora.recipe import check_weights
     from ..model_wrapper import SSSDECG
-    from ..scale.recipe import check_weights
 
     place = checkpoint or (None if recipe.checkpoint == "built-in" else Path(recipe.checkpoint))
     cauchy: Any = recipe.cauchy
@@ -346,7 +346,7 @@ def _check_engine(engine: str, address: str | None, workers: int | None) -> None
     if given and engine != "ray":
         raise UsageError(f"{given[0]} is for --engine ray, and the engine is {engine}")
     if engine == "ray":
-        from ..scale import cluster
+        from ..corpora import cluster
 
         cluster.check(address)
 
