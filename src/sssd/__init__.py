@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .model_wrapper import SSSDECG
     from .record import Ecg
 
-__version__ = "0.1.0"
 __all__ = ["SSSDECG", "Ecg", "__version__"]
 
 

@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import __version__
 from . import labels as statements
 from .checkpoints import configuration_of, load_into, read_state, state_hash, write_pickle, write_safetensors
 from .config.schema import PUBLISHED, Config, Fit, read_config
@@ -54,6 +53,7 @@ from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
 from .samplers.loop import Network
 from .schedule import choose_steps
 from .utils.util import calc_diffusion_hyperparams, std_normal
+from .version import __version__
 
 File = str | os.PathLike[str]
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from ..version import __version__
 from . import benchmark, corpus, distill, evaluate, fit, generate, inspection, labels, prepare, serve, train
 from .console import UsageError
 from .process import settle
@@ -30,6 +31,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sssd-ecg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None: ...
+
+
 COMMANDS = {
     "generate": generate,
     "labels": labels,

@@ -48,9 +48,9 @@ def describe(
     """
     import torch
 
-    from .. import __version__
     from ..device import choose_batch_size, choose_precision
     from ..samplers import default_spacing
+    from ..version import __version__
 
     model.patients(plan.age, _known(plan.sex), len(plan.which))
     _, length = model.shape
@@ -123,7 +123,7 @@ def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
     """What may round otherwise than where the corpus was begun: records to come may then differ by 1 uV."""
     import torch
 
-    from .. import __version__
+    from ..version import __version__
 
     found = [
         ("device", recipe.machine, _machine(model.device)),

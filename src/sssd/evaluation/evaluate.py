@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from .. import __version__
 from .. import labels as statements
 from ..data.recordings import Recordings, subset
 from ..data.recordings import eight_leads_mv as eight
 from ..device import choose_device
 from ..leads import CLINICAL
+from ..version import __version__
 from . import amplitude, auc, beats, classifier, manifold, memorisation, rhythm, spectrum
 from .frechet import frechet_distance
 from .kernel import kernel_distance

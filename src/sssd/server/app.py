@@ -18,8 +18,8 @@ from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from .. import __version__
 from ..record import Ecg
+from ..version import __version__
 from . import encode, stream
 from .batching import Full
 from .generator import Generator
