@@ -37,6 +37,7 @@ lint: $(VENV)/developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Build the wheel and try what is in it, installed alone into an empty folder; its dependencies come from .venv.
 wheel: $(VENV)/developing
