@@ -1,4 +1,4 @@
-"""A service on loopback for tests: real sockets, uvicorn in a thread, a small model."""
+"""A service on the loopback interface for tests: real sockets, uvicorn in a thread, a small model."""
 
 import json
 import socket
@@ -16,14 +16,18 @@ from tests.test_wrapper import tiny
 
 
 class Service:
-    """url, app, and `ask` for one request: (status, headers, body)."""
+    """A service that runs: its url and app, and `ask` for one request, which gives (status, headers, body).
 
-    def __init__(self, app, port):
-        self.app, self.port, self.url = app, port, f"http://127.0.0.1:{port}"
+    prefix stands before every path that is asked for; headers are sent with every request.
+    """
+
+    def __init__(self, app, port, prefix="", **headers):
+        self.app, self.port, self.url = app, port, f"http://127.0.0.1:{port}{prefix}"
+        self.headers = headers
 
     def ask(self, path, body=None, *, method=None, timeout=60, **headers):
-        """A body of bytes goes as it is, anything else as JSON; header names with _ for -."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        """A body of bytes is sent as it is, anything else as JSON. Header names have _ in place of -."""
+        named = {name.replace("_", "-"): value for name, value in {**self.headers, **headers}.items()}
         if body is not None:
             named = {"content-type": "application/json", **named}
             body = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -35,20 +39,20 @@ class Service:
             return error.code, error.headers, error.read()
 
     def get(self, path, body=None, **given):
-        """The JSON of an answer that must be fine."""
+        """The JSON of an answer, which must be a success."""
         status, _, content = self.ask(path, body, **given)
         assert status < 300, (status, content)
         return json.loads(content)
 
     def refusal(self, path, body=None, **given):
-        """(status, message) of an answer that must be a refusal."""
+        """(status, message) of an answer, which must be an error."""
         status, _, content = self.ask(path, body, **given)
         return status, json.loads(content)["detail"]
 
     def raw(self, data, *, wait=5.0):
-        """All that comes back for these bytes within `wait` seconds."""
+        """Everything that the service sends back for these bytes within `wait` seconds."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as sock:
-            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before everything was sent
                 sock.sendall(data)
             answer = b""
             try:
@@ -60,11 +64,13 @@ class Service:
 
 
 @contextmanager
-def service(model=None, name="tiny", **limits):
+def service(model=None, name="tiny", *, around=lambda app: app, root_path="", **limits):
+    """A running service. around(app) wraps the application; root_path is uvicorn's option of that name."""
     settings = Settings(**limits)
     app = create_app(Generator(model or tiny(), name), settings)
     bound = listen("127.0.0.1", 0)
     server = Server(app, settings)
+    server.config.app, server.config.root_path = around(app), root_path
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     running = Service(app, bound.getsockname()[1])
@@ -81,7 +87,7 @@ def service(model=None, name="tiny", **limits):
 
 
 def eventually(condition, seconds=10):
-    """Whether it holds before so many seconds have passed."""
+    """Whether the condition becomes true within so many seconds."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from sssd.server.batching import Batcher, Full, fair_shares
+from sssd.server.batching import Batcher, QueueFull, fair_shares
 from sssd.server.work import Batch, Sampling, Work
 
 SLOW, OTHER = Sampling("ddim", 8, 0.0), Sampling("ddim", 2, 0.0)
@@ -178,7 +178,7 @@ def test_full(device, batcher):
     b.submit(work(0))
     started(device)
     b.submit(work(1, 5))
-    with pytest.raises(Full, match="5 records wait already") as full:
+    with pytest.raises(QueueFull, match="5 records are waiting already") as full:
         b.submit(work(2))
     assert full.value.retry_s >= 1
     device.hold.set()
@@ -191,7 +191,7 @@ def test_full_in_seconds(device, batcher):
     device.hold.clear()
     b.submit(work(1))
     started(device, 2)
-    with pytest.raises(Full, match="takes about"):
+    with pytest.raises(QueueFull, match="take about"):
         b.submit(work(2))
     device.hold.set()
 

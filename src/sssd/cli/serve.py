@@ -1,4 +1,4 @@
-"""`sssd-ecg serve`: the HTTP service and its page."""
+"""`sssd-ecg serve`: run the HTTP service and its page."""
 
 from __future__ import annotations
 
@@ -17,37 +17,42 @@ EXAMPLES = (
 
 def command(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; beyond localhost an API key is needed.")
+        str,
+        typer.Option(help="Address to listen on. An address that other machines can reach needs an API key."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free port.")
+    ] = 8000,
     settings: Annotated[
-        Path | None, typer.Option(help="JSON file of limits and keys; see docs/server.md.")
+        Path | None, typer.Option(help="JSON file with limits and API keys; see docs/server.md.")
     ] = None,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Print a new API key and its hash, and end.")
+        bool, typer.Option("--new-key", help="Print a new API key and its hash, then exit.")
     ] = False,
     allow_anyone: Annotated[
         bool,
         typer.Option(
-            "--allow-anyone-without-a-key", help="Listen beyond localhost although no API key is set."
+            "--allow-anyone-without-a-key", help="Let other machines use the service without an API key."
         ),
     ] = False,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A .pkl or .safetensors; default: built-in.")
+        Path | None,
+        typer.Option(help="Checkpoint to serve, .pkl or .safetensors; by default the built-in model."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="The configuration of --checkpoint.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration file of the checkpoint.")] = None,
     cauchy: Annotated[
         Literal["conjugate_pairs", "half_spectrum"] | None,
-        typer.Option(help="Of a published checkpoint; see `inspect`."),
+        typer.Option(help="Convention of a published checkpoint; `sssd-ecg inspect` shows it."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
     ] = None,
 ) -> None:
-    """Serve ECGs over HTTP: a page at /, the interface at /v1, its description at /docs."""
+    """Serve ECGs over HTTP: a web page at /, the interface at /v1, and its description at /docs."""
     try:
         from ..server import app as application
-        from ..server import guard, serve
+        from ..server import serve
+        from ..server.security import digest
         from ..server.settings import read_settings
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("sssd"):
@@ -59,19 +64,19 @@ def command(
         import secrets
 
         key = secrets.token_urlsafe(32)
-        say(f"key: {key}", f'settings: {{"key_sha256": ["{guard.digest(key)}"]}}')
+        say(f"key: {key}", f'settings: {{"key_sha256": ["{digest(key)}"]}}')
         return
     with usage():
         limits = read_settings(settings)
         serve.check_host(host, limits, allow_anyone)
     bound = serve.listen(host, port)
-    from ..server.generator import Generator, apart
-    from .generate import load_model
+    from ..server.generator import load_generator
 
     with usage():
-        model = apart(load_model, checkpoint, config, cauchy, device)
-    name = "built-in" if checkpoint is None else checkpoint.stem
-    app = application.create_app(Generator(model, name, limits.precision), limits)
+        generator = load_generator(
+            checkpoint, config=config, cauchy=cauchy, device=device, precision=limits.precision
+        )
+    app = application.create_app(generator, limits)
     address = serve.url(bound)
-    say(f"{address}  (interface: {address}/docs, Ctrl-C to stop)")
+    say(f"{address}  (description of the interface: {address}/docs; stop with Ctrl-C)")
     serve.serve(app, limits, bound)

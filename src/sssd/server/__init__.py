@@ -1,7 +1,7 @@
-"""The service: HTTP in, batches through the model, ECGs out. FastAPI and uvicorn, of the `server` extra.
+"""The HTTP service. It needs FastAPI and uvicorn, which the `server` extra installs.
 
     request (schemas) -> Work (work) -> Batcher (batching) -> model (generator) -> Ecg -> bytes (encode)
 
-`app` has the routes, `guard` what stands before them (keys, limits, measures), `jobs` what takes longer than a request,
-`serve` the process, `cluster` the same application on a Ray cluster.
+`app` puts the application together: `routes`, API keys (`security`), `middleware` and error answers (`errors`). `jobs`
+keeps sets that are too large for one request. `serve` runs the application in one process, `cluster` on a Ray cluster.
 """

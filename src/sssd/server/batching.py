@@ -1,10 +1,12 @@
-"""The queue that keeps the device full: records of different requests run in one batch.
+"""The queue that keeps the device busy: records of different requests run in one batch.
 
-One thread takes from the queue and runs. A batch holds records of one sampling: that of the request at the head, and
-one record in turn of each request that shares it; requests that are not finished then go to the end. A request that
-asks for a quarter or less of what each request of the running batch asks for is let in between its steps, so long as
-the batch keeps half of the time: a single draft does not wait for a thousand records. What a record becomes depends
-on none of this.
+One thread takes records from the queue and generates them. All records of a batch have the same sampling, which is that
+of the first request in the queue. The places of a batch are dealt in turn, one record at a time, to the requests with
+that sampling. Requests that still have records left then go to the end of the queue.
+
+A small request may overtake a large one. If it costs at most a quarter of each request in the running batch, it runs
+between two steps of that batch, as long as the batch keeps half of the time. So a single draft does not wait for a
+thousand records. None of this changes what a record looks like.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from .work import Batch, Eight, OnStep, Work
+from .work import Batch, EightLeads, OnStep, Work
 
-FORGET = 0.7  # what an earlier batch counts, against the next, in the speed that is expected
-OVERTAKE = 4  # how much less a request must ask for to be let in between the steps of a batch
+DECAY = 0.7  # weight of an earlier batch, relative to the next one, in the measured speed
+OVERTAKE = 4  # a request may overtake those that cost at least this many times as much
 
 
-class Full(Exception):
-    """The queue holds as much as it may; retry_s: when to come again."""
+class QueueFull(Exception):
+    """The queue has no room. retry_s: after how many seconds it makes sense to ask again."""
 
     def __init__(self, message: str, retry_s: int) -> None:
-        super().__init__(message, retry_s)  # both, so that it can be pickled
+        super().__init__(message, retry_s)  # both arguments, so that pickling keeps them
         self.message, self.retry_s = message, retry_s
 
     def __str__(self) -> str:
@@ -37,22 +39,25 @@ class Full(Exception):
 
 
 class Abandoned(Exception):
-    """Nobody waits for this batch any more."""
+    """All clients of the running batch have left."""
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A request in the queue. cost: records times steps of all that its client asked for, a job's other parts too."""
+    """A request in the queue.
+
+    cost: records times steps of everything that its client asked for; for a piece of a job, that of the whole job.
+    """
 
     work: Work
     cost: int
     on_step: OnStep | None
     arrived: float
-    result: Future[Eight] = field(default_factory=Future)
-    taken: int = 0  # records handed to batches
+    result: Future[EightLeads] = field(default_factory=Future)
+    taken: int = 0  # records that are in batches already
     done: int = 0
-    parts: dict[int, Eight] = field(default_factory=dict)  # by the record that they start with
-    gone: bool = False  # its client has left
+    parts: dict[int, EightLeads] = field(default_factory=dict)  # keyed by the number of their first record
+    withdrawn: bool = False  # its client has left
 
     @property
     def left(self) -> int:
@@ -61,7 +66,7 @@ class Ticket:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Records start .. stop of a ticket, in one batch."""
+    """Records start to stop - 1 of a ticket, as part of one batch."""
 
     ticket: Ticket
     start: int
@@ -73,7 +78,7 @@ class Piece:
 
 
 def fair_shares(size: int, wanted: Sequence[int]) -> list[int]:
-    """`size` places dealt one by one in turn to those that still want one."""
+    """How many of `size` places each request gets, when they are dealt in turn to those that still want one."""
     shares = [0] * len(wanted)
     while size and sum(shares) < sum(wanted):
         for i, want in enumerate(wanted):
@@ -84,18 +89,22 @@ def fair_shares(size: int, wanted: Sequence[int]) -> list[int]:
 
 
 class Batcher:
-    """run(batch, on_step) -> (B, 8, L) is called from one thread, now and then from within its own on_step.
+    """The queue and the thread that runs its batches.
 
-    size: records of a batch. waiting, waiting_s: bounds of the queue, in records and in the time that they are expected
-    to take. gather_s: how long a request waits for others when the device is idle. observe(batch records, seconds that
-    each waited, seconds it ran) is told of every batch. prepare() comes before the first batch, in the same thread, the
-    only one that computes: OpenMP keeps threads for each that does, and where they are more than the cores, each sleeps
-    whenever it waits, which makes batches of 8 on two cores a quarter slower. ready: what became of prepare.
+    run(batch, on_step) -> (B, 8, L) generates a batch. It is always called from the same thread, and sometimes from
+    within the on_step of another batch.
+    size: how many records a batch may hold. waiting, waiting_s: how much the queue may hold, in records and in seconds
+    of expected work. gather_s: how long a request waits for others to share its batch when the device is idle.
+    observe(records, seconds that each request waited, seconds that the batch ran) is called after each batch.
+    prepare() is called before the first batch; `ready` is a future of its outcome.
+
+    Everything is computed in this one thread. OpenMP keeps a pool of threads for each thread that computes, and when
+    they outnumber the cores they sleep instead of spinning, which makes batches of 8 on two cores a quarter slower.
     """
 
     def __init__(
         self,
-        run: Callable[[Batch, OnStep], Eight],
+        run: Callable[[Batch, OnStep], EightLeads],
         *,
         size: int,
         waiting: int,
@@ -109,8 +118,8 @@ class Batcher:
         self._run, self._observe, self._prepare = run, observe, prepare
         self._waiting, self._waiting_s, self._gather_s = waiting, waiting_s, gather_s
         self._queue: list[Ticket] = []
-        self._running = 0  # records times steps that the batches in progress have yet to do
-        self._spent_s, self._did = 0.0, 0.0  # lately: seconds, records times steps
+        self._running = 0  # records times steps that running batches still have to do
+        self._spent_s, self._did = 0.0, 0.0  # seconds, and records times steps, of recent batches
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name="batches", daemon=True)
@@ -119,10 +128,10 @@ class Batcher:
     # --- from any thread ----------------------------------------------------------------------------------
 
     def submit(self, work: Work, *, on_step: OnStep | None = None, cost: int | None = None) -> Ticket:
-        """Queue a request; its ticket's `result` becomes (n, 8, L).
+        """Put a request into the queue. Its ticket's `result` is a future of the records (n, 8, L).
 
-        Full where there is no room; RuntimeError when the queue is closed.
-        on_step is called from the batches' thread, for a single record only.
+        on_step(i, x0) is called from the batches' thread; only requests for a single record may have it.
+        Raises QueueFull where there is no room, and RuntimeError when the queue is closed.
         """
         ticket = Ticket(work, work.cost if cost is None else cost, on_step, time.monotonic())
         with self._changed:
@@ -136,19 +145,17 @@ class Batcher:
     def _admit(self, work: Work) -> None:
         waiting, expected = self.waiting, self.expected_s
         if waiting and waiting + work.records > self._waiting:
-            text = f"{waiting} records wait already, and the queue holds {self._waiting}"
+            text = f"{waiting} records are waiting already, and the queue may hold {self._waiting}"
         elif expected > self._waiting_s:
-            text = (
-                f"what waits already takes about {expected:.0f} s, and the queue holds {self._waiting_s:g} s"
-            )
+            text = f"the waiting requests take about {expected:.0f} s, and the queue may hold {self._waiting_s:g} s"
         else:
             return
-        raise Full(f"{text}: come again later", max(1, math.ceil(min(expected / 8, 15.0))))
+        raise QueueFull(f"{text}: come again later", max(1, math.ceil(min(expected / 8, 15.0))))
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Its client has gone: what has not begun never will, and a batch for nobody else ends at its next step."""
+        """Drop a request whose client has left. A batch that is for nobody else ends at its next step."""
         with self._changed:
-            ticket.gone = True
+            ticket.withdrawn = True
             if ticket in self._queue:
                 self._queue.remove(ticket)
         ticket.result.cancel()
@@ -163,17 +170,17 @@ class Batcher:
         return not self._queue and not self._running
 
     def seconds(self, cost: int) -> float:
-        """What `cost` records times steps should take; 0 before the first batch."""
+        """Expected seconds for so many records times steps; 0 before the first batch."""
         return cost * self._spent_s / self._did if self._did else 0.0
 
     @property
     def expected_s(self) -> float:
-        """What all that waits and runs should still take."""
+        """Expected seconds until everything that waits or runs is done."""
         queued = sum(ticket.left * ticket.work.sampling.steps for ticket in tuple(self._queue))
         return self.seconds(queued + self._running)
 
     def close(self) -> None:
-        """Finish what is in the queue and end the thread."""
+        """Finish the requests in the queue, then end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -184,7 +191,7 @@ class Batcher:
     def _loop(self) -> None:
         try:
             self._prepare()
-        except Exception as error:  # told to those who wait for ready
+        except Exception as error:  # for those who wait for `ready`
             self.ready.set_exception(error)
         else:
             self.ready.set_result(None)
@@ -204,7 +211,7 @@ class Batcher:
                 self._serve(pieces)
 
     def _take(self, at_most: float = math.inf) -> list[Piece]:
-        """The next batch, of tickets that cost no more than `at_most`; the lock is held."""
+        """Take the next batch from tickets that cost no more than `at_most`. The caller holds the lock."""
         head = next((ticket for ticket in self._queue if ticket.cost <= at_most), None)
         if head is None:
             return []
@@ -225,13 +232,13 @@ class Batcher:
         records, left = len(batch.seeds), len(batch.seeds) * batch.sampling.steps
         shortest = min(piece.ticket.cost for piece in pieces)
         began = time.monotonic()
-        lent = 0.0  # seconds given to others in between
+        lent = 0.0  # seconds that requests which overtook this batch have taken
 
         def on_step(i: int, x0: Any) -> None:
             nonlocal left, lent
             left -= records
             self._running -= records
-            if all(piece.ticket.gone for piece in pieces):
+            if all(piece.ticket.withdrawn for piece in pieces):
                 raise Abandoned
             row = 0
             for piece in pieces:
@@ -251,19 +258,19 @@ class Batcher:
             eight = self._run(batch, on_step)
         except Abandoned:
             return
-        except Exception as error:  # whatever it is, those who wait must hear of it, and the thread goes on
+        except Exception as error:  # whatever it is, its clients must be told and the thread must go on
             self._fail(pieces, error)
             return
         finally:
             with self._changed:
                 self._running -= left
         took = time.monotonic() - began - lent
-        self._spent_s = FORGET * self._spent_s + took
-        self._did = FORGET * self._did + records * batch.sampling.steps
+        self._spent_s = DECAY * self._spent_s + took
+        self._did = DECAY * self._did + records * batch.sampling.steps
         self._observe(records, [began - piece.ticket.arrived for piece in pieces], took)
         self._deliver(pieces, eight)
 
-    def _deliver(self, pieces: list[Piece], eight: Eight) -> None:
+    def _deliver(self, pieces: list[Piece], eight: EightLeads) -> None:
         row = 0
         for piece in pieces:
             ticket, count = piece.ticket, piece.stop - piece.start
@@ -280,7 +287,7 @@ class Batcher:
             for piece in pieces:
                 if piece.ticket in self._queue:
                     self._queue.remove(piece.ticket)
-                piece.ticket.gone = True
+                piece.ticket.withdrawn = True
         for piece in pieces:
             if not piece.ticket.result.done() and piece.ticket.result.set_running_or_notify_cancel():
                 piece.ticket.result.set_exception(error)

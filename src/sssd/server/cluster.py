@@ -1,9 +1,9 @@
-"""The same application on a Ray cluster: replicas that come and go with the load, jobs spread over all of them.
+"""The same application on a Ray cluster: replicas follow the load, and jobs are spread over all of them.
 
     serve run sssd.server.cluster:build settings=server.json replicas_max=8 gpus=1
 
-Every replica is the whole application, with a model and a queue of its own, so that requests that reach it together are
-generated together. Jobs are kept in one place, which hands their pieces to the replicas as any client would.
+Every replica is the whole application with its own model and queue, so requests that reach it together are generated
+together. One deployment keeps the jobs and sends their pieces to the replicas, as any client would.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ray import serve
 from ray.exceptions import RayTaskError
 
 from .app import create_app
-from .generator import Generator
+from .generator import load_generator
 from .jobs import Jobs
 from .schemas import Job
 from .settings import Settings, read_settings
-from .work import Eight, Work
+from .work import EightLeads, Work
 
 NAME = "sssd-ecg"
-PIECE = 32  # records of a job that a replica is asked for at once
+PIECE = 32  # how many records of a job a replica generates at once
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -40,36 +40,40 @@ class Options(BaseModel):
     replicas_min: Count = 1
     replicas_max: Count = 4
     requests: Annotated[
-        Count, Field(description="that one replica should have at once; more, and one is added")
+        Count, Field(description="How many requests one replica should have; past it, a replica is added")
     ] = 16
-    cpus: Annotated[float, Field(gt=0, description="of a replica")] = 1.0
-    gpus: Annotated[float, Field(ge=0, description="of a replica")] = 0.0
-    scale_up_s: Annotated[float, Field(gt=0, description="of load before a replica is added")] = 10.0
+    cpus: Annotated[float, Field(gt=0, description="CPU cores of one replica")] = 1.0
+    gpus: Annotated[float, Field(ge=0, description="GPUs of one replica")] = 0.0
+    scale_up_s: Annotated[
+        float, Field(gt=0, description="How many seconds the load must last before a replica is added")
+    ] = 10.0
     allow_anyone_without_a_key: bool = False
 
 
 class Service:
     """One replica."""
 
-    def __init__(self, options: Options, settings: Settings, _keeper: Any) -> None:  # deployed with this
-        from ..cli.generate import load_model
-
+    def __init__(self, options: Options, settings: Settings, _keeper: Any) -> None:  # deploys the keeper too
         path, config = (Path(p) if p else None for p in (options.checkpoint, options.config))
-        model = load_model(path, config, options.cauchy, "cuda" if options.gpus else None)
-        name = "built-in" if path is None else path.stem
-        self._generator = Generator(model, name, settings.precision)
+        self._generator = load_generator(
+            path,
+            config=config,
+            cauchy=options.cauchy,
+            device="cuda" if options.gpus else None,
+            precision=settings.precision,
+        )
         self._settings = settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         self._app = create_app(self._generator, self._settings, RemoteJobs())
         return self._app
 
-    async def generate(self, work: Work, cost: int) -> Eight:
-        """A piece of a job."""
-        return await self._app.state.local.generate(work, cost)
+    async def generate(self, work: Work, cost: int) -> EightLeads:
+        """Generate a piece of a job."""
+        return await self._app.state.backend.generate(work, cost)
 
 
-class Keeper:
+class JobKeeper:
     """All jobs of the cluster."""
 
     def __init__(self, options: Options, settings: Settings) -> None:
@@ -81,45 +85,45 @@ class Keeper:
             kept_s=settings.job_kept_s,
         )
 
-    async def _generate(self, work: Work, cost: int) -> Eight:
+    async def _generate(self, work: Work, cost: int) -> EightLeads:
         handle = serve.get_deployment_handle(Service.__name__, NAME)
-        return await _unwrapped(handle.generate.remote(work, cost))
+        return await _result(handle.generate.remote(work, cost))
 
-    async def create(self, work: Work) -> Job:
-        return await self._jobs.create(work)
+    async def create(self, owner: str, work: Work) -> Job:
+        return await self._jobs.create(owner, work)
 
-    async def status(self, name: str) -> Job | None:
-        return await self._jobs.status(name)
+    async def status(self, owner: str, name: str) -> Job | None:
+        return await self._jobs.status(owner, name)
 
-    async def result(self, name: str) -> tuple[Work, Eight] | None:
-        return await self._jobs.result(name)
+    async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
+        return await self._jobs.result(owner, name)
 
-    async def cancel(self, name: str) -> Job | None:
-        return await self._jobs.cancel(name)
+    async def cancel(self, owner: str, name: str) -> Job | None:
+        return await self._jobs.cancel(owner, name)
 
 
 class RemoteJobs:
-    """The jobs of the keeper, as the routes of a replica ask for them."""
+    """The keeper's jobs, as the routes of a replica use them."""
 
-    async def create(self, work: Work) -> Job:
-        return await self._ask("create", work)
+    async def create(self, owner: str, work: Work) -> Job:
+        return await self._call("create", owner, work)
 
-    async def status(self, name: str) -> Job | None:
-        return await self._ask("status", name)
+    async def status(self, owner: str, name: str) -> Job | None:
+        return await self._call("status", owner, name)
 
-    async def result(self, name: str) -> tuple[Work, Eight] | None:
-        return await self._ask("result", name)
+    async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
+        return await self._call("result", owner, name)
 
-    async def cancel(self, name: str) -> Job | None:
-        return await self._ask("cancel", name)
+    async def cancel(self, owner: str, name: str) -> Job | None:
+        return await self._call("cancel", owner, name)
 
-    async def _ask(self, method: str, argument: Any) -> Any:
-        handle = serve.get_deployment_handle(Keeper.__name__, NAME)
-        return await _unwrapped(getattr(handle, method).remote(argument))
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        handle = serve.get_deployment_handle(JobKeeper.__name__, NAME)
+        return await _result(getattr(handle, method).remote(*arguments))
 
 
-async def _unwrapped(response: Any) -> Any:
-    """What a deployment answers; what it raises, as itself."""
+async def _result(response: Any) -> Any:
+    """What a deployment returns. What it raises is raised as it was, without Ray's wrapper."""
     try:
         return await response
     except RayTaskError as error:
@@ -127,17 +131,18 @@ async def _unwrapped(response: Any) -> Any:
 
 
 def build(options: Options) -> serve.Application:
-    """The application for `serve.run(build(Options(...)), name=NAME)`, or `serve run`.
+    """The application, for `serve.run(build(Options(...)), name=NAME)` or `serve run`.
 
-    ValueError without an API key, unless told so: a cluster serves other machines.
+    Raises ValueError if there is no API key and allow_anyone_without_a_key is not set, since a cluster serves other
+    machines.
     """
     settings = read_settings(options.settings)
     if not settings.key_sha256 and not options.allow_anyone_without_a_key:
         raise ValueError(
-            "there is no API key: make one with `sssd-ecg serve --new-key` and give its hash in settings, or say "
-            "allow_anyone_without_a_key=true"
+            "there is no API key: make one with `sssd-ecg serve --new-key` and put its hash into the settings, or "
+            "give allow_anyone_without_a_key=true"
         )
-    service: Any = serve.deployment(  # what it returns depends on its arguments
+    service: Any = serve.deployment(  # Any, because its type depends on its arguments
         serve.ingress()(Service),
         name=Service.__name__,
         max_ongoing_requests=8 * options.requests,
@@ -151,8 +156,8 @@ def build(options: Options) -> serve.Application:
         },
     )
     keeper: Any = serve.deployment(
-        Keeper,
-        name=Keeper.__name__,
+        JobKeeper,
+        name=JobKeeper.__name__,
         num_replicas=1,
         max_ongoing_requests=1000,
         ray_actor_options={"num_cpus": 0},

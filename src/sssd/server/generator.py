@@ -1,4 +1,4 @@
-"""The model as the service sees it: requests to arrays, batches to signals, signals to records."""
+"""The model as the service uses it: requests become arrays, batches become signals, signals become records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -21,30 +22,51 @@ from ..patient import ages, facts, sexes
 from ..quality import ITSELF, QUALITIES, WEIGHTS
 from ..record import Ecg, as_statement
 from ..samplers import SAMPLERS
-from .schemas import Ask, Label
-from .work import Batch, Eight, OnStep, Sampling, Work
+from .schemas import GenerateRequest, Label
+from .work import Batch, EightLeads, OnStep, Sampling, Work
 
 if TYPE_CHECKING:
+    from ..models.s4 import Cauchy
     from ..samplers import StepTable
 
 T = TypeVar("T")
 BUILT_IN = "built-in"
-PLANS = 256  # kept at once
-CPU_RECORDS = 8  # more at once are no faster on a CPU, and each waits for all
+PLANS = 256  # how many step tables are kept
+CPU_RECORDS = 8  # larger batches are no faster on a CPU, and each record waits for all of its batch
 
 
-def apart(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """The result of a call in a thread of its own, whose OpenMP threads end with it; see `Batcher`."""
+def in_own_thread(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Make a call in a thread of its own, so that the OpenMP threads it starts end with it; see `Batcher`."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(call, *args, **kwargs).result()
 
 
-class Generator:
-    """A model, its name, and the precision of its matrix products: "float32", "bf16" or "auto".
+def load_generator(
+    checkpoint: Path | None = None,
+    *,
+    config: Path | None = None,
+    cauchy: Cauchy | None = None,
+    device: str | None = None,
+    precision: str = "float32",
+) -> Generator:
+    """The generator of a checkpoint, which gets the name of the file; without one, that of the built-in model."""
 
-    work(ask) -> arrays; run(batch, on_step) -> (B, 8, L) mV; records(work, eight) -> Ecgs.
-    qualities: what each that can be asked for runs. The built-in model has all weights that ship, loaded by `warm_up`;
-    any other has its own, and no draft.
+    def load() -> SSSDECG:
+        if config is None or checkpoint is None:
+            return SSSDECG.from_pretrained(checkpoint, cauchy=cauchy, device=device)
+        return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
+
+    name = BUILT_IN if checkpoint is None else checkpoint.stem
+    return Generator(in_own_thread(load), name, precision)
+
+
+class Generator:
+    """A model with its name and the precision of its matrix products: "float32", "bf16" or "auto".
+
+    work(asked) turns a request into arrays, run(batch, on_step) generates signals (B, 8, L) in mV, and
+    records(work, signals) turns them into Ecgs.
+    qualities: the sampling that each quality stands for. The built-in model has all weights that ship, which `warm_up`
+    loads. Any other model has its own weights only, and no draft.
     """
 
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
@@ -65,7 +87,7 @@ class Generator:
 
     @property
     def batch_records(self) -> int:
-        """Records at once that suit the device."""
+        """How many records at once suit the device."""
         size = choose_batch_size(self.model.model.config, self.model.shape[1], self.model.device)
         return min(size, CPU_RECORDS) if self.model.device.type == "cpu" else size
 
@@ -88,44 +110,48 @@ class Generator:
 
     @cached_property
     def samplers(self) -> list[str]:
-        """That suit the model: consistency is of distilled ones, fitted of those that a solver was fitted to."""
+        """The samplers that suit the model. Only distilled models have consistency; fitted needs fitted solvers."""
         own = self.model.config.ddim_config
         lacking = {"consistency": own.sampler != "consistency", "fitted": not own.fits}
         return [name for name in SAMPLERS if not lacking.get(name)]
 
     def default(self) -> Sampling:
-        return self._sampling(Ask(statements=["-"]))
+        return self._sampling(GenerateRequest(statements=["-"]))
 
-    def _sampling(self, ask: Ask) -> Sampling:
-        if ask.quality is not None:
-            return self._chosen(ask)
+    def _sampling(self, asked: GenerateRequest) -> Sampling:
+        if asked.quality is not None:
+            return self._chosen(asked)
         everything = self.model.schedule.T
-        sampler = ask.sampler or ("ddim" if ask.eta is not None else self.model.default_sampler(ask.steps))
+        sampler = asked.sampler or (
+            "ddim" if asked.eta is not None else self.model.default_sampler(asked.steps)
+        )
         if sampler not in self.samplers:
-            kind = "distilled models" if sampler == "consistency" else "models that a solver was fitted to"
-            raise ValueError(f"sampler is {sampler!r}, which is of {kind}: this is none")
-        if sampler != "ddim" and ask.eta is not None:
-            raise ValueError(f"eta is of ddim only: leave it out with {sampler}")
-        if sampler == "ddpm" and ask.steps not in (None, everything):
-            raise ValueError(f"steps is {ask.steps}: ddpm takes all {everything}; leave steps out")
-        steps = self.model.default_steps(sampler) if ask.steps is None else ask.steps
+            kind = "distilled models" if sampler == "consistency" else "models with fitted solvers"
+            raise ValueError(
+                f"sampler is {sampler!r}: only {kind} have it, and this model is not one of them"
+            )
+        if sampler != "ddim" and asked.eta is not None:
+            raise ValueError(f"eta is {asked.eta}: only ddim has eta; leave it out with {sampler}")
+        if sampler == "ddpm" and asked.steps not in (None, everything):
+            raise ValueError(f"steps is {asked.steps}: ddpm takes all {everything}; leave steps out")
+        steps = self.model.default_steps(sampler) if asked.steps is None else asked.steps
         if sampler != "ddpm" and steps > everything:
             raise ValueError(f"steps is {steps}: expected 1 to {everything}")
-        return self._sampled(sampler, steps, ask.eta)
+        return self._sampled(sampler, steps, asked.eta)
 
-    def _chosen(self, ask: Ask) -> Sampling:
-        """What a quality stands for."""
+    def _chosen(self, asked: GenerateRequest) -> Sampling:
+        """The sampling that the requested quality stands for."""
         for name in ("sampler", "steps", "eta"):
-            if getattr(ask, name) is not None:
+            if getattr(asked, name) is not None:
                 raise ValueError(f"quality chooses {name} itself: give one of the two")
-        if ask.quality not in self.qualities:
-            raise ValueError(f"quality is {ask.quality!r}: this model has {' and '.join(self.qualities)}")
-        return self.qualities[ask.quality]
+        if asked.quality not in self.qualities:
+            raise ValueError(f"quality is {asked.quality!r}: this model has {' and '.join(self.qualities)}")
+        return self.qualities[asked.quality]
 
     def _sampled(
         self, sampler: str, steps: int, eta: float | None = None, weights: str = "default"
     ) -> Sampling:
-        """With all steps and eta 1 for DDPM, the model's own eta for DDIM unless given, 0 for the others."""
+        """A complete sampling: DDPM has all steps and eta 1, DDIM the model's own eta unless given, others eta 0."""
         if sampler == "ddpm":
             return Sampling(sampler, self.model.schedule.T, 1.0, weights)
         own = self.model.config.ddim_config.ddim_eta if eta is None else eta
@@ -136,49 +162,49 @@ class Generator:
         with self._loading:
             if sampling.weights not in self._weights:
                 path = WEIGHTS[sampling.weights]
-                self._weights[sampling.weights] = apart(
+                self._weights[sampling.weights] = in_own_thread(
                     SSSDECG.from_pretrained, path, device=self.model.device
                 )
             return self._weights[sampling.weights]
 
     def plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:
-        """The step table of a sampling, and what its records say of how they were made, but for the seed."""
+        """The step table of a sampling, and the provenance of its records except for their seed."""
         if sampling not in self._plans:
             if len(self._plans) >= PLANS:
                 self._plans.clear()
             name, steps, eta, _ = sampling
             model = self.model_of(sampling)
             table = model.step_table(sampler=name, steps=steps, ddim_eta=eta)
-            how = model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
-            self._plans[sampling] = table, how
+            provenance = model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
+            self._plans[sampling] = table, provenance
         return self._plans[sampling]
 
-    def work(self, ask: Ask) -> Work:
-        """A request as arrays; ValueError where the model has no such statement, sampler, age or sex."""
-        sampling = self._sampling(ask)
+    def work(self, asked: GenerateRequest) -> Work:
+        """The request as arrays. Raises ValueError if the model lacks the statement, sampler, age or sex."""
+        sampling = self._sampling(asked)
         self.plan(sampling)
         model = self.model_of(sampling)
         names = model.label_names
-        members = sorted({find(name, names) for name in ask.statements})
-        seed = secrets.randbits(32) if ask.seed is None else ask.seed
+        members = sorted({find(name, names) for name in asked.statements})
+        seed = secrets.randbits(32) if asked.seed is None else asked.seed
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rare statements: /v1/labels tells
+            warnings.simplefilter("ignore")  # warns of rare statements, which /v1/labels lists
             request = model.request(
                 [members],
-                num_samples=ask.count,
+                num_samples=asked.count,
                 seed=seed,
-                exact=ask.exact,
-                age=ask.age,
-                sex=ask.sex,
-                first=ask.index,
+                exact=asked.exact,
+                age=asked.age,
+                sex=asked.sex,
+                first=asked.index,
             )
-        return Work(request.vectors, request.requested[0], seed, ask.index, sampling, ask.age, ask.sex)
+        return Work(request.vectors, request.requested[0], seed, asked.index, sampling, asked.age, asked.sex)
 
-    def run(self, batch: Batch, on_step: OnStep) -> Eight:
-        rows = (
-            batch.padded() if self.model.device.type == "cuda" else batch
-        )  # a GPU's graphs are of one size each
-        eight = self.model_of(batch.sampling).generate_batch(
+    def run(self, batch: Batch, on_step: OnStep) -> EightLeads:
+        """Generate a batch: signals (B, 8, L) in mV."""
+        # CUDA graphs are recorded for one batch size each, so batches on a GPU have few different sizes.
+        rows = batch.padded() if self.model.device.type == "cuda" else batch
+        signals = self.model_of(batch.sampling).generate_batch(
             rows.vectors,
             rows.seeds,
             rows.index,
@@ -188,23 +214,23 @@ class Generator:
             precision=self.precision,
             on_step=on_step,
         )
-        return np.asarray(eight)[: len(batch.seeds)]
+        return np.asarray(signals)[: len(batch.seeds)]
 
     def warm_up(self) -> None:
-        """Compute what is computed once: kernels and folded weights, of all that the qualities need."""
+        """Run one step with each set of weights, so that kernels and folded weights are ready for requests."""
         nothing = np.zeros((1, len(self.model.label_names)), np.float32)
         for weights in {sampling.weights for sampling in (self.default(), *self.qualities.values())}:
             self.run(Batch.of([Work(nothing, "", 0, 0, Sampling("ddim", 1, 0.0, weights))]), lambda *_: None)
 
     def provenance(self, work: Work) -> dict[str, Any]:
-        """What all records of a request have in common."""
+        """The provenance that all records of a request share."""
         (patient,) = facts(ages(work.age), sexes(work.sex), records=1)
-        how = self.plan(work.sampling)[1]
-        return {**how, "seed": work.seed, "requested": work.requested, **patient}
+        shared = self.plan(work.sampling)[1]
+        return {**shared, "seed": work.seed, "requested": work.requested, **patient}
 
-    def records(self, work: Work, eight: Eight) -> list[Ecg]:
+    def records(self, work: Work, signals: EightLeads) -> list[Ecg]:
         """Signals (n, 8, L) as 12-lead records in the clinical order."""
-        how = self.provenance(work)
+        shared = self.provenance(work)
         names = np.array([as_statement(name) for name in self.model.label_names])
         return [
             Ecg(
@@ -212,7 +238,7 @@ class Generator:
                 fs_hz=self.model.config.trainset_config.sampling_rate,
                 leads=CLINICAL,
                 statements=tuple(names[vector > 0.5].tolist()),
-                provenance={**how, "index": work.first + i},
+                provenance={**shared, "index": work.first + i},
             )
-            for i, (signal, vector) in enumerate(zip(to_twelve(eight), work.vectors, strict=True))
+            for i, (signal, vector) in enumerate(zip(to_twelve(signals), work.vectors, strict=True))
         ]

@@ -1,4 +1,4 @@
-"""Jobs: sets too large for one request, made piece by piece, kept for a while, cancelled on request."""
+"""Jobs: sets too large for one request. They are generated in pieces, and their results are kept for a while."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .batching import Full
+from .batching import QueueFull
 from .schemas import Job
-from .work import Eight, Work
+from .work import EightLeads, Work
 
-Generate = Callable[[Work, int], Awaitable[Eight]]  # (work, cost of all that its client asked for)
-RETRY_S = 0.5  # where the queue is full
+Generate = Callable[[Work, int], Awaitable[EightLeads]]  # (work, cost of the whole job)
+RETRY_S = 0.5  # how long a piece waits before it tries a full queue again
 
 
 @dataclass(eq=False)
-class _Kept:
-    """A job and what there is of it."""
+class _StoredJob:
+    """A job and the records that exist so far."""
 
     work: Work
     state: Job
-    parts: dict[int, Eight] = field(default_factory=dict)  # by the record that they start with
+    parts: dict[int, EightLeads] = field(default_factory=dict)  # keyed by the number of their first record
     task: asyncio.Task[None] | None = None
     fetched: bool = False
     ended: float | None = None  # monotonic seconds
 
 
 class Jobs:
-    """All jobs of a service, in memory.
+    """All jobs of a service, in memory. A job is found by its owner and its name.
 
-    piece: records asked for at once, in at_once places so that the device need not wait for the next. stored: records
-    that all jobs may hold together; kept_s: how long a result waits.
+    piece: how many records are generated at once. at_once: how many pieces are in the queue at a time; with more than
+    one, the device need not wait for the next. stored: how many records all jobs may hold together. kept_s: how long a
+    result is kept after the job has ended.
     """
 
     def __init__(
@@ -42,85 +43,86 @@ class Jobs:
     ) -> None:
         self._generate, self._piece, self._at_once = generate, piece, at_once
         self._stored, self._kept_s = stored, kept_s
-        self._jobs: dict[str, _Kept] = {}
+        self._jobs: dict[tuple[str, str], _StoredJob] = {}
 
-    async def create(self, work: Work) -> Job:
-        """Start a job. Full where the jobs there are leave no room for its records."""
-        self._forget()
-        held = sum(kept.work.records for kept in self._jobs.values())
+    async def create(self, owner: str, work: Work) -> Job:
+        """Start a job. Raises QueueFull where the existing jobs leave no room for its records."""
+        self._drop_old()
+        held = sum(job.work.records for job in self._jobs.values())
         if held + work.records > self._stored:
-            raise Full(
-                f"the jobs there are hold {held} of {self._stored} records: come again when one of them has "
+            raise QueueFull(
+                f"the existing jobs hold {held} of {self._stored} records: come again when one of them has "
                 "been fetched and deleted",
                 30,
             )
         name = secrets.token_urlsafe(12)
-        kept = _Kept(work, Job(id=name, state="waiting", done=0, count=work.records))
-        self._jobs[name] = kept
-        kept.task = asyncio.create_task(self._make(kept))
-        return kept.state
+        job = _StoredJob(work, Job(id=name, state="waiting", done=0, count=work.records))
+        self._jobs[owner, name] = job
+        job.task = asyncio.create_task(self._run(job))
+        return job.state
 
-    async def status(self, name: str) -> Job | None:
-        """None: there is no such job."""
-        self._forget()
-        return self._jobs[name].state if name in self._jobs else None
+    async def status(self, owner: str, name: str) -> Job | None:
+        """The state of a job; None if there is no such job."""
+        self._drop_old()
+        job = self._jobs.get((owner, name))
+        return None if job is None else job.state
 
-    async def result(self, name: str) -> tuple[Work, Eight] | None:
+    async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
         """All records (n, 8, L) of a job that is done, else None."""
-        kept = self._jobs.get(name)
-        if kept is None or kept.state.state != "done":
+        job = self._jobs.get((owner, name))
+        if job is None or job.state.state != "done":
             return None
-        kept.fetched = True
-        return kept.work, np.concatenate([kept.parts[start] for start in sorted(kept.parts)])
+        job.fetched = True
+        return job.work, np.concatenate([job.parts[start] for start in sorted(job.parts)])
 
-    async def cancel(self, name: str) -> Job | None:
-        """Stop a job and drop what there is of it."""
-        kept = self._jobs.pop(name, None)
-        if kept is None:
+    async def cancel(self, owner: str, name: str) -> Job | None:
+        """Stop a job and drop its records; None if there is no such job."""
+        job = self._jobs.pop((owner, name), None)
+        if job is None:
             return None
-        if kept.task is not None and not kept.task.done():
-            kept.task.cancel()
-        return kept.state.model_copy(update={"state": "cancelled"})
+        if job.task is not None and not job.task.done():
+            job.task.cancel()
+        return job.state.model_copy(update={"state": "cancelled"})
 
     @property
     def busy(self) -> bool:
-        """Whether one is not done, or done and nobody has fetched it."""
-        self._forget()
-        states = [(kept.state.state, kept.fetched) for kept in self._jobs.values()]
+        """Whether a job is not done yet, or is done and nobody has fetched its result."""
+        self._drop_old()
+        states = [(job.state.state, job.fetched) for job in self._jobs.values()]
         return any(state in ("waiting", "running") or (state == "done" and not f) for state, f in states)
 
-    async def _make(self, kept: _Kept) -> None:
-        starts = iter(range(0, kept.work.records, self._piece))
+    async def _run(self, job: _StoredJob) -> None:
+        starts = iter(range(0, job.work.records, self._piece))
 
-        async def some() -> None:
+        async def run_pieces() -> None:
             for start in starts:
-                kept.parts[start] = await self._part(kept, start)
-                done = sum(len(part) for part in kept.parts.values())
-                kept.state = kept.state.model_copy(update={"done": done, "state": "running"})
+                job.parts[start] = await self._generate_piece(job, start)
+                done = sum(len(part) for part in job.parts.values())
+                job.state = job.state.model_copy(update={"done": done, "state": "running"})
 
-        tasks = [asyncio.create_task(some()) for _ in range(self._at_once)]
+        tasks = [asyncio.create_task(run_pieces()) for _ in range(self._at_once)]
         try:
             await asyncio.gather(*tasks)
-            kept.state = kept.state.model_copy(update={"state": "done"})
-        except Exception as error:  # whatever it is, its client must hear of it
-            kept.parts.clear()
-            kept.state = kept.state.model_copy(update={"state": "failed", "message": str(error)})
+            job.state = job.state.model_copy(update={"state": "done"})
+        except Exception as error:  # whatever it is, the job's state must tell its client
+            job.parts.clear()
+            job.state = job.state.model_copy(update={"state": "failed", "message": str(error)})
         finally:
             for task in tasks:
                 task.cancel()
-            kept.ended = time.monotonic()
+            job.ended = time.monotonic()
 
-    async def _part(self, kept: _Kept, start: int) -> Eight:
-        part = kept.work.part(start, min(start + self._piece, kept.work.records))
+    async def _generate_piece(self, job: _StoredJob, start: int) -> EightLeads:
+        piece = job.work.part(start, min(start + self._piece, job.work.records))
         while True:
             try:
-                return await self._generate(part, kept.work.cost)
-            except Full:
+                return await self._generate(piece, job.work.cost)
+            except QueueFull:
                 await asyncio.sleep(RETRY_S)
 
-    def _forget(self) -> None:
-        """Drop the jobs that ended long ago."""
+    def _drop_old(self) -> None:
+        """Forget the jobs that ended more than `kept_s` ago."""
         now = time.monotonic()
-        for name, kept in list(self._jobs.items()):
-            if kept.ended is not None and now - kept.ended > self._kept_s:
-                del self._jobs[name]
+        for key, job in list(self._jobs.items()):
+            if job.ended is not None and now - job.ended > self._kept_s:
+                del self._jobs[key]

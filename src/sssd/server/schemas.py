@@ -1,4 +1,4 @@
-"""What goes over the wire, as OpenAPI shows it."""
+"""The JSON that the service takes and returns, as OpenAPI describes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class Ask(BaseModel):
+class GenerateRequest(BaseModel):
     """What to generate."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -22,53 +22,85 @@ class Ask(BaseModel):
         Field(
             min_length=1,
             max_length=71,
-            description="Names that each record shall have: codes, descriptions or aliases of /v1/labels",
+            description="The statements that every record has: codes, descriptions or aliases from /v1/labels",
             examples=[["AFIB"]],
         ),
     ]
-    count: Annotated[int, Field(ge=1, le=2**31, description="Records", examples=[1])] = 1
+    count: Annotated[int, Field(ge=1, le=2**31, description="How many records", examples=[1])] = 1
     quality: Annotated[
         Literal["draft", "standard", "best"] | None,
-        Field(description="In place of sampler, steps and eta; see /v1/models"),
+        Field(description="A preset to use instead of sampler, steps and eta; /v1/models lists them"),
     ] = None
     sampler: Annotated[
         Sampler | None,
         Field(
-            description="Default: the model's own; for few steps: fitted, unipc; of distilled models: consistency",
+            description="The model's own sampler unless given. fitted and unipc suit few steps; consistency needs "
+            "a distilled model",
             examples=["ddim"],
         ),
     ] = None
     steps: Annotated[
-        int | None, Field(ge=1, le=2**31, description="Not of DDPM, which takes all there are", examples=[20])
+        int | None,
+        Field(
+            ge=1,
+            le=2**31,
+            description="How many steps; DDPM always takes all steps of the schedule",
+            examples=[20],
+        ),
     ] = None
     eta: Annotated[
         float | None,
         Field(
-            ge=0, le=1, description="Of DDIM: 0, deterministic, to 1, as much noise as DDPM", examples=[0.0]
+            ge=0,
+            le=1,
+            description="Noise of DDIM, from 0 (deterministic) to 1 (as much as DDPM)",
+            examples=[0.0],
         ),
     ] = None
     seed: Annotated[
         int | None,
-        Field(ge=0, lt=2**64, description="Same seed, same records; drawn and told if absent", examples=[7]),
+        Field(
+            ge=0,
+            lt=2**64,
+            description="The same seed gives the same records. Without one, a seed is drawn and returned",
+            examples=[7],
+        ),
     ] = None
     index: Annotated[
         int,
         Field(ge=0, lt=2**53, description="Number of the first record under its seed", examples=[0]),
     ] = 0
     exact: Annotated[
-        bool, Field(description="The named statements alone, without those that occur beside them")
+        bool,
+        Field(
+            description="Whether records have the named statements only, without those that often occur with them"
+        ),
     ] = False
-    age: Annotated[float | None, Field(ge=0, le=120, description="Years; where the model has it")] = None
-    sex: Annotated[Sex | None, Field(description="Where the model has it")] = None
-    measure: Annotated[bool, Field(description="Add measured heart rate and intervals; JSON only")] = False
+    age: Annotated[
+        float | None, Field(ge=0, le=120, description="The patient's age in years, if the model takes it")
+    ] = None
+    sex: Annotated[Sex | None, Field(description="The patient's sex, if the model takes it")] = None
+    measure: Annotated[
+        bool, Field(description="Whether a JSON answer includes the measured heart rate and intervals")
+    ] = False
 
 
 class Label(BaseModel):
+    """A statement that can be asked for."""
+
     name: str
     description: str
-    superclass: Annotated[str, Field(description="NORM, MI, STTC, CD, HYP, or empty: form or rhythm alone")]
+    superclass: Annotated[
+        str,
+        Field(description="NORM, MI, STTC, CD or HYP; empty for statements of form or rhythm alone"),
+    ]
     aliases: list[str]
-    training_records: Annotated[int | None, Field(description="Of the built-in model; few: hardly learnt")]
+    training_records: Annotated[
+        int | None,
+        Field(
+            description="How many records the built-in model was trained on; it hardly learnt rare statements"
+        ),
+    ]
 
 
 class Quality(BaseModel):
@@ -78,64 +110,89 @@ class Quality(BaseModel):
     sampler: str
     steps: int
     eta: float
-    weights: Annotated[str, Field(description="default: the model's; any other has a hash of its own")]
+    weights: Annotated[
+        str, Field(description="default is the model itself; other weights have a hash of their own")
+    ]
 
 
 class Model(BaseModel):
+    """The model of this service."""
+
     name: str
     hash: Annotated[str, Field(description="SHA-256 of the weights")]
-    statements: Annotated[int, Field(description="How many names there are to ask for")]
-    age: Annotated[bool, Field(description="Whether the model takes an age")]
-    sex: Annotated[bool, Field(description="Whether the model takes a sex")]
-    qualities: Annotated[list[Quality], Field(description="That can be asked for")]
+    statements: Annotated[int, Field(description="How many statements can be asked for")]
+    age: Annotated[bool, Field(description="Whether the model takes the patient's age")]
+    sex: Annotated[bool, Field(description="Whether the model takes the patient's sex")]
+    qualities: Annotated[list[Quality], Field(description="The qualities that can be asked for")]
     samplers: list[str]
     steps_max: int
-    fitted_steps: Annotated[list[int], Field(description="That solvers were fitted for: sampler fitted")]
-    default: dict[str, Any]
+    fitted_steps: Annotated[
+        list[int], Field(description="The numbers of steps that the sampler fitted can take")
+    ]
+    default: Annotated[
+        dict[str, Any], Field(description="Sampler, steps and eta of a request that names none of them")
+    ]
     fs_hz: float
-    samples: Annotated[int, Field(description="Of each lead")]
+    samples: Annotated[int, Field(description="How many samples each lead has")]
     device: str
-    precision: Annotated[Literal["float32", "bf16"], Field(description="Of matrix products")]
-    records_max: Annotated[int, Field(description="Of one request")]
-    job_records_max: Annotated[int, Field(description="Of one job")]
+    precision: Annotated[Literal["float32", "bf16"], Field(description="Precision of matrix products")]
+    records_max: Annotated[int, Field(description="How many records one request may ask for")]
+    job_records_max: Annotated[int, Field(description="How many records one job may ask for")]
 
 
 class Measured(BaseModel):
-    """null: could not be measured, or PR of a record without P waves that belong to its beats."""
+    """Measurements in the generated signal.
+
+    null means that a value could not be measured, or that PR has no meaning because P waves are absent or do not
+    belong to the beats.
+    """
 
     heart_rate_bpm: float | None
     pr_ms: float | None
     qrs_ms: float | None
     qt_ms: float | None
-    qtc_ms: Annotated[float | None, Field(description="Bazett")]
+    qtc_ms: Annotated[float | None, Field(description="QT corrected for the heart rate after Bazett")]
 
 
 class Record(BaseModel):
-    statements: Annotated[list[str], Field(description="All of the record's, asked for or drawn beside them")]
+    """One generated ECG."""
+
+    statements: Annotated[
+        list[str],
+        Field(description="All statements of the record: those asked for, and those drawn to go with them"),
+    ]
     requested: str
     seed: int
     index: int
-    age: Annotated[float | None, Field(description="As asked for, in years")] = None
-    sex: Annotated[Sex | None, Field(description="As asked for")] = None
+    age: Annotated[float | None, Field(description="The age that was asked for, in years")] = None
+    sex: Annotated[Sex | None, Field(description="The sex that was asked for")] = None
     fs_hz: float
     unit: Literal["mV"]
     leads: list[str]
-    signal: Annotated[list[list[float]], Field(description="(12, L), to 1 uV")]
+    signal: Annotated[list[list[float]], Field(description="(12, L) in mV, rounded to 1 uV")]
     measured: Measured | None = None
 
 
 class Records(BaseModel):
+    """The generated ECGs."""
+
     records: list[Record]
-    provenance: Annotated[dict[str, Any], Field(description="How to make them again")]
+    provenance: Annotated[
+        dict[str, Any], Field(description="Everything that is needed to generate the same records again")
+    ]
 
 
 class Job(BaseModel):
+    """The state of a job."""
+
     id: str
     state: Literal["waiting", "running", "done", "cancelled", "failed"]
-    done: Annotated[int, Field(description="Records that are there")]
-    count: int
-    message: Annotated[str, Field(description="Why it failed")] = ""
+    done: Annotated[int, Field(description="How many records are finished")]
+    count: Annotated[int, Field(description="How many records were asked for")]
+    message: Annotated[str, Field(description="Why the job failed")] = ""
 
 
 class Problem(BaseModel):
-    detail: str
+    """An error."""
+
+    detail: Annotated[str, Field(description="What is wrong, in one line")]

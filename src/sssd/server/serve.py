@@ -1,4 +1,4 @@
-"""The process: uvicorn, which drains on SIGTERM and does not wait for slow clients."""
+"""The server process: uvicorn, which finishes running requests on SIGTERM and drops clients that are too slow."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .guard import Gate
+from .gate import Gate
 from .settings import Settings
 
 OPEN = "--allow-anyone-without-a-key"
-HEAD_S = 10.0  # for a client to send the head of a request
-ANSWER_S = 300.0  # for a client to take its answer
+HEAD_S = 10.0  # how long a client may take to send the head of a request
+ANSWER_S = 300.0  # how long a client may take to read its answer
 BACKLOG = 2048
 
 
 def check_host(host: str, settings: Settings, allow_anyone: bool) -> None:
-    """ValueError where the service would be open to other machines without an API key."""
+    """Raise ValueError if other machines could use the service without an API key."""
     if settings.key_sha256 or allow_anyone or is_local(host):
         return
     raise ValueError(
-        f"host {host!r} is open to other machines, and there is no API key: make one with --new-key and give its "
-        f"hash in --settings, or say {OPEN}"
+        f"other machines can reach host {host!r}, and there is no API key: make one with --new-key and put its "
+        f"hash into --settings, or give {OPEN}"
     )
 
 
@@ -40,23 +40,23 @@ def is_local(host: str) -> bool:
         return host == "localhost"
 
 
-class Impatient(H11Protocol):
-    """HTTP/1.1 that lets go of clients that send the head of a request, or take its answer, too slowly."""
+class TimedH11Protocol(H11Protocol):
+    """HTTP/1.1 that drops clients which send the head of a request, or read its answer, too slowly."""
 
     _timers: dict[str, asyncio.TimerHandle]
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._timers = {}
-        self._await_head()
+        self._time_head()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._await_head()
+        self._time_head()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._within("answer", ANSWER_S)
+        self._start("answer", ANSWER_S)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -67,14 +67,14 @@ class Impatient(H11Protocol):
             self._stop(name)
         super().connection_lost(exc)
 
-    def _await_head(self) -> None:
-        """Give the client HEAD_S from the first byte of a head to its last, or from connecting."""
+    def _time_head(self) -> None:
+        """Give the client HEAD_S for a whole head, counted from its first byte or from the connection."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop("head")
         elif "head" not in self._timers:
-            self._within("head", HEAD_S)
+            self._start("head", HEAD_S)
 
-    def _within(self, name: str, seconds: float) -> None:
+    def _start(self, name: str, seconds: float) -> None:
         self._stop(name)
         self._timers[name] = self.loop.call_later(seconds, self.transport.abort)
 
@@ -85,12 +85,16 @@ class Impatient(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """On the first signal, refuse what comes, finish what runs and let results be fetched; on the second, stop."""
+    """uvicorn that stops in two stages.
+
+    After the first signal it refuses new work, finishes running requests and lets clients fetch the results of jobs.
+    The second signal stops it at once.
+    """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         config = uvicorn.Config(
             app,
-            http=Impatient,
+            http=TimedH11Protocol,
             ws="none",
             log_level="warning",
             access_log=False,
@@ -112,13 +116,13 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop_at is not None:
-            idle = self._app.state.local.batcher.idle and not getattr(self._app.state.jobs, "busy", False)
+            idle = self._app.state.backend.batcher.idle and not getattr(self._app.state.jobs, "busy", False)
             self.should_exit = self.should_exit or idle or time.monotonic() > self._stop_at
         return await super().on_tick(counter)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; OSError where the address cannot be had."""
+    """A listening socket. Raises OSError if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     try:
@@ -128,16 +132,17 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise OSError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another port with --port"
         ) from None
     return bound
 
 
 def serve(app: FastAPI, settings: Settings, bound: socket.socket) -> None:
-    """Serve on a socket that listens, until a signal says stop."""
+    """Serve on a listening socket until a signal stops the process."""
     Server(app, settings).run(sockets=[bound])
 
 
 def url(bound: socket.socket) -> str:
+    """The address to open in a browser."""
     host, port, *_ = bound.getsockname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

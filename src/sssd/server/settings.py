@@ -1,4 +1,4 @@
-"""What the operator may set: limits, keys, batching. A JSON file; unknown keys are errors."""
+"""What the operator of a service may set: limits, API keys and batching. A JSON file; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -14,38 +14,58 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Settings(BaseModel):
-    """Limits and keys of the service."""
+    """Limits and keys of the service. Names that end in _s are seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     key_sha256: Annotated[
-        list[Digest], Field(description="SHA-256 of the API keys; none: no key needed")
+        list[Digest],
+        Field(description="SHA-256 hashes of the API keys. Where there are none, no key is needed"),
     ] = []
 
-    records: Annotated[Count, Field(description="of one request")] = 64
-    job_records: Annotated[Count, Field(description="of one job")] = 1024
-    stored_records: Annotated[Count, Field(description="of all jobs, at 32 kB a record")] = 4096
-    body_bytes: Annotated[Count, Field(description="of one request")] = 65536
-    body_s: Annotated[Seconds, Field(description="for a client to send its request")] = 10.0
-    request_s: Annotated[Seconds, Field(description="for one request, waiting included")] = 300.0
-    job_kept_s: Annotated[Seconds, Field(description="for the result of a job to be fetched")] = 900.0
-    drain_s: Annotated[Seconds, Field(description="for what runs to finish after SIGTERM")] = 300.0
-    connections: Annotated[Count, Field(description="at once")] = 1024
-
-    waiting_records: Annotated[Count, Field(description="in the queue; 429 past it")] = 512
-    waiting_s: Annotated[Seconds, Field(description="expected in the queue; 429 past it")] = 240.0
-    gather_s: Annotated[Seconds, Field(description="that a request waits for others to share its batch")] = (
-        0.02
+    records: Annotated[Count, Field(description="How many records one request may ask for")] = 64
+    job_records: Annotated[Count, Field(description="How many records one job may ask for")] = 1024
+    stored_records: Annotated[
+        Count, Field(description="How many records all jobs together may hold; each takes 32 kB")
+    ] = 4096
+    body_bytes: Annotated[Count, Field(description="How large the body of a request may be")] = 65536
+    body_s: Annotated[Seconds, Field(description="How long a body may take to arrive")] = 10.0
+    request_s: Annotated[
+        Seconds, Field(description="How long a request may take, including its time in the queue")
+    ] = 300.0
+    job_kept_s: Annotated[Seconds, Field(description="How long the result of a job is kept")] = 900.0
+    drain_s: Annotated[Seconds, Field(description="How long running requests may go on after SIGTERM")] = (
+        300.0
     )
+    connections: Annotated[Count, Field(description="How many connections may be open; past it, 429")] = 1024
+
+    waiting_records: Annotated[
+        Count, Field(description="How many records may wait in the queue; past it, 429")
+    ] = 512
+    waiting_s: Annotated[
+        Seconds, Field(description="How many seconds of work may wait in the queue; past it, 429")
+    ] = 240.0
+    gather_s: Annotated[
+        Seconds, Field(description="How long a request waits for others to share its batch")
+    ] = 0.02
     precision: Annotated[
         Literal["float32", "bf16", "auto"],
-        Field(description="of matrix products; in bf16 records depend on their neighbours, by up to 0.1 mV"),
+        Field(
+            description="Precision of matrix products. In bf16 a record depends on the other records of its "
+            "batch, by up to 0.1 mV"
+        ),
     ] = "float32"
-    batch_records: Annotated[Count | None, Field(description="at once; none: what suits the device")] = None
+    batch_records: Annotated[
+        Count | None,
+        Field(description="How many records a batch may hold; without, as many as suit the device"),
+    ] = None
 
 
 def read_settings(path: str | os.PathLike[str] | None) -> Settings:
-    """The settings of a JSON file; FileNotFoundError, or ValueError that names the key."""
+    """Read settings from a JSON file; without a path, the defaults.
+
+    Raises FileNotFoundError, or ValueError with a message that names the wrong key.
+    """
     if path is None:
         return Settings()
     path = Path(path)
@@ -56,5 +76,9 @@ def read_settings(path: str | os.PathLike[str] | None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        known = f"; known: {', '.join(Settings.model_fields)}" if first["type"] == "extra_forbidden" else ""
+        known = (
+            f"; the known keys are {', '.join(Settings.model_fields)}"
+            if first["type"] == "extra_forbidden"
+            else ""
+        )
         raise ValueError(f"{str(path)!r}: {key + ': ' if key else ''}{first['msg']}{known}") from None

@@ -13,35 +13,35 @@ import numpy as np
 from starlette.requests import Request
 
 from ..leads import to_twelve
+from .backend import Backend, in_time
 from .batching import Ticket
 from .encode import record_json, signal_json, to_json
-from .local import Local, in_time
 from .measure import measure
 from .work import Work
 
-KEPT = 64  # steps that wait for a reader
-ALIVE_S = 1.0  # at least so often something is sent, by which a client that has gone is noticed
+KEPT = 64  # how many steps wait for a slow reader
+ALIVE_S = 1.0  # something is sent at least this often, which shows whether the client is still there
 
 
 class Steps:
-    """Steps that the batches' thread told of, for the loop to pick up; a slow reader misses the oldest."""
+    """Steps that the batches' thread hands to the event loop. A slow reader misses the oldest ones."""
 
     def __init__(self) -> None:
         self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
         self._kept: deque[tuple[int, np.ndarray]] = deque(maxlen=KEPT)
 
     def put(self, i: int, x0: Any) -> None:
-        """From any thread: x0 (1, 8, L)."""
+        """Add step i with its predicted record x0 (1, 8, L). May be called from any thread."""
         self._kept.append((i, x0[0].cpu().numpy().copy()))
         self.wake()
 
     def wake(self) -> None:
-        """From any thread: there is something to see."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody looks any more
+        """End the current `wait`. May be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits
             self._loop.call_soon_threadsafe(self._event.set)
 
-    async def come(self) -> None:
-        """Wait until there is something to see, but not for long."""
+    async def wait(self) -> None:
+        """Wait for `put` or `wake`, but no longer than ALIVE_S."""
         try:
             await asyncio.wait_for(self._event.wait(), ALIVE_S)
         except asyncio.TimeoutError:
@@ -49,34 +49,36 @@ class Steps:
         self._event.clear()
 
     def take(self) -> tuple[int, np.ndarray] | None:
-        """The next step and its signal (8, L), if there is one."""
+        """The next step and its signal (8, L), or None."""
         return self._kept.popleft() if self._kept else None
 
 
-def begin(request: Request, local: Local, work: Work, measured: bool, seconds: float) -> AsyncIterator[bytes]:
-    """Queue one record and give its events; Full where there is no room."""
+def begin(
+    request: Request, backend: Backend, work: Work, measured: bool, seconds: float
+) -> AsyncIterator[bytes]:
+    """Put one record into the queue and return its events. Raises QueueFull where there is no room."""
     steps = Steps()
-    ticket = local.submit(work, on_step=steps.put)
+    ticket = backend.submit(work, on_step=steps.put)
     ticket.result.add_done_callback(lambda _: steps.wake())
-    return _events(request, local, ticket, steps, measured, seconds)
+    return _events(request, backend, ticket, steps, measured, seconds)
 
 
 async def _events(
-    request: Request, local: Local, ticket: Ticket, steps: Steps, measured: bool, seconds: float
+    request: Request, backend: Backend, ticket: Ticket, steps: Steps, measured: bool, seconds: float
 ) -> AsyncIterator[bytes]:
-    """`step` events while the record forms, then one `record`, or one `error`; a client that goes gives it up."""
-    task, work = asyncio.create_task(in_time(local.wait(ticket), seconds)), ticket.work
+    """`step` events while the record forms, then one `record` or one `error`. A client that leaves cancels it."""
+    task, work = asyncio.create_task(in_time(backend.wait(ticket), seconds)), ticket.work
     try:
         done = False
         while not done:
-            yield b": here\n\n"
-            await steps.come()
+            yield b": waiting\n\n"  # a comment, which clients ignore
+            await steps.wait()
             if await request.is_disconnected():
                 return
-            done = ticket.result.done()  # before the steps are taken, so that none comes after
+            done = ticket.result.done()  # read before the steps are taken, so that none is left behind
             while step := steps.take():
                 yield await anyio.to_thread.run_sync(_step, work, *step)
-        yield await anyio.to_thread.run_sync(_last, local, work, await task, measured)
+        yield await anyio.to_thread.run_sync(_record, backend, work, await task, measured)
     except Exception as error:
         yield _event("error", {"detail": str(error)})
     finally:
@@ -88,10 +90,10 @@ def _step(work: Work, i: int, x0: np.ndarray) -> bytes:
     return _event("step", {"step": i + 1, "steps": work.sampling.steps, "signal": signal})
 
 
-def _last(local: Local, work: Work, eight: np.ndarray, measured: bool) -> bytes:
-    ecg = local.generator.records(work, eight)[0]
+def _record(backend: Backend, work: Work, signals: np.ndarray, measured: bool) -> bytes:
+    ecg = backend.generator.records(work, signals)[0]
     record = record_json(ecg, measure(ecg) if measured else None)
-    return _event("record", {**record, "provenance": local.generator.provenance(work)})
+    return _event("record", {**record, "provenance": backend.generator.provenance(work)})
 
 
 def _event(name: str, data: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""What a request asks of the model, as arrays: the unit that the queue cuts into batches."""
+"""Requests as arrays: `Work` is what one request asks of the model, `Batch` is what the model runs at once."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Eight = NDArray[np.float32]  # (n, 8, L) mV, leads I V1..V6 aVF
+EightLeads = NDArray[np.float32]  # records (n, 8, L) in mV, leads I V1..V6 aVF
 OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean records (n, 8, L) in mV)
 
 
 class Sampling(NamedTuple):
-    """How records are sampled; those of equal sampling can share a batch."""
+    """How records are sampled. Records with equal samplings can share a batch."""
 
     sampler: str
     steps: int
     eta: float
-    weights: str = "default"  # of those that the generator has
+    weights: str = "default"  # the name of one of the generator's sets of weights
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """n records of one request: full label vectors (n, K), their seed, the number of the first, the sampling.
+    """The n records of one request.
 
-    age in years and sex by name, of all of them; None where unknown.
+    vectors: complete label vectors (n, K). requested: the statements that were asked for. seed, and first: the number
+    of the first record under that seed. age in years and sex, the same for all records; None where unknown.
     """
 
     vectors: NDArray[np.float32]
@@ -47,12 +48,13 @@ class Work:
         return self.records * self.sampling.steps
 
     def part(self, start: int, stop: int) -> Work:
+        """Records start to stop - 1."""
         return replace(self, vectors=self.vectors[start:stop], first=self.first + start)
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows of several requests that run together: vectors (B, K); seeds, index, age and sex (B,)."""
+    """Records of several requests that run together: vectors (B, K); seeds, index, age and sex (B,)."""
 
     vectors: NDArray[np.float32]
     seeds: tuple[int, ...]
@@ -63,6 +65,7 @@ class Batch:
 
     @classmethod
     def of(cls, parts: list[Work]) -> Batch:
+        """The records of these requests, which must have the same sampling."""
         return cls(
             vectors=np.concatenate([part.vectors for part in parts]),
             seeds=tuple(part.seed for part in parts for _ in range(part.records)),
@@ -73,7 +76,7 @@ class Batch:
         )
 
     def padded(self) -> Batch:
-        """The last row repeated until there are 1, 2, 4, 8, ... rows."""
+        """The batch with its last row repeated until it has 1, 2, 4, 8, ... rows."""
         missing = 2 ** (len(self.seeds) - 1).bit_length() - len(self.seeds)
         last = slice(-1, None)
         return replace(

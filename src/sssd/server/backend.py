@@ -6,34 +6,35 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from .batching import Batcher, Full, Ticket
+from .batching import Batcher, QueueFull, Ticket
 from .generator import Generator
 from .metrics import Metrics
 from .settings import Settings
-from .work import Eight, OnStep, Work
+from .work import EightLeads, OnStep, Work
 
 
 class TooLong(ValueError):
-    """A request that would take longer than one may."""
+    """A request would take longer than the settings allow for one."""
 
 
-class OutOfTime(Exception):
-    """A request that took longer than one may."""
+class DeadlineExceeded(Exception):
+    """A request has taken longer than the settings allow for one."""
 
 
 T = TypeVar("T")
 
 
 async def in_time(awaitable: Awaitable[T], seconds: float) -> T:
-    """The result; OutOfTime, and the awaitable cancelled, when it is not there by then."""
+    """The result of the awaitable. After so many seconds it is cancelled, and DeadlineExceeded is raised."""
     try:
         return await asyncio.wait_for(awaitable, seconds)
     except asyncio.TimeoutError:
-        raise OutOfTime(f"not done within {seconds:g} s: ask for less, or POST it to /v1/jobs") from None
+        text = f"not done within {seconds:g} s: ask for less, or POST it to /v1/jobs"
+        raise DeadlineExceeded(text) from None
 
 
-class Local:
-    """A generator, its queue and what is counted of them."""
+class Backend:
+    """A generator, its queue, and the metrics of both."""
 
     def __init__(self, generator: Generator, settings: Settings) -> None:
         self.generator, self._settings = generator, settings
@@ -44,12 +45,12 @@ class Local:
             waiting=settings.waiting_records,
             waiting_s=settings.waiting_s,
             gather_s=settings.gather_s,
-            observe=self.metrics.batch,
+            observe=self.metrics.observe_batch,
             prepare=generator.warm_up,
         )
 
     def check(self, work: Work) -> None:
-        """TooLong where the request cannot be done in time, Full where it cannot be so now."""
+        """Raise TooLong if the request can never be done in time, and QueueFull if it cannot be done in time now."""
         limit = self._settings.request_s
         alone = self.batcher.seconds(work.cost)
         if alone > limit:
@@ -58,19 +59,22 @@ class Local:
                 "lower count or steps, or POST it to /v1/jobs"
             )
         if alone + self.batcher.expected_s > limit:
-            raise Full(f"there is too much to do to answer within {limit:g} s: come again later", 30)
+            raise QueueFull(f"the queue is too long to answer within {limit:g} s: come again later", 30)
 
     def submit(self, work: Work, cost: int | None = None, on_step: OnStep | None = None) -> Ticket:
-        """Queue it for `wait`; Full where there is no room. on_step is called from another thread."""
+        """Put the request into the queue; `wait` gives its records. Raises QueueFull where there is no room.
+
+        on_step is called from the thread that runs the batches.
+        """
         return self.batcher.submit(work, cost=cost, on_step=on_step)
 
-    async def wait(self, ticket: Ticket) -> Eight:
-        """(n, 8, L) mV. Cancelling this gives its place in the queue up."""
+    async def wait(self, ticket: Ticket) -> EightLeads:
+        """The records (n, 8, L) in mV. If this is cancelled, the request leaves the queue."""
         try:
             return await asyncio.wrap_future(ticket.result)
         except asyncio.CancelledError:
             self.batcher.withdraw(ticket)
             raise
 
-    async def generate(self, work: Work, cost: int | None = None) -> Eight:
+    async def generate(self, work: Work, cost: int | None = None) -> EightLeads:
         return await self.wait(self.submit(work, cost))

@@ -1,0 +1,75 @@
+"""Every error is answered as {"detail": one message}."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from .backend import DeadlineExceeded
+from .batching import QueueFull
+from .schemas import GenerateRequest, Problem
+
+NO_JSON = "the body cannot be read as JSON"
+MEANINGS = {
+    400: "The body is not JSON",
+    401: "An API key is needed",
+    404: "There is no such job",
+    406: "None of the accepted formats can hold the answer",
+    408: "The body arrived too slowly",
+    409: "The job is not done",
+    413: "The body is too large",
+    415: "The body is not declared as JSON",
+    422: "The request cannot be carried out as it stands",
+    429: "The server is busy: come again after Retry-After seconds",
+    503: "The server is stopping, or the request took too long",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of these error answers."""
+    return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
+
+
+def add_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(QueueFull, _full)
+    app.add_exception_handler(DeadlineExceeded, _late)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An error answer. It is ASCII, so that nothing a client sent can fail to be encoded."""
+    content = json.dumps({"detail": detail}, separators=(",", ":")).encode("ascii")
+    return Response(content, status, media_type="application/json", headers=headers)
+
+
+async def _refused(_: Request, error: Any) -> Response:
+    unreadable = error.status_code == 400 and error.__cause__  # FastAPI's: broken encodings, endless brackets
+    return problem(error.status_code, NO_JSON if unreadable else error.detail, error.headers)
+
+
+async def _full(_: Request, error: Any) -> Response:
+    return problem(429, str(error), {"Retry-After": str(error.retry_s)})
+
+
+async def _late(_: Request, error: Any) -> Response:
+    return problem(503, str(error), {"Retry-After": "30"})
+
+
+async def _invalid(_: Request, error: Any) -> Response:
+    """Name the first thing that is wrong, in one line."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    if first["type"] == "json_invalid":
+        return problem(400, f"{NO_JSON}: {first.get('ctx', {}).get('error', first['msg'])}")
+    if first["loc"] == ("body",) and first["type"] in ("model_attributes_type", "dict_type", "model_type"):
+        return problem(422, "the body is not a JSON object sent as Content-Type: application/json")
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(GenerateRequest.model_fields)
+        return problem(422, f"unknown key {where[:80]!r}; the known keys are {known}")
+    given = "" if first["type"] == "missing" else f" is {ascii(first['input'])[:80]}"
+    return problem(422, f"{where[:80] or 'the body'}{given}: {first['msg']}")

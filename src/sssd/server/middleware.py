@@ -1,0 +1,138 @@
+"""ASGI middleware around the routes: limits on request bodies, headers of every answer, and request counters.
+
+None of them looks at the path that a client sent, which depends on where the application is mounted. What is said of a
+route uses `scope["route"]`, the route that the router found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .errors import problem
+from .metrics import Metrics
+
+DOCS = "/docs"
+# Browsers load nothing from other hosts. Of all pages, only Swagger's at /docs contains an inline script.
+CONTENT_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+)
+DOCS_POLICY = CONTENT_POLICY + "; script-src 'self' 'unsafe-inline'"
+METHODS = ("GET", "HEAD", "POST", "DELETE")
+CLOSE = {"Connection": "close"}
+
+
+def route_path(scope: Scope) -> str | None:
+    """The path of the route that was found, such as /v1/jobs/{name}; None where there is none."""
+    return getattr(scope.get("route"), "path", None)
+
+
+class RequestMetrics:
+    """Count requests and measure their time, by route, method and status."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope.pop("route", None)  # that of an application in which this one is mounted
+        began, status = time.monotonic(), 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        except Exception:
+            status = status or 500  # the answer that the server gives for it
+            raise
+        finally:
+            route = route_path(scope) or "other"
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(route, method, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(time.monotonic() - began)
+
+
+class SecurityHeaders:
+    """Add the headers that keep browsers from guessing types, telling addresses and loading what is not ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                policy = DOCS_POLICY if route_path(scope) == DOCS else CONTENT_POLICY
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Content-Security-Policy"] = policy
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+class BodyLimits:
+    """Limit the size of a request's body and the time that it may take to arrive; HTTPException past either.
+
+    The body is checked as the route reads it, so what no route reads is never held. check() comes before that and may
+    raise HTTPException too.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, size: int, seconds: float, check: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._app, self._size, self._seconds, self._check = app, size, seconds, check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:  # RFC 9112, 6.1
+            text = "the request has both Content-Length and Transfer-Encoding: send one of them"
+            await problem(400, text, CLOSE)(scope, receive, send)
+            return
+        await self._app(scope, self._limited(headers, receive), send)
+
+    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+        size, deadline, complete = 0, 0.0, False
+
+        async def begin() -> None:
+            nonlocal deadline
+            deadline = anyio.current_time() + self._seconds
+            await self._check()
+            declared = headers.get("content-length", "0")
+            if declared.isdigit() and int(declared[:20]) > self._size:
+                raise self._too_large()
+
+        async def limited() -> Message:
+            nonlocal size, complete
+            if complete:
+                return await receive()
+            if not deadline:
+                await begin()
+            with anyio.CancelScope(deadline=deadline) as in_time:
+                message = await receive()
+            if in_time.cancelled_caught:
+                raise HTTPException(408, f"the body did not arrive within {self._seconds:g} s", CLOSE)
+            size += len(message.get("body", b""))
+            if size > self._size:
+                raise self._too_large()
+            complete = not message.get("more_body", False)
+            return message
+
+        return limited
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(413, f"the body is larger than {self._size} bytes", CLOSE)
