@@ -155,7 +155,7 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
 
 def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeypatch):
     """Fails when the recipe holds a path, which is another one on another machine."""
-    from sssd.quality import QUALITIES, WEIGHTS
+    from sssd.presets import PRESETS, WEIGHTS
 
     mine = tmp_path / "here.safetensors"
     mine.write_bytes(patients.read_bytes())
@@ -164,7 +164,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
     how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
     assert run(capsys, *how, "--quality", "draft", "--out", "a")[0] == 0
     recipe = manifest.read(Path("a")).parts[0]
-    draft = QUALITIES["draft"]
+    draft = PRESETS["draft"]
     assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("one-step", draft.sampler, draft.steps)
     assert "| model | one-step, SHA-256" in Path("a/README.md").read_text()
     by_hand = ["--checkpoint", "one-step", "--sampler", draft.sampler, "--steps", draft.steps]

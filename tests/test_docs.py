@@ -72,7 +72,7 @@ def test_examples_run(page, tmp_path, monkeypatch):
             arguments = [sys.executable, "-c", COMMAND, *shlex.split(command, comments=True)[1:]]
             arguments += ["--accelerator", "cpu", "--max-minutes", "0"] if " train " in command else []
             arguments += ["--device", "cpu", "--max-minutes", "0"] if " distill " in command else []
-            arguments += ["--only", "built-in", "--seconds", "0"] if " benchmark" in command else []
+            arguments += ["--only", "builtin", "--seconds", "0"] if " benchmark" in command else []
             done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, f"{page.name}, line {line}: {command}\n{done.stdout}{done.stderr}"
 

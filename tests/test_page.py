@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sssd.quality import QUALITIES, WEIGHTS
+from sssd.presets import PRESETS, WEIGHTS
 from sssd.server.measure import complexes
 from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
 
@@ -124,7 +124,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     page.focus("#search-a")
     page.keyboard.press("Enter")  # takes nothing, so it generates
     wait_until_done(page)
-    seen, steps = page.evaluate("seen"), QUALITIES["standard"].steps
+    seen, steps = page.evaluate("seen"), PRESETS["standard"].steps
     assert [text for text in seen if text.startswith("step")] == [
         f"step {i} of {steps}" for i in range(1, steps + 1)
     ]
@@ -173,7 +173,7 @@ def test_stop(open_page):
     page.locator("#first label", has_text="Standard").click()
     page.click("#generate")
     wait_until_done(page)
-    assert page.inner_text(".film output") == f"done, {QUALITIES['standard'].steps} steps"
+    assert page.inner_text(".film output") == f"done, {PRESETS['standard'].steps} steps"
 
 
 # --- calipers ---------------------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ def in_steps(n):
 
 def with_few_step(path):
     places = f"WEIGHTS['few-step'] = WEIGHTS['one-step'] = Path({str(path)!r})"
-    return f"from pathlib import Path; from sssd.quality import WEIGHTS; {places}"
+    return f"from pathlib import Path; from sssd.presets import WEIGHTS; {places}"
 
 
 def test_qualities(open_page, few_step, tmp_path, monkeypatch):
@@ -459,7 +459,7 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         page = open_page(url=own.url)
         switch = page.locator("#first .quality label")
         assert switch.all_inner_texts() == [
-            f"{name.capitalize()}\n{in_steps(of.steps)}" for name, of in QUALITIES.items()
+            f"{name.capitalize()}\n{in_steps(of.steps)}" for name, of in PRESETS.items()
         ]
         page.click("text=A normal ECG")
         wait_until_done(page)
@@ -473,7 +473,7 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         draft, link = page.evaluate(PIXELS), page.url
         assert draft != standard and link.split("model=")[1] != page.inner_text("#model").split()[-1]
         assert page.inner_text(".how").startswith(
-            f"Draft · Consistency · {in_steps(QUALITIES['draft'].steps)} · seed "
+            f"Draft · Consistency · {in_steps(PRESETS['draft'].steps)} · seed "
         )
         seed = int(re.search(r"seed=(\d+)", link)[1])
         (record,) = json.loads(from_service(own, statements=["NORM"], quality="draft", seed=seed))["records"]

@@ -24,7 +24,7 @@ from sssd.io import npz, wfdb
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
-from sssd.quality import ITSELF, QUALITIES, WEIGHTS
+from sssd.presets import PRESETS, UNDISTILLED, WEIGHTS
 from sssd.samplers import SAMPLERS
 from sssd.server import encode
 from sssd.server.generator import Generator
@@ -67,7 +67,7 @@ def both(model, monkeypatch, tmp_path):
     }
     for name, student in students.items():
         monkeypatch.setitem(WEIGHTS, name, student.save_checkpoint(tmp_path / f"{name}.safetensors"))
-    with service(model, "built-in") as running:
+    with service(model, "builtin") as running:
         yield running, students
 
 
@@ -116,7 +116,7 @@ def test_a_record_depends_on_its_request_alone(up, model):
 
 def test_neighbours_leave_no_trace():
     """Fails in bf16, where the order of a sum moves records of the built-in model by some 0.01 mV."""
-    generator = Generator(SSSDECG.from_pretrained(device="cpu"), "built-in")
+    generator = Generator(SSSDECG.from_pretrained(device="cpu"), "builtin")
     works = [
         generator.work(GenerateRequest(statements=[name], seed=5, sampler="ddim", steps=8))
         for name in ("STACH", "NORM", "LVH", "PVC")
@@ -161,12 +161,12 @@ def test_qualities(both):
     up, students = both
     generator = up.app.state.backend.generator
     assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
-        (name, of.weights) for name, of in QUALITIES.items()
+        (name, of.weights or "default") for name, of in PRESETS.items()
     ]
     assert set(generator._weights) == {"default", *students}  # all are warm
-    answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in QUALITIES] * 3)
-    for (name, of), answer in zip(list(QUALITIES.items()) * 3, answers, strict=True):
-        model = students.get(of.weights, generator.model)
+    answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in PRESETS] * 3)
+    for (name, of), answer in zip(list(PRESETS.items()) * 3, answers, strict=True):
+        model = students.get(of.weights or "default", generator.model)
         steps = min(of.steps, model.schedule.T)
         alone = model.generate_ecgs(
             "AFIB", seed=3, sampler=of.sampler, steps=steps, ddim_eta=of.eta, precision="float32"
@@ -180,7 +180,7 @@ def test_qualities_of_a_model_of_ones_own(both, model, tmp_path, monkeypatch):
     """Fails when draft is offered with another model's weights, or where there is no file of them."""
     assert list(Generator(model, "mine").qualities) == ["standard", "best"]
     monkeypatch.setitem(WEIGHTS, "few-step", tmp_path / "none.safetensors")
-    assert list(Generator(model, "built-in").qualities) == ["standard", "best"]
+    assert list(Generator(model, "builtin").qualities) == ["standard", "best"]
 
 
 def test_a_distilled_model_of_ones_own():
@@ -459,7 +459,7 @@ def test_labels_and_models(up, model):
     assert about["hash"] == model.model_hash and about["steps_max"] == 20
     assert not about["age"] and not about["sex"]
     assert [(q["name"], q["sampler"], q["steps"]) for q in about["qualities"]] == [
-        (name, of.sampler, min(of.steps, 20)) for name, of in ITSELF.items()
+        (name, of.sampler, min(of.steps, 20)) for name, of in UNDISTILLED.items()
     ]
     assert about["default"] == {"sampler": "ddim", "steps": 5, "eta": 0.0}
     assert (

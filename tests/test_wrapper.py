@@ -15,7 +15,7 @@ from sssd.config.schema import Config
 from sssd.labels import CODES
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
-from sssd.quality import WEIGHTS
+from sssd.presets import WEIGHTS
 from sssd.utils import util
 
 ROOT = Path(__file__).parents[1]
@@ -299,7 +299,7 @@ def test_rare_statements_are_told(model, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.request("3AVB")
-    monkeypatch.setattr(model, "_source", WEIGHTS["default"])
+    monkeypatch.setattr(model, "_source", WEIGHTS["builtin"])
     with pytest.warns(UserWarning, match="fewer than 20 training records of 3AVB") as told:
         model.generate_ecgs(["3AVB", "NORM"], num_samples=4, seed=1, ddim_timesteps=1)
     assert len(told) == 1 and told[0].filename == __file__

@@ -22,8 +22,9 @@ from .device import choose_device, choose_precision
 from .engine.bound import bind
 from .model_wrapper import SSSDECG
 from .models.denoiser import Denoiser, biases, denoise, effective_weights
+from .presets import BUILTIN
 
-MODELS = ("built-in", "published")  # the second: SSSD-ECG's configuration with random weights
+MODELS = (BUILTIN, "published")  # the second: SSSD-ECG's configuration with random weights
 MANY = 256  # records of a batch on a GPU; on a CPU a few are as good
 FEW = 4
 LONGEST = 10.0  # seconds for one measurement
@@ -85,7 +86,7 @@ def measure(
     name = "bf16" if dtype == torch.bfloat16 else "float32"
     many = MANY if where.type == "cuda" else FEW
     for which in models:
-        model = SSSDECG.from_pretrained(device=where) if which == "built-in" else random_published(where)
+        model = SSSDECG.from_pretrained(device=where) if which == BUILTIN else random_published(where)
         yard = median_seconds(partial(unbound, model.model, *inputs(model, 1)), where, 3, longest)
         yield Row(which, "1 step, nothing kept between steps", "float32", yard, 1, 1.0)
         for records in (1, many):

@@ -33,8 +33,8 @@ from .models.denoiser import Denoiser
 from .models.s4 import CAUCHY, Cauchy
 from .noise import normal
 from .patient import ages, columns, each, facts, sexes
+from .presets import WEIGHTS, checkpoint_file
 from .progress import Progress, reporting
-from .quality import WEIGHTS, checkpoint_file
 from .record import Ecg, as_statement
 from .samplers import (
     BY_STEPS,

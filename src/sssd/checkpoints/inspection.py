@@ -22,7 +22,7 @@ from ..factory import build_network, build_schedule
 from ..labels import CODES
 from ..models.s4 import Cauchy
 from ..noise import normal
-from ..quality import checkpoint_file
+from ..presets import checkpoint_file
 from .read import configuration_of, read_state
 from .state import load_into, state_hash
 

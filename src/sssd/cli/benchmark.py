@@ -20,7 +20,7 @@ def command(
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, float32 or bf16 (matrix products).")] = "auto",
     only: Annotated[
-        str | None, typer.Option(help="built-in or published: that model alone.", metavar="MODEL")
+        str | None, typer.Option(help="builtin or published: measure that model only.", metavar="MODEL")
     ] = None,
     seconds: Annotated[
         float, typer.Option(help="At most so long for one row, which is measured twice at least.")
@@ -40,10 +40,12 @@ def command(
     from ..benchmark import MODELS, machine, measure
     from ..device import choose_device, choose_precision
     from ..io.files import replacing
+    from ..presets import BUILTIN, is_builtin
 
     with usage():
         where = choose_device(device)
         choose_precision(precision, where)
+        only = BUILTIN if only is not None and is_builtin(only) else only
         if only not in (None, *MODELS):
             raise ValueError(f"--only is {only!r}: expected {' or '.join(MODELS)}")
         if json_file is not None and json_file.exists():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ..quality import WEIGHTS
+from ..presets import BUILTIN, WEIGHTS, is_builtin
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .generate import load_model, sampling, tell_rare
@@ -317,10 +317,12 @@ def merge(
 
 
 def _place(checkpoint: Path | None) -> str:
-    """Where `resume` finds a checkpoint: "built-in", weights that ship by their name on any machine, or a path."""
+    """Where `resume` finds a checkpoint: "builtin", weights that ship by their name on any machine, or a path."""
     if checkpoint is None:
-        return "built-in"
-    return str(checkpoint if str(checkpoint) in WEIGHTS else checkpoint.resolve())
+        return BUILTIN
+    return str(
+        checkpoint if str(checkpoint) in WEIGHTS or is_builtin(str(checkpoint)) else checkpoint.resolve()
+    )
 
 
 def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG:
@@ -329,7 +331,7 @@ def _same_model(recipe: Recipe, checkpoint: Path | None, device: str) -> SSSDECG
     from ..corpora.recipe import check_weights
     from ..model_wrapper import SSSDECG
 
-    place = checkpoint or (None if recipe.checkpoint == "built-in" else Path(recipe.checkpoint))
+    place = checkpoint or (None if is_builtin(recipe.checkpoint) else Path(recipe.checkpoint))
     cauchy: Any = recipe.cauchy
     if recipe.config is not None and place is not None:
         model = SSSDECG(Config.model_validate(recipe.config), device=device).load_checkpoint(

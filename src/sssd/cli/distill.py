@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..presets import BUILTIN
 from . import options
 from .console import UsageError, progress_bar, say, usage
-from .train import BUILTIN, weights
+from .train import weights
 
 if TYPE_CHECKING:
     from ..config.schema import Config

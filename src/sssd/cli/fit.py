@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ..presets import BUILTIN
 from . import options
 from .console import UsageError, progress_bar, say, usage
-from .train import BUILTIN, training_folds, training_labels, weights
+from .train import training_folds, training_labels, weights
 
 EXAMPLES = (
     "Examples: sssd-ecg fit --checkpoint runs/mine/model.safetensors --data data/ --steps 6 --out six.safetensors | "

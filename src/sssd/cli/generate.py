@@ -17,6 +17,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ..presets import BUILTIN
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import read_requests
@@ -148,7 +149,7 @@ def command(
             label_names=model.label_names,
             manifest={
                 **how,
-                "checkpoint": "built-in" if checkpoint is None else str(checkpoint),
+                "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
                 **({} if quality is None else {"quality": quality}),
                 "device": str(model.device),
                 "fs_hz": ecgs.fs_hz,

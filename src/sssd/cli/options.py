@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..config import names
-from ..quality import QUALITIES
+from ..presets import choose
 from .console import UsageError
 
 Exact = Annotated[
@@ -64,12 +64,10 @@ def sampled(
     eta: float | None,
     spacing: str | None,
 ) -> tuple[Path | None, str | None, int | None, float | None]:
-    """Checkpoint, sampler, steps, eta: as given, or what --quality stands for; UsageError where both are given."""
+    """Checkpoint, sampler, steps, eta: as given, or what --quality stands for; ValueError where both are given."""
     if quality is None:
         return checkpoint, sampler, steps, eta
-    given = dict(checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing)
-    for name, value in given.items():
-        if value is not None:
-            raise UsageError(f"--quality chooses --{name} itself: give one of the two")
-    of = QUALITIES[quality]
-    return None if of.weights == "default" else Path(of.weights), of.sampler, of.steps, of.eta
+    of = choose(
+        quality, prefix="--", checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
+    )
+    return None if of.weights is None else Path(of.weights), of.sampler, of.steps, of.eta

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ..presets import BUILTIN, checkpoint_file
 from .console import UsageError, progress_bar, say, usage
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ EXAMPLES = (
     "Examples: sssd-ecg train --config default --data data/ --out runs/mine | "
     "sssd-ecg train --init builtin --data data/ --out runs/tuned"
 )
-BUILTIN = "builtin"
 
 
 def command(
@@ -245,9 +245,7 @@ def _without_fits(own: Config) -> DdimConfig:
 
 def weights(init: str) -> Path:
     """The file of a checkpoint, or of the model that ships; FileNotFoundError where there is none."""
-    from ..quality import checkpoint_file
-
-    path = checkpoint_file(None if init == BUILTIN else init)
+    path = checkpoint_file(init)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}: give the path of one, or '{BUILTIN}'")
     return path

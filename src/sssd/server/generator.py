@@ -19,7 +19,7 @@ from ..labels import STATEMENTS, find
 from ..leads import CLINICAL, to_twelve
 from ..model_wrapper import SSSDECG
 from ..patient import ages, facts, sexes
-from ..quality import ITSELF, QUALITIES, WEIGHTS
+from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose
 from ..record import Ecg, as_statement
 from ..samplers import SAMPLERS
 from .schemas import GenerateRequest, Label
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ..samplers import StepTable
 
 T = TypeVar("T")
-BUILT_IN = "built-in"
 PLANS = 256  # how many step tables are kept
 CPU_RECORDS = 8  # larger batches are no faster on a CPU, and each record waits for all of its batch
 
@@ -56,7 +55,7 @@ def load_generator(
             return SSSDECG.from_pretrained(checkpoint, cauchy=cauchy, device=device)
         return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
 
-    name = BUILT_IN if checkpoint is None else checkpoint.stem
+    name = BUILTIN if checkpoint is None else checkpoint.stem
     return Generator(in_own_thread(load), name, precision)
 
 
@@ -72,10 +71,15 @@ class Generator:
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
         self.model, self.name = model, name
         self._weights, self._loading = {"default": model}, threading.Lock()
-        distilled = name == BUILT_IN and all(WEIGHTS[of.weights].exists() for of in QUALITIES.values())
+        distilled = name == BUILTIN and all(
+            WEIGHTS[of.weights].exists() for of in PRESETS.values() if of.weights is not None
+        )
+        self._presets = PRESETS if distilled else UNDISTILLED
         self.qualities = {
-            quality: self._sampled(of.sampler, min(of.steps, model.schedule.T), of.eta, of.weights)
-            for quality, of in (QUALITIES if distilled else ITSELF).items()
+            quality: self._sampled(
+                of.sampler, min(of.steps, model.schedule.T), of.eta, of.weights or "default"
+            )
+            for quality, of in self._presets.items()
         }
         bf16 = choose_precision(precision, model.device) == torch.bfloat16
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
@@ -103,7 +107,7 @@ class Generator:
                     description=s.description if s else "",
                     superclass=s.superclass if s else "",
                     aliases=list(s.aliases) if s else [],
-                    training_records=s.training_records if s and self.name == BUILT_IN else None,
+                    training_records=s.training_records if s and self.name == BUILTIN else None,
                 )
             )
         return found
@@ -141,11 +145,8 @@ class Generator:
 
     def _chosen(self, asked: GenerateRequest) -> Sampling:
         """The sampling that the requested quality stands for."""
-        for name in ("sampler", "steps", "eta"):
-            if getattr(asked, name) is not None:
-                raise ValueError(f"quality chooses {name} itself: give one of the two")
-        if asked.quality not in self.qualities:
-            raise ValueError(f"quality is {asked.quality!r}: this model has {' and '.join(self.qualities)}")
+        assert asked.quality is not None
+        choose(asked.quality, self._presets, sampler=asked.sampler, steps=asked.steps, eta=asked.eta)
         return self.qualities[asked.quality]
 
     def _sampled(

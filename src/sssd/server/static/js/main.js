@@ -220,7 +220,7 @@ function remember() {
 
 function command() {
   const { statements, exact, quality, sampler, steps, eta, seed, age, sex } = shown.first;
-  const builtIn = (model?.name ?? "built-in") === "built-in";
+  const builtIn = (model?.name ?? "builtin") === "builtin";
   const how = builtIn ? [] : [`--checkpoint '${model.name}'`];
   if (quality && builtIn) how.push(`--quality ${quality}`);
   else {
