@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -83,7 +83,7 @@ class Generator:
         }
         bf16 = choose_precision(precision, model.device) == torch.bfloat16
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
-        self._plans: dict[Sampling, tuple[StepTable, dict[str, Any]]] = {}
+        self.plan = lru_cache(PLANS)(self._plan)
 
     @cached_property
     def hash(self) -> str:
@@ -168,17 +168,12 @@ class Generator:
                 )
             return self._weights[sampling.weights]
 
-    def plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:
+    def _plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:
         """The step table of a sampling, and the provenance of its records except for their seed."""
-        if sampling not in self._plans:
-            if len(self._plans) >= PLANS:
-                self._plans.clear()
-            name, steps, eta, _ = sampling
-            model = self.model_of(sampling)
-            table = model.step_table(sampler=name, steps=steps, ddim_eta=eta)
-            provenance = model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
-            self._plans[sampling] = table, provenance
-        return self._plans[sampling]
+        name, steps, eta, _ = sampling
+        model = self.model_of(sampling)
+        table = model.step_table(sampler=name, steps=steps, ddim_eta=eta)
+        return table, model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
 
     def work(self, asked: GenerateRequest) -> Work:
         """The request as arrays. Raises ValueError if the model lacks the statement, sampler, age or sex."""
