@@ -1,4 +1,4 @@
-"""The batching queue: what runs together, who waits for whom, what becomes of those who leave."""
+"""The queue: which records run together, who waits for whom, and what happens to clients that leave."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def work(seed, records=1, sampling=SLOW, first=0, **patient):
 
 
 class Device:
-    """Runs batches whose record is (seed, index), step by step; `hold` stops it before each step."""
+    """Runs batches step by step; each record holds its (seed, index). While `hold` is cleared, no step begins."""
 
     def __init__(self):
         self.batches, self.steps, self.hold = [], [], threading.Event()
@@ -71,7 +71,7 @@ def seeds(device):
 
 
 def test_places_are_dealt_in_turn():
-    """Fails when a large request is served before small ones: shares differ by at most one from what all can have."""
+    """Fails when a large request gets more than its share: shares differ by at most one, unless one wants less."""
     assert fair_shares(4, [100, 1, 1]) == [2, 1, 1]
     assert fair_shares(8, [3, 9, 1]) == [3, 4, 1]
     assert fair_shares(9, [2, 1]) == [2, 1]
@@ -79,7 +79,7 @@ def test_places_are_dealt_in_turn():
 
 
 def test_requests_that_wait_run_together(device, batcher):
-    """Fails when records of other seeds do not share a batch, or those of other samplings do."""
+    """Fails when different seeds do not share a batch, or different samplings do."""
     device.hold.clear()
     b = batcher()
     first = b.submit(work(0))
@@ -92,7 +92,7 @@ def test_requests_that_wait_run_together(device, batcher):
 
 
 def test_weights_do_not_mix(device, batcher):
-    """Fails when requests of one sampler and number of steps share a batch although their weights differ."""
+    """Fails when requests share a batch although their weights differ."""
     device.hold.clear()
     b = batcher()
     b.submit(work(9))
@@ -109,16 +109,16 @@ def test_weights_do_not_mix(device, batcher):
 
 
 def test_requests_gather(device, batcher):
-    """Fails when the first request does not wait for others although the device is idle."""
+    """Fails when the first request does not wait for others while the device is idle."""
     b = batcher(gather_s=5.0)
-    tickets = [b.submit(work(seed)) for seed in range(4)]  # as many as a batch holds
+    tickets = [b.submit(work(seed)) for seed in range(4)]  # as many records as a batch holds
     for ticket in tickets:
         ticket.result.result(4)
     assert seeds(device) == [(0, 1, 2, 3)]
 
 
-def test_a_large_request_is_put_together_in_order(device, batcher):
-    """Fails when parts from several batches come back in another order, or a small request waits for all of them."""
+def test_a_large_request_comes_back_in_order(device, batcher):
+    """Fails when records from several batches come back in another order, or a small request waits for all batches."""
     device.hold.clear()
     b = batcher()
     b.submit(work(9))
@@ -132,7 +132,7 @@ def test_a_large_request_is_put_together_in_order(device, batcher):
 
 
 def test_samplings_take_turns(device, batcher):
-    """Fails when a request that is not finished stays at the head: another sampling would wait for all of it."""
+    """Fails when an unfinished request stays at the head of the queue, so that another sampling waits for all of it."""
     device.hold.clear()
     b = batcher()
     b.submit(work(9))
@@ -144,13 +144,13 @@ def test_samplings_take_turns(device, batcher):
     assert seeds(device) == [(9,), (1,) * 4, (2,), (1,) * 4, (1,) * 4]
 
 
-def test_a_draft_goes_in_between(device, batcher):
-    """Fails when a request of a quarter of the work waits for the batch to end, or one of half of it does not."""
+def test_a_draft_overtakes(device, batcher):
+    """Fails when a request with a quarter of the work waits for the batch to end, or one with half of it does not."""
     device.hold.clear()
     b = batcher(size=2)
-    long = b.submit(work(0, 2))  # 16 records times steps
+    long = b.submit(work(0, 2))  # 16 is its number of records times steps
     started(device)
-    equal, draft = b.submit(work(1)), b.submit(work(2, sampling=OTHER))  # 8 and 2
+    equal, draft = b.submit(work(1)), b.submit(work(2, sampling=OTHER))  # theirs are 8 and 2
     device.hold.set()
     for ticket in (long, equal, draft):
         ticket.result.result(10)
@@ -159,7 +159,7 @@ def test_a_draft_goes_in_between(device, batcher):
 
 
 def test_drafts_leave_half_of_the_time(device, batcher):
-    """Fails when those who overtake may do so at every step: 39 drafts of 10 steps, where about 5 have room."""
+    """Fails when a draft may overtake at every step: then 39 drafts of 10 steps would, instead of about 5."""
     device.slow_s = 0.002
     b = batcher(size=1)
     ended = threading.Event()
@@ -172,7 +172,7 @@ def test_drafts_leave_half_of_the_time(device, batcher):
 
 
 def test_full(device, batcher):
-    """Fails when the queue takes more records, or more seconds, than it may."""
+    """Fails when the queue accepts more records than it may hold."""
     device.hold.clear()
     b = batcher(waiting=5)
     b.submit(work(0))
@@ -185,9 +185,9 @@ def test_full(device, batcher):
 
 
 def test_full_in_seconds(device, batcher):
-    """Fails when what waits is not taken at the speed that was measured."""
+    """Fails when the expected time of the queue does not follow from the measured speed."""
     b = batcher(waiting_s=0.05)
-    b.submit(work(0), on_step=lambda *_: time.sleep(0.02)).result.result(10)  # 20 ms a record and step
+    b.submit(work(0), on_step=lambda *_: time.sleep(0.02)).result.result(10)  # 20 ms for a record and step
     device.hold.clear()
     b.submit(work(1))
     started(device, 2)
@@ -197,7 +197,7 @@ def test_full_in_seconds(device, batcher):
 
 
 def test_a_client_that_leaves_frees_its_place(device, batcher):
-    """Fails when its records stay in the queue, or a batch goes on for nobody."""
+    """Fails when the records of a client that has left stay in the queue, or a batch for nobody goes on."""
     device.hold.clear()
     b = batcher(waiting=5)
     running, waiting = b.submit(work(0)), None
@@ -212,12 +212,12 @@ def test_a_client_that_leaves_frees_its_place(device, batcher):
     device.hold.set()
     next_one.result.result(10)
     assert seeds(device) == [(0,), (2,)]
-    assert len([1 for s, _ in device.steps if s == (0,)]) == 1  # ended at its next step
+    assert len([1 for s, _ in device.steps if s == (0,)]) == 1  # the batch ended at its next step
     assert b.idle
 
 
-def test_neighbours_of_one_who_leaves_go_on(device, batcher):
-    """Fails when one client's leaving ends the batch for the others."""
+def test_the_batch_goes_on_for_other_clients(device, batcher):
+    """Fails when a client that leaves ends the batch for the other clients."""
     device.hold.clear()
     b = batcher(gather_s=0.05)
     tickets = [b.submit(work(0)), b.submit(work(1))]
@@ -228,7 +228,7 @@ def test_neighbours_of_one_who_leaves_go_on(device, batcher):
 
 
 def test_a_batch_that_fails(device, batcher):
-    """Fails when those who wait never hear of it, or the thread ends with it."""
+    """Fails when clients do not get the error of their batch, or the error ends the thread."""
     b = batcher()
     device.broken = RuntimeError("out of memory")
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -239,7 +239,7 @@ def test_a_batch_that_fails(device, batcher):
 
 
 def test_closing_finishes(device, batcher):
-    """Fails when what was taken in is dropped, or something comes in afterwards."""
+    """Fails when a closing queue drops requests that it has accepted, or accepts more."""
     device.hold.clear()
     b = batcher()
     tickets = [b.submit(work(seed, 3)) for seed in range(4)]
@@ -253,7 +253,7 @@ def test_closing_finishes(device, batcher):
 
 
 def test_padding():
-    """Fails when rows that are asked for change places, or batches are not of 1, 2, 4, 8, ... rows."""
+    """Fails when padding moves a row, or a batch does not get 1, 2, 4, 8, ... rows."""
     for records, rows in ((1, 1), (2, 2), (3, 4), (5, 8), (8, 8)):
         young = work(8, records - 1, first=3, age=20.0, sex="female")
         batch = Batch.of([work(7, 1), young][: 1 + (records > 1)])

@@ -1,4 +1,4 @@
-"""The service over real sockets: what a record depends on, its forms, streams, jobs, keys, stopping."""
+"""The service over real sockets: what records depend on, formats, streams, jobs, settings and stopping."""
 
 import io
 import json
@@ -59,8 +59,8 @@ def patients():
 
 
 @pytest.fixture
-def both(model, monkeypatch, tmp_path):
-    """A service of the built-in model's name with all sets of weights; the models of the distilled ones."""
+def builtin(model, monkeypatch, tmp_path):
+    """(a service that takes its model for the built-in one and has all sets of weights, the distilled models)."""
     students = {
         name: tiny(seed=n, ddim_config={"sampler": "consistency", "ddim_timesteps": n})
         for name, n in (("few-step", 4), ("one-step", 1))
@@ -76,12 +76,12 @@ def signals(answer):
 
 
 def together(up, asks):
-    """Answers to requests that arrive at once."""
+    """The answers to requests that arrive at the same time."""
     with ThreadPoolExecutor(len(asks)) as pool:
         return list(pool.map(lambda ask: up.get("/v1/ecgs", ask), asks))
 
 
-# --- records ----------------------------------------------------------------------------------------------
+# --- records ------------------------------------------------------------------------------------------------
 
 
 def test_a_record_depends_on_its_request_alone(up, model):
@@ -115,7 +115,7 @@ def test_a_record_depends_on_its_request_alone(up, model):
 
 
 def test_neighbours_leave_no_trace():
-    """Fails in bf16, where the order of a sum moves records of the built-in model by some 0.01 mV."""
+    """Fails in bf16, where the order of a sum changes records of the built-in model by about 0.01 mV."""
     generator = Generator(SSSDECG.from_pretrained(device="cpu"), "builtin")
     works = [
         generator.work(GenerateRequest(statements=[name], seed=5, sampler="ddim", steps=8))
@@ -128,7 +128,7 @@ def test_neighbours_leave_no_trace():
 
 
 def test_a_record_depends_on_its_own_patient(patients):
-    """Fails when age or sex do not reach the network, a neighbour's do, or the record does not tell them."""
+    """Fails when age or sex do not reach the network, are those of a neighbour, or are missing from the record."""
     model = patients.app.state.backend.generator.model
     ask = {"statements": ["AFIB"], "seed": 3}
     who = [{"age": 30, "sex": "female"}, {}, {"age": 80}, {"sex": "male"}, {"age": 30.5, "sex": "female"}]
@@ -142,8 +142,8 @@ def test_a_record_depends_on_its_own_patient(patients):
     assert len({signals(answer).tobytes() for answer in answers[: len(who)]}) == len(who)
 
 
-def test_files_tell_the_patient(patients, tmp_path):
-    """Fails when age and sex are in the JSON alone, or a job loses them."""
+def test_files_hold_age_and_sex(patients, tmp_path):
+    """Fails when only the JSON answer has age and sex, or a job loses them."""
     ask = {"statements": ["AFIB"], "seed": 3, "age": 30, "sex": "female", "count": 3}
     job = patients.get("/v1/jobs", ask)
     assert eventually(lambda: patients.get(f"/v1/jobs/{job['id']}")["state"] == "done")
@@ -156,9 +156,9 @@ def test_files_tell_the_patient(patients, tmp_path):
     )
 
 
-def test_qualities(both):
-    """Fails when a quality runs other weights, another sampler or other steps than `generate --quality`, or mixes."""
-    up, students = both
+def test_qualities(builtin):
+    """Fails when a quality uses other weights, sampler or steps than `generate --quality`, or batches mix them."""
+    up, students = builtin
     generator = up.app.state.backend.generator
     assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
         (name, of.weights or "default") for name, of in PRESETS.items()
@@ -176,15 +176,15 @@ def test_qualities(both):
         assert (how["model"], how["sampler"]) == (model.model_hash, of.sampler)
 
 
-def test_qualities_of_a_model_of_ones_own(both, model, tmp_path, monkeypatch):
-    """Fails when draft is offered with another model's weights, or where there is no file of them."""
+def test_qualities_of_another_model(builtin, model, tmp_path, monkeypatch):
+    """Fails when draft is offered for another model than the built-in one, or although its weights are missing."""
     assert list(Generator(model, "mine").qualities) == ["standard", "best"]
     monkeypatch.setitem(WEIGHTS, "few-step", tmp_path / "none.safetensors")
     assert list(Generator(model, "builtin").qualities) == ["standard", "best"]
 
 
-def test_a_distilled_model_of_ones_own():
-    """Fails when consistency is refused to the models that it is of, or is not their default."""
+def test_another_distilled_model():
+    """Fails when a distilled model refuses the sampler consistency, or does not use it by default."""
     few = tiny(ddim_config={"sampler": "consistency", "ddim_timesteps": 4})
     generator = Generator(few, "mine")
     assert "consistency" in generator.samplers and "consistency" not in Generator(tiny(), "mine").samplers
@@ -196,7 +196,7 @@ def test_a_distilled_model_of_ones_own():
 
 
 def test_few_steps_mean_ddim():
-    """Fails when steps or eta alone are refused by a model whose own sampler is DDPM."""
+    """Fails when a model whose own sampler is DDPM refuses a request that gives steps or eta only."""
     model = tiny(ddim_config={"use_ddim": False, "ddim_timesteps": 5})
     generator = Generator(model, "tiny")
     assert generator.default() == Sampling("ddpm", 20, 1.0)
@@ -206,7 +206,7 @@ def test_few_steps_mean_ddim():
 
 
 def test_the_tenth_record_alone(up):
-    """Fails when index does not give the record that a larger request has at that place."""
+    """Fails when a record that is asked for by its index differs from the one in a larger request."""
     ask = {"statements": ["NORM"], "seed": 5}
     many = up.get("/v1/ecgs", {**ask, "count": 10})
     one = up.get("/v1/ecgs", {**ask, "index": 9})
@@ -216,15 +216,15 @@ def test_the_tenth_record_alone(up):
 
 
 def test_without_a_seed(up):
-    """Fails when two such requests give one record, or the answer does not say how to make it again."""
+    """Fails when two such requests give the same record, or the answer does not say how to generate it again."""
     first, second = (up.get("/v1/ecgs", {"statements": ["NORM"]}) for _ in range(2))
     assert first["records"][0]["seed"] != second["records"][0]["seed"]
     again = up.get("/v1/ecgs", {"statements": ["NORM"], "seed": first["records"][0]["seed"]})
     np.testing.assert_allclose(signals(again), signals(first), atol=UV)
 
 
-def test_every_form_holds_the_same(up, tmp_path):
-    """Fails when a form loses the signal, the leads, the statements or their origin."""
+def test_every_format_holds_the_same(up, tmp_path):
+    """Fails when a format loses the signal, the leads, the statements or the provenance."""
     ask = {"statements": ["AFIB"], "seed": 7}
     expected = up.get("/v1/ecgs", ask)["records"][0]
     got = {form.media_type: up.ask("/v1/ecgs", ask, accept=form.media_type) for form in encode.FORMATS}
@@ -260,13 +260,13 @@ def test_every_form_holds_the_same(up, tmp_path):
         (";;,q=1,\x00", None),
     ],
 )
-def test_the_form_that_a_client_prefers(accept, suffix):
-    """Fails when qualities, families or zeros of an Accept header are not heeded."""
+def test_the_format_that_a_client_prefers(accept, suffix):
+    """Fails when quality values, wildcards or zeros in an Accept header are ignored."""
     form = encode.choose(accept)
     assert (form and form.suffix) == suffix
 
 
-def test_forms_of_one_record_refuse_several(up):
+def test_formats_of_one_record_refuse_several(up):
     ask = {"statements": ["NORM"], "count": 2}
     assert up.refusal("/v1/ecgs", ask, accept="image/png") == (
         406,
@@ -275,7 +275,7 @@ def test_forms_of_one_record_refuse_several(up):
     assert up.refusal("/v1/ecgs", ask, accept="text/html")[0] == 406
 
 
-# --- streams ----------------------------------------------------------------------------------------------
+# --- streams ------------------------------------------------------------------------------------------------
 
 
 def events(url, ask):
@@ -290,7 +290,7 @@ def events(url, ask):
 
 
 def test_a_stream_ends_with_the_record(up):
-    """Fails when steps come out of order, in another unit, or the record is not the one that a plain request gives."""
+    """Fails when steps are out of order or in another unit, or the record differs from that of a plain request."""
     ask = {"statements": ["AFIB"], "seed": 7, "steps": 6, "measure": True}
     *steps, (last, record) = events(up.url, ask)
     assert last == "record" and {name for name, _ in steps} <= {"step"}
@@ -298,7 +298,9 @@ def test_a_stream_ends_with_the_record(up):
     assert numbers == sorted(set(numbers)) and numbers[-1] == 6 == steps[-1][1]["steps"]
     plain = up.get("/v1/ecgs", ask)["records"][0]
     np.testing.assert_allclose(record["signal"], plain["signal"], atol=UV)
-    np.testing.assert_allclose(steps[-1][1]["signal"], plain["signal"], atol=UV)  # DDIM ends at its last x0
+    np.testing.assert_allclose(
+        steps[-1][1]["signal"], plain["signal"], atol=UV
+    )  # the last x0 of DDIM is the record
     assert record["measured"] == plain["measured"] and set(record["measured"]) >= {"heart_rate_bpm", "qtc_ms"}
     assert record["provenance"]["sampler"] == "ddim"
 
@@ -307,11 +309,11 @@ def test_a_stream_shows_one_record(up):
     assert up.refusal("/v1/ecgs/stream", {"statements": ["NORM"], "count": 2})[0] == 422
 
 
-# --- who waits, who leaves --------------------------------------------------------------------------------
+# --- waiting and leaving ------------------------------------------------------------------------------------
 
 
 class Held:
-    """A service whose batches stop before their second step until let go."""
+    """Holds the batches of a service at the end of their first step until `go` is set."""
 
     def __init__(self, running):
         self.go, self.running, self.begun = threading.Event(), running, threading.Event()
@@ -329,7 +331,7 @@ class Held:
         running.app.state.backend.batcher._run = run
 
     def post(self, ask, path="/v1/ecgs"):
-        """A client that does not wait for its answer."""
+        """Send a request and return its socket without waiting for the answer."""
         body = json.dumps(ask).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         sock = socket.create_connection(("127.0.0.1", self.running.port))
@@ -347,7 +349,7 @@ def held(model):
 
 @pytest.mark.parametrize("path", ["/v1/ecgs", "/v1/ecgs/stream"])
 def test_full_and_free_again(held, path):
-    """Fails when no bound holds, or one who leaves keeps its place in the queue or in the batch."""
+    """Fails when the queue has no bound, or a client that leaves keeps its place in the queue or in the batch."""
     batcher = held.running.app.state.backend.batcher
     running = held.post({"statements": ["NORM"]}, path)
     assert held.begun.wait(10)
@@ -366,10 +368,10 @@ def test_full_and_free_again(held, path):
 
 
 def test_requests_that_would_take_too_long(model):
-    """Fails when a request is begun that cannot be done in time, or 429 is said where waiting does not help."""
+    """Fails when a request that cannot be done in time is begun, or is answered 429 although waiting does not help."""
     with service(model, request_s=60.0) as running:
         batcher = running.app.state.backend.batcher
-        batcher._spent_s = batcher._did = 1.0  # a second per record and step
+        batcher._spent_s = batcher._did = 1.0  # one second for each record and step
         status, message = running.refusal("/v1/ecgs", {"statements": ["NORM"], "count": 13, "steps": 5})
         assert status == 422 and "65 s" in message and "/v1/jobs" in message
 
@@ -390,7 +392,7 @@ def test_a_request_may_take_longer_than_its_body(model):
 
 
 def test_requests_that_take_too_long(model):
-    """Fails when a request, or a stream, goes on after its time, or keeps its place in the queue."""
+    """Fails when a request or a stream goes on after its time is over, or keeps its place in the queue."""
     with service(model, request_s=0.3) as running:
         held, batcher = Held(running), running.app.state.backend.batcher
         status, headers, body = running.ask("/v1/ecgs", {"statements": ["NORM"]})
@@ -401,11 +403,11 @@ def test_requests_that_take_too_long(model):
         assert eventually(lambda: batcher.idle)
 
 
-# --- jobs -------------------------------------------------------------------------------------------------
+# --- jobs ---------------------------------------------------------------------------------------------------
 
 
 def test_a_job(up, tmp_path):
-    """Fails when a job loses count, mixes records up, or its result is not what requests give."""
+    """Fails when a job loses records or mixes them up, or its records differ from those of a plain request."""
     ask = {"statements": ["AFIB"], "count": 70, "seed": 3}
     assert up.refusal("/v1/ecgs", ask)[0] == 422
     status, headers, body = up.ask("/v1/jobs", ask)
@@ -426,8 +428,8 @@ def test_a_job(up, tmp_path):
     assert up.refusal(headers["location"])[0] == 404
 
 
-def test_a_job_that_is_cancelled(held):
-    """Fails when what is left of it runs on, or its result can be had."""
+def test_a_cancelled_job(held):
+    """Fails when the rest of a cancelled job still runs, or its result can be fetched."""
     job = held.running.get("/v1/jobs", {"statements": ["NORM"], "count": 40})
     assert held.begun.wait(10)
     assert held.running.refusal(f"/v1/jobs/{job['id']}/result")[0] == 409
@@ -437,8 +439,8 @@ def test_a_job_that_is_cancelled(held):
     assert held.running.refusal(f"/v1/jobs/{job['id']}/result")[0] == 404
 
 
-def test_jobs_share_what_there_is_room_for(model):
-    """Fails when jobs may hold more records than the memory is meant for, or never give any back."""
+def test_jobs_share_their_memory(model):
+    """Fails when jobs may hold more records than the settings allow, or never free them."""
     with service(model, stored_records=100, job_kept_s=0.2) as running:
         ask = {"statements": ["NORM"], "count": 60, "steps": 1}
         running.get("/v1/jobs", ask)
@@ -447,7 +449,7 @@ def test_jobs_share_what_there_is_room_for(model):
         assert eventually(lambda: running.ask("/v1/jobs", ask)[0] == 202)
 
 
-# --- what there is ----------------------------------------------------------------------------------------
+# --- labels, models, pages, metrics -------------------------------------------------------------------------
 
 
 def test_labels_and_models(up, model):
@@ -486,7 +488,7 @@ def test_only_swagger_may_have_a_script_in_its_page(up):
 
 
 def test_nothing_comes_from_elsewhere(up):
-    """Fails when a page names another host, or its content policy would let it."""
+    """Fails when a page loads something from another host, or its content policy would allow it."""
     for path in ("/docs", "/openapi.json"):
         status, headers, body = up.ask(path)
         assert status == 200 and "default-src 'self'" in headers["content-security-policy"]
@@ -497,7 +499,7 @@ def test_nothing_comes_from_elsewhere(up):
 
 
 def test_metrics(up):
-    """Fails when answers are not counted by route and status."""
+    """Fails when requests are not counted by route and status."""
     before = up.ask("/metrics")[2].decode()
     up.ask("/v1/jobs/nothing")
     after = up.ask("/metrics")[2].decode()
@@ -509,11 +511,11 @@ def test_metrics(up):
     assert "sssd_records_total" in after and "sssd_waiting_records 0.0" in after
 
 
-# --- settings, the command --------------------------------------------------------------------------
+# --- settings, the command ----------------------------------------------------------------------------------
 
 
 def test_hosts():
-    """Fails when other machines can be served without a key unless that was said in as many words."""
+    """Fails when other machines can be served without a key although nobody has allowed it."""
     keyless, keyed = Settings(), Settings(key_sha256=["0" * 64])
     for host in ("127.0.0.1", "127.8.0.1", "::1", "localhost"):
         check_host(host, keyless, False)
@@ -525,7 +527,7 @@ def test_hosts():
 
 
 def test_settings(tmp_path):
-    """Fails when a key that is misspelt, or of the wrong kind, is taken silently."""
+    """Fails when a misspelt name or a value of the wrong kind is accepted."""
     file = tmp_path / "server.json"
     for text, message in [
         ('{"record": 3}', "record: .*known keys are key_sha256"),
@@ -543,7 +545,7 @@ def test_settings(tmp_path):
 
 
 def test_the_command_refuses(capsys, tmp_path):
-    """Fails when a wrong request gives a traceback or is served."""
+    """Fails when a wrong command gives a traceback, or starts the service."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -563,8 +565,8 @@ def test_a_new_key(capsys):
     assert json.loads(settings) == {"key_sha256": [digest(key)]} and len(key) >= 43
 
 
-def test_the_extra_is_named(monkeypatch, capsys):
-    """Fails when the command ends in a traceback where the extra is not installed."""
+def test_the_message_names_the_missing_extra(monkeypatch, capsys):
+    """Fails when the command gives a traceback although only the extra is missing."""
     for name in [n for n in sys.modules if n.startswith("sssd.server")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
@@ -572,11 +574,11 @@ def test_the_extra_is_named(monkeypatch, capsys):
     assert "pip install 'sssd-ecg[server]'" in capsys.readouterr().err
 
 
-# --- stopping ---------------------------------------------------------------------------------------------
+# --- stopping -----------------------------------------------------------------------------------------------
 
 
 def test_stopping_drains(model):
-    """Fails when what runs is dropped, what comes is taken, or results cannot be fetched."""
+    """Fails when running work is dropped, new work is accepted, or results cannot be fetched."""
     with service(model) as running:
         held = Held(running)
         job = running.get("/v1/jobs", {"statements": ["NORM"]})
@@ -596,7 +598,7 @@ def test_stopping_drains(model):
 
 @pytest.mark.slow
 def test_sigterm_drains():
-    """Fails when what runs is dropped, what comes is taken, or the process stays."""
+    """Fails when running work is dropped, new work is accepted, or the process does not end."""
     command = [
         sys.executable,
         "-c",

@@ -1,4 +1,4 @@
-"""What clients should not send: a clear refusal each, and the service stays up."""
+"""What clients should not send: each gets a clear error, and the service stays up."""
 
 import json
 import re
@@ -22,7 +22,7 @@ NORM = {"statements": ["NORM"]}
 def up():
     with service(tiny(), body_bytes=4096, body_s=0.5) as running:
         yield running
-        assert running.get("/v1/ecgs", NORM)["records"]  # still there
+        assert running.get("/v1/ecgs", NORM)["records"]  # the service is still up
 
 
 def text(**given):
@@ -30,34 +30,42 @@ def text(**given):
 
 
 BODIES = {
-    "huge count": (text(count=10**9), 422, "count"),
-    "count beyond 64 bit": (text(count=10**30), 422, "count"),
+    "a huge count": (text(count=10**9), 422, "count"),
+    "a count of more than 64 bits": (text(count=10**30), 422, "count"),
     "a number of 5000 digits": (b'{"statements":["NORM"],"count":1' + b"0" * 3900 + b"}", 422, "count"),
-    "no count": (text(count=0), 422, "count"),
-    "negative count": (text(count=-1), 422, "count"),
+    "a count of zero": (text(count=0), 422, "count"),
+    "a negative count": (text(count=-1), 422, "count"),
     "a fraction": (text(count=1.5), 422, "count"),
-    "a truth": (text(count=True), 422, "count"),
+    "a boolean": (text(count=True), 422, "count"),
     "a text": (text(count="2"), 422, "count"),
-    "steps beyond the schedule": (text(steps=21), 422, "expected 1 to 20"),
+    "more steps than the schedule has": (text(steps=21), 422, "expected 1 to 20"),
     "DDPM in few steps": (text(sampler="ddpm", steps=5), 422, "leave steps out"),
     "NaN": (b'{"statements":["NORM"],"eta":NaN}', 422, "eta"),
     "Infinity": (b'{"statements":["NORM"],"eta":-Infinity}', 422, "eta"),
     "1e999": (b'{"statements":["NORM"],"eta":1e999}', 422, "eta"),
-    "eta beyond 1": (text(eta=1.01), 422, "eta"),
-    "seed below 0": (text(seed=-1), 422, "seed"),
-    "seed beyond 64 bit": (text(seed=2**64), 422, "seed"),
-    "index beyond": (text(index=2**63), 422, "index"),
-    "an age for a model without": (text(age=60), 422, "age is given, but this model does not take it"),
-    "a sex for a model without": (text(sex="male"), 422, "sex is given, but this model does not take it"),
-    "an age beyond": (text(age=121), 422, "age"),
+    "eta above 1": (text(eta=1.01), 422, "eta"),
+    "a negative seed": (text(seed=-1), 422, "seed"),
+    "a seed of more than 64 bits": (text(seed=2**64), 422, "seed"),
+    "an index that is too large": (text(index=2**63), 422, "index"),
+    "an age, which the model does not take": (
+        text(age=60),
+        422,
+        "age is given, but this model does not take it",
+    ),
+    "a sex, which the model does not take": (
+        text(sex="male"),
+        422,
+        "sex is given, but this model does not take it",
+    ),
+    "an age that is too high": (text(age=121), 422, "age"),
     "an age that is text": (text(age="60"), 422, "age"),
-    "another sex": (text(sex="f"), 422, "'female' or 'male'"),
+    "an unknown sex": (text(sex="f"), 422, "'female' or 'male'"),
     "an unknown quality": (text(quality="good"), 422, "'draft', 'standard' or 'best'"),
-    "a quality of weights that are not here": (text(quality="draft"), 422, "has standard and best"),
+    "a quality whose weights are missing": (text(quality="draft"), 422, "has standard and best"),
     "quality and sampler": (text(quality="best", sampler="ddim"), 422, "quality chooses sampler itself"),
     "quality and steps": (text(quality="best", steps=5), 422, "quality chooses steps itself"),
     "quality and eta": (text(quality="best", eta=0.0), 422, "quality chooses eta itself"),
-    "consistency of a model not distilled": (
+    "consistency, which needs a distilled model": (
         text(sampler="consistency"),
         422,
         "only distilled models have it",
@@ -87,7 +95,7 @@ BODIES = {
 
 @pytest.mark.parametrize("name", BODIES)
 def test_bodies(up, name):
-    """Fails when a body is answered by 500, by a list, or by nothing."""
+    """Fails when the answer is a 500, has no single message, or never comes."""
     body, status, message = BODIES[name]
     got, headers, content = up.ask("/v1/ecgs", body)
     assert got == status, content
@@ -98,14 +106,14 @@ def test_bodies(up, name):
 
 
 def test_other_encodings_of_json(up):
-    """Fails when JSON of another Unicode encoding, which RFC 8259 no longer allows, ends in a 500."""
+    """Fails when JSON in an encoding that RFC 8259 no longer allows gives a 500."""
     for encoding in ("utf-16", "utf-32", "utf-8-sig"):
         assert up.ask("/v1/ecgs", json.dumps(NORM).encode(encoding))[0] in (200, 400, 422)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_other_content_types(up, kind):
-    """A form on another site can send these without asking; fails when one is taken for JSON."""
+    """Fails when a body of another type is read as JSON. Forms on other sites can send these types without asking."""
     status, message = up.refusal("/v1/ecgs", json.dumps(NORM).encode(), **{"content-type": kind})
     assert status == 422 and "application/json" in message
 
@@ -134,7 +142,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_paths(up, path):
-    """Fails when a path leads out of what is served, or to a 500."""
+    """Fails when a path reaches a file outside of the page, or gives a 500."""
     answer = up.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
     status = int(re.match(rb"HTTP/1.1 (\d+)", answer)[1])
     assert status in (200, 307, 308, 400, 404, 405, 422), answer[:200]
@@ -146,13 +154,16 @@ REQUESTS = {
     "no HTTP": (b"hello\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200, 400),
     "no length and no chunks": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 422),
-    "a body of no declared type": (  # what another site can send without asking
+    "a body without a type": (  # forms on other sites can send it without asking
         b'POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 23\r\n\r\n{"statements":["NORM"]}',
         422,
     ),
-    "a length that is none": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400),
+    "a length that is not a number": (
+        b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n",
+        400,
+    ),
     "a negative length": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
-    "a length beyond all": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
+    "an enormous length": (b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413),
     "length and chunks": (
         b"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"
         b"\r\n0\r\n\r\n",
@@ -174,7 +185,7 @@ REQUESTS = {
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests(up, name):
-    """Fails when the connection is left open without an answer, or the answer is not a refusal."""
+    """Fails when the connection stays open without an answer, or the answer is not an error."""
     request, status = REQUESTS[name]
     assert up.raw(request).startswith(f"HTTP/1.1 {status} ".encode())
 
@@ -190,7 +201,7 @@ def test_accept(up, accept):
 
 
 def test_slow_heads(up, monkeypatch):
-    """Fails when a client that never ends the head of its request keeps its connection."""
+    """Fails when a client keeps its connection without ever ending the head of its request."""
     monkeypatch.setattr(serve, "HEAD_S", 0.3)
     for begun in (b"", b"GET / HTTP/1.1\r\nX: "):
         with socket.create_connection(("127.0.0.1", up.port), timeout=5) as sock:
@@ -212,7 +223,7 @@ def test_slow_heads(up, monkeypatch):
 
 
 def test_a_slow_but_honest_client(up):
-    """Fails when the limits on slow clients cut off an answer that takes longer to make than they allow."""
+    """Fails when the limits for slow clients end a request that only takes long to generate."""
     body = json.dumps({**NORM, "sampler": "ddpm", "count": 8})
     head = f"POST /v1/ecgs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", up.port), timeout=30) as sock:
@@ -223,13 +234,13 @@ def test_a_slow_but_honest_client(up):
 
 
 def test_a_body_that_nobody_reads(up):
-    """Fails when a body is read, and waited for, on a route that takes none."""
+    """Fails when a route that takes no body waits for one."""
     head = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5000\r\n\r\n"
     assert up.raw(head, wait=0.4).startswith(b"HTTP/1.1 200 ")
 
 
 def test_clients_that_do_not_read(up, monkeypatch):
-    """Fails when one who takes no answer keeps its connection and what is in it."""
+    """Fails when a client that does not read its answers keeps its connection."""
     monkeypatch.setattr(serve, "ANSWER_S", 0.3)
     body = json.dumps({**NORM, "steps": 1, "count": 64})
     head = (
@@ -240,7 +251,7 @@ def test_clients_that_do_not_read(up, monkeypatch):
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.connect(("127.0.0.1", up.port))
-    for _ in range(40):  # answers of 45 kB, more than the sockets hold
+    for _ in range(40):  # their answers do not fit into the buffers of the sockets
         sock.sendall(f"{head}\r\n\r\n{body}".encode())
     try:
         assert eventually(lambda: connections)
@@ -249,8 +260,8 @@ def test_clients_that_do_not_read(up, monkeypatch):
         sock.close()
 
 
-def test_more_connections_than_there_may_be():
-    """Fails when they are taken, refused without a word, or the server is not itself again when they have gone."""
+def test_too_many_connections():
+    """Fails when too many connections are accepted or dropped without a message, or the server does not recover."""
     with service(tiny(), connections=3) as running:
         idle = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(3)]
         assert eventually(lambda: len(running.server.server_state.connections) == 3)
@@ -266,7 +277,7 @@ def test_more_connections_than_there_may_be():
 
 
 def test_a_hundred_at_once(up):
-    """Fails when hostile and honest clients together bring a 500, or the honest are refused without Retry-After."""
+    """Fails when hostile and honest clients together cause a 500, or a 429 lacks Retry-After."""
     bodies = [body for body, _, _ in BODIES.values()]
 
     def one(i):
@@ -280,16 +291,18 @@ def test_a_hundred_at_once(up):
 
 @pytest.mark.slow
 def test_the_description_holds():
-    """schemathesis over /openapi.json. Fails when an answer is a 5xx, or is not as the description says."""
+    """Fails when schemathesis finds an answer that is a 5xx or does not match /openapi.json."""
     schemathesis = pytest.importorskip("schemathesis")
-    # What one server's model and limits refuse is no part of the description.
+    # The description does not say what the model and the limits of one server refuse.
     from hypothesis import HealthCheck, given, settings
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     with service(tiny()) as running:
         description = running.get("/openapi.json")
         names = description["components"]["schemas"]["GenerateRequest"]["properties"]["statements"]["items"]
-        names["enum"] = [label["name"] for label in running.get("/v1/labels")]  # else nearly all are unknown
+        names["enum"] = [
+            label["name"] for label in running.get("/v1/labels")
+        ]  # otherwise nearly all names would be unknown
         schema = schemathesis.openapi.from_dict(description)
         schema.config.update(base_url=running.url)
         statuses = {}
