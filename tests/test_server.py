@@ -27,7 +27,7 @@ from sssd.model_wrapper import SSSDECG
 from sssd.presets import PRESETS, UNDISTILLED, WEIGHTS
 from sssd.samplers import SAMPLERS
 from sssd.server import encode
-from sssd.server.generator import Generator
+from sssd.server.generator import Generator, load_generator
 from sssd.server.schemas import GenerateRequest
 from sssd.server.security import digest
 from sssd.server.serve import check_host
@@ -181,6 +181,15 @@ def test_qualities_of_another_model(builtin, model, tmp_path, monkeypatch):
     assert list(Generator(model, "mine").qualities) == ["standard", "best"]
     monkeypatch.setitem(WEIGHTS, "few-step", tmp_path / "none.safetensors")
     assert list(Generator(model, "builtin").qualities) == ["standard", "best"]
+
+
+def test_a_file_called_like_the_builtin_model(model, tmp_path):
+    """Fails when a checkpoint gets the qualities and the figures of the built-in model because of its name."""
+    for name in ("builtin", "built-in", "default", "mine"):
+        generator = load_generator(model.save_checkpoint(tmp_path / f"{name}.safetensors"), device="cpu")
+        assert generator.name == ("mine" if name == "mine" else f"{name}.safetensors")
+        assert list(generator.qualities) == ["standard", "best"]
+        assert generator.labels[0].training_records is None
 
 
 def test_another_distilled_model():

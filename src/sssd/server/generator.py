@@ -19,7 +19,7 @@ from ..labels import STATEMENTS, find
 from ..leads import CLINICAL, to_twelve
 from ..model_wrapper import SSSDECG
 from ..patient import ages, facts, sexes
-from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose
+from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
 from ..record import Ecg, as_statement
 from ..samplers import SAMPLERS
 from .schemas import GenerateRequest, Label
@@ -55,7 +55,10 @@ def load_generator(
             return SSSDECG.from_pretrained(checkpoint, cauchy=cauchy, device=device)
         return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
 
-    name = BUILTIN if checkpoint is None else checkpoint.stem
+    if checkpoint is None:
+        name = BUILTIN
+    else:  # a file must not pass for the built-in model, whatever it is called
+        name = checkpoint.name if is_builtin(checkpoint.stem) else checkpoint.stem
     return Generator(in_own_thread(load), name, precision)
 
 
