@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 pytest.importorskip("triton")
 
-from sssd.engine import bound, fused  # noqa: E402
+from sssd.engine import bound, fused, recent  # noqa: E402
 from sssd.engine.kernels import long_convolution as long  # noqa: E402
 from sssd.engine.kernels import norm, short_convolution, trainable  # noqa: E402
 from sssd.models.denoiser import Denoiser, DenoiserConfig, biases, denoise  # noqa: E402
@@ -180,9 +180,10 @@ def test_network_on_kernels_is_the_plain_network(
     cond = (torch.rand(records, classes) > 0.5).float()
     _, label = biases(net, cond, torch.zeros(1, 1))
     label = None if label is None else label.transpose(1, 2).contiguous()
-    evaluate = fused.evaluator(net, fused.pack(net, length, torch.float32), records, [9, 7, 3], length)
+    evaluate = fused.evaluator(net, fused.pack(net, length, torch.float32), records, length)
     with torch.no_grad():
-        result = evaluate(x, torch.tensor(1), label)
+        step = biases(net, torch.zeros(1, classes), torch.tensor([[9.0], [7.0], [3.0]])).step
+        result = evaluate(x, fused.offsets(net, step)[1], label)
         expected = net.predict(x, cond, torch.full((records, 1), 7.0))
     assert relative(result, expected) < 1e-4
 
@@ -239,6 +240,101 @@ def test_what_is_kept_goes_with_the_weights() -> None:
     with torch.no_grad():
         net.outer_convs[2].weight.add_(1)
     assert net.kept("thing", (2,), make) == 2
+
+
+def test_recent_keeps_the_last_few() -> None:
+    """Broken by dropping the last one used in place of the oldest, or by a bound that is off by one (seen: both)."""
+    made: list[str] = []
+
+    def get(kept: recent.Recent[str], key: str, size: float = 0.0) -> None:
+        def make() -> str:
+            made.append(key)
+            return key
+
+        assert kept.get(key, make, size) == key
+
+    few: recent.Recent[str] = recent.Recent(2)
+    for key in "abacab":  # c takes the place of b, which is made again
+        get(few, key)
+    assert ("".join(made), len(few)) == ("abcb", 2)
+    made.clear()
+    small: recent.Recent[str] = recent.Recent(9, size=10)
+    for key, size in (("a", 4.0), ("b", 6.0), ("a", 4.0), ("c", 5.0), ("a", 4.0), ("d", 99.0), ("d", 99.0)):
+        get(small, key, size)
+    assert ("".join(made), len(small)) == ("abcd", 1)
+
+
+def test_what_is_too_old_goes_before_the_new_is_made() -> None:
+    """Two large things never take their memory at the same time. Broken by making first (seen)."""
+    kept: recent.Recent[int] = recent.Recent(1)
+    kept.get("a", lambda: 1)
+    assert kept.get("b", lambda: len(kept)) == 0
+
+
+class Stand:
+    """In place of a CUDA graph: it evaluates, and notes for what it was recorded."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def record(self, evaluate, x, step, label):  # type: ignore[no-untyped-def]
+        self.shapes.append(tuple(x.shape))
+        held = [torch.zeros_like(x), torch.zeros_like(step)]
+
+        def replay(x, step, label):  # type: ignore[no-untyped-def]
+            with torch.no_grad():
+                return evaluate(held[0].copy_(x), held[1].copy_(step), label)
+
+        return replay
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
+    stand = Stand()
+    monkeypatch.setattr(bound.graph, "record", stand.record)
+    monkeypatch.setattr(bound, "memory", lambda device: 16e9)
+    return stand
+
+
+def _predictions(net: Denoiser, records: int, steps: list[int], length: int = 48) -> None:
+    """Through a recorded graph as through the plain network, at every step."""
+    x, cond = rand(records, 8, length), (torch.rand(records, 5, device=DEVICE) > 0.5).float()
+    predict = bound.bind_recorded(net, cond, steps, length=length, dtype=torch.float32)
+    for i, t in enumerate(steps):
+        with torch.no_grad():
+            expected = net.predict(x, cond, torch.full((records, 1), float(t), device=DEVICE))
+        torch.testing.assert_close(predict(x, i), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_that_alternate_record_once_each(stand: Stand) -> None:
+    """Other steps and labels use the same graph. Broken by keeping one graph only, or by a graph of one step (seen)."""
+    net = small()
+    for steps in ([9, 7, 3], [8, 6, 2], [9]):
+        for records in (1, 2, 1, 2):
+            _predictions(net, records, steps)
+    assert stand.shapes == [(1, 8, 48), (2, 8, 48)]
+    _predictions(net, 1, [9], length=40)
+    _predictions(net, 1, [9])
+    assert stand.shapes[2:] == [(1, 8, 40)]
+    with torch.no_grad():
+        net.outer_convs[2].weight.add_(1)
+    _predictions(net, 1, [9])
+    assert stand.shapes[3:] == [(1, 8, 48)]  # of the new weights
+
+
+def test_graphs_are_bounded(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number and in memory. Broken by either bound left out (seen: both)."""
+    net = small()
+    for records in (*range(1, bound.GRAPHS + 2), 1):
+        _predictions(net, records, [9])
+    assert stand.shapes[-1] == (1, 8, 48) and len(stand.shapes) == bound.GRAPHS + 2
+    stand.shapes.clear()
+    fits = bound.activation_bytes(net.config, 5, 48) / bound.SHARE
+    monkeypatch.setattr(bound, "memory", lambda device: fits)
+    net = small()
+    for records in (2, 3, 2, 3, 9, 9, 2):  # 2 and 3 fit together; 9 alone is too large, and is kept alone
+        _predictions(net, records, [9])
+    assert [shape[0] for shape in stand.shapes] == [2, 3, 9, 2]
 
 
 @pytest.mark.gpu

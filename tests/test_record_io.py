@@ -310,7 +310,7 @@ def test_comments_of_others_are_not_ours(tmp_path: Path) -> None:
     header = _ecg(provenance=provenance).save(tmp_path / "r")
     ours = header.read_text()
     before = (
-        "# provenance.place: Boston\n# statements: see the report\n# provenance.a b: 1\n# provenance.n: 007\n"
+        "# provenance.place: Boston\n# statements: see the report\n# provenance.a b: 1\n# provenance.n: 7e0\n"
     )
     after = "# provenance.site: 'x'\n# provenance.seed: nine\n# provenance.seed: 9\n# statements: not ours either\n"
     first = ours.index("# statements")

@@ -13,7 +13,7 @@ Shapes: B records, L tokens of a record padded to a multiple of 8 with zeros, C 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.attention import HEAD, AttentionWeights, attention
-from ..models.denoiser import Denoiser, S4Layer, biases
+from ..models.denoiser import Denoiser, S4Layer
 from ..models.s4 import two_sided_taps
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
 from .kernels.norm import norm, norm_gate
@@ -135,29 +135,28 @@ def attend(x: Tensor, lacking: Tensor, w: AttentionWeights, tokens: int) -> None
 
 @torch.no_grad()
 def evaluator(
-    net: Denoiser, packed: Packed, records: int, steps: Sequence[int], length: int
+    net: Denoiser, packed: Packed, records: int, length: int
 ) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    """f(x (B, 8, length) float32, row () int64, label (layers, B, H)): the raw prediction at steps[row], float32.
+    """f(x (B, 8, length) float32, offset, label (layers, B, H) or None): the raw prediction in float32.
 
-    Works in tensors that are allocated here, once: 4 + layers of B L C numbers.
+    offset (layers, 3, H) is a step's row of `offsets`. The function works in tensors that are allocated here, once:
+    4 + layers of B L C numbers.
     """
     device, dtype = packed.blocks[0].conv.device, packed.blocks[0].conv.dtype
     channels, features = packed.blocks[0].res.shape[0], packed.blocks[0].conv.shape[1]
     tokens, padded, patch, layers = packed.tokens, _padded(packed.tokens), packed.patch, len(packed.blocks)
-    table = torch.tensor(list(steps), device=device, dtype=torch.float32)[:, None]
-    no_label = torch.zeros(1, net.config.label_embed_classes, device=device)
-    offset = offsets(net, biases(net, no_label, table).step)
     u, y = (torch.empty(records, features, padded, device=device, dtype=dtype) for _ in range(2))
     gates = torch.empty(records * padded, layers * channels, device=device, dtype=dtype)
     half, lacking = math.sqrt(0.5), missing(net)
+    only = torch.zeros((), dtype=torch.int64, device=device)  # the row of a table of one step
 
-    def evaluate(signal: Tensor, row: Tensor, label: Tensor | None) -> Tensor:
+    def evaluate(signal: Tensor, offset: Tensor, label: Tensor | None) -> Tensor:
         x = F.pad(signal, (0, padded * patch - length)).unflatten(-1, (padded, patch))
         x = x.permute(0, 2, 1, 3).flatten(2) @ packed.first[0] + packed.first[1]
         x = torch.relu_(x).to(dtype)  # (B, L, C)
         for i, w in enumerate(packed.blocks):
             g = gates[:, i * channels : (i + 1) * channels]
-            short_convolution(x, w.conv, offset[:, i], row, u, tokens)
+            short_convolution(x, w.conv, offset[i : i + 1], only, u, tokens)
             for j, s4 in enumerate(w.s4):
                 long_convolution(u, s4.taps, s4.reach, y)
                 torch.baddbmm(u, s4.linear.expand(records, -1, -1), y, out=u)

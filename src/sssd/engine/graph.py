@@ -1,4 +1,4 @@
-"""A network evaluation recorded once as a CUDA graph: hundreds of launches for the price of one."""
+"""A network evaluation that was recorded as a CUDA graph: hundreds of kernel launches for the price of one."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-Evaluate = Callable[
-    [Tensor, Tensor, Tensor | None], Tensor
-]  # (x (B, 8, L), row (), label (layers, B, H)) -> (B, 8, L)
+# (x (B, 8, L), what the step adds, label (layers, B, 2 C) or None) -> (B, 8, L)
+Evaluate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Calls like a function (x, row, label) -> prediction; works in one set of buffers, so one call at a time."""
+    """Is called like the function that was recorded. It has one set of buffers, so that calls take turns."""
 
     graph: torch.cuda.CUDAGraph
-    evaluate: Evaluate  # owns memory that the graph works in
+    evaluate: Evaluate  # owns memory in which the graph works
     x: Tensor
-    row: Tensor
+    step: Tensor
     label: Tensor | None
     prediction: Tensor
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, x: Tensor, row: int, label: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, step: Tensor, label: Tensor | None) -> Tensor:
         with self.lock:
             self.x.copy_(x)
-            self.row.fill_(row)
+            self.step.copy_(step)
             if self.label is not None and label is not None:
                 self.label.copy_(label)
             self.graph.replay()
@@ -37,16 +36,16 @@ class Recording:
 
 
 @torch.no_grad()
-def record(evaluate: Evaluate, x: Tensor, label: Tensor | None) -> Recording:
-    """Record `evaluate` for inputs shaped as these; it must not wait for the device nor depend on values."""
-    x, row = torch.zeros_like(x), torch.zeros((), dtype=torch.int64, device=x.device)
+def record(evaluate: Evaluate, x: Tensor, step: Tensor, label: Tensor | None) -> Recording:
+    """Record `evaluate` for inputs of these shapes. It must neither wait for the device nor depend on values."""
+    x, step = torch.zeros_like(x), torch.zeros_like(step)
     label = None if label is None else torch.zeros_like(label)
     side = torch.cuda.Stream(x.device)
     side.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(side):  # what is done on a first call only, such as compiling, is done here
-        evaluate(x, row, label)
+    with torch.cuda.stream(side):  # a first call does what must not be recorded, such as compiling
+        evaluate(x, step, label)
     torch.cuda.current_stream(x.device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        prediction = evaluate(x, row, label)
-    return Recording(graph, evaluate, x, row, label, prediction)
+        prediction = evaluate(x, step, label)
+    return Recording(graph, evaluate, x, step, label, prediction)
