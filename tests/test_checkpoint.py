@@ -139,6 +139,12 @@ def test_files_that_do_not_fit(tmp_path):
         load_into(network(num_res_layers=1), state)
     with pytest.raises(ValueError, match="not one of SSSD-ECG's network"):
         infer_config({"weight": torch.zeros(1)})
+    for short in (compact(state), state):  # a constant that is shared, and one of a single kernel
+        name = next(name for name in short if name.endswith(".B"))
+        for shape in ((2, *short[name].shape[1:]), (3, 3), (0, *short[name].shape[1:]), ()):
+            if torch.Size(shape) != short[name].shape:
+                with pytest.raises(ValueError, match=rf"B is \({', '.join(map(str, shape))}.*in the network"):
+                    load_into(net, {**short, name: torch.zeros(shape)})
     before = state_hash(net.state_dict())
     bad = {name: value.clone() for name, value in network(seed=2).state_dict().items()}
     bad["final_conv.2.conv.bias"][0] = float("nan")

@@ -64,11 +64,7 @@ def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the che
             raise ValueError(
                 f"{source} does not fit the configuration: {name} {tuple(target.shape)} is missing in it"
             )
-        if (
-            value.shape != target.shape
-            and name.rsplit(".", 1)[-1] in _CONSTANTS
-            and value.ndim == target.ndim
-        ):
+        if name.rsplit(".", 1)[-1] in _CONSTANTS and _expands(value.shape, target.shape):
             value = value.expand(target.shape)
         if value.shape != target.shape:
             raise ValueError(
@@ -106,6 +102,10 @@ def compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not torch.equal(first.expand(value.shape), value):
             out[name] = value
     return {**out, **shared}
+
+
+def _expands(shape: torch.Size, target: torch.Size) -> bool:
+    return len(shape) == len(target) and all(a in (1, b) for a, b in zip(shape, target, strict=True))
 
 
 def _shared_name(name: str) -> str:
