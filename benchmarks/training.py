@@ -21,7 +21,8 @@ from sssd.benchmark import machine, median_seconds
 from sssd.config.schema import PUBLISHED, Config, read_config
 from sssd.engine.kernels.trainable import convolve
 from sssd.factory import build_network
-from sssd.models.denoiser import biases, denoise, effective_weights, kernel_bases, residual_block
+from sssd.models.function import biases, denoise, residual_block
+from sssd.models.weights import effective_weights, kernel_bases
 from sssd.training.loop import SHORT
 from sssd.training.step import recorded
 

@@ -16,7 +16,9 @@ pytest.importorskip("triton")
 from sssd.engine import bound, fused, recent  # noqa: E402
 from sssd.engine.kernels import long_convolution as long  # noqa: E402
 from sssd.engine.kernels import norm, short_convolution, trainable  # noqa: E402
-from sssd.models.denoiser import Denoiser, DenoiserConfig, biases, denoise  # noqa: E402
+from sssd.models.denoiser import Denoiser  # noqa: E402
+from sssd.models.function import biases, denoise  # noqa: E402
+from sssd.models.parameters import DenoiserConfig  # noqa: E402
 from sssd.models.s4 import toeplitz_convolve  # noqa: E402
 
 CUDA = torch.cuda.is_available()

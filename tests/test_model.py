@@ -10,15 +10,9 @@ import torch
 from sssd.checkpoints import infer_config
 from sssd.engine.bound import bind
 from sssd.model_wrapper import SSSDECG
-from sssd.models.denoiser import (
-    Denoiser,
-    DenoiserConfig,
-    biases,
-    denoise,
-    effective_weights,
-    kernel_bases,
-    residual_block,
-)
+from sssd.models.denoiser import Denoiser
+from sssd.models.function import biases, denoise, residual_block
+from sssd.models.parameters import DenoiserConfig
 from sssd.models.s4 import (
     S4Kernel,
     discrete_transition,
@@ -30,6 +24,7 @@ from sssd.models.s4 import (
     toeplitz_convolve,
     two_sided_taps,
 )
+from sssd.models.weights import effective_weights, kernel_bases
 
 GOLDEN = Path(__file__).parent / "golden"  # README.md there says how the files were made
 TINY = {

@@ -21,7 +21,9 @@ from .config.schema import PUBLISHED, read_config
 from .device import choose_device, choose_precision
 from .engine.bound import bind
 from .model_wrapper import SSSDECG
-from .models.denoiser import Denoiser, biases, denoise, effective_weights
+from .models.denoiser import Denoiser
+from .models.function import biases, denoise
+from .models.weights import effective_weights
 from .presets import BUILTIN
 
 MODELS = (BUILTIN, "published")  # the second: SSSD-ECG's configuration with random weights

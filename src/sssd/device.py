@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from .models.denoiser import DenoiserConfig
+from .models.parameters import DenoiserConfig
 
 PRECISIONS = ("auto", "float32", "bf16")
 CPU_BYTES = 256 * 2**20  # activations of one batch on a CPU

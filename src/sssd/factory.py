@@ -8,7 +8,8 @@ import torch
 
 from .config.schema import Config
 from .labels import CODES
-from .models.denoiser import Denoiser, DenoiserConfig
+from .models.denoiser import Denoiser
+from .models.parameters import DenoiserConfig
 from .models.s4 import Cauchy
 from .patient import COLUMNS
 from .schedule import Schedule, linear, rescaled

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..models.denoiser import Denoiser, DenoiserConfig
+from ..models.denoiser import Denoiser
+from ..models.parameters import DenoiserConfig
 
 _CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are alike for all its features
 _BLOCKS = "residual_layer.residual_blocks."

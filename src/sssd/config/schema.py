@@ -34,7 +34,7 @@ class DiffusionConfig(_Section):
 
 
 class WavenetConfig(_Section):
-    """The network; see sssd.models.denoiser.DenoiserConfig."""
+    """The network; see sssd.models.parameters.DenoiserConfig."""
 
     in_channels: Literal[8] = 8
     out_channels: Literal[8] = 8

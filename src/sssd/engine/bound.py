@@ -17,7 +17,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..models.denoiser import Biases, Denoiser, DenoiserConfig, Weights, biases, denoise, effective_weights
+from ..models.denoiser import Denoiser
+from ..models.function import Biases, biases, denoise
+from ..models.parameters import DenoiserConfig
+from ..models.weights import Weights, effective_weights
 from . import graph
 from .graph import Evaluate
 from .recent import Recent

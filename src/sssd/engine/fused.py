@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.attention import HEAD, AttentionWeights, attention
-from ..models.denoiser import Denoiser, S4Layer
+from ..models.denoiser import Denoiser
+from ..models.parameters import S4Layer
 from ..models.s4 import two_sided_taps
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
 from .kernels.norm import norm, norm_gate

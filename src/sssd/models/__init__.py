@@ -1,1 +1,1 @@
-"""The network of SSSD-ECG: S4 layers (s4), their residual stack (denoiser), the embedding of the step (embeddings)."""
+"""The network of SSSD-ECG: its parameters, their effective weights, the function, and the module (denoiser)."""

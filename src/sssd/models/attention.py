@@ -2,7 +2,7 @@
 
 An S4 layer is a fixed filter; it cannot find the other beats of a record and make its own like them. Half of each
 head's channels are rotated by their time (Su et al. 2021, RoPE), so that intervals between beats count; half are not,
-so that their shape does whatever the interval. Shapes as in denoiser.py: C channels, B records, L tokens.
+so that their shape does whatever the interval. Shapes as in function.py: C channels, B records, L tokens.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ from ..config.schema import Config, TrainConfig
 from ..engine.bound import kernels_run
 from ..factory import build_network, build_schedule, label_names
 from ..io.files import replacing
-from ..models.denoiser import Denoiser, biases, denoise, effective_weights, kernel_bases, residual_block
+from ..models.denoiser import Denoiser
+from ..models.function import biases, denoise, residual_block
+from ..models.weights import effective_weights, kernel_bases
 from .batches import (
     augmented,
     chosen_records,

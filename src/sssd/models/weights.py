@@ -1,0 +1,103 @@
+"""Effective weights: weight norms are folded and S4 kernels computed, all of it independent of the signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .attention import AttentionWeights
+from .parameters import S4Layer, WeightNormConv
+from .s4 import kernel_basis, spectrum_of, two_sided_taps
+
+if TYPE_CHECKING:
+    from .denoiser import Denoiser
+
+
+class S4Weights(NamedTuple):
+    kernel: Tensor  # spectrum (H, n / 2 + 1) complex, or two-sided taps (H, 2 L - 1) float32
+    linear: Tensor  # (H, H)
+    linear_bias: Tensor  # (H, 1)
+    norm: tuple[Tensor, Tensor] | None  # scale and shift, each (H,) float32
+
+
+class BlockWeights(NamedTuple):
+    conv: Tensor  # (2 C, 3 C), tap by tap
+    conv_bias: Tensor  # (2 C, 1)
+    s4: tuple[S4Weights, S4Weights]
+    res: Tensor  # (C, C)
+    res_bias: Tensor  # (C, 1)
+    skip: Tensor  # (skip, C)
+    skip_bias: Tensor  # (skip, 1)
+    attention: AttentionWeights | None
+
+
+class Weights(NamedTuple):
+    patch: int
+    first: tuple[Tensor, Tensor]
+    blocks: list[BlockWeights]
+    last: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def effective_weights(
+    net: Denoiser,
+    length: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    bases: Sequence[tuple[Tensor, Tensor]] | None = None,
+    toeplitz: bool = False,
+) -> Weights:
+    """Fold weight norms and compute S4 kernels for signals of `length`; differentiable in the parameters.
+
+    `bases` (from `kernel_bases`) spare the Cauchy sums. With `toeplitz` kernels stay two-sided taps, for convolution
+    by Toeplitz matrices, over a length padded to a multiple of 8; else they are spectra, for FFTs. Matrices come in
+    `dtype`, kernels and norms in float32.
+    """
+    tokens = -(-length // net.config.patch)
+    size = padded_tokens(net, length) if toeplitz or bases is not None else tokens
+
+    def affine(conv: WeightNormConv) -> tuple[Tensor, Tensor]:
+        return conv.weight().to(dtype), conv.bias[:, None].to(dtype)
+
+    def s4(layer: S4Layer, basis: Tensor | None) -> S4Weights:
+        taps = two_sided_taps(layer.kernel, layer.s4_layer.D, size, net.cauchy, basis)
+        linear, norm = layer.s4_layer.output_linear, layer.norm_layer
+        return S4Weights(
+            taps if toeplitz else spectrum_of(taps),
+            linear.weight.to(dtype),
+            linear.bias.to(dtype),
+            None if norm is None else (norm.weight, norm.bias),
+        )
+
+    blocks = []
+    for i, block in enumerate(net.blocks):
+        basis = (None, None) if bases is None else bases[i]
+        blocks.append(
+            BlockWeights(
+                *affine(block.conv_layer.conv),
+                (s4(block.S41, basis[0]), s4(block.S42, basis[1])),
+                *affine(block.res_conv),
+                *affine(block.skip_conv),
+                None if block.attention is None else block.attention.weights(tokens, dtype),
+            )
+        )
+    first, behind, last = net.outer_convs
+    assert last.bias is not None
+    end = last.weight[..., 0].to(dtype), last.bias[:, None].to(dtype)
+    return Weights(net.config.patch, affine(first), blocks, (affine(behind), end))
+
+
+def padded_tokens(net: Denoiser, length: int) -> int:
+    """The length at which the layers run, as a multiple of 8: what tensor cores want."""
+    return -(-length // (8 * net.config.patch)) * 8
+
+
+def kernel_bases(net: Denoiser, length: int) -> list[tuple[Tensor, Tensor]]:
+    """The constant bases of all S4 kernels for signals of `length`, for training; see `effective_weights`."""
+    size = padded_tokens(net, length)
+    return [
+        (kernel_basis(b.S41.kernel, size, net.cauchy), kernel_basis(b.S42.kernel, size, net.cauchy))
+        for b in net.blocks
+    ]
