@@ -134,6 +134,16 @@ def test_read_errors(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="float64.*expected int16"):
         read(tmp_path / "float.npz")
+    for fold in ([np.inf, 1, 2, 3], [np.nan, 1, 2, 3], [0, 1, 2, 3], [1.5, 1, 2, 3], ["a", "b", "c", "d"]):
+        known = small()
+        parts = {
+            "signal_uv": known.signal_uv,
+            "labels": known.labels,
+            "label_names": np.array(known.label_names),
+        }
+        np.savez(tmp_path / "fold.npz", strat_fold=np.array(fold), **parts)
+        with pytest.raises(ValueError, match=r"fold\.npz': strat_fold holds values other than .* 1 to 10"):
+            read(tmp_path / "fold.npz")
     whole = write(tmp_path / "whole.npz", small()).read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="cut short"):
@@ -149,6 +159,7 @@ def test_read_errors(tmp_path: Path) -> None:
         ({"strat_fold": np.zeros(3)}, "strat_fold has shape"),
         ({"leads": CLINICAL[::-1]}, "expected I, II"),
         ({"fs_hz": 0.0}, "above 0"),
+        ({"fs_hz": np.inf}, "above 0"),
     ],
 )
 def test_recordings_check_themselves(change: dict[str, object], message: str) -> None:
@@ -339,7 +350,8 @@ def test_prepare_own_errors_name_the_file(tmp_path: Path) -> None:
     check([["record", "x"], ["good"]], "1 cells; expected 2")
     check([["record", "x"]], "lists no records")
     check([["record"], ["good"]], "has no labels")
-    check([["record", "x", "strat_fold"], ["good", 1, 11]], "strat_fold '11'; expected 1 to 10")
+    for fold in ("11", "0", "inf", "nan", "1.5", "x", ""):
+        check([["record", "x", "strat_fold"], ["good", 1, fold]], f"strat_fold '{fold}'; expected 1 to 10")
     with pytest.raises(FileNotFoundError, match="no table of labels"):
         prepare(tmp_path, tmp_path / "out", labels_csv=tmp_path / "none.csv")
     labels_csv = table(tmp_path / "labels.csv", [["record", "x"], ["good", 1]])

@@ -179,7 +179,7 @@ def _ptbxl(source: Path, rate: str) -> tuple[tuple[str, ...], list[_Row]]:
             raise ValueError(
                 f"{str(database)!r}: record {ecg_id} has {error}, none of the 71 statements"
             ) from error
-        except (ValueError, SyntaxError, TypeError) as error:
+        except (ValueError, SyntaxError, TypeError, OverflowError) as error:
             raise ValueError(f"{str(database)!r}: record {ecg_id} has unreadable scp_codes or id") from error
         file = source / row["filename_lr" if rate == "100" else "filename_hr"]
         fold = _fold(row["strat_fold"], database, ecg_id)
@@ -252,12 +252,12 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
 
 def _fold(text: str, table: Path, record: str) -> int:
     try:
-        fold = int(float(text))
+        fold = float(text)
     except ValueError:
-        fold = 0
-    if not 1 <= fold <= 10:
+        fold = math.nan
+    if fold not in range(1, 11):
         raise ValueError(f"{str(table)!r}: record {record} has strat_fold {text!r}; expected 1 to 10")
-    return fold
+    return int(fold)
 
 
 def _patient(row: dict[str, str], table: Path, record: str) -> tuple[float, float]:

@@ -54,7 +54,7 @@ class Recordings:
             raise ValueError("label_names holds a name twice; expected each once")
         if tuple(self.leads) != CLINICAL:
             raise ValueError(f"leads are {', '.join(self.leads)}; expected {', '.join(CLINICAL)}")
-        if not self.fs_hz > 0:
+        if not 0 < self.fs_hz < np.inf:
             raise ValueError(f"fs_hz is {self.fs_hz}; expected a sampling rate above 0")
         for name in OPTIONAL:
             part = getattr(self, name)
@@ -104,6 +104,8 @@ def read(path: str | Path) -> Recordings:
         if labels.dtype != np.uint8 and np.isin(labels, (0, 1)).all():
             labels = labels.astype(np.uint8)
         fold = data.get("strat_fold")
+        if fold is not None and not np.isin(fold, range(1, 11)).all():
+            raise ValueError("strat_fold holds values other than the whole numbers 1 to 10")
         return Recordings(
             signal_uv=signal,
             labels=labels,
