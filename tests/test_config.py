@@ -1,11 +1,13 @@
 """Configurations: the published values, and that whatever is wrong is named."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from sssd.config import schema
 from sssd.config.schema import DEFAULT, PUBLISHED, Config, parse_config, read_config
 
 # Alcaraz and Strodthoff 2023, table 1 and the configuration published with the code.
@@ -47,6 +49,20 @@ def test_published_configuration() -> None:
     """The file holds the published values and nothing else, and they are the defaults."""
     assert json.loads(PUBLISHED.read_text()) == VALUES
     assert read_config(PUBLISHED) == Config()
+
+
+def test_only_keys_of_sssd_ecg_are_unused() -> None:
+    """Every key of ours is read somewhere. Broken by a key that is added and not used, or used and still listed."""
+    source = Path(schema.__file__)
+    code = "\n".join(path.read_text() for path in source.parents[1].rglob("*.py") if path != source)
+    unused: dict[str, tuple[str, ...]] = {}
+    for section, field in Config.model_fields.items():
+        model = next(a for a in (field.annotation, *get_args(field.annotation)) if hasattr(a, "model_fields"))
+        dead = tuple(key for key in model.model_fields if not re.search(rf"\.{key}\b", code))
+        unused |= {section: dead} if dead else {}
+    assert unused == schema.UNUSED
+    published = json.loads(PUBLISHED.read_text())
+    assert all(key in published[section] for section, keys in unused.items() for key in keys)
 
 
 def test_every_configuration_that_ships_is_read() -> None:

@@ -1,4 +1,8 @@
-"""What a configuration file may say: SSSD-ECG's sections and keys, ours beside them, and nothing else."""
+"""What a configuration file may say: SSSD-ECG's sections and keys, and ours beside them.
+
+Every other key is refused. Five keys of SSSD-ECG are accepted so that its published file can be loaded as it is, but
+nothing here reads them: see `UNUSED`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,13 @@ HERE = Path(__file__).parent
 PUBLISHED = HERE / "config_SSSD_ECG.json"
 DEFAULT = HERE / "default.json"
 
+# Where SSSD-ECG writes to and loads from, and its name of the data; here these are arguments of the commands.
+UNUSED = {
+    "train_config": ("output_directory", "ckpt_iter"),
+    "trainset_config": ("finetune_dataset",),
+    "gen_config": ("output_directory", "ckpt_path"),
+}
+
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -24,7 +35,11 @@ class _Section(BaseModel):
 
 
 class DiffusionConfig(_Section):
-    """The schedule: beta linear in T steps, rescaled to end at terminal_alpha where given; what is predicted."""
+    """The noise schedule, and what the network predicts.
+
+    beta rises linearly from beta_0 to beta_T in T steps; the schedule is rescaled to end at alpha = terminal_alpha if
+    that is given. prediction: "eps", the noise, or "v", the velocity.
+    """
 
     T: Annotated[int, Field(ge=2)] = 200
     beta_0: Annotated[float, Field(gt=0, lt=1)] = 1e-4
@@ -62,10 +77,13 @@ class Focus(_Section):
 
 
 class TrainConfig(_Section):
-    """Training; `batch_size` counts the records of one step over all devices.
+    """Training.
 
-    focus: a share of the records drawn at steps first..last, where what matters is decided; the others at any step.
-    guidance: the network learns to say what the one it started from says under guidance of this strength.
+    batch_size       records of one step, over all devices together
+    focus            trains a share of the records at diffusion steps first..last, and the others at any step
+    guidance         the network learns what the one it started from predicts with guidance of this strength
+    edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022)
+    output_directory, ckpt_iter   not used, see `UNUSED`
     """
 
     output_directory: str = "sssd_label_cond"
@@ -89,9 +107,13 @@ class TrainConfig(_Section):
 
 
 class TrainsetConfig(_Section):
-    """The records: length, rate; lead_scale_mv (8,): the mV that are 1 to the network (absent: it works in mV).
+    """The records.
 
-    patient: the last classes of the network are the patient's age and sex (sssd.patient).
+    segment_length   samples of a record; sampling_rate: of them in a second
+    lead_scale_mv    (8,) the voltages in mV that are 1 to the network; without them it works in mV
+    label_names      names of the classes
+    patient          whether the last four classes of the network are the patient's age and sex (sssd.patient)
+    finetune_dataset not used, see `UNUSED`
     """
 
     segment_length: Annotated[int, Field(ge=2)] = 1000
@@ -105,12 +127,14 @@ class TrainsetConfig(_Section):
 
 
 class GenConfig(_Section):
+    """A section of SSSD-ECG that is not used, see `UNUSED`."""
+
     output_directory: str = "sssd_label_cond"
     ckpt_path: str = "sssd_label_cond/"
 
 
 class Fit(_Section):
-    """A solver that was fitted to the network: of each, one value a step (sssd.samplers.fitted)."""
+    """A solver that was fitted to the network, with one value per step in each list (sssd.samplers.fitted)."""
 
     steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     eta: list[Annotated[float, Field(ge=0, le=1)]]
@@ -119,10 +143,13 @@ class Fit(_Section):
 
 
 class DdimConfig(_Section):
-    """Sampling (Song et al. 2021); without use_ddim, the DDPM of all T steps. sampler: another in place of DDIM.
+    """How records are sampled unless the caller says otherwise.
 
-    gains: what records are multiplied by, lead by lead, for each sampler that the model was calibrated for; the keys
-    are those of sssd.samplers.key_of. fits: solvers of few evaluations, one for each number of them.
+    use_ddim    DDIM with ddim_timesteps steps and ddim_eta (Song et al. 2021), or else DDPM with all T steps
+    sampler     another sampler, used in place of DDIM
+    gains       factors for the eight leads by which records are multiplied, for each sampler that the model was
+                calibrated for; the keys are those of sssd.samplers.key_of
+    fits        fitted solvers of few evaluations, at most one for each number of evaluations
     """
 
     use_ddim: bool = True
@@ -186,7 +213,7 @@ class DistillConfig(_Section):
 
 
 class Config(_Section):
-    """A whole configuration. Every section has SSSD-ECG's published values as its defaults."""
+    """A whole configuration. The defaults of every section are SSSD-ECG's published values."""
 
     diffusion_config: DiffusionConfig = DiffusionConfig()
     wavenet_config: WavenetConfig = WavenetConfig()
@@ -211,7 +238,7 @@ class Config(_Section):
         focus = self.train_config.focus
         if focus is not None and not focus.first <= focus.last < t:
             raise ValueError(
-                f"train_config.focus is of steps {focus.first} to {focus.last}: expected first <= last < {t}"
+                f"train_config.focus has first {focus.first} and last {focus.last}: expected first <= last < {t}"
             )
         if names is not None and len(names) != classes - patient:
             raise ValueError(
@@ -222,7 +249,11 @@ class Config(_Section):
 
 
 def read_config(path: str | os.PathLike[str]) -> Config:
-    """Read a JSON file. FileNotFoundError, or ValueError that names the line, or the key and what it may hold."""
+    """Read a configuration from a JSON file.
+
+    FileNotFoundError if there is none. ValueError names the line of a mistake in the JSON, or the key and what it may
+    hold.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -248,7 +279,7 @@ def parse_config(text: str, source: str = "the configuration") -> Config:
 
 
 def _explain_values(error: ValidationError) -> str:
-    """Name the first wrong key, what it holds and what it may hold."""
+    """Name the first wrong key, its value and what is allowed."""
     problems = error.errors()
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"][:2])
@@ -268,8 +299,8 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
 
 
 def _explain_json(text: str, source: str, error: json.JSONDecodeError) -> str:
-    """Point at the line; a comma before a closing bracket, as in the published file, is the usual cause."""
-    # Python 3.13 reports the comma itself, earlier versions what follows it.
+    """Name the line. The usual cause is a comma before a closing bracket, as in the published file."""
+    # Python 3.13 reports the position of the comma, earlier versions that of what follows.
     comma = error.pos if text[error.pos : error.pos + 1] == "," else len(text[: error.pos].rstrip()) - 1
     if text[comma : comma + 1] == "," and text[comma + 1 :].lstrip()[:1] in ("}", "]"):
         line = text.count("\n", 0, comma) + 1
