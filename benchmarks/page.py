@@ -1,10 +1,10 @@
-"""What drawing 12 x 1000 samples costs a frame of the page, in Chromium's own trace, against a plain drawing.
+"""Measure how long a frame of the page takes to draw 12 x 1000 samples, in Chromium's own trace.
 
     python benchmarks/page.py
 
-Whole: all that the main thread does for a frame, script, style, layout, paint and, without a GPU, the raster of the
-canvases; its own time, and the wall's with its 95th percentile. Plain: the same number of lines, one stroke of 1.25
-pixels for each lead, in a canvas of the same size.
+"whole" is all that the main thread does for a frame: script, style, layout, paint and, without a GPU, the raster of
+the canvases. It is given in the thread's own time, and in wall-clock time with its 95th percentile. "plain" is a
+drawing for comparison: the same lines as one stroke of 1.25 pixels for each lead, in a canvas of the same size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     service = Service()
     try:
         with chromium() as browser:
-            print(f"Chromium {browser.version}, software raster; ms a frame, median of 120")
+            print(f"Chromium {browser.version}, software raster; ms per frame, median of 120 frames")
             head = ("whole", "wall", "p95", "script", "paint", "raster")
             print(f"{'layout':<13}{'canvas':<13}" + "".join(f"{name:>8}" for name in head))
             for case, width, height in CASES:

@@ -1,12 +1,12 @@
-"""The service under load, against the same model generating the same number of records offline in one batch.
+"""Compare the service under load with the same model that generates the same number of records offline.
 
     python benchmarks/server.py                                     # 64 clients for 60 s, 10 steps
     python benchmarks/server.py --clients 8 --seconds 20 --steps 20
 
-Each client asks for one record, with a seed of its own, and asks again when it has the answer; the service is a process
-of its own on loopback with default settings. Offline is measured before and after it, in float32 as the service
-computes, in one batch and in batches of 8, as the service makes them on a CPU. Throughput counts the records of
-all requests begun within the time, over the time until the last of them was answered.
+Each client asks for one record with a seed of its own, and asks again when it has the answer. The service runs in its
+own process on the loopback interface, with default settings. Offline generation is measured before and after it, in
+float32 like the service, in one batch and in batches of 8, which the service uses on a CPU. Throughput is the number of
+records of all requests that began within the given time, divided by the time until the last of them was answered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import time
 
 
 def offline(records: int, steps: int, precision: str = "float32") -> tuple[float, float, float]:
-    """Records per second in one batch and in batches of 8, and per second of a core in one batch; own process."""
+    """Records per second in one batch and in batches of 8, and per second of a core in one batch; in a new process."""
     code = (
         "import sys, time; from sssd.cli.process import settle; settle(); from sssd import SSSDECG;"
         "n, s = map(int, sys.argv[1:3]); m = SSSDECG.from_pretrained();"
@@ -47,7 +47,7 @@ def memory_mb(pid: int) -> float:
 
 
 def core_s(pid: int) -> float:
-    """Seconds of a core that a process has had."""
+    """CPU time of a process in seconds."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -56,7 +56,7 @@ def core_s(pid: int) -> float:
 def client(
     port: int, number: int, steps: int, until: float, answers: list[tuple[int, float, int, int]]
 ) -> None:
-    """Ask until the time is over; (client, seconds, status, bytes) of each answer."""
+    """Ask again and again until the time is over, and append (client, seconds, status, bytes) for each answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     i = 0
     while time.perf_counter() < until:
@@ -130,28 +130,30 @@ def main() -> None:
     )
     print(f"offline, batches of 8: {before[1]:.2f} and {after[1]:.2f} records/s")
     print(
-        f"offline, precision auto, bf16 where there is: {fastest[0]:.2f} and {fastest[1]:.2f} records/s (one batch, 8)"
+        f"offline, precision auto (bf16 if available): {fastest[0]:.2f} and {fastest[1]:.2f} records/s (one batch, 8)"
     )
     print(
         f"service: {served:.2f} records/s, {100 * served / whole:.0f} % of offline in one batch, "
         f"{100 * served / eights:.0f} % of batches of 8; answers by status {statuses}"
     )
     print(
-        f"for each second of a core: {len(seconds) / cores:.2f} records, {100 * len(seconds) / cores / by_core:.0f} % "
+        f"per second of a core: {len(seconds) / cores:.2f} records, {100 * len(seconds) / cores / by_core:.0f} % "
         "of offline in one batch"
     )
     print(
-        f"records of a batch: {values['sssd_batch_records_sum'] / values['sssd_batch_records_count']:.1f} on average"
+        f"records in a batch: {values['sssd_batch_records_sum'] / values['sssd_batch_records_count']:.1f} on average"
     )
     middle = seconds[len(seconds) // 2], seconds[int(0.95 * len(seconds))]
     print(
-        f"waiting: {seconds[0]:.2f} s least, {middle[0]:.2f} median, {middle[1]:.2f} 95 %, {seconds[-1]:.2f} most"
+        f"waiting time: shortest {seconds[0]:.2f} s, median {middle[0]:.2f}, 95th percentile {middle[1]:.2f}, "
+        f"longest {seconds[-1]:.2f}"
     )
     print(
-        f"by client: {min(counts)} to {max(counts)} answers, mean wait {min(means):.2f} to {max(means):.2f} s"
+        f"by client: {min(counts)} to {max(counts)} answers, mean waiting time {min(means):.2f} to {max(means):.2f} s"
     )
     print(
-        f"memory: {early:.0f} MB in the second quarter, {late:.0f} MB in the last, {max(m for _, m in memory):.0f} most"
+        f"memory: {early:.0f} MB in the second quarter, {late:.0f} MB in the last, "
+        f"at most {max(m for _, m in memory):.0f} MB"
     )
     print(f"exit code on SIGTERM: {code}")
     goals = {

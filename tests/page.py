@@ -1,4 +1,4 @@
-"""The page in a browser: Debian's Chromium through Playwright, and the service that it is served by."""
+"""The page in a browser: Debian's Chromium, driven by Playwright, and the service behind the page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMAND = "import sys; from sssd.cli import main; sys.exit(main())"
 class Service:
     """`sssd-ecg serve` in a process of its own, which can be stopped and started again on the same port.
 
-    before: statements of Python that run first in it.
+    before: Python statements that the process runs first.
     """
 
     def __init__(self, *options: str, before: str = "") -> None:
@@ -49,7 +49,7 @@ class Service:
         raise RuntimeError("the service did not become ready")
 
     def stop(self) -> None:
-        """At once, as if the machine were gone; nothing where it is stopped already."""
+        """Kill the process, as if the machine had failed. Does nothing if it is stopped already."""
         if self.process.stdout.closed:
             return
         self.process.kill()
@@ -76,7 +76,7 @@ def wait_until_done(page: Any, records: int = 1) -> None:
     )
 
 
-# Moves through the film of a record, one new picture of 12 x 1000 samples in each frame.
+# Moves the slider through the steps of a record, which draws 12 x 1000 new samples in each frame.
 FILM = """async frames => {
   const film = document.querySelector('.film input');
   for (let i = 0; i < frames; i++) {
@@ -86,7 +86,7 @@ FILM = """async frames => {
   }
 }"""
 
-# The same lines as a plain drawing would have them: one stroke of 1.25 pixels for each lead.
+# Draws the same lines in the plain way: one stroke of 1.25 pixels for each lead.
 PLAIN = """async frames => {
   const { width, height } = document.querySelector('.window canvas:last-child');
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
@@ -107,7 +107,7 @@ PLAIN = """async frames => {
   }
 }"""
 
-# What a frame's main thread does, in Chromium's trace: all of it, and its parts.
+# The names of what the main thread does for a frame in Chromium's trace: all of it, and its parts.
 WHOLE = "ProxyMain::BeginMainFrame"
 SCRIPT, RASTER = "FrameRequestCallbackCollection::ExecuteFrameCallbacks", "LayerTreeHost::DoUpdateLayers"
 PAINT = "WebFrameWidgetImpl::UpdateLifecycle"  # style, layout, paint
@@ -116,10 +116,10 @@ PAINT = "WebFrameWidgetImpl::UpdateLifecycle"  # style, layout, paint
 def frame_times(
     browser: Any, page: Any, script: str, frames: int = 120, *, clock: str = "tdur"
 ) -> dict[str, list[float]]:
-    """Milliseconds of each frame of `script` on the main thread, sorted: whole, script, layout and paint, raster.
+    """Milliseconds on the main thread for each frame of `script`, sorted: whole, script, layout and paint, raster.
 
-    clock: "tdur", the thread's own time, which others on the same cores do not lengthen, or "dur", the wall's.
-    Canvases are rasterised on the main thread where there is no GPU, as here; that is within the whole.
+    clock: "tdur" is the thread's own time, which other processes do not lengthen; "dur" is wall-clock time.
+    Without a GPU, canvases are rasterised on the main thread, and the whole includes that.
     """
     browser.start_tracing(page=page, categories=["devtools.timeline", "cc", "blink"])
     page.evaluate(script, frames)

@@ -48,7 +48,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, service):
-    """A page of its own; what its scripts or its policies complain of fails the test."""
+    """Open a page of its own. The test fails if its scripts or its content policy report an error."""
     opened, complaints = [], []
 
     def complain(message):
@@ -89,11 +89,11 @@ def from_service(service, accept="application/json", **body):
     return urllib.request.urlopen(request, timeout=120).read()
 
 
-# --- choosing, generating, watching ---------------------------------------------------------------------------
+# --- choosing, generating, watching -------------------------------------------------------------------------
 
 
 def test_generate_with_the_keyboard_and_watch(open_page):
-    """Fails when the search, its keys, the stream or the drawing breaks, or when no step is shown before the last."""
+    """Fails when the search, its keys, the stream or the drawing breaks, or a step is not shown."""
     page = open_page()
     page.evaluate(
         """() => {
@@ -104,7 +104,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     )
     empty = page.evaluate(PIXELS)
     page.focus("#search-a")
-    page.keyboard.type("irregular quiver")  # plain words, which neither code nor description holds
+    page.keyboard.type("irregular quiver")  # plain words that are in neither the code nor the description
     assert page.locator("#options-a [role=option]").first.inner_text().startswith("AFIB")
     page.keyboard.press("Enter")
     assert page.locator(".chip").inner_text().startswith("AFIB atrial fibrillation")
@@ -114,7 +114,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     assert page.get_attribute("#search-a", "aria-activedescendant") == "options-a-1"
     page.keyboard.press("Enter")
     assert page.locator(".chip b").all_inner_texts() == ["AFIB", second]
-    page.keyboard.press("Backspace")  # the last chip goes
+    page.keyboard.press("Backspace")  # removes the last chip
     page.keyboard.type("zzz")
     assert "Nothing matches" in page.inner_text(".count")
     page.keyboard.press("Escape")
@@ -122,7 +122,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     assert page.input_value("#search-a") == ""
     page.locator("#first label", has_text="Standard").click()
     page.focus("#search-a")
-    page.keyboard.press("Enter")  # takes nothing, so it generates
+    page.keyboard.press("Enter")  # no option is active, so it generates
     wait_until_done(page)
     seen, steps = page.evaluate("seen"), PRESETS["standard"].steps
     assert [text for text in seen if text.startswith("step")] == [
@@ -133,7 +133,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     assert re.fullmatch(r"\d{2,3} bpm", page.inner_text("[data-measure=heart_rate_bpm]"))
     assert "AFIB atrial fibrillation" in page.inner_text(".names")
 
-    done = page.evaluate(PIXELS)  # the film shows each step again
+    done = page.evaluate(PIXELS)  # the slider shows each step again
     page.focus(".film input")
     page.keyboard.press("Home")
     assert page.inner_text(".film output") == f"step 1 of {steps}"
@@ -143,7 +143,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
 
 
 def test_every_statement_has_plain_words_and_is_found(open_page, service):
-    """Fails when a statement is added without plain words, or the best match of a code or name is another."""
+    """Fails when a statement has no plain words, or searching for its code or name finds another one first."""
     page = open_page()
     found = page.evaluate(
         """async () => {
@@ -164,7 +164,7 @@ def test_every_statement_has_plain_words_and_is_found(open_page, service):
 
 
 def test_stop(open_page):
-    """Fails when Escape does not stop what runs, or nothing can be generated afterwards."""
+    """Fails when Escape does not stop the run, or nothing can be generated afterwards."""
     page = open_page("#ecg=NORM&sampler=ddpm&seed=1")
     page.wait_for_function("() => document.querySelector('.film output').textContent.startsWith('step')")
     page.keyboard.press("Escape")
@@ -176,11 +176,11 @@ def test_stop(open_page):
     assert page.inner_text(".film output") == f"done, {PRESETS['standard'].steps} steps"
 
 
-# --- calipers ---------------------------------------------------------------------------------------------
+# --- calipers -----------------------------------------------------------------------------------------------
 
 
 def test_caliper_arithmetic(open_page):
-    """Fails when the paper's scales, 25 mm/s and 10 mm/mV, or the sign of the voltage change."""
+    """Fails when the scales of the paper, 25 mm/s and 10 mm/mV, or the sign of the voltage are wrong."""
     page = open_page()
     readings = page.evaluate(
         """async () => {
@@ -198,7 +198,7 @@ def test_caliper_arithmetic(open_page):
 
 
 def test_calipers_begin_on_beats_that_point_down(open_page):
-    """Fails when a point stands beside a deep S wave, on the shoulder before it."""
+    """Fails when a point is placed on the shoulder before a deep S wave instead of on the wave."""
     samples = open_page().evaluate(
         """async () => {
           const { layOut, LEAD_IN } = await import('./js/layout.js');
@@ -215,7 +215,7 @@ def test_calipers_begin_on_beats_that_point_down(open_page):
 
 
 def test_calipers_by_key_and_mouse(open_page, service):
-    """Fails when a key moves a point by more or less than a sample or 0.05 mV, or pixels are not turned into mm."""
+    """Fails when a key does not move a point by one sample or 0.05 mV, or pixels are not converted into mm."""
     page = open_page("#ecg=NORM&steps=10&seed=1")
     wait_until_done(page)
     page.focus(".paper")
@@ -232,7 +232,7 @@ def test_calipers_by_key_and_mouse(open_page, service):
     body = {"statements": ["NORM"], "sampler": "ddim", "steps": 10, "eta": 0, "seed": 1}
     (record,) = json.loads(from_service(service, **body))["records"]
     beats = complexes(np.array(record["signal"]), 100.0)
-    assert np.abs(10 * np.diff(beats) - reading()[0]).min() <= 20  # they begin on a beat and the next
+    assert np.abs(10 * np.diff(beats) - reading()[0]).min() <= 20  # they begin on one beat and the next
     before = reading()
     handles.nth(1).focus()
     page.keyboard.press("ArrowRight")
@@ -262,7 +262,7 @@ def test_calipers_by_key_and_mouse(open_page, service):
 
 
 def test_layout_and_zoom(open_page):
-    """Fails when a layout draws the same, the zoom does not hold or `Fit` does not come back."""
+    """Fails when both layouts draw the same, zooming does not work, or `Fit` does not restore the width."""
     page = open_page("#ecg=NORM&steps=5&seed=3")
     wait_until_done(page)
     paper, pictures = page.locator(".paper").first, {page.evaluate(PIXELS)}
@@ -283,11 +283,11 @@ def test_layout_and_zoom(open_page):
     assert len(pictures) == 3
 
 
-# --- comparing, taking away, coming back ------------------------------------------------------------------
+# --- comparing, taking away, coming back --------------------------------------------------------------------
 
 
 def test_compare(open_page):
-    """Fails when the second setting has another seed, or is not drawn beside, and over, the first."""
+    """Fails when the second setting has another seed, or is not drawn beside or over the first."""
     page = open_page("#ecg=NORM&steps=5&seed=3")
     wait_until_done(page)
     page.set_viewport_size({"width": 1600, "height": 900})
@@ -327,7 +327,7 @@ def test_compare(open_page):
 
 
 def test_download_every_format(open_page, service, tmp_path):
-    """Fails when a file holds another record than the one on the page."""
+    """Fails when a file holds another record than the page shows."""
     wfdb = pytest.importorskip("wfdb")
     page = open_page("#ecg=AFIB,LVH&steps=5&eta=0.5&seed=11")
     wait_until_done(page)
@@ -359,14 +359,14 @@ def test_download_every_format(open_page, service, tmp_path):
 
 
 def test_the_link_makes_the_record_again(open_page):
-    """Fails when a setting is lost on the way through the link."""
+    """Fails when the link loses a setting."""
     page = open_page("#ecg=CLBBB&steps=7&eta=0.5&seed=9")
     wait_until_done(page)
     picture, link = page.evaluate(PIXELS), page.url
     page.click("#another")
     wait_until_done(page)
     assert page.evaluate(PIXELS) != picture and page.url != link
-    page.go_back()  # the address bar remembers what was shown
+    page.go_back()  # the history holds what was shown before
     page.wait_for_function("was => document.querySelector('canvas.traces').toDataURL() === was", arg=picture)
     elsewhere = open_page(link[link.index("#") :])
     wait_until_done(elsewhere)
@@ -375,7 +375,7 @@ def test_the_link_makes_the_record_again(open_page):
 
 
 def test_link_round_trip(open_page):
-    """Fails when settings are written to a link otherwise than they are read, or nonsense is let through."""
+    """Fails when a link does not give back the settings it was made from, or accepts nonsense."""
     page = open_page()
     result = page.evaluate(
         """async () => {
@@ -403,17 +403,17 @@ def test_link_round_trip(open_page):
     assert result["links"][1] == "ecg=NORM&quality=best&seed=1&vs.quality=draft"
     how = ("quality", "sampler", "steps", "eta")
 
-    def told(settings):  # what a quality stands for is not in the link
+    def in_link(settings):  # the link has a quality, or what it would stand for
         return settings["quality"] or [settings[name] for name in how]
 
-    assert [[told(s) for s in pair] for pair in result["back"]] == [
-        [told(s) for s in pair] for pair in result["pairs"]
+    assert [[in_link(s) for s in pair] for pair in result["back"]] == [
+        [in_link(s) for s in pair] for pair in result["pairs"]
     ]
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "unipc"])
 def test_the_command_makes_the_record_too(open_page, service, tmp_path, sampler):
-    """Fails when the command beside the link is not what made the record: its sampler, its precision."""
+    """Fails when the command beside the link generates another record, say with another sampler or precision."""
     page = open_page(f"#ecg=PVC&sampler={sampler}&steps=5&seed=4")
     wait_until_done(page)
     assert page.inner_text(".how") == f"{'DDIM' if sampler == 'ddim' else 'UniPC'} · 5 steps · seed 4"
@@ -424,7 +424,7 @@ def test_the_command_makes_the_record_too(open_page, service, tmp_path, sampler)
 
 
 def made_by(command, folder):
-    """The signal (12, L) in mV of the command that the page shows."""
+    """The signal (12, L) in mV that a command of the page generates."""
     import shlex
 
     from sssd.cli import main
@@ -435,7 +435,7 @@ def made_by(command, folder):
 
 @pytest.fixture(scope="module")
 def few_step(tmp_path_factory):
-    """A file of weights that are almost the built-in model's, for each that is distilled."""
+    """A file of weights that differ slightly from the built-in model's, to stand for the distilled ones."""
     from sssd.model_wrapper import SSSDECG
 
     model = SSSDECG.from_pretrained(device="cpu")
@@ -453,7 +453,7 @@ def with_few_step(path):
 
 
 def test_qualities(open_page, few_step, tmp_path, monkeypatch):
-    """Fails when the switch has others than the server, or its link, command or file make another record."""
+    """Fails when the page has other qualities than the server, or link, command or file give another record."""
     own = Service(before=with_few_step(few_step))
     try:
         page = open_page(url=own.url)
@@ -466,7 +466,7 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         standard, link = page.evaluate(PIXELS), page.url
         assert "quality=standard" in link and "steps=" not in link
         switch.first.click()
-        assert page.locator("#steps-a").is_disabled()  # draft's sampler is of its own weights
+        assert page.locator("#steps-a").is_disabled()  # the weights of draft suit one number of steps
         page.click("#generate")
         page.wait_for_function("() => /^Draft/.test(document.querySelector('.how').textContent)")
         wait_until_done(page)
@@ -490,14 +490,14 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         wait_until_done(again)
         assert again.evaluate(PIXELS) == draft and "made with" not in again.inner_text("#notice")
         again.evaluate("() => document.querySelector('details').open = true")
-        again.select_option("#sampler-a", "ddim")  # from the quality to a choice of one's own
+        again.select_option("#sampler-a", "ddim")  # a sampler in place of the quality
         assert again.locator("#first .quality input:checked").count() == 0
         again.click("#generate")
         again.wait_for_function("() => /^DDIM/.test(document.querySelector('.how').textContent)")
         wait_until_done(again)
         assert "quality" not in again.url and "sampler=ddim" in again.url
         again.fill("#steps-a", "7")
-        again.select_option("#sampler-a", "fitted")  # for which there is no solver of 7 steps
+        again.select_option("#sampler-a", "fitted")  # no solver was fitted for 7 steps
         assert again.input_value("#steps-a") == "10"
         again.click("#generate")
         again.wait_for_function("() => /^Fitted · 10 steps/.test(document.querySelector('.how').textContent)")
@@ -506,8 +506,8 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         own.stop()
 
 
-def test_a_quality_that_is_not_there(open_page, tmp_path):
-    """Fails when the switch offers weights that the server does not have, or their link is answered with others."""
+def test_a_missing_quality(open_page, tmp_path):
+    """Fails when the page offers a quality that the server does not have, or a link to it gives another one."""
     own = Service(before=with_few_step(tmp_path / "none"))
     try:
         page = open_page("#ecg=NORM&quality=draft&seed=1", url=own.url)
@@ -519,7 +519,7 @@ def test_a_quality_that_is_not_there(open_page, tmp_path):
 
 
 def test_age_and_sex(open_page, tmp_path):
-    """Fails when age or sex are not shown, sent, compared or linked, or the command leaves them out."""
+    """Fails when age or sex are not shown, sent, compared or linked, or are missing from the command."""
     from tests.test_patient import model
 
     checkpoint = model().save_checkpoint(tmp_path / "patients.safetensors")
@@ -562,7 +562,7 @@ def test_age_and_sex(open_page, tmp_path):
 
 
 def test_an_age_for_a_model_without(open_page, tmp_path):
-    """Fails when a link's age is dropped without a word, or cannot be taken out since its field is hidden."""
+    """Fails when the age in a link is ignored, or cannot be removed because its field is hidden."""
     from tests.test_patient import model
 
     own = Service("--checkpoint", str(model(False).save_checkpoint(tmp_path / "nobody.safetensors")))
@@ -579,11 +579,11 @@ def test_an_age_for_a_model_without(open_page, tmp_path):
         own.stop()
 
 
-# --- what goes wrong --------------------------------------------------------------------------------------
+# --- what goes wrong ----------------------------------------------------------------------------------------
 
 
 def test_wrong_input(open_page):
-    """Fails when a wrong field is sent, or is not named where it stands, or the server's words are lost."""
+    """Fails when a wrong value is sent, has no message at its field, or the server's message is not shown."""
     page = open_page()
     page.click("#generate")
     assert "at least one statement" in page.inner_text("#statements-problem-a")
@@ -591,7 +591,7 @@ def test_wrong_input(open_page):
     page.click("text=A normal ECG")
     page.keyboard.press("Escape")
     page.click("summary")
-    page.select_option("#sampler-a", "unipc")  # the quality's steps are not to be changed
+    page.select_option("#sampler-a", "unipc")  # so that the steps can be changed
     wrong = [("steps", value, "1 to 200") for value in ("0", "7.5", "201", "")] + [
         ("seed", "-4", "0 or more")
     ]
@@ -621,7 +621,7 @@ def test_wrong_input(open_page):
 
 
 def test_server_gone_and_back(open_page):
-    """Fails when the page loses what it shows, says nothing, or does not go on when the server is back."""
+    """Fails when the page loses its drawing, shows no message, or does not go on when the server is back."""
     own = Service()
     try:
         page = open_page("#ecg=NORM&steps=5&seed=3", url=own.url)
@@ -637,7 +637,7 @@ def test_server_gone_and_back(open_page):
             "() => document.getElementById('notice').textContent.includes('back')", timeout=90_000
         )
         assert page.locator("#error").is_hidden()
-        assert page.evaluate(PIXELS) != picture  # what was asked for in between
+        assert page.evaluate(PIXELS) != picture  # the record that was asked for in the meantime
 
         page.fill("#search-a", "")
         page.evaluate("() => document.querySelector('details').open = true")
@@ -651,7 +651,7 @@ def test_server_gone_and_back(open_page):
 
 
 def test_api_key(open_page, tmp_path):
-    """Fails when a server with keys cannot be used from the page, or a wrong key is not told."""
+    """Fails when the page cannot use a server with API keys, or does not say that a key is wrong."""
     settings = tmp_path / "server.json"
     settings.write_text(json.dumps({"key_sha256": [hashlib.sha256(b"open sesame").hexdigest()]}))
     own = Service("--settings", str(settings))
@@ -670,16 +670,18 @@ def test_api_key(open_page, tmp_path):
         own.stop()
 
 
-# --- for everyone, and from nowhere else ------------------------------------------------------------------
+# --- accessibility, themes, policy, speed -------------------------------------------------------------------
 
 
 def test_phone(open_page):
-    """Fails when something is wider than the screen, too small for a finger, or a finger cannot measure."""
+    """Fails when something is wider than the screen or too small for a finger, or a finger cannot move a caliper."""
     page = open_page("#ecg=STACH&steps=5&seed=5", **PHONE)
     wait_until_done(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     paper = page.locator(".paper").first
-    assert paper.evaluate("e => e.scrollWidth > e.clientWidth")  # readable, and scrolled with a finger
+    assert paper.evaluate(
+        "e => e.scrollWidth > e.clientWidth"
+    )  # the paper is readable, and a finger scrolls it
     small = page.evaluate(
         """() => [...document.querySelectorAll('button, select, input, summary')]
           .filter((e) => e.checkVisibility() && e.type !== 'radio')
@@ -705,7 +707,7 @@ def test_phone(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", ["desk", "phone"])
 def test_axe(open_page, scheme, device):
-    """Fails when axe finds a violation, whatever its weight: contrast, names, roles, focus."""
+    """Fails when axe finds any violation, such as of contrast, names, roles or focus."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(color_scheme=scheme, **(PHONE if device == "phone" else {}))
 
@@ -724,12 +726,12 @@ def test_axe(open_page, scheme, device):
     check()
     page.keyboard.press("Escape")
     page.fill("#steps-a", "0")
-    page.click("#generate")  # a problem is told
+    page.click("#generate")  # shows the message at a field
     check()
 
 
 def test_theme(open_page):
-    """Fails when the button does not change the paper, or the choice is forgotten."""
+    """Fails when the button does not change the colours of the paper, or a reload forgets the choice."""
     page = open_page(color_scheme="light")
     paper = "() => getComputedStyle(document.querySelector('.paper')).getPropertyValue('--paper')"
     light = page.evaluate(paper)
@@ -742,7 +744,7 @@ def test_theme(open_page):
 
 
 def test_nothing_from_elsewhere_under_a_strict_policy(browser, service):
-    """Fails when something is fetched from another place, or needs inline scripts or styles."""
+    """Fails when the page loads something from another host, or needs inline scripts or styles."""
     context = browser.new_context(viewport=DESKTOP)
     page = context.new_page()
     asked, complaints = [], []
@@ -766,10 +768,10 @@ def test_nothing_from_elsewhere_under_a_strict_policy(browser, service):
 
 
 def test_frames_are_drawn_in_time(browser, open_page):
-    """Fails when a frame with 12 x 1000 new samples takes the main thread more than 8 ms, script, paint and raster.
+    """Fails when a frame with 12 x 1000 new samples takes the main thread more than 8 ms of script, paint and raster.
 
-    The thread's own time, the best of three medians: others compute on the same cores. Fails with strokes of 1.25
-    pixels in place of those of one.
+    The time is the thread's own, and the best of three medians counts, since other processes use the same cores. The
+    test has failed with strokes of 1.25 pixels in place of one pixel.
     """
     page = open_page("#ecg=LVH&steps=10&seed=5&layout=12x1")
     wait_until_done(page)

@@ -1,4 +1,4 @@
-// The service as functions. What fails is an ApiError with a message for people; `unreachable` where nobody answered.
+// Functions that call the service. They throw ApiError with a message for people; `unreachable` is set if nobody answered.
 
 export class ApiError extends Error {
   constructor(message, { status = 0, retryAfter = null } = {}) {
@@ -45,16 +45,16 @@ async function message(answer) {
     if (typeof detail === "string") return detail;
     if (Array.isArray(detail)) return detail.map((d) => `${(d.loc ?? []).slice(1).join(".")}: ${d.msg}`).join("; ");
   } catch {
-    // not JSON: its status is all there is to say
+    // The answer is not JSON, so only its status can be told.
   }
-  return `The server answered ${answer.status} ${answer.statusText}`.trim();
+  return `The server answered with the error ${answer.status} ${answer.statusText}`.trim();
 }
 
 export const labels = async () => (await ask("v1/labels")).json();
 export const models = async () => (await ask("v1/models")).json();
 export const health = async () => void (await ask("healthz"));
 
-// The request that makes a record of these settings; what the model does not have is left out.
+// The request for a record with these settings. Settings that do not apply are left out.
 export function request(settings) {
   const { statements, exact, quality, sampler, steps, eta, seed, age, sex } = settings;
   const body = { statements, seed, ...(quality ? { quality } : { sampler }) };
@@ -70,7 +70,7 @@ export async function file(settings, accept, signal) {
   return (await ask("v1/ecgs", { body: request(settings), accept, signal })).blob();
 }
 
-// The record of these settings; onStep({step, steps, signal}) sees the clean ECG as predicted at each step.
+// The record with these settings. onStep({step, steps, signal}) gets the clean ECG that is predicted at each step.
 export async function stream(settings, { onStep, signal }) {
   const body = { ...request(settings), measure: true };
   const answer = await ask("v1/ecgs/stream", { body, accept: "text/event-stream", signal });
@@ -78,7 +78,7 @@ export async function stream(settings, { onStep, signal }) {
     for await (const { event, data } of events(answer.body)) {
       if (event === "step") onStep(data);
       else if (event === "record") return data;
-      else if (event === "error") throw new ApiError(data.detail ?? "The server gave up.", { status: data.status ?? 500 });
+      else if (event === "error") throw new ApiError(data.detail ?? "The server could not generate the ECG.", { status: data.status ?? 500 });
     }
   } catch (error) {
     if (signal?.aborted || error instanceof ApiError) throw error;
@@ -87,7 +87,7 @@ export async function stream(settings, { onStep, signal }) {
   throw new ApiError(GONE);
 }
 
-// Server-sent events of a body, as {event, data}; see https://html.spec.whatwg.org/multipage/server-sent-events.html
+// The server-sent events in a body, as {event, data}; see https://html.spec.whatwg.org/multipage/server-sent-events.html
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

@@ -1,11 +1,11 @@
-// Calipers on ECG paper: two points in mm, moved by mouse, finger or keys; what lies between them in ms, bpm and mV.
+// Calipers on ECG paper: two points in mm that mouse, finger or keys move, and the ms, bpm and mV between them.
 
 import { LEAD_IN, LEADS, MM_PER_MV, MM_PER_S, under } from "./layout.js";
 
-const SAMPLE = MM_PER_S / 100; // an arrow key moves by one sample of 10 ms ...
-const LINE = 0.1 * MM_PER_MV / 2; // ... or by 0.05 mV; with Shift ten times as far
+const SAMPLE = MM_PER_S / 100; // An arrow key moves a point by one sample of 10 ms
+const LINE = 0.1 * MM_PER_MV / 2; // or by 0.05 mV; with Shift it moves ten times as far.
 
-// {ms, bpm, mv} between two points in mm of paper; bpm is null where they are less than 10 ms apart.
+// {ms, bpm, mv} between two points in mm of paper; bpm is null if they are less than 10 ms apart.
 export function reading(a, b) {
   const ms = Math.round((Math.abs(b.x - a.x) / MM_PER_S) * 1000);
   return { ms, bpm: ms >= 10 ? Math.round(60000 / ms) : null, mv: Math.round((100 * (a.y - b.y)) / MM_PER_MV) / 100 };
@@ -15,7 +15,7 @@ export function words({ ms, bpm, mv }) {
   return `${ms} ms · ${bpm ?? "–"} bpm · ${mv < 0 ? "−" : ""}${Math.abs(mv).toFixed(2)} mV`;
 }
 
-// Two points on a beat in the middle of the record and on the next one, in lead II; without a record 1 s apart.
+// Two points in lead II: on a beat in the middle of the record and on the next beat. Without a record they are 1 s apart.
 // A beat is where all leads together change fastest.
 export function place(geometry, signal) {
   const row = geometry.rows.find((r) => r.segments.length === 1 && r.segments[0].lead === "II") ?? geometry.rows.at(-1);
@@ -35,12 +35,12 @@ export function place(geometry, signal) {
   };
   const first = fastest(300, 450);
   const far = fastest(first + 35, first + 150);
-  const near = fastest(first + 35, Math.max(first + 36, far - 35)); // a beat that was leapt over
+  const near = fastest(first + 35, Math.max(first + 36, far - 35)); // a beat that may lie between the two
   const next = far > first + 70 && change(near) > 0.6 * change(far) ? near : far;
   return [first, next].map(summit).map((i) => point(i, lead[i]));
 }
 
-// The pair that all papers share: `points` is null or two points in mm.
+// The calipers, which all papers share: `points` is null or two points in mm.
 export class Calipers {
   constructor(onChange) {
     this.points = null;
@@ -59,7 +59,7 @@ export class Calipers {
     this.onChange(this.points && reading(...this.points));
   }
 
-  // Handles and lines on one paper; `box` is <div class="calipers"> over its extent.
+  // Show the calipers on one paper; `box` is the <div class="calipers"> over it.
   attach(paper, box) {
     const [line, label] = [box.querySelector(".box"), box.querySelector(".label")];
     const handles = [...box.querySelectorAll("button")];
@@ -91,7 +91,7 @@ export class Calipers {
         move(i, { x: this.points[i].x + far * by[0], y: this.points[i].y + far * by[1] });
       });
     });
-    // with the mouse, a new pair is drawn from one point of the paper to another
+    // Dragging the mouse over the paper sets both points anew.
     paper.scroller.addEventListener("pointerdown", (event) => {
       if (!this.points || event.pointerType !== "mouse" || event.button !== 0) return;
       if (event.offsetX >= paper.scroller.clientWidth && event.target === paper.scroller) return; // the scroll bar

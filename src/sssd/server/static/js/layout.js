@@ -1,11 +1,11 @@
-// Where everything lies on ECG paper, in millimetres: 25 mm/s, 10 mm/mV. No drawing here.
+// Where everything lies on ECG paper, in millimetres, at 25 mm/s and 10 mm/mV. Nothing is drawn here.
 
 export const MM_PER_S = 25;
 export const MM_PER_MV = 10;
 export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
-export const LEAD_IN = 15; // room for the calibration pulse left of the traces
+export const LEAD_IN = 15; // room for the calibration pulse on the left
 const TAIL = 5;
-const CLEAR = 2; // least distance between the ink of neighbouring rows
+const CLEAR = 2; // smallest distance between the traces of neighbouring rows
 
 const ROWS = {
   "3x4": [["I", "aVR", "V1", "V4"], ["II", "aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"], ["II"]],
@@ -16,9 +16,9 @@ const GAPS = {
   "12x1": [20, ...Array(11).fill(20), 20],
 };
 
-// {width, height, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}: samples first..last - 1 from x on.
-// label: how high over the zero line the lead's name stands, clear of its trace where that is not too far.
-// Rows move apart, in whole 5 mm, where a trace would run into another.
+// {width, height, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}. A segment shows samples first to
+// last - 1 of a lead and begins at x. label is the height of the lead's name over the zero line, which keeps it clear of
+// the trace unless the trace is very high. Rows move apart, by multiples of 5 mm, where their traces would overlap.
 export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
   const length = Math.round(seconds * fs);
   const width = Math.ceil((LEAD_IN + MM_PER_S * seconds + TAIL) / 5) * 5;
@@ -43,7 +43,7 @@ function labelHeight(signals, row, first) {
   return Math.min(Math.max(6.5, MM_PER_MV * highest + 1), 16);
 }
 
-// Least gaps in mm, compared in strips of 3 mm: a tall R wave may stand in a free place.
+// The smallest gaps between rows in mm. Rows are compared in strips of 3 mm, so that a tall R wave may use free space.
 function needed(rows, signals, fs, width) {
   const strips = Math.ceil(width / 3) + 1;
   const up = rows.map(() => new Float64Array(strips));
@@ -68,7 +68,7 @@ function needed(rows, signals, fs, width) {
   return [five(Math.max(...up[0])), ...between, five(Math.max(...down.at(-1)))];
 }
 
-// What is at (x, y) mm: {lead, seconds, sample, zero}; the nearest row, null beside the traces.
+// What the nearest row shows at (x, y) mm: {lead, row, seconds, sample, zero}, or null beside the traces.
 export function under(geometry, x, y) {
   const row = geometry.rows.reduce((a, b) => (Math.abs(b.zero - y) < Math.abs(a.zero - y) ? b : a));
   const seconds = (x - LEAD_IN) / MM_PER_S;

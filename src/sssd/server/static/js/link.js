@@ -1,5 +1,6 @@
-// Settings <-> the fragment of a link, which reproduces a record: #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7
-// or #ecg=AFIB&quality=draft&seed=7. A second setting to compare stands behind it with what differs: &vs.sampler=ddpm
+// Turns settings into the fragment of a link that reproduces the record, and back. Such a fragment is
+// #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7 or #ecg=AFIB&quality=draft&seed=7. A second setting for comparison
+// follows as the values that differ: &vs.sampler=ddpm
 
 const NUMBERS = ["steps", "eta", "seed", "age"];
 const WORDS = ["quality", "sampler"];
@@ -14,12 +15,12 @@ export function toFragment(settings, { other = null, model = "", layout = "3x4" 
     const first = new Map(fields(settings));
     const second = new Map(fields(other));
     const changed = [...second].filter(([name, value]) => first.get(name) !== value);
-    changed.push(...PATIENT.filter((name) => first.has(name) && !second.has(name)).map((name) => [name, ""])); // unknown
+    changed.push(...PATIENT.filter((name) => first.has(name) && !second.has(name)).map((name) => [name, ""])); // "" means unknown
     pairs.push(...(changed.length ? changed : [["seed", String(other.seed)]]).map(([n, v]) => [`vs.${n}`, v]));
   }
   if (layout !== "3x4") pairs.push(["layout", layout]);
   if (model) pairs.push(["model", model.slice(0, 12)]);
-  // commas and slashes are allowed in a fragment, and read better as they are
+  // Commas and slashes are allowed in a fragment and are easier to read.
   return pairs.map(([n, v]) => `${n}=${encodeURIComponent(v).replace(/%2C/g, ",").replace(/%2F/g, "/")}`).join("&");
 }
 
@@ -31,7 +32,7 @@ function fields(settings) {
   return list;
 }
 
-// {settings, other, layout, model, problems}; settings is null where the fragment names no record.
+// {settings, other, layout, model, problems}; settings is null if the fragment names no record.
 export function fromFragment(fragment, defaults) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   const problems = [];

@@ -1,4 +1,4 @@
-// The page: settings on one side, one or two sheets of ECG paper on the other, and what goes on between them.
+// The page connects the settings on one side with one or two sheets of ECG paper on the other.
 
 import * as api from "./api.js";
 import { Calipers, place, words } from "./calipers.js";
@@ -24,8 +24,8 @@ const copy = (id, into) => {
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let labels = [];
 let model = null;
-let running = null; // the AbortController of what is being generated
-let shown = null; // what the sheets show: {first, other, model}, with the hash of the model that made the first
+let running = null; // the AbortController of the requests that are running
+let shown = null; // what the sheets show: {first, other, model}, where model is the hash of the first record's model
 
 const describe = (name) => labels.find((label) => label.name === name)?.description ?? "";
 
@@ -66,7 +66,7 @@ const overlaid = () => comparing() && $("arrange").querySelector(":checked").val
 
 // --- drawing ------------------------------------------------------------------------------------------------
 
-// Faint while it forms, in full when it is there.
+// A trace is faint while its record forms.
 const trace = (sheet, colour) => ({ signal: sheet.signal, colour, alpha: sheet.final ? 1 : 0.45 + 0.5 * sheet.progress });
 
 function draw() {
@@ -78,7 +78,7 @@ function draw() {
   if (comparing() && !overlaid()) sheetB.paper.show(b, { roomFor });
 }
 
-// Both papers show the same part at the same size. One that was led here does not lead the other back.
+// Both papers show the same part at the same size. A paper that was scrolled from here must not scroll the other back.
 function follow(paper) {
   const { scrollLeft: x, scrollTop: y } = paper.scroller;
   const led = paper.led?.x === x && paper.led?.y === y;
@@ -167,7 +167,7 @@ async function generate({ record = true } = {}) {
   } catch (error) {
     if (running !== mine) return;
     const stopped = mine.signal.aborted;
-    mine.abort(); // what is compared ends together
+    mine.abort(); // both records of a comparison end together
     if (stopped) notice("Stopped.");
     else failed(error, { again: true });
   } finally {
@@ -189,7 +189,7 @@ async function form(sheet, settings, signal) {
     } catch (error) {
       if (error.status !== 429 && error.status !== 503) throw error;
       const seconds = Math.min(error.retryAfter || 1, 30);
-      notice(`The server is busy. Its next place is tried in ${seconds} s.`);
+      notice(`The server is busy. The page tries again in ${seconds} s.`);
       await pause(seconds, signal);
       notice("");
     }
@@ -202,18 +202,18 @@ const pause = (seconds, signal) =>
     signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 
-// What was wrong with the settings is no longer said once they change.
+// Clear the messages about wrong settings as soon as a setting changes.
 function forget() {
   for (const problem of document.querySelectorAll("[data-problem]")) problem.textContent = "";
   for (const input of document.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }
 
-// --- the link, and the command that makes the same -----------------------------------------------------------
+// --- the link and the command for the same record ------------------------------------------------------------
 
 const layout = () => $("layout").querySelector(":checked").value;
 const fragment = () => `#${toFragment(shown.first, { ...shown, layout: layout() })}`;
 
-// The model is known when the record is there, and is added to the address then.
+// The model is added to the address when the record has arrived, because only then is it known.
 function remember() {
   if (location.hash.replace(/&model=\w*$/, "") !== fragment()) history.pushState(null, "", fragment());
 }
@@ -244,7 +244,7 @@ async function copyText(text, what) {
   }
 }
 
-// Show what the address says; true where it names a record.
+// Show the record that the address names, if it names one.
 function open() {
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
   if (!link.settings) return;
@@ -256,14 +256,14 @@ function open() {
   generate({ record: false }).then(() => {
     const other = link.model && shown?.model && !shown.model.startsWith(link.model);
     const said = [...link.problems];
-    if (other) said.push(`The link was made with model ${link.model}, this is ${shown.model.slice(0, 12)}: the record is another`);
+    if (other) said.push(`The link was made with model ${link.model}, but this is model ${shown.model.slice(0, 12)}, so the record differs`);
     if (said.length) notice(`${said.join(". ")}.`);
   });
 }
 
 // --- messages -----------------------------------------------------------------------------------------------
 
-let waiting = null; // the timer of the next try
+let waiting = null; // the timer of the next attempt
 
 function notice(text, { quiet = false } = {}) {
   $("notice").textContent = text;
@@ -275,11 +275,11 @@ function clearFailure() {
   $("error").hidden = true;
 }
 
-// again: generate once more when the server is back
+// again: generate again when the server is back; then: what to do when it is back, or when a key has been given
 function failed(error, { again = false, then = again ? generate : () => {} } = {}) {
   clearFailure();
   if (error.status === 401 || error.status === 403) {
-    $("key").querySelector("span").textContent = api.hasKey() ? "That key is not accepted. API key" : "This server asks for an API key";
+    $("key").querySelector("span").textContent = api.hasKey() ? "That key is not accepted. Enter another API key:" : "This server needs an API key:";
     $("key").hidden = false;
     $("key").querySelector("input").focus();
     $("key").onsubmit = (event) => {
@@ -298,7 +298,7 @@ function failed(error, { again = false, then = again ? generate : () => {} } = {
   if (!error.unreachable) return;
   const attempt = async () => {
     clearInterval(waiting);
-    text.textContent = "The server does not answer. Trying …";
+    text.textContent = "The server does not answer. The page is trying again …";
     try {
       await api.health();
     } catch (problem) {
@@ -310,7 +310,7 @@ function failed(error, { again = false, then = again ? generate : () => {} } = {
   };
   const wait = () => {
     let left = RETRY_S;
-    const tell = () => (text.textContent = `The server does not answer. What is drawn stays; next try in ${left} s.`);
+    const tell = () => (text.textContent = `The server does not answer. The drawing stays, and the page tries again in ${left} s.`);
     tell();
     waiting = setInterval(() => (--left > 0 ? tell() : attempt()), 1000);
   };

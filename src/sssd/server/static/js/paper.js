@@ -1,10 +1,10 @@
-// One sheet of ECG paper: a scroller with two canvases that stay in its window, the grid and, over it, the traces.
-// Only what is in the window is drawn: the grid when the window moves, the traces also at each new signal.
+// One sheet of ECG paper: a scroller whose window holds two canvases, the grid and, above it, the traces. Only the visible
+// part is drawn: both canvases when the window moves, and the traces alone when the signal changes.
 
 import { LEAD_IN, MM_PER_MV, MM_PER_S, layOut } from "./layout.js";
 
-const READABLE = 1.7; // pixels per mm below which the paper is scrolled rather than fitted ...
-const COMFORTABLE = 2.4; // ... at this size
+const READABLE = 1.7; // Where the width fits at fewer pixels per mm than this,
+const COMFORTABLE = 2.4; // the paper has this size instead and is scrolled.
 const LARGEST = 24;
 const PULSE = [[0, 0], [1.5, 0], [1.5, 10], [6.5, 10], [6.5, 0], [8, 0]]; // mm: 1 mV for 0.2 s
 
@@ -16,8 +16,8 @@ export class Paper {
     this.window = scroller.querySelector(".window");
     this.layers = ["grid", "traces"].map((name) => scroller.querySelector(`canvas.${name}`).getContext("2d"));
     this.onView = onView;
-    this.zoom = null; // pixels per mm; null: fitted
-    this.led = null; // {x, y} that another paper scrolled this one to
+    this.zoom = null; // pixels per mm; null means the usual size
+    this.led = null; // {x, y} to which the other paper has scrolled this one
     this.traces = []; // [{signal: 12 x L mV, colour: name of a CSS colour, alpha}]
     this.signals = [];
     this.layout = "3x4";
@@ -45,7 +45,7 @@ export class Paper {
     this.#layOut();
   }
 
-  // roomFor: signals for which the rows move apart; without, they stay where they are
+  // roomFor: signals for which the rows move apart; without it they stay where they are
   show(traces, { roomFor = null } = {}) {
     this.traces = traces;
     if (!roomFor) return this.#draw({ traces: true });
@@ -53,7 +53,7 @@ export class Paper {
     this.#layOut();
   }
 
-  // Zoom to a number of pixels per mm (null: the usual), holding the point (x, y) of the window in its place.
+  // Zoom to a number of pixels per mm (null: the usual size). The point (x, y) of the window keeps its place.
   zoomTo(zoom, x = this.scroller.clientWidth / 2, y = this.scroller.clientHeight / 2) {
     const old = this.scale;
     const left = (this.scroller.scrollLeft + x) / old;
@@ -64,7 +64,7 @@ export class Paper {
     this.scroller.scrollTop = top * this.scale - y;
   }
 
-  // Point of a mouse or finger in mm of paper.
+  // The position of a mouse or finger in mm of paper.
   at(event) {
     const box = this.extent.getBoundingClientRect();
     return { x: (event.clientX - box.left) / this.scale, y: (event.clientY - box.top) / this.scale };
@@ -92,7 +92,7 @@ export class Paper {
     this.onView(this);
   }
 
-  // The colours changed.
+  // Draw again because the colours have changed.
   repaint() {
     this.#draw({ grid: true, traces: true });
   }
@@ -129,7 +129,7 @@ export class Paper {
     this.stale = { grid: false, traces: false };
   }
 
-  // Two fingers zoom; one finger scrolls, as everywhere.
+  // Two fingers zoom. One finger scrolls, which the browser does by itself.
   #pinch() {
     let last = null;
     const spread = ({ touches: [a, b] }) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
@@ -152,7 +152,7 @@ export class Paper {
     this.scroller.addEventListener(
       "wheel",
       (event) => {
-        if (!event.ctrlKey && !event.metaKey) return; // a trackpad's pinch comes with ctrl
+        if (!event.ctrlKey && !event.metaKey) return; // pinching a trackpad arrives as a wheel event with ctrlKey
         event.preventDefault();
         const box = this.scroller.getBoundingClientRect();
         this.zoomTo(this.scale * Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top);
@@ -165,10 +165,10 @@ export class Paper {
 function begin(context, { dots, left, top, width, height }) {
   context.setTransform(dots, 0, 0, dots, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.setTransform(dots, 0, 0, dots, -left * dots, -top * dots); // pixels of the whole sheet from here on
+  context.setTransform(dots, 0, 0, dots, -left * dots, -top * dots); // from here on, coordinates are pixels of the whole sheet
 }
 
-// What does not move: lines every 1 mm and, bolder, every 5 mm, on whole device pixels.
+// Draw the grid: thin lines every 1 mm and bold lines every 5 mm, on whole device pixels.
 function drawGrid(context, geometry, view, colour) {
   begin(context, view);
   const { scale, left, top, width, height, dots } = view;
@@ -186,13 +186,13 @@ function drawGrid(context, geometry, view, colour) {
       context.fillRect(left, snap(mm), right - left, t);
     context.globalAlpha = 1;
   };
-  const fine = Math.min(1, (scale - 1.8) / 1.6); // fades where lines would merge into a wash
+  const fine = Math.min(1, (scale - 1.8) / 1.6); // thin lines fade out before they merge into one tint
   if (fine > 0) lines(1, "fine", fine, scale * 0.08);
   lines(5, "bold", 1, scale * 0.16);
   drawMarks(context, geometry, view, colour);
 }
 
-// Calibration pulse, lead names and the ends of leads; a name stays in the window as long as its trace does.
+// Draw calibration pulses, lead names and the marks between leads. A name stays in the window as long as its trace does.
 function drawMarks(context, geometry, { scale, left }, colour) {
   const step = (MM_PER_S / geometry.fs) * scale;
   const size = Math.max(11, Math.min(3.6 * scale, 22));
@@ -227,7 +227,7 @@ function drawTraces(context, geometry, view, colour, traces) {
     context.globalAlpha = alpha;
     for (const { zero, segments } of geometry.rows) {
       const y0 = zero * scale;
-      if (y0 < top - 80 * scale || y0 > top + height + 80 * scale) continue; // 8 mV and more out of sight
+      if (y0 < top - 80 * scale || y0 > top + height + 80 * scale) continue; // out of sight by 8 mV or more
       for (const { row, first, last, x } of segments) {
         const x0 = x * scale;
         const from = Math.max(first, first + Math.floor((left - x0) / step) - 1);
@@ -241,8 +241,8 @@ function drawTraces(context, geometry, view, colour, traces) {
   context.globalAlpha = 1;
 }
 
-// A line thinner than two device pixels is drawn as two of one pixel, a little apart, and as a single one while it still
-// forms: lines of one pixel are rasterised about five times as fast as those of any other width.
+// Lines of one device pixel are rasterised about five times as fast as lines of any other width. So a line thinner than two
+// device pixels is drawn as two lines of one pixel, a little apart, and as a single line while the record forms.
 function stroke(context, path, dots) {
   const thickness = context.lineWidth * dots;
   if (thickness >= 2) return context.stroke(path);

@@ -1,4 +1,4 @@
-// What each statement of PTB-XL means, in plain words: what happens in the heart, or what is seen on the paper.
+// What each statement of PTB-XL means in plain words: what happens in the heart, or what the paper shows.
 
 export const PLAIN = {
   "1AVB": "Every beat passes from atria to ventricles, but late: PR above 200 ms",
@@ -43,11 +43,11 @@ export const PLAIN = {
   "LNGQT": "The ventricles take long to recover: long QT",
   "LOWT": "Flat T waves",
   "LPFB": "The rear branch of the left bundle is blocked: axis far to the right",
-  "LPR": "A long way from P to QRS: long PR",
+  "LPR": "A long time from P to QRS: long PR",
   "LVH": "Thick wall of the left ventricle: tall R in V5, V6, deep S in V1, V2",
   "LVOLT": "Small QRS complexes in all leads",
   "NDT": "T waves somewhat unusual, without a diagnosis",
-  "NORM": "Nothing to remark",
+  "NORM": "Nothing unusual",
   "NST_": "ST slightly off the baseline, in no particular pattern",
   "NT_": "T waves changed, in no particular pattern",
   "PAC": "A beat that comes early, from the atria; its QRS is usually narrow",
@@ -56,7 +56,7 @@ export const PLAIN = {
   "PRC(S)": "Beats that come too early, origin not stated",
   "PSVT": "Sudden attacks of fast, regular beats from above the ventricles",
   "PVC": "An early, broad beat from a ventricle",
-  "QWAVE": "Q waves, without saying what they come from",
+  "QWAVE": "Q waves whose cause is not stated",
   "RAO/RAE": "Large or strained right atrium: tall, pointed P waves in II",
   "RVH": "Thick wall of the right ventricle: tall R in V1, axis to the right",
   "SARRH": "Sinus rhythm whose pace varies, often with breathing",

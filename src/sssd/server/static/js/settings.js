@@ -1,5 +1,5 @@
-// One set of settings: statements, a switch of the model's qualities, and behind it sampler, steps, eta, seed, age and sex.
-// A quality stands for sampler, steps and eta, and for weights of its own; it is null where these are chosen themselves.
+// One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age and sex.
+// A quality stands for a sampler, steps, eta and weights. It is null if sampler, steps and eta are chosen one by one.
 
 import { Statements } from "./statements.js";
 
@@ -34,7 +34,7 @@ export function inWords({ quality, sampler, steps, eta, seed, age, sex }) {
 }
 
 export class Settings {
-  // root: a copy of the template #settings; second: the setting to compare with, which shares the first one's seed
+  // root: a copy of the template #settings. second: whether these are the settings to compare with, which share the seed.
   constructor(root, { second = false, onChange }) {
     this.root = root;
     this.second = second;
@@ -56,7 +56,7 @@ export class Settings {
     root.querySelector(".tag").textContent = second ? "B" : "A";
     if (second) this.input.seed.closest(".row").hidden = true;
     this.model = null;
-    this.qualities = []; // the model's, each with its radio button
+    this.qualities = []; // the qualities of the model, each with its radio button
     this.set(DEFAULTS);
   }
 
@@ -73,7 +73,7 @@ export class Settings {
     this.set(settings);
   }
 
-  // Solvers are fitted for few numbers of steps: the most of them where the field has another.
+  // Solvers are fitted for a few numbers of steps only. If the field has another number, take the largest of these.
   #fit() {
     const known = this.model?.fitted_steps ?? [];
     if (known.length && !known.includes(Number(this.input.steps.value))) this.input.steps.value = Math.max(...known);
@@ -99,18 +99,19 @@ export class Settings {
     const { sampler, steps, eta } = this.qualities.find(({ name }) => name === this.quality) ?? settings;
     const options = this.input.sampler.options;
     if (![...options].some((option) => option.value === sampler)) {
-      // a quality's own, or of a link, and then the server says what is wrong with it
+      // The sampler belongs to a quality, or comes from a link; then the server says what is wrong with it.
       this.input.sampler.append(Object.assign(new Option(samplerName(sampler), sampler), { disabled: true }));
     }
     this.input.exact.checked = settings.exact;
     const { seed, age, sex } = settings;
     for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex })) this.input[name].value = value ?? "";
-    for (const name of ["age", "sex"]) // shown too where a link has what the model does not, so that it can be taken out
+    // A field that the model does not have is shown if a link has set it, so that it can be emptied.
+    for (const name of ["age", "sex"])
       this.root.querySelector(`[data-only=${name}]`).hidden = !this.model?.[name] && !this.input[name].value;
     this.#refresh();
   }
 
-  // As typed: for display only.
+  // The settings as typed, which may be wrong.
   raw() {
     const number = (name) => (this.input[name].value.trim() === "" ? null : Number(this.input[name].value));
     return {
@@ -126,7 +127,7 @@ export class Settings {
     };
   }
 
-  // The settings, or null: then the first field that is wrong says why and has the focus.
+  // The settings, or null if one is wrong. Then the first wrong field says why and gets the focus.
   read() {
     const settings = this.raw();
     const problems = {};
@@ -134,11 +135,11 @@ export class Settings {
     const whole = (name, least) => Number.isSafeInteger(settings[name]) && settings[name] >= least;
     const [most, own] = [this.model?.steps_max, !settings.quality];
     if (own && settings.sampler !== "ddpm" && !(whole("steps", 1) && settings.steps <= (most ?? Infinity)))
-      problems.steps = `Steps: a whole number ${most ? `from 1 to ${most}` : "of at least 1"}.`;
+      problems.steps = `Steps must be a whole number ${most ? `from 1 to ${most}` : "of at least 1"}.`;
     if (own && settings.sampler === "ddim" && !(settings.eta !== null && settings.eta >= 0 && settings.eta <= 1))
-      problems.eta = "Eta: a number from 0 to 1.";
-    if (!whole("seed", 0)) problems.seed = "Seed: a whole number, 0 or more.";
-    if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "Age: years, 0 to 120.";
+      problems.eta = "Eta must be a number from 0 to 1.";
+    if (!whole("seed", 0)) problems.seed = "The seed must be a whole number, 0 or more.";
+    if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "The age must be a number of years from 0 to 120.";
     for (const field of this.root.querySelectorAll("[data-problem]")) {
       const problem = problems[field.dataset.problem] ?? "";
       field.textContent = problem;
@@ -156,7 +157,7 @@ export class Settings {
   #refresh() {
     const now = this.raw();
     for (const { name, radio } of this.qualities) radio.checked = name === this.quality;
-    const ofQuality = this.model && !this.model.samplers.includes(now.sampler); // another with those steps there is not
+    const ofQuality = this.model && !this.model.samplers.includes(now.sampler); // its steps cannot be changed
     this.input.steps.disabled = now.sampler === "ddpm" || ofQuality;
     this.input.eta.disabled = now.sampler !== "ddim";
     const steps = now.sampler === "ddpm" ? this.model?.steps_max : now.steps;
@@ -170,7 +171,7 @@ export class Settings {
     ].join(", ");
   }
 
-  // Seconds a step took in the last run.
+  // Show the expected time, from the seconds that a step took in the last run.
   setPace(secondsPerStep) {
     this.pace = secondsPerStep;
     this.#refresh();

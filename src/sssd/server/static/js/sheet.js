@@ -1,4 +1,4 @@
-// One record on the page: its paper, what it is, what was measured in it, the film of its denoising, its downloads.
+// One record on the page: its paper, title, measurements, the film of its denoising and its downloads.
 
 import { file } from "./api.js";
 import { LEADS } from "./layout.js";
@@ -28,7 +28,7 @@ export class Sheet {
     this.range = this.film.querySelector("input");
     this.range.addEventListener("input", () => this.#show(Number(this.range.value)));
     root.setAttribute("aria-label", `ECG ${name}`);
-    this.paper.scroller.setAttribute("aria-label", `ECG paper ${name}. Keys: plus, minus, 0 zoom; C calipers`);
+    this.paper.scroller.setAttribute("aria-label", `ECG paper ${name}. Keys: plus and minus zoom, 0 shows the whole width, C shows calipers`);
     this.range.setAttribute("aria-label", `Denoising step of ECG ${name}`);
     const take = root.querySelector(".take");
     take.setAttribute("aria-label", `Download ECG ${name}`);
@@ -53,7 +53,7 @@ export class Sheet {
     this.record = null;
     this.final = false;
     this.progress = 0;
-    this.onFrame(this); // what was there before grows faint
+    this.onFrame(this); // the record from before grows faint
     this.#title(settings.statements);
     this.root.querySelector(".plain").textContent = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean).join(". ");
     this.root.querySelector(".how").textContent = inWords(settings);
@@ -89,7 +89,7 @@ export class Sheet {
     this.#show(this.frames.length);
   }
 
-  // What came before the end stays on the paper, marked as unfinished.
+  // Stop before the end. The last step stays on the paper, marked as unfinished.
   stop() {
     this.root.classList.remove("forming");
     this.film.hidden = !this.frames.length;
@@ -122,7 +122,7 @@ export class Sheet {
       const text = document.createElement("span");
       text.className = "with";
       text.textContent = "with";
-      text.title = "Statements that real records carry beside these, drawn with the seed";
+      text.title = "These statements often occur with the chosen ones; the seed decides which";
       names.append(text, ...beside.map((name) => part(name, "also")));
     }
   }
@@ -134,7 +134,7 @@ export class Sheet {
       const unit = document.createElement("small");
       unit.textContent = ` ${dd.dataset.unit}`;
       dd.replaceChildren(known ? String(Math.round(value)) : "–", known ? unit : "");
-      dd.title = measured && !known ? "Could not be measured in this record" : "Measured in the generated signal";
+      dd.title = measured && !known ? "This could not be measured in this record" : "This was measured in the generated signal";
     }
   }
 

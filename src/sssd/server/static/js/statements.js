@@ -1,5 +1,5 @@
-// Choosing statements: a text field that searches codes, descriptions and plain words, and a chip for each one chosen.
-// Keys: arrows move through the list, Enter takes, Escape closes, Backspace in an empty field removes the last chip.
+// Choosing statements: a text field that searches codes, descriptions and plain words, and a chip for each chosen statement.
+// Arrow keys move through the list, Enter chooses, Escape closes, and Backspace in an empty field removes the last chip.
 
 import { PLAIN } from "./plain.js";
 
@@ -8,7 +8,7 @@ const RARE = 20;
 
 const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, " ").trim();
 
-// Labels that match every word of the query, best first: the code, then the description, then other names, then the rest.
+// The labels that match every word of the query, best match first: by code, by description, by alias, by plain words.
 export function search(labels, query) {
   const words = plain(query).split(" ").filter(Boolean);
   if (!words.length) return labels;
@@ -34,7 +34,7 @@ export function search(labels, query) {
 }
 
 export class Statements {
-  // root: .statements with .chips, input[role=combobox], ul[role=listbox], .count (a live region)
+  // root: .statements, which contains .chips, input[role=combobox], ul[role=listbox] and .count (a live region)
   constructor(root, onChange) {
     this.root = root;
     this.chips = root.querySelector(".chips");
@@ -49,7 +49,7 @@ export class Statements {
     this.input.addEventListener("click", () => this.#open());
     this.input.addEventListener("keydown", (event) => this.#key(event));
     this.input.addEventListener("blur", () => this.#close());
-    this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+    this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // so that the field keeps the focus
     this.list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) this.#take(option.dataset.name);
@@ -174,7 +174,7 @@ export class Statements {
       if (!this.open) this.#open();
       if (this.items.length) this.#activate((this.active + step + this.items.length + (this.active < 0 && step < 0)) % this.items.length);
     } else if (event.key === "Enter" && this.open && this.active >= 0) {
-      event.preventDefault(); // an Enter that takes nothing generates
+      event.preventDefault(); // Enter without an active option submits the form
       this.#take(this.items[this.active].dataset.name);
     } else if (event.key === "Escape" && (this.open || this.input.value)) {
       event.preventDefault();

@@ -1,2 +1,2 @@
-// Before anything is drawn: the colours that were chosen last time, else those of the system.
+// This runs before anything is drawn: use the colours that were chosen last time, or else those of the system.
 if (localStorage.getItem("theme")) document.documentElement.dataset.theme = localStorage.getItem("theme");
