@@ -27,11 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from sssd.corpora import manifest, recipe, run
-from sssd.corpora.block import ROWS, Block
-from sssd.corpora.making import batches
-from sssd.corpora.manifest import Corpus, Recipe
+from sssd.corpora.block import GROUP, Block
+from sssd.corpora.files import remove
+from sssd.corpora.generation import batches
+from sssd.corpora.notes import read_notes, summary
 from sssd.corpora.plan import Plan, like_ptbxl
-from sssd.corpora.shard import Shard, remove
+from sssd.corpora.schema import Corpus, Recipe
+from sssd.corpora.shard import Shard
+from sssd.io.files import beside, sync
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 
@@ -51,13 +54,13 @@ def stub_corpus(plan: Plan, format: str, shard_size: int, batch_size: int) -> Co
 def plain(path: Path, pieces: list[bytes]) -> float:
     """Seconds of writing the pieces to a file, to the disk, under its name."""
     start = time.perf_counter()
-    part = manifest.beside(path)
+    part = beside(path)
     with part.open("wb", buffering=0) as file:
         for piece in pieces:
             file.write(piece)
         os.fsync(file.fileno())
     part.replace(path)
-    manifest.sync(path.parent)
+    sync(path.parent)
     return time.perf_counter() - start
 
 
@@ -68,9 +71,9 @@ def formats(folder: Path, records: int, repeats: int) -> None:
     beat = 300 * np.sin(np.arange(LENGTH) / 7) + random.normal(0, 100, (records, 12, LENGTH))
     signal = beat.astype(np.int16)
     blocks: list[Block] = [
-        {"index": np.arange(i, min(i + ROWS, records)), "signal_uv": signal[i : i + ROWS],
-         **{name: column[i : i + ROWS] for name, column in labels.items()}}
-        for i in range(0, records, ROWS)
+        {"index": np.arange(i, min(i + GROUP, records)), "signal_uv": signal[i : i + GROUP],
+         **{name: column[i : i + GROUP] for name, column in labels.items()}}
+        for i in range(0, records, GROUP)
     ]  # fmt: skip
     print(f"{records} records a shard, {signal.nbytes / 1e6:.0f} MB of int16; median of {repeats}")
     for format in ("parquet", "hdf5", "npz", "wfdb"):
@@ -175,7 +178,7 @@ def long(folder: Path, records: int, format: str, shard_size: int, stop_at: int 
         print(f"stopped at record {stopped[0]}; going on")
         run.resume(folder / "c", run.local(stub))
     seconds = time.perf_counter() - start
-    total = manifest.summary(corpus, manifest.notes(folder / "c", corpus))
+    total = summary(corpus, read_notes(folder / "c", corpus))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{total['records']} records, {corpus.shards} shards, {total['bytes'] / 1e9:.2f} GB ({format}): "

@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from sssd.corpora import run
-from sssd.corpora.manifest import Corpus, Recipe
 from sssd.corpora.plan import by_counts
+from sssd.corpora.schema import Corpus, Recipe
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 

@@ -15,6 +15,7 @@ import pytest
 
 from sssd.cli import main
 from sssd.corpora import cluster, manifest, run
+from sssd.corpora import workers as ray_workers
 from sssd.corpora.plan import like_ptbxl
 from sssd.corpora.verify import verify
 from tests.corpora import contents, corpus_of, make, slow_stub
@@ -64,7 +65,10 @@ def pids(tmp_path):
 def create(folder, begin, **options):
     plan = like_ptbxl(RECORDS)
     run.create(
-        folder, corpus_of(plan, **HOW), plan, cluster.engine(begin, cpus=1, tell=lambda _: None, **options)
+        folder,
+        corpus_of(plan, **HOW),
+        plan,
+        ray_workers.engine(begin, cpus=1, notify=lambda _: None, **options),
     )
 
 
@@ -143,15 +147,16 @@ def test_what_fails_on_a_worker_is_told(nodes, tmp_path, pids):
         os._exit(1)
 
     with pytest.raises(RuntimeError, match="workers died 11 times without finishing a shard"):
-        run.resume(tmp_path / "a", cluster.engine(dies, cpus=1, workers=1, tell=lambda _: None))
+        run.resume(tmp_path / "a", ray_workers.engine(dies, cpus=1, workers=1, notify=lambda _: None))
     run.resume(
-        tmp_path / "a", cluster.engine(functools.partial(slow_stub, pids, 0), cpus=1, tell=lambda _: None)
+        tmp_path / "a",
+        ray_workers.engine(functools.partial(slow_stub, pids, 0), cpus=1, notify=lambda _: None),
     )
     assert verify(tmp_path / "a") == []
     with pytest.raises(ValueError, match="no machine of the cluster has the 9 cores"):
-        cluster.fitting(9, 0)
+        ray_workers.room(9, 0)
     with pytest.raises(ValueError, match="no machine of the cluster has the 1 cores and 1 GPUs"):
-        cluster.fitting(1, 1)
+        ray_workers.room(1, 1)
 
 
 @ray_only
@@ -183,7 +188,7 @@ def test_the_command_line(nodes, patients, tmp_path, killed):  # noqa: F811
             time.sleep(0.05)
         driver.send_signal(signal.SIGKILL)
         driver.communicate()
-        out = wait(start("resume", tmp_path / "a", *on_ray))
+        out = wait(start("resume", tmp_path / "a", "--checkpoint", patients, *on_ray))
         assert "shards" in out and "made 15 of" not in out, out
     else:
         wait(driver)
@@ -206,16 +211,16 @@ def test_a_cluster_that_is_not_there(checkpoint, tmp_path):  # noqa: F811
 def test_a_folder_that_is_not_shared(tmp_path):
     """Fails when a worker writes into a folder of its own machine."""
     corpus = make(tmp_path / "a")
-    cluster.check_shared(tmp_path / "a", corpus)
+    ray_workers.check_shared(tmp_path / "a", corpus)
     with pytest.raises(
         FileNotFoundError, match="does not see the corpus in .* all machines of the cluster share"
     ):
-        cluster.check_shared(tmp_path / "b", corpus)
+        ray_workers.check_shared(tmp_path / "b", corpus)
     (tmp_path / "a" / manifest.FILE).unlink()
-    cluster.check_shared(tmp_path / "a", corpus)
+    ray_workers.check_shared(tmp_path / "a", corpus)
     other = make(tmp_path / "c", seed=8)
     with pytest.raises(FileNotFoundError, match="does not see"):
-        cluster.check_shared(tmp_path / "a", other)
+        ray_workers.check_shared(tmp_path / "a", other)
 
 
 def test_without_ray(capsys, monkeypatch, tmp_path):

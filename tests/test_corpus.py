@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sssd.corpora import copy, manifest, recipe, run
-from sssd.corpora.formats import open_shard
+from sssd.corpora import conversion, manifest, notes, recipe, run
+from sssd.corpora.files import SPARE
+from sssd.corpora.formats import ShardReader
 from sssd.corpora.lock import locked
-from sssd.corpora.manifest import FILE, REQUESTS, SPARE
+from sssd.corpora.manifest import FILE, REQUESTS
 from sssd.corpora.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, of_patients
 from sssd.corpora.verify import repair, verify
 from sssd.labels import CODES, encode
@@ -39,7 +40,7 @@ def everything(folder):
     corpus = manifest.read(folder)
     blocks = []
     for shard in range(corpus.shards):
-        reader = open_shard(folder, corpus, shard)
+        reader = ShardReader(folder, corpus, shard)
         blocks.append(reader.read(0, len(corpus.span(shard))))
         reader.close()
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -70,7 +71,7 @@ def test_the_labels_of_a_record_depend_on_its_number_alone(kind):
     assert np.array_equal(whole[[41, 7, 59]], plan.rows(np.array([41, 7, 59]), seed=3)["labels"])
     assert not np.array_equal(whole, plan.rows(np.arange(60), seed=4)["labels"])
     assert whole.sum() > 60, "nothing stands beside the statement asked for"
-    again = from_bytes(plan.to_bytes())
+    again = from_bytes(plan.to_bytes(), CODES, 60)
     assert np.array_equal(whole, again.rows(np.arange(60), seed=3)["labels"])
 
 
@@ -106,7 +107,7 @@ def test_what_a_table_does_not_tell_is_told_for_all(tmp_path):
         rows = of_patients(plan, 50, "female").rows(np.arange(3), seed=1)
         assert rows["age"].tolist() == [50] * 3 and rows["sex"].tolist() == ["female"] * 3
         assert of_patients(plan, None, None) is plan
-        assert from_bytes(of_patients(plan, 50, None).to_bytes()).sex is None
+        assert from_bytes(of_patients(plan, 50, None).to_bytes(), CODES, 3).sex is None
 
 
 def test_a_table_of_vectors(tmp_path):
@@ -163,7 +164,7 @@ def test_what_was_lost_is_made_again_byte_for_byte(tmp_path, format):
     before = contents(tmp_path / "a")
     corpus = manifest.read(tmp_path / "a")
     for shard in (1, 3):
-        manifest.note_path(tmp_path / "a", shard).unlink()
+        (tmp_path / "a" / notes.note_name(shard)).unlink()
     (tmp_path / "a" / "data" / f".{Path(corpus.file(1)).name}.part").mkdir()
     assert run.resume(tmp_path / "a", LOCAL) == [1, 3]
     assert contents(tmp_path / "a") == before
@@ -268,7 +269,7 @@ def test_age_and_sex_reach_the_network(tmp_path):
     assert apart.all(), "the network does not look at them"
     assert same(got, by_recipe(tmp_path / "b", model, plan, "unipc", shard_size=7))
     before, corpus = contents(tmp_path / "a"), manifest.read(tmp_path / "a")
-    manifest.note_path(tmp_path / "a", 3).unlink()
+    (tmp_path / "a" / notes.note_name(3)).unlink()
     run.resume(tmp_path / "a", run.local(recipe.generator(corpus.parts[0], model)))
     assert contents(tmp_path / "a") == before
 
@@ -325,20 +326,20 @@ def test_formats_hold_the_same(tmp_path, format):
     """Fails when a writer or reader loses, reorders or rounds anything."""
     plan = with_people(tmp_path)
     make(tmp_path / "a", plan=plan, format=format)
-    copy.convert(tmp_path / "a", tmp_path / "b", "npz", shard_size=7)
-    copy.convert(tmp_path / "b", tmp_path / "c", format, shard_size=10)
+    conversion.convert(tmp_path / "a", tmp_path / "b", "npz", shard_size=7)
+    conversion.convert(tmp_path / "b", tmp_path / "c", format, shard_size=10)
     assert same(everything(tmp_path / "a"), everything(tmp_path / "b"))
     assert contents(tmp_path / "a") == contents(tmp_path / "c")
     assert verify(tmp_path / "b") == []
-    manifest.note_path(tmp_path / "b", 2).unlink()
+    (tmp_path / "b" / notes.note_name(2)).unlink()
     assert run.resume(tmp_path / "b", LOCAL) == [2], "what was converted can be made again, too"
     assert same(everything(tmp_path / "a"), everything(tmp_path / "b"))
 
 
 def test_a_stopped_conversion_goes_on(tmp_path, monkeypatch):
     make(tmp_path / "a")
-    copy.convert(tmp_path / "a", tmp_path / "whole", "wfdb")
-    finish, finished = copy.Shard.finish, []
+    conversion.convert(tmp_path / "a", tmp_path / "whole", "wfdb")
+    finish, finished = conversion.Shard.finish, []
 
     def failing(shard):
         if len(finished) == 2:
@@ -346,18 +347,18 @@ def test_a_stopped_conversion_goes_on(tmp_path, monkeypatch):
         finished.append(shard.number)
         return finish(shard)
 
-    monkeypatch.setattr(copy.Shard, "finish", failing)
+    monkeypatch.setattr(conversion.Shard, "finish", failing)
     with pytest.raises(KeyboardInterrupt):
-        copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+        conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     monkeypatch.undo()
-    copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     assert contents(tmp_path / "b") == contents(tmp_path / "whole")
 
 
 def test_merging_numbers_anew_and_keeps_both_recipes(tmp_path):
     make(tmp_path / "a", records=25)
     make(tmp_path / "b", plan=with_people(tmp_path), seed=8, format="wfdb")
-    copy.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c", format="wfdb")
+    conversion.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c", format="wfdb")
     a, b, c = (everything(tmp_path / name) for name in "abc")
     assert c["index"].tolist() == list(range(52))
     for name in ("signal_uv", "labels", "requested"):
@@ -384,12 +385,12 @@ def test_what_was_merged_is_repaired_by_merging_again(tmp_path, damage, file):
     make(tmp_path / "a", records=25)
     make(tmp_path / "b", seed=8)
     sources = [tmp_path / "a", tmp_path / "b"]
-    corpus = copy.merge(sources, tmp_path / "c")
+    corpus = conversion.merge(sources, tmp_path / "c")
     before = contents(tmp_path / "c")
     {"flip": flip, "truncate": truncate, "unlink": Path.unlink}[damage](tmp_path / "c" / file)
     problems = verify(tmp_path / "c")
     assert repair(tmp_path / "c", corpus, problems) == "the same `sssd-ecg corpus merge` again"
-    copy.merge(sources, tmp_path / "c")
+    conversion.merge(sources, tmp_path / "c")
     assert verify(tmp_path / "c") == [] and contents(tmp_path / "c") == before
 
 
@@ -397,13 +398,13 @@ def test_a_copy_that_fails_is_gone_on_with_by_its_command(tmp_path, monkeypatch)
     """Fails when a conversion that ran out of space is to be made up for by generating, or a merge by resuming."""
     make(tmp_path / "a")
     full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(copy.Shard, "append", lambda *_: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(conversion.Shard, "append", lambda *_: (_ for _ in ()).throw(full))
     with pytest.raises(
         OSError, match="no space left .* finished shards are safe; then give the same command again"
     ):
-        copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+        conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     monkeypatch.undo()
-    copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     assert verify(tmp_path / "b") == []
 
 
@@ -411,10 +412,10 @@ def test_what_cannot_be_merged(tmp_path):
     make(tmp_path / "a")
     make(tmp_path / "b", format="wfdb", shard_size=3)
     with pytest.raises(ValueError, match="hold the same records"):
-        copy.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
+        conversion.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
     make(tmp_path / "d", seed=9, length=60, generate=lambda columns: stub(columns, 60))
-    with pytest.raises(ValueError, match="other length"):
-        copy.merge([tmp_path / "a", tmp_path / "d"], tmp_path / "c")
+    with pytest.raises(ValueError, match="length of .* is not that of"):
+        conversion.merge([tmp_path / "a", tmp_path / "d"], tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
@@ -422,9 +423,9 @@ def test_a_damaged_source_is_not_copied(tmp_path):
     make(tmp_path / "a")
     flip(tmp_path / "a" / "data" / "00001.npz")
     with pytest.raises(ValueError, match="shard 1 is missing or altered"):
-        copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+        conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     assert run.resume(tmp_path / "a", LOCAL, check=True) == [1]
-    copy.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
     assert verify(tmp_path / "b") == []
 
 
@@ -531,7 +532,12 @@ def test_a_disk_that_refuses(tmp_path, monkeypatch, failure, said, format):
         make(tmp_path / "a", format=format)
     monkeypatch.undo()
     assert not list((tmp_path / "a" / "data").glob(".*"))
-    assert [run.finished(tmp_path / "a", manifest.read(tmp_path / "a"), n) for n in range(4)] == [1, 1, 0, 0]
+    assert [notes.finished(tmp_path / "a", manifest.read(tmp_path / "a"), n) for n in range(4)] == [
+        1,
+        1,
+        0,
+        0,
+    ]
     assert run.resume(tmp_path / "a", LOCAL) == [2, 3]
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
 
@@ -564,7 +570,7 @@ def test_nan_names_its_record(tmp_path):
 def test_what_is_beyond_16_bits_is_cut_off_and_counted(tmp_path):
     make(tmp_path / "a", generate=lambda columns: 40 * np.sign(stub(columns)))
     assert abs(everything(tmp_path / "a")["signal_uv"].astype(int)).max() == 32767
-    assert manifest.read_note(tmp_path / "a", manifest.read(tmp_path / "a"), 0).clipped > 0
+    assert notes.read_note(tmp_path / "a", manifest.read(tmp_path / "a"), 0).clipped > 0
     assert "were cut off" in (tmp_path / "a" / "README.md").read_text()
 
 
@@ -668,7 +674,7 @@ def test_what_is_not_complete_is_not_opened(tmp_path):
     import sssd.corpus
 
     make(tmp_path / "a")
-    manifest.note_path(tmp_path / "a", 2).unlink()
+    (tmp_path / "a" / notes.note_name(2)).unlink()
     with pytest.raises(ValueError, match="not complete: shard 2 of 4 .*corpus resume"):
         sssd.corpus.open(tmp_path / "a")
     with pytest.raises(FileNotFoundError, match="holds no corpus"):

@@ -13,6 +13,7 @@ import pytest
 
 from sssd.cli import main
 from sssd.corpora import manifest
+from sssd.corpora.files import SPARE
 from tests.corpora import contents
 from tests.test_cli import checkpoint  # noqa: F401  (a fixture)
 
@@ -83,8 +84,10 @@ def test_a_corpus_from_beginning_to_end(capsys, checkpoint, tmp_path):  # noqa: 
     shard.write_bytes(shard.read_bytes()[:-1])
     code, out, err = run(capsys, "verify", tmp_path / "a")
     assert code == 1 and "data/00001.npz: truncated" in out
-    assert f"to repair: sssd-ecg corpus resume {tmp_path / 'a'} --check" in err
-    code, out, _ = run(capsys, "resume", tmp_path / "a", "--check")
+    assert f"to repair: sssd-ecg corpus resume {tmp_path / 'a'} --checkpoint {checkpoint} --check" in err
+    code, _, err = run(capsys, "resume", tmp_path / "a", "--check")
+    assert code == 2 and f"resume {tmp_path / 'a'} --checkpoint {checkpoint}" in err
+    code, out, _ = run(capsys, "resume", tmp_path / "a", "--check", "--checkpoint", checkpoint)
     assert code == 0 and "made 1 of 3 shards" in out
     assert contents(tmp_path / "a") == before
 
@@ -121,7 +124,10 @@ def test_like_ptbxl_and_a_table(capsys, patients, tmp_path):
     )
     assert "unipc, 3 steps, trailing spacing" in (tmp_path / "b" / "README.md").read_text()
     (tmp_path / "b" / "data" / "00000.npz").unlink()
-    assert run(capsys, "resume", tmp_path / "b")[0] == 0 and run(capsys, "verify", tmp_path / "b")[0] == 0
+    assert (
+        run(capsys, "resume", tmp_path / "b", "--checkpoint", patients)[0] == 0
+        and run(capsys, "verify", tmp_path / "b")[0] == 0
+    )
     code, _, err = run(
         capsys, "create", "--like-ptbxl", 5, *how, "--sampler", "deis", "--eta", 1, "--out", tmp_path / "d"
     )
@@ -141,7 +147,7 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
         assert made["age"].tolist() == [60, 30] and made["sex"].tolist() == ["female", "male"]
     card = (tmp_path / "a" / "README.md").read_text()
     assert "wanted.csv, 1 for each of 2 rows, --age 30, --sex male |" in card
-    assert "| age and sex | of the patient that the model was told of, empty where unknown |" in card
+    assert "| age and sex | of the patient, as given to the model; empty where unknown |" in card
     counts = ["--counts", "AFIB=2", "--exact", *HOW, "--checkpoint", patients]
     assert run(capsys, "create", *counts, "--age", 60, "--sex", "female", "--out", tmp_path / "b")[0] == 0
     assert run(capsys, "create", *counts, "--out", tmp_path / "c")[0] == 0
@@ -229,10 +235,10 @@ def test_another_checkpoint(capsys, checkpoint, tmp_path):  # noqa: F811
     model = SSSDECG.from_pretrained(mine)
     torch.nn.init.normal_(model.model.final_conv["2"].conv.weight, 0, 0.2)
     model.save_checkpoint(mine, overwrite=True)
-    code, _, err = run(capsys, "resume", tmp_path / "a")
+    code, _, err = run(capsys, "resume", tmp_path / "a", "--checkpoint", mine)
     assert code == 2 and "the corpus was begun with" in err and "--checkpoint" in err
     mine.unlink()
-    code, _, err = run(capsys, "resume", tmp_path / "a")
+    code, _, err = run(capsys, "resume", tmp_path / "a", "--checkpoint", mine)
     assert code == 2 and "no checkpoint at" in err
     assert run(capsys, "resume", tmp_path / "a", "--checkpoint", checkpoint)[0] == 0
     assert contents(tmp_path / "a") == before
@@ -266,8 +272,8 @@ def test_twenty_random_kills(checkpoint, tmp_path):  # noqa: F811
     assert whole.wait() == 0, whole.stderr.read()
     pick, kills, out = random.Random(1), 0, tmp_path / "a"
     for _ in range(100):
-        if (out / manifest.FILE).exists() or (out / manifest.SPARE / manifest.FILE).exists():
-            arguments = ["resume", out]
+        if (out / manifest.FILE).exists() or (out / SPARE / manifest.FILE).exists():
+            arguments = ["resume", out, "--checkpoint", checkpoint]
         else:
             arguments = ["create", *how, "--out", out]
         run = start(checkpoint, "", *arguments)
@@ -276,7 +282,7 @@ def test_twenty_random_kills(checkpoint, tmp_path):  # noqa: F811
             break
         deadline = time.monotonic() + 30
         while run.poll() is None and time.monotonic() < deadline:  # until it holds the folder
-            if (out / ".lock").exists() and f'"process": {run.pid},' in (out / ".lock").read_text():
+            if (out / ".holder").exists() and f'"process": {run.pid},' in (out / ".holder").read_text():
                 break
             time.sleep(0.005)
         time.sleep(pick.uniform(0, 0.25))
@@ -311,10 +317,10 @@ def test_a_disk_that_fills_up(capsys, checkpoint, tmp_path, small_disk, format):
     out = small_disk / "a"
     code, _, err = run(capsys, "create", *how, "--out", out)
     assert code == 1 and "no space left" in err and f"corpus resume {out}" in err
-    code, _, err = run(capsys, "resume", out)
+    code, _, err = run(capsys, "resume", out, "--checkpoint", checkpoint)
     assert code == 1 and "no space left" in err
     ballast.unlink()
-    assert run(capsys, "resume", out)[0] == 0
+    assert run(capsys, "resume", out, "--checkpoint", checkpoint)[0] == 0
     assert contents(out) == contents(tmp_path / "whole")
 
 
@@ -325,10 +331,10 @@ def test_a_read_only_folder(capsys, checkpoint, small_disk):  # noqa: F811
     before = contents(out)
     (out / "data" / "00001.npz").unlink()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    code, _, err = run(capsys, "resume", out)
+    code, _, err = run(capsys, "resume", out, "--checkpoint", checkpoint)
     assert code == 1 and "cannot be written to" in err
     code, _, err = create(capsys, checkpoint, small_disk / "b")
     assert code == 1 and "cannot be written to" in err
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
-    assert run(capsys, "resume", out)[0] == 0
+    assert run(capsys, "resume", out, "--checkpoint", checkpoint)[0] == 0
     assert contents(out) == before

@@ -19,9 +19,10 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from .corpora import manifest
-from .corpora.block import ROWS, Block, cut, rows
-from .corpora.formats import Reader, check_format, open_shard
-from .corpora.manifest import Corpus
+from .corpora.block import GROUP, Block, cut, rows
+from .corpora.formats import ShardReader, check_format
+from .corpora.notes import read_notes
+from .corpora.schema import Corpus
 
 Record = dict[str, Any]
 
@@ -56,7 +57,7 @@ def open(
     folder = Path(path)
     corpus = manifest.read(folder)
     check_format(corpus.format)
-    for _ in manifest.notes(folder, corpus):
+    for _ in read_notes(folder, corpus):
         pass  # raises where one is missing
     if streaming:
         return Stream(folder, corpus, shuffle, *_place(rank, world_size))
@@ -72,14 +73,14 @@ class _Shards:
 
     def __init__(self, folder: Path, corpus: Corpus) -> None:
         self.folder, self.corpus = folder, corpus
-        self._open: OrderedDict[int, Reader] = OrderedDict()
+        self._open: OrderedDict[int, ShardReader] = OrderedDict()
         self._process = os.getpid()
 
     def read(self, shard: int, start: int, stop: int) -> Block:
         if self._process != os.getpid():  # forked: what the parent has open is the parent's
             self._open, self._process = OrderedDict(), os.getpid()
         if shard not in self._open:
-            self._open[shard] = open_shard(self.folder, self.corpus, shard)
+            self._open[shard] = ShardReader(self.folder, self.corpus, shard)
             if len(self._open) > OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
@@ -137,9 +138,9 @@ class Stream(IterableDataset[Record]):
         if worker is not None:
             share, shares = share * worker.num_workers + worker.id, shares * worker.num_workers
         for block in self._blocks()[share::shares].tolist():
-            shard, number = divmod(block, -(-self.corpus.shard_size // ROWS))
-            stop = min((number + 1) * ROWS, len(self.corpus.span(shard)))
-            content = self._shards.read(shard, number * ROWS, stop)
+            shard, number = divmod(block, -(-self.corpus.shard_size // GROUP))
+            stop = min((number + 1) * GROUP, len(self.corpus.span(shard)))
+            content = self._shards.read(shard, number * GROUP, stop)
             order = np.arange(rows(content))
             if self.shuffle is not None:
                 order = np.random.default_rng((self.shuffle, self.epoch, block)).permutation(order)
@@ -148,8 +149,8 @@ class Stream(IterableDataset[Record]):
 
     def _blocks(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Numbers of all blocks, shard after shard: shard s begins at s times the blocks of a full shard."""
-        full = -(-self.corpus.shard_size // ROWS)
-        last = -(-len(self.corpus.span(self.corpus.shards - 1)) // ROWS)
+        full = -(-self.corpus.shard_size // GROUP)
+        last = -(-len(self.corpus.span(self.corpus.shards - 1)) // GROUP)
         blocks = np.arange((self.corpus.shards - 1) * full + last)
         if self.shuffle is None:
             return blocks

@@ -1,7 +1,11 @@
-"""Records on their way: blocks, columns of equal length n by name.
+"""A block: some records as columns of equal length n, by name.
 
-index (n,) int64, requested (n,) str, labels (n, K) uint8, signal_uv (n, 12, L) int16 in microvolts, I II III aVR
-aVL aVF V1..V6; where the plan has them, age (n,) float32 in years and sex (n,) str, NaN and "" where unknown
+index      (n,) int64, the records' numbers
+requested  (n,) str, the statements that were asked for, such as "AFIB+LVH"; "" where they were drawn
+labels     (n, K) uint8, 0 or 1
+signal_uv  (n, 12, L) int16 in microvolts, leads I II III aVR aVL aVF V1..V6
+age        (n,) float32 in years, NaN where unknown; only in corpora that have it
+sex        (n,) str, "female", "male" or "" where unknown; only in corpora that have it
 """
 
 from __future__ import annotations
@@ -14,19 +18,22 @@ from numpy.typing import NDArray
 Block = dict[str, NDArray[Any]]
 
 COLUMNS = ("index", "requested", "labels", "signal_uv", "age", "sex")
-LIMIT = 32767  # microvolts: what is beyond is cut off here
-ROWS = 128  # records per row group of Parquet, and at once in memory
+LIMIT_UV = 32767  # larger values are cut off here
+GROUP = 128  # records in a row group of Parquet, and at once in memory
 
 
 def cut(block: Block, start: int, stop: int) -> Block:
+    """Rows start .. stop - 1."""
     return {name: column[start:stop] for name, column in block.items()}
 
 
 def join(blocks: list[Block]) -> Block:
+    """The rows of several blocks, one block after the other."""
     if len(blocks) == 1:
         return blocks[0]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def rows(block: Block) -> int:
+    """The number of records."""
     return len(block["index"])

@@ -1,4 +1,4 @@
-"""The data card of a corpus: README.md in its folder, as the Hugging Face hub reads it too."""
+"""The data card of a corpus: README.md in its folder, in the form that the Hugging Face hub reads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .manifest import Corpus, Recipe, write
+from ..io.files import write_bytes
+from .schema import Corpus, Recipe
 
-HOW = {
+HOW_TO_READ = {
     "parquet": 'datasets.load_dataset("parquet", data_files="data/*.parquet"); a row\'s signal is '
     'np.frombuffer(row["signal_uv"], "<i2").reshape({leads}, {length})',
     "hdf5": 'h5py.File("data/00000.h5")["signal_uv"][0]',
@@ -18,16 +19,15 @@ HOW = {
 
 
 def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None = None) -> None:
-    """Write the card; `summary` (see manifest.summary) once the corpus is complete."""
+    """Write the card; `summary` (see notes.summary) is given once the corpus is complete."""
     size = "" if summary is None else f", {summary['bytes'] / 1e6:.4g} MB"
+    hub = ["configs:", "- config_name: default", "  data_files: data/*.parquet"]
+    how = HOW_TO_READ[corpus.format].format(leads=len(corpus.leads), length=corpus.length)
     lines = [
         "---",
         "license: cc-by-4.0",
         "tags: [ECG, synthetic, medical, time-series]",
-        *(
-            ["configs:", "- config_name: default", "  data_files: data/*.parquet"]
-            * (corpus.format == "parquet")
-        ),
+        *(hub if corpus.format == "parquet" else []),
         "---",
         "",
         f"# {corpus.records} synthetic 12-lead ECGs",
@@ -41,11 +41,11 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
         f"| signal | signal_uv: int16, 1 uV, ({len(corpus.leads)}, {corpus.length}) at {corpus.fs_hz:g} Hz, "
         f"{corpus.length / corpus.fs_hz:g} s |",
         f"| leads, in this order | {' '.join(corpus.leads)} |",
-        f"| labels | 0/1 vector of {len(corpus.label_names)}, in the order of corpus.json, label_names |",
+        f"| labels | 0/1 vector of {len(corpus.label_names)}, in the order of label_names in corpus.json |",
         *_extra(corpus),
         "",
-        "The other columns: `index` (the record's number), `requested` (the statements asked for, empty where they "
-        "were drawn), `statements` (all it was generated with).",
+        "The other columns: `index` (the record's number), `requested` (the statements that were asked for, empty "
+        "where they were drawn), `statements` (all statements that the record was generated with).",
         "",
     ]
     first = 0
@@ -56,26 +56,26 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
         "## Reading",
         "",
         "- Python: `sssd.corpus.open(DIR)`, a PyTorch dataset",
-        f"- without this package: `{HOW[corpus.format].format(leads=len(corpus.leads), length=corpus.length)}`",
+        f"- without this package: `{how}`",
         "",
         "## Licence",
         "",
         "CC BY 4.0. The built-in model learnt from PTB-XL (P. Wagner, N. Strodthoff, R.-D. Bousseljot, W. Samek, "
         "T. Schaeffer, *PTB-XL, a large publicly available electrocardiography dataset*, PhysioNet, "
-        "doi:10.13026/kfzx-aw45, CC BY 4.0): name it where you pass these records on. What another checkpoint asks "
-        "for is for its maker to say.",
+        "doi:10.13026/kfzx-aw45, CC BY 4.0): name it where you pass these records on. If the records were made with "
+        "another checkpoint, ask its maker what it requires.",
         "",
     ]
     if summary is not None:
         lines += _totals(corpus, summary)
-    write(folder / "README.md", "\n".join(lines).encode())
+    write_bytes(folder / "README.md", "\n".join(lines).encode(), overwrite=True)
 
 
 def _extra(corpus: Corpus) -> list[str]:
     if not corpus.extra:
         return []
     names = " and ".join(corpus.extra)
-    return [f"| {names} | of the patient that the model was told of, empty where unknown |"]
+    return [f"| {names} | of the patient, as given to the model; empty where unknown |"]
 
 
 def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
@@ -84,10 +84,9 @@ def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
         sampler += f", eta {part.eta:g}"
     if part.spacing is not None:
         sampler += f", {part.spacing} spacing"
+    last = first + part.records - 1
     return [
-        f"## How records {first} to {first + part.records - 1} were made"
-        if several
-        else "## How it was made",
+        f"## How records {first} to {last} were made" if several else "## How it was made",
         "",
         "| | |",
         "|---|---|",

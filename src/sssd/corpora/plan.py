@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 
 from ..labels import CODES, complete, encode, find
 from ..patient import SEXES, ages, from_cells, sexes
+from .arrays import Shape, load_arrays
 
+STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
+    "label_names": ("U", (None,)),
+    "records": ("<i8", ()),
+    "vectors": ("u1", (None, None)),
+    "requested": ("U", (None,)),
+    "ends": ("<i8", (None,)),
+    "which": ("<i4", (None,)),
+    "by_name": ("?", ()),
+    "drawn": ("?", ()),
+    "age": ("<f4", (None,)),
+    "sex": ("U", (None,)),
+}
 MIX = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
 DRAW = 2**32 - 1  # the step of the noise generator whose bits draw labels: no schedule is as long
 
@@ -100,21 +113,40 @@ class Plan:
         return file.getvalue()
 
 
-def from_bytes(content: bytes) -> Plan:
-    """The plan of `Plan.to_bytes`."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as data:
-        return Plan(
-            label_names=tuple(data["label_names"].tolist()),
-            records=int(data["records"]),
-            vectors=data["vectors"],
-            requested=tuple(data["requested"].tolist()),
-            ends=data["ends"],
-            which=data["which"],
-            by_name=bool(data["by_name"]),
-            drawn=bool(data["drawn"]),
-            age=data.get("age"),
-            sex=data.get("sex"),
-        )
+def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
+    """The plan of `Plan.to_bytes`. ValueError unless it plans so many records of these labels."""
+    arrays = load_arrays(io.BytesIO(content), STORED, optional=("age", "sex"))
+    plan = Plan(
+        label_names=tuple(arrays["label_names"].tolist()),
+        records=int(arrays["records"]),
+        vectors=arrays["vectors"],
+        requested=tuple(arrays["requested"].tolist()),
+        ends=arrays["ends"],
+        which=arrays["which"],
+        by_name=bool(arrays["by_name"]),
+        drawn=bool(arrays["drawn"]),
+        age=arrays.get("age"),
+        sex=arrays.get("sex"),
+    )
+    different, runs = len(plan.vectors), len(plan.which)
+    last = 0 if not len(plan.ends) else int(plan.ends[-1])
+    for right, what in (
+        ((plan.label_names, plan.records) == (label_names, records), "its labels and its number of records"),
+        (plan.vectors.shape[1] == len(label_names) and plan.vectors.max(initial=0) <= 1, "the vectors"),
+        (len(plan.requested) == different, "the requests"),
+        (0 < runs == len(plan.ends) and bool((np.diff(plan.ends, prepend=0) >= 0).all()), "the runs"),
+        (0 < last < 2**32 if plan.drawn else last == records, "the number of records in the runs"),
+        (bool(((plan.which >= 0) & (plan.which < different)).all()), "the requests of the runs"),
+        (not plan.by_name or label_names == CODES, "completion by statements"),
+        (all(column is None or len(column) == runs for column in (plan.age, plan.sex)), "age and sex"),
+    ):
+        if not right:
+            raise ValueError(f"requests.npz does not fit the corpus: {what} cannot be right")
+    if plan.age is not None:
+        ages(plan.age)
+    if plan.sex is not None:
+        sexes([sex or None for sex in plan.sex.tolist()])
+    return plan
 
 
 def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:

@@ -1,4 +1,4 @@
-"""How records are made: a model and its settings as a recipe, and a recipe with its model as a function."""
+"""How records are made: a recipe from a model and its settings, and from a recipe a function that makes batches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..leads import CLINICAL
 from .block import Block
-from .manifest import Corpus, Recipe
 from .plan import Plan
+from .schema import Corpus, Format, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def describe(
     config: Path | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
-    format: str = "parquet",
+    format: Format = "parquet",
     shard_size: int = 4096,
 ) -> Corpus:
     """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on.

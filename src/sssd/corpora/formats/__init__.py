@@ -1,16 +1,23 @@
-"""Shards as files: one module per format, with one class to write and one to read.
+"""Shards as files: one module for each format, with one class that writes and one that reads.
 
 What a file holds depends on its records alone: not on the sizes of the blocks that were appended, nor on the time.
+A shard may come from somebody else, so `ShardReader` checks everything that it reads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
+from ...patient import OLDEST, SEXES
 from ..block import Block
-from ..manifest import Corpus
+from ..files import inside
+from ..schema import Corpus
 from .hdf5 import Hdf5Reader, Hdf5Writer
 from .npz import NpzReader, NpzWriter
 from .parquet import ParquetReader, ParquetWriter
@@ -20,7 +27,7 @@ NEEDS = {"parquet": "pyarrow", "hdf5": "h5py"}
 
 
 class Writer(Protocol):
-    """Writes blocks of ROWS records (the last: fewer) to a file."""
+    """Writes blocks of GROUP records (the last block may be shorter) to a file."""
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None: ...
     def append(self, block: Block) -> None: ...
@@ -29,9 +36,12 @@ class Writer(Protocol):
 
 
 class Reader(Protocol):
-    """Reads records start .. stop - 1 of a shard. Damaged files raise ValueError or OSError."""
+    """Reads the records start .. stop - 1 of a shard whose records are numbered `span`.
 
-    def __init__(self, path: Path, corpus: Corpus) -> None: ...
+    It opens no other file and reads no more data than the corpus says that the shard holds.
+    """
+
+    def __init__(self, path: Path, corpus: Corpus, span: range) -> None: ...
     def read(self, start: int, stop: int) -> Block: ...
     def close(self) -> None: ...
 
@@ -60,6 +70,63 @@ def check_format(name: str) -> str:
     return name
 
 
-def open_shard(folder: Path, corpus: Corpus, number: int) -> Reader:
-    """A shard to read from."""
-    return READERS[corpus.format](folder / corpus.file(number), corpus)
+class ShardReader:
+    """One shard of a corpus, open for reading. ValueError, which names the file, where it is damaged."""
+
+    def __init__(self, folder: Path, corpus: Corpus, number: int) -> None:
+        self._name, self._corpus, self._span = corpus.file(number), corpus, corpus.span(number)
+        path = inside(folder, self._name)
+        with self._explained():
+            self._reader = READERS[corpus.format](path, corpus, self._span)
+
+    def read(self, start: int, stop: int) -> Block:
+        """The records start .. stop - 1, counted within the shard."""
+        with self._explained():
+            block = self._reader.read(start, stop)
+            _check(block, self._corpus, self._span[start:stop])
+        return block
+
+    def close(self) -> None:
+        self._reader.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Whatever a parser raises over a damaged file becomes one kind of error; errors of the disk stay."""
+        try:
+            yield
+        except (OSError, MemoryError, ImportError):
+            raise
+        except Exception as error:
+            raise ValueError(f"{self._name} is damaged: {error}") from error
+
+
+def _check(block: Block, corpus: Corpus, span: range) -> None:
+    """ValueError unless the block holds the records `span` of this corpus, with possible values."""
+    n = len(span)
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {
+        "index": ("i8", (n,)),
+        "requested": ("U", (n,)),
+        "labels": ("u1", (n, len(corpus.label_names))),
+        "signal_uv": ("i2", (n, len(corpus.leads), corpus.length)),
+        "age": ("f4", (n,)),
+        "sex": ("U", (n,)),
+    }
+    for name, (kind, shape) in expected.items():
+        if name in ("age", "sex") and name not in corpus.extra:
+            continue
+        column = block[name]
+        right = column.dtype.kind == "U" if kind == "U" else column.dtype == np.dtype(kind)
+        if not right or column.shape != shape:
+            raise ValueError(
+                f"{name} has the shape {column.shape} and the type {column.dtype}; expected {shape} and {kind}"
+            )
+    if not np.array_equal(block["index"], np.arange(span.start, span.stop)):
+        raise ValueError(f"index does not number the records {span.start} to {span.stop - 1}")
+    if block["labels"].max(initial=0) > 1:
+        raise ValueError("labels hold a value that is neither 0 nor 1")
+    if "age" in corpus.extra:
+        age = block["age"]
+        if not (np.isnan(age) | ((age >= 0) & (age <= OLDEST))).all():
+            raise ValueError(f"age holds a value outside 0 to {OLDEST:g}")
+    if "sex" in corpus.extra and not np.isin(block["sex"], (*SEXES, "")).all():
+        raise ValueError(f"sex holds a value that is not one of {', '.join(SEXES)}")

@@ -1,4 +1,4 @@
-"""HDF5: one dataset per column."""
+"""HDF5: one dataset for each column."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..block import Block, rows
-from ..manifest import Corpus
-from .about import describe
+from ..schema import Corpus
+from .metadata import file_metadata
 
 
 class Hdf5Writer:
-    """One dataset per column; a chunk per record, so that any one is read alone.
+    """One dataset for each column, and one chunk for each record's signal, so that a record can be read alone.
 
-    The file is made in memory: HDF5 itself does not survive a disk that fills up while it writes.
+    The file is made in memory: the HDF5 library crashes the process when the disk fills up while it writes.
     """
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
@@ -26,7 +26,7 @@ class Hdf5Writer:
         self._file = h5py.File(
             path.name, "w", libver="v110", driver="core", backing_store=False, block_size=grow
         )
-        for name, value in describe(corpus).items():
+        for name, value in file_metadata(corpus).items():
             self._file.attrs["signal" if name == "signal_uv" else name] = value
         shape = (len(corpus.leads), corpus.length)
         text, width = h5py.string_dtype(), len(corpus.label_names)
@@ -61,10 +61,25 @@ class Hdf5Writer:
 
 
 class Hdf5Reader:
-    def __init__(self, path: Path, corpus: Corpus) -> None:
+    """Reads datasets whose data lie in the file itself: HDF5 can also point at other files, which are not opened."""
+
+    def __init__(self, path: Path, corpus: Corpus, span: range) -> None:
         import h5py
 
-        self._file, self._extra = h5py.File(path, "r"), corpus.extra
+        self._extra = corpus.extra
+        self._file = h5py.File(path, "r")
+        try:
+            n, width = len(span), len(corpus.label_names)
+            self._check("index", (n,), "<i8")
+            self._check("requested", (n,), None)
+            self._check("labels", (n, width), "u1")
+            self._check("signal_uv", (n, len(corpus.leads), corpus.length), "<i2")
+            for name, kind in (("age", "<f4"), ("sex", None)):
+                if name in corpus.extra:
+                    self._check(name, (n,), kind)
+        except BaseException:
+            self._file.close()
+            raise
 
     def read(self, start: int, stop: int) -> Block:
         block = {name: self._file[name][start:stop] for name in ("index", "labels", "signal_uv")}
@@ -77,3 +92,20 @@ class Hdf5Reader:
 
     def close(self) -> None:
         self._file.close()
+
+    def _check(self, name: str, shape: tuple[int, ...], kind: str | None) -> None:
+        """ValueError unless the dataset lies in this file and has this shape and type (None: text)."""
+        import h5py
+
+        if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is absent or lies in another file")
+        dataset = self._file[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+            raise ValueError(f"the data of {name} lie in another file")
+        text = h5py.check_string_dtype(dataset.dtype)
+        if kind is None:
+            right = text is not None and text.length is None
+        else:
+            right = dataset.dtype == np.dtype(kind)
+        if not right or dataset.shape != shape:
+            raise ValueError(f"{name} has the shape {dataset.shape} and the type {dataset.dtype}")

@@ -1,26 +1,26 @@
-"""NPZ: the archive that `generate` writes and `train` reads."""
+"""NPZ: the same arrays that `generate` writes and `train` reads."""
 
 from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Shape, load_arrays
 from ..block import Block, cut, join
-from ..manifest import Corpus
-from .about import describe
+from ..schema import Corpus
+from .metadata import file_metadata
 
 if TYPE_CHECKING:
     import io
 
 
 class NpzWriter:
-    """The archive that `generate` writes and `train` reads; signals are compressed as they come."""
+    """Signals are compressed as they come; the other columns wait until the shard is complete."""
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         self._corpus, self._rest = corpus, list[Block]()
@@ -41,12 +41,11 @@ class NpzWriter:
             "label_names": np.array(self._corpus.label_names, np.str_),
             "leads": np.array(self._corpus.leads, np.str_),
             "fs_hz": np.array(self._corpus.fs_hz),
-            "corpus": np.array(json.dumps({**describe(self._corpus), **facts}, sort_keys=True)),
+            "corpus": np.array(json.dumps({**file_metadata(self._corpus), **facts}, sort_keys=True)),
         }
         for name, column in arrays.items():
-            array = (
-                np.array(column.tolist(), np.str_) if column.dtype.kind == "U" else column
-            )  # as wide as needed
+            # text is made as wide as the longest entry, whatever block it came from
+            array = np.array(column.tolist(), np.str_) if column.dtype.kind == "U" else column
             with self._zip.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(cast("io.BufferedWriter", file), array, allow_pickle=False)
         self._zip.close()
@@ -55,18 +54,25 @@ class NpzWriter:
         for part in (self._signal, self._zip):
             try:
                 part.close()
-            except (OSError, ValueError):  # it cannot write what is left either
+            except (OSError, ValueError):  # the rest cannot be written either
                 pass
 
 
 class NpzReader:
-    def __init__(self, path: Path, corpus: Corpus) -> None:
-        names = ("index", "requested", "labels", "signal_uv", *corpus.extra)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                self._block: Block = {name: archive[name] for name in names}
-        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    """Reads the whole shard when it is opened: an archive is compressed as a whole."""
+
+    def __init__(self, path: Path, corpus: Corpus, span: range) -> None:
+        n = len(span)
+        columns: dict[str, tuple[str, Shape]] = {
+            "index": ("<i8", (n,)),
+            "requested": ("U", (n,)),
+            "labels": ("u1", (n, len(corpus.label_names))),
+            "signal_uv": ("<i2", (n, len(corpus.leads), corpus.length)),
+            "age": ("<f4", (n,)),
+            "sex": ("U", (n,)),
+        }
+        extra = {"age", "sex"} - set(corpus.extra)
+        self._block: Block = load_arrays(path, {k: v for k, v in columns.items() if k not in extra})
 
     def read(self, start: int, stop: int) -> Block:
         return cut(self._block, start, stop)

@@ -1,41 +1,37 @@
-"""Parquet: one row per record; signals are bytes, which Parquet copies, where lists are encoded one by one.
+"""Parquet: one row for each record. A signal is a string of bytes, which Parquet copies; a list of numbers would be
+encoded number by number.
 
-Arrow writes to the file itself: through a file object of Python each page would be copied once more, under its lock.
+Arrow writes to the file itself: through a file object of Python each page would be copied once more, while the
+interpreter's lock is held.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..block import ROWS, Block, cut, join, rows
-from ..manifest import Corpus
-from .about import describe, statements
+from ..block import GROUP, Block, cut, join, rows
+from ..schema import Corpus
+from .metadata import file_metadata, statements
 
-PAGE = 1 << 16  # bytes: what is encoded is still in the processor's cache when it is written
+PAGE = 1 << 16  # bytes: a page is still in the processor's cache when it is written
+OVERHEAD = 1 << 16  # bytes of a record beside its signal that a reader accepts
 
 
 class ParquetWriter:
+    """Writes `GROUP` records as one row group."""
+
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._corpus = corpus
-        labels = pa.list_(pa.field("element", pa.uint8(), nullable=False), len(corpus.label_names))
-        columns = {
-            "index": pa.int64(),
-            "requested": pa.string(),
-            "statements": pa.string(),
-            "labels": labels,
-            "signal_uv": pa.binary(2 * len(corpus.leads) * corpus.length),
-            "age": pa.float32(),
-            "sex": pa.string(),
-        }
-        chosen = {n: t for n, t in columns.items() if n not in ("age", "sex") or n in corpus.extra}
-        self._schema = pa.schema(list(chosen.items()), metadata=describe(corpus))
+        types = _types(corpus)
+        self._schema = pa.schema(list(types.items()), metadata=file_metadata(corpus))
         self._file = pa.OSFile(str(path), "wb")
-        small = [name for name in chosen if name != "signal_uv"]
+        small = [name for name in types if name != "signal_uv"]
         try:
             self._writer = pq.ParquetWriter(
                 self._file, self._schema, compression="none", data_page_size=PAGE,
@@ -71,7 +67,7 @@ class ParquetWriter:
             else None,
         }
         table = pa.table([columns[name] for name in self._schema.names], schema=self._schema)
-        self._writer.write_table(table, row_group_size=ROWS)
+        self._writer.write_table(table, row_group_size=GROUP)
 
     def close(self, facts: dict[str, str]) -> None:
         self._writer.add_key_value_metadata(facts)
@@ -82,32 +78,38 @@ class ParquetWriter:
         for part in (self._writer, self._file):
             try:
                 part.close()
-            except OSError:  # it cannot write what is left either
+            except OSError:  # the rest cannot be written either
                 pass
 
 
 class ParquetReader:
-    def __init__(self, path: Path, corpus: Corpus) -> None:
+    """Reads one row group at a time and keeps the last one."""
+
+    def __init__(self, path: Path, corpus: Corpus, span: range) -> None:
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path, memory_map=False)
         self._corpus = corpus
         self._group: tuple[int, Block] | None = None
+        self._check(span)
 
     def read(self, start: int, stop: int) -> Block:
-        groups = range(start // ROWS, -(-stop // ROWS))
+        groups = range(start // GROUP, -(-stop // GROUP))
         parts = []
         for group in groups:
-            first = group * ROWS
+            first = group * GROUP
             parts.append(cut(self._read(group), max(start - first, 0), stop - first))
         return join(parts)
 
     def _read(self, group: int) -> Block:
         if self._group is None or self._group[0] != group:
-            table = self._file.read_row_group(group, use_threads=False)
+            names = [name for name in _types(self._corpus) if name != "statements"]
+            table = self._file.read_row_group(group, columns=names, use_threads=False)
             shape = (-1, len(self._corpus.leads), self._corpus.length)
             size = 2 * shape[1] * shape[2]
             column = table.column("signal_uv").combine_chunks()
+            if column.null_count:
+                raise ValueError("a signal is null")
             signal = np.frombuffer(column.buffers()[1], "<i2", len(column) * size // 2, column.offset * size)
             labels = table.column("labels").combine_chunks().flatten().to_numpy()
             block: Block = {
@@ -127,3 +129,33 @@ class ParquetReader:
 
     def close(self) -> None:
         self._file.close()
+
+    def _check(self, span: range) -> None:
+        """ValueError unless columns and row groups are those of this shard, before any data are read."""
+        found, metadata = self._file.schema_arrow, self._file.metadata
+        for name, kind in _types(self._corpus).items():
+            if name not in found.names or found.field(name).type != kind:
+                raise ValueError(f"the column {name} is absent or not of the type {kind}")
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        sizes = [len(span[i : i + GROUP]) for i in range(0, len(span), GROUP)]
+        if [group.num_rows for group in groups] != sizes:
+            raise ValueError(f"it does not hold {len(span)} records in groups of {GROUP}")
+        limit = 2 * len(self._corpus.leads) * self._corpus.length + OVERHEAD
+        if any(group.total_byte_size > limit * group.num_rows for group in groups):
+            raise ValueError(f"its records take more than {limit} bytes each")
+
+
+def _types(corpus: Corpus) -> dict[str, Any]:
+    """The Arrow types of the columns, in their order."""
+    import pyarrow as pa
+
+    types = {
+        "index": pa.int64(),
+        "requested": pa.string(),
+        "statements": pa.string(),
+        "labels": pa.list_(pa.field("element", pa.uint8(), nullable=False), len(corpus.label_names)),
+        "signal_uv": pa.binary(2 * len(corpus.leads) * corpus.length),
+        "age": pa.float32(),
+        "sex": pa.string(),
+    }
+    return {n: t for n, t in types.items() if n not in ("age", "sex") or n in corpus.extra}

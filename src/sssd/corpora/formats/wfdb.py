@@ -1,23 +1,27 @@
-"""WFDB: a folder of records named by their numbers, and a table of them."""
+"""WFDB: a folder of records that are named by their numbers, and a table of them."""
 
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...io.wfdb import render
 from ...record import Ecg, as_statement
 from ..block import Block
-from ..manifest import Corpus
-from .about import recipes, statements
+from ..files import regular_files
+from ..schema import Corpus
+from .metadata import recipes, statements
 
 TABLE = "records.csv"
 
 
 class WfdbWriter:
-    """A folder of records named by their numbers, and records.csv with what their headers say."""
+    """A folder of records, and records.csv with one row for each of them."""
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         self._path, self._corpus = path, corpus
@@ -37,7 +41,7 @@ class WfdbWriter:
         for i, index in enumerate(block["index"].tolist()):
             part = int(np.searchsorted(self._ends, index, side="right"))
             start = int(self._ends[part - 1]) if part else 0
-            extra = {name: block[name][i].item() for name in self._corpus.extra}
+            extra: dict[str, Any] = {name: block[name][i].item() for name in self._corpus.extra}
             given = {name: value for name, value in extra.items() if value == value and value != ""}
             ecg = Ecg(
                 signal=block["signal_uv"][i] / 1000.0,
@@ -62,34 +66,48 @@ class WfdbWriter:
     def abort(self) -> None:
         try:
             self._table.close()
-        except OSError:  # it cannot write what is left either
+        except OSError:  # the rest cannot be written either
             pass
 
 
 class WfdbReader:
-    def __init__(self, path: Path, corpus: Corpus) -> None:
-        self._path, self._corpus = path, corpus
+    """Reads the samples of each record; the names of the files follow from the records' numbers, not from the table."""
+
+    def __init__(self, path: Path, corpus: Corpus, span: range) -> None:
+        self._path, self._corpus, self._span = path, corpus, span
+        files = {entry.name for entry in regular_files(path)}
+        missing = {f"{record_name(i)}.dat" for i in span} - files
+        if missing:
+            raise ValueError(f"{min(missing)} is missing")
         with (path / TABLE).open(newline="", encoding="utf-8") as file:
-            self._table = list(csv.DictReader(file))
+            self._table = list(islice(csv.DictReader(file), len(span) + 1))
+        if len(self._table) != len(span):
+            raise ValueError(f"{TABLE} does not hold {len(span)} records")
 
     def read(self, start: int, stop: int) -> Block:
         table = self._table[start:stop]
-        shape = (self._corpus.length, len(self._corpus.leads))
-        signals = [np.fromfile(self._path / f"{row['record']}.dat", "<i2").reshape(shape).T for row in table]
         block: Block = {
             "index": np.array([int(row["index"]) for row in table], np.int64),
             "requested": np.array([row["requested"] for row in table], np.str_),
             "labels": np.array([list(map(int, row["labels"])) for row in table], np.uint8),
-            "signal_uv": np.stack(signals),
+            "signal_uv": np.stack([self._signal(index) for index in self._span[start:stop]]),
         }
         if "age" in self._corpus.extra:
             block["age"] = np.array([float(row["age"] or "nan") for row in table], np.float32)
         if "sex" in self._corpus.extra:
-            block["sex"] = np.array([row["sex"] for row in table], "<U6")
+            block["sex"] = np.array([row["sex"] for row in table], np.str_)
         return block
 
     def close(self) -> None:
         self._table = []
+
+    def _signal(self, index: int) -> NDArray[np.int16]:
+        """(12, L) in microvolts."""
+        length, leads = self._corpus.length, len(self._corpus.leads)
+        path = self._path / f"{record_name(index)}.dat"
+        if path.stat().st_size != 2 * length * leads:
+            raise ValueError(f"{path.name} does not hold {leads} leads of {length} samples")
+        return np.fromfile(path, "<i2").reshape(length, leads).T
 
 
 def record_name(index: int) -> str:

@@ -1,4 +1,4 @@
-"""Copies of corpora: into another format or other shards, and several as one."""
+"""Converting a corpus to another format or shard size, and merging several corpora into one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from . import manifest
-from .block import ROWS, Block, rows
-from .faults import explained
-from .formats import Reader, open_shard
+from .block import GROUP, Block, rows
+from .disk_errors import explained
+from .formats import ShardReader
 from .lock import locked
-from .manifest import Corpus
-from .run import Report, check_new, clear, complete, finished
+from .notes import finished, write_note
+from .run import Report, check_new, clear, complete
+from .schema import Corpus, Format
 from .shard import Shard
 
 
 def convert(
-    source: Path, out: Path, format: str, *, shard_size: int | None = None, progress: Report | None = None
+    source: Path, out: Path, format: Format, *, shard_size: int | None = None, progress: Report | None = None
 ) -> Corpus:
-    """Write the records of `source` in another format; given again, it goes on where it was stopped.
+    """Write the records of `source` in another format; called again, it goes on where it was stopped.
 
     ValueError where a shard of the source is missing or altered.
     """
@@ -35,13 +36,13 @@ def merge(
     sources: Sequence[Path],
     out: Path,
     *,
-    format: str | None = None,
+    format: Format | None = None,
     shard_size: int | None = None,
     progress: Report | None = None,
 ) -> Corpus:
-    """Write the records of several corpora one after the other, numbered anew; given again, it goes on.
+    """Write the records of several corpora one after the other, with new numbers; called again, it goes on.
 
-    ValueError where they do not fit together, or two of them hold the same records.
+    ValueError where labels, leads, sampling rate or length differ, or two corpora hold the same records.
     """
     corpora = [manifest.read(source) for source in sources]
     first = corpora[0]
@@ -49,13 +50,13 @@ def merge(
         for name in ("label_names", "leads", "fs_hz", "length"):
             if getattr(corpus, name) != getattr(first, name):
                 raise ValueError(
-                    f"{str(source)!r} has other {name} than {str(sources[0])!r}: they cannot be merged"
+                    f"{name} of {str(source)!r} is not that of {str(sources[0])!r}: they cannot be merged"
                 )
     parts = tuple(part for corpus in corpora for part in corpus.parts)
     keys = [part.same_records() for part in parts]
     if len(set(keys)) < len(keys):
         raise ValueError(
-            "two of the corpora hold the same records (model, labels, sampler and seed are alike): merge each once"
+            "two of the corpora hold the same records (model, labels, sampler and seed are the same): merge each once"
         )
     target = Corpus(
         records=sum(corpus.records for corpus in corpora),
@@ -100,7 +101,7 @@ def _copy(
                     except BaseException:
                         shard.abort()
                         raise
-                    manifest.write_note(out, note)
+                    write_note(out, note)
                 if progress is not None:
                     progress(span.stop, target.records)
             reader.close()
@@ -115,12 +116,12 @@ def _begun(out: Path, target: Corpus) -> bool:
 
 
 class _Records:
-    """The records of several corpora one after the other, read shard by shard once its checksum is found right."""
+    """The records of several corpora, one after the other; a shard's SHA-256 is checked before the shard is read."""
 
     def __init__(self, sources: Sequence[Path], corpora: Sequence[Corpus], extra: tuple[str, ...]) -> None:
         self._sources, self._corpora, self._extra = sources, corpora, extra
         self._starts = np.cumsum([0, *(corpus.records for corpus in corpora)]).tolist()
-        self._open: tuple[tuple[int, int], Reader] | None = None
+        self._open: tuple[tuple[int, int], ShardReader] | None = None
 
     def read(self, span: range) -> Iterator[Block]:
         at = span.start
@@ -129,7 +130,7 @@ class _Records:
             corpus, inside = self._corpora[k], at - self._starts[k]
             shard = inside // corpus.shard_size
             first = inside - corpus.span(shard).start
-            stop = min(first + ROWS, len(corpus.span(shard)), first + span.stop - at)
+            stop = min(first + GROUP, len(corpus.span(shard)), first + span.stop - at)
             block = self._shard(k, shard).read(first, stop)
             n = rows(block)
             block = {**block, "index": np.arange(at, at + n, dtype=np.int64)}
@@ -140,15 +141,15 @@ class _Records:
             yield block
             at += n
 
-    def _shard(self, k: int, shard: int) -> Reader:
+    def _shard(self, k: int, shard: int) -> ShardReader:
         if self._open is None or self._open[0] != (k, shard):
             self.close()
             source, corpus = self._sources[k], self._corpora[k]
             if not finished(source, corpus, shard, check=True):
                 raise ValueError(
-                    f"{str(source)!r}: shard {shard} is missing or altered; see `sssd-ecg corpus verify {source}`"
+                    f"{str(source)!r}: shard {shard} is missing or altered; `sssd-ecg corpus verify {source}` says more"
                 )
-            self._open = ((k, shard), open_shard(source, corpus, shard))
+            self._open = ((k, shard), ShardReader(source, corpus, shard))
         return self._open[1]
 
     def close(self) -> None:

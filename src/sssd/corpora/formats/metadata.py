@@ -1,4 +1,4 @@
-"""What a shard says of its records: leads, labels, rate, and how they were made."""
+"""What a shard says about its records besides their columns: leads, labels, sampling rate, and how they were made."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..manifest import Corpus
+from ..schema import Corpus
 
 RECORDED = ("generator", "model", "cauchy", "sampler", "steps", "eta", "spacing", "precision", "seed")
 SIGNAL = "int16 microvolts, little-endian, lead after lead"
 
 
 def recipes(corpus: Corpus) -> list[dict[str, Any]]:
-    """How the records of each part were made, as far as a record says so itself."""
+    """How the records of each part were made, as far as every record says so itself."""
     return [{name: getattr(part, name) for name in RECORDED} for part in corpus.parts]
 
 
 def provenance(corpus: Corpus) -> dict[str, Any]:
-    """What every shard says of all its records."""
+    """What every shard says about all its records."""
     parts = [{"records": p.records, **r} for p, r in zip(corpus.parts, recipes(corpus), strict=True)]
     return {"synthetic": True, **(parts[0] if len(parts) == 1 else {"parts": parts})}
 
 
-def describe(corpus: Corpus) -> dict[str, str]:
-    """The same as text, for the formats that hold it once per file."""
+def file_metadata(corpus: Corpus) -> dict[str, str]:
+    """The metadata as text, for the formats that hold it once in each file."""
     return {
         "label_names": json.dumps(corpus.label_names),
         "leads": json.dumps(corpus.leads),

@@ -1,8 +1,8 @@
-"""One shard from its plan: batches by record number, written while the next one is generated.
+"""Generating the records of a shard, in batches by record number, while the batch before is written.
 
-Batch b holds records b B .. (b + 1) B - 1, and the last one is filled up: the shape of every computation, and with it
-every bit, depends on the record's number alone, not on the shard it goes to or on where a run went on. Nothing is kept
-but the batch at hand and the few that wait to be written.
+Batch b holds the records b B .. (b + 1) B - 1, and the last batch is filled up: the shape of every computation, and so
+every bit, depends on the record's number alone. It does not depend on the size of the shards or on where a run was
+stopped. Only the present batch and the few that wait to be written are in memory.
 """
 
 from __future__ import annotations
@@ -11,36 +11,39 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import to_twelve
-from .block import LIMIT, Block, cut, rows
-from .manifest import Corpus, Note
+from .block import LIMIT_UV, Block, cut, rows
 from .plan import Plan
 from .recipe import Generate
+from .schema import Corpus, Note
 from .shard import Shard
 
-AHEAD = 4  # batches that may wait to be written
+MAX_WAITING = 4  # batches that may wait to be written
+
+Piece = tuple[Block, NDArray[np.float32]]  # records of one batch: columns, and 8 leads (n, 8, L) in mV
+Pieces = Callable[[range], Iterator[Piece]]
 
 
-def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Callable[[range], Iterator[Any]]:
-    """Records as a function of their span: pieces (columns, 8 leads in mV), each of one batch.
+def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Pieces:
+    """A function that generates the records of a span, batch by batch.
 
-    The last batch is kept, for it may reach into the next shard.
+    The last batch is kept, because it may reach into the next shard.
     """
     (recipe,) = corpus.parts
-    last: list[Any] = [-1, None, None]
+    last: tuple[int, Block, NDArray[np.float32]] = (-1, {}, np.empty(0, np.float32))
 
-    def pieces(span: range) -> Iterator[Any]:
+    def pieces(span: range) -> Iterator[Piece]:
+        nonlocal last
         size = recipe.batch_size
         for b in range(span.start // size, -(-span.stop // size)):
             if last[0] != b:
                 index = np.arange(b * size, (b + 1) * size, dtype=np.int64)
                 columns = {"index": index, **plan.rows(index, recipe.seed)}
-                last[:] = b, columns, generate(columns)
+                last = b, columns, generate(columns)
             start, stop = max(span.start - b * size, 0), min(span.stop - b * size, size)
             yield cut(last[1], start, stop), last[2][start:stop]
 
@@ -48,30 +51,29 @@ def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Callable[[range],
 
 
 def quantised(columns: Block, eight: NDArray[np.float32]) -> Block:
-    """The columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN."""
+    """The columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN and infinity."""
     units = np.rint(to_twelve(eight).astype(np.float64) * 1000.0)
     finite = np.isfinite(units).all(axis=(1, 2))
     if not finite.all():
         record = int(columns["index"][~finite][0])
         raise ValueError(f"record {record} holds NaN or infinite values: the model cannot generate it")
-    return {**columns, "signal_uv": np.clip(units, -LIMIT, LIMIT, out=units).astype(np.int16)}
+    return {**columns, "signal_uv": np.clip(units, -LIMIT_UV, LIMIT_UV, out=units).astype(np.int16)}
 
 
-def write_shard(
-    folder: Path, corpus: Corpus, number: int, pieces: Callable[[range], Iterator[Any]]
-) -> Iterator[int | Note]:
-    """Write one shard in another thread while this one makes its pieces; what fails there is raised here.
+def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> Iterator[int | Note]:
+    """Generate the records of a shard and write them, in another thread, to its file.
 
-    Yields how many of its records are made so far, and at last its note: what the shard counts by, once it is written.
+    Yields the number of records generated so far and, once the file is in place, the note to write about it. What
+    fails in the writing thread is raised here, and nothing of the shard is left.
     """
     with ThreadPoolExecutor(1, "writer") as thread:
         opened = thread.submit(Shard, folder, corpus, number)
-        waiting: deque[Future[Any]] = deque([opened])
+        waiting: deque[Future[Shard] | Future[None]] = deque([opened])
         records = 0
         try:
             for columns, eight in pieces(corpus.span(number)):
                 waiting.append(thread.submit(_append, opened, columns, eight))
-                while waiting and (waiting[0].done() or len(waiting) > AHEAD):
+                while waiting and (waiting[0].done() or len(waiting) > MAX_WAITING):
                     waiting.popleft().result()
                 records += rows(columns)
                 yield records

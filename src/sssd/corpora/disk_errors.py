@@ -1,4 +1,4 @@
-"""What a full disk, a read-only or a vanished folder means for a corpus."""
+"""Errors of the disk, in words: what a full disk, a read-only or a missing folder means for a corpus."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .files import DATA
 from .manifest import FILE
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def resuming(folder: Path) -> str:
-    return f"`sssd-ecg corpus resume {folder}` goes on"
-
-
 @contextmanager
-def explained(folder: Path, after: str, begun: str | None = None) -> Iterator[None]:
-    """Say what a full disk, a read-only or a vanished folder means for the corpus.
+def explained(folder: Path, remedy: str, once_begun: str | None = None) -> Iterator[None]:
+    """Raise an error of the disk again as one that says what happened and what to do.
 
-    after: what to do then;  begun: what instead, where the corpus has begun
+    remedy: what to do then
+    once_begun: what to do instead if the corpus had begun, that is, had its corpus.json
     """
     try:
         yield
@@ -30,13 +28,13 @@ def explained(folder: Path, after: str, begun: str | None = None) -> Iterator[No
             reason = f"no space left on the disk of {str(folder)!r}: free some; finished shards are safe"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             reason = f"{str(folder)!r} cannot be written to: make it writable"
-        elif isinstance(error, FileNotFoundError) and not (folder / "data").is_dir():
+        elif isinstance(error, FileNotFoundError) and not (folder / DATA).is_dir():
             reason = f"{str(folder)!r} was removed or moved during the run: put it back"
-            after = begun or after
+            remedy = once_begun or remedy
         else:
             raise
         if (folder / FILE).exists():
-            after = begun or after
-        new = OSError(f"{reason}; then {after}")
+            remedy = once_begun or remedy
+        new = OSError(f"{reason}; then {remedy}")
         new.errno = error.errno
         raise new from error
