@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio.to_thread
 from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
-from starlette.staticfiles import StaticFiles
 
 from ..version import __version__
 from . import errors, routes
@@ -19,10 +17,10 @@ from .gate import Gate
 from .generator import Generator
 from .jobs import Jobs
 from .middleware import DOCS, BodyLimits, RequestMetrics, SecurityHeaders
+from .page import Page
 from .security import key_required
 from .settings import Settings
 
-STATIC = Path(__file__).parent / "static"
 DESCRIPTION = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
 
 A record depends on the model, its statements, age and sex, the sampler, steps and eta, the seed and the index, and on
@@ -76,7 +74,7 @@ def create_app(generator: Generator, settings: Settings, jobs: routes.JobStore |
         routes.jobs(backend, gate, store, settings),
     ):
         app.include_router(router, dependencies=protected)
-    app.router.default = StaticFiles(directory=STATIC, html=True)
+    app.router.default = Page()
     errors.add_handlers(app)
     # The last one that is added comes first.
     app.add_middleware(
