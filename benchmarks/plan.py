@@ -1,11 +1,11 @@
-"""What a hundred million records take, from measured figures: the tables of docs/hundred-million.md.
+"""The tables of docs/hundred-million.md: what a hundred million records take, from measured figures.
 
-    python benchmarks/plan.py            # print them
+    python benchmarks/plan.py            # print the tables
     python benchmarks/plan.py --write    # put them into the page
 
 The figures are in benchmarks/results/corpus_plan.json, each with the command that measures it. A figure that is null
-has not been measured: its row is left out. Writing goes on while records are generated, in another thread of each
-worker, so that a worker is as fast as the slower of the two. Prices are examples.
+has not been measured, and its row is left out. Each worker writes in another thread while it generates, so it is as
+fast as the slower of the two. Prices are examples.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WORKERS = {"one H200": (1, 8, 64), "2 CPU cores": (50, 500)}
 def tables(figures: dict[str, Any]) -> str:
     """The tables as Markdown."""
     records, lines = figures["records"], []
-    lines += ["| | files | TB | storing, per month | writing alone, one worker |", "|---|---|---|---|---|"]
+    lines += ["| | files | TB | storage per month | writing alone, one worker |", "|---|---|---|---|---|"]
     for f in figures["writing"]:
         tb = records * f["bytes_per_record"] / 1e12
         lines.append(
