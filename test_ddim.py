@@ -63,7 +63,9 @@ def main() -> None:
     model = SSSDECG.from_pretrained(args.checkpoint, device=args.device)
     batch = args.batch if args.batch is not None else (1 if model.device.type == "cpu" else 64)
     for steps in args.steps:
-        model.step_table(True, steps, 0.0)  # a wrong number is told before anything takes time
+        model.step_table(
+            sampler="ddim", steps=steps, ddim_eta=0.0
+        )  # a wrong number is told before anything takes time
     parameters = sum(p.numel() for p in model.model.parameters())
     where = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else str(model.device)
     threads = f", {torch.get_num_threads()} threads" if model.device.type == "cpu" else ""

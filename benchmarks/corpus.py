@@ -116,8 +116,8 @@ def share(folder: Path, records: int, steps: int, threads: int, device: str, rep
     model = SSSDECG.from_pretrained(device=device)
     plan = like_ptbxl(records)
     corpus = recipe.describe(
-        model, plan, model.step_table(True, steps, 0.0), seed=1, eta=0.0, spacing="uniform", precision="auto",
-        source="a benchmark", checkpoint="built-in", threads=threads, shard_size=max(records // 4, 1),
+        model, plan, model.step_table(sampler="ddim", steps=steps, ddim_eta=0.0), seed=1, precision="auto",
+        source="a benchmark", checkpoint="builtin", threads=threads, shard_size=max(records // 4, 1),
     )  # fmt: skip
     generate = recipe.generator(corpus.parts[0], model)
     made = {}

@@ -203,14 +203,14 @@ USAGE = [
     (("--label", "AFIBB"), "did you mean AFIB"),
     (("--label", "NORM+"), "joined by '+'"),
     ((), "--label or --labels-from"),
-    (("--label", "NORM", "--steps", 0), "expected 1 to 20"),
-    (("--label", "NORM", "--steps", 21), "expected 1 to 20"),
+    (("--label", "NORM", "--steps", 0), "steps is 0: expected 1..20"),
+    (("--label", "NORM", "--steps", 21), "steps is 21: expected 1..20"),
     (("--label", "NORM", "--steps", "many"), "--steps"),
     (("--label", "NORM", "--eta", 2), "expected 0 (deterministic) to 1"),
     (("--label", "NORM", "--eta", "nan"), "expected 0 (deterministic) to 1"),
     (("--label", "NORM", "--sampler", "euler"), "--sampler"),
-    (("--label", "NORM", "--sampler", "ddpm", "--steps", 5), "--sampler ddim"),
-    (("--label", "NORM", "--sampler", "ddpm", "--eta", 1), "--sampler ddim"),
+    (("--label", "NORM", "--sampler", "ddpm", "--steps", 5), "ddpm always takes all 20 steps"),
+    (("--label", "NORM", "--sampler", "ddpm", "--eta", 1), "ddpm has no eta"),
     (("--label", "NORM", "--sampler", "unipc", "--eta", 1), "unipc has no eta"),
     (("--label", "NORM", "--spacing", "cubic"), "--spacing"),
     (("--label", "NORM", "--order", "alphabetical"), "--order"),
@@ -358,7 +358,7 @@ def test_out_of_memory_is_one_line(
     def burst(*_: Any, **__: Any) -> None:
         raise RuntimeError("CUDA out of memory.\nTried to allocate 3 TiB")
 
-    monkeypatch.setattr("sssd.SSSDECG.generate", burst)
+    monkeypatch.setattr("sssd.SSSDECG.sample", burst)
     code, _, errors = _run(
         capsys, "generate", "--checkpoint", checkpoint, "--label", "NORM", "--out", tmp_path / "ecgs"
     )

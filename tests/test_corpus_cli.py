@@ -194,7 +194,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
         (["--counts", "AFIB"], "expected STATEMENT=NUMBER"),
         (["--counts", "AFIBB=3"], "unknown statement 'AFIBB'"),
         (["--counts", "AFIB=1", "--seed", "-1"], "--seed is -1"),
-        (["--counts", "AFIB=1", "--eta", "2"], "--eta is 2"),
+        (["--counts", "AFIB=1", "--eta", "2"], "eta is 2"),
         (["--counts", "AFIB=1", "--age", "121"], "age is 121: expected years, 0 to 120"),
         (["--labels-from", "patients.csv"], "'patients.csv', row 2: age is -1: expected years, 0 to 120"),
         (["--counts", "AFIB=1", "--quality", "best", "--steps", "5"], "--quality chooses --steps itself"),

@@ -175,9 +175,10 @@ def test_complete_keeps_the_request_and_depends_on_seed_and_index_alone() -> Non
 
 def test_complete_handles_fractions_none_and_very_many() -> None:
     requested = np.zeros((2, 71))
-    requested[0, find("AFIB")] = 0.5
+    requested[0, find("AFIB")], requested[0, find("NORM")] = 0.7, 0.3
     out = complete(requested, seed=0, index=[0, 1])
-    assert out[0, find("AFIB")] == 0.5 and out[1].sum() >= 1
+    assert out[0, find("AFIB")] == np.float32(0.7) and out[1].sum() >= 1
+    assert out[0, find("NORM")] == np.float32(0.3), "0.3 is no statement, and NORM does not occur beside AFIB"
     np.testing.assert_array_equal(complete(np.ones((1, 71)), seed=0, index=[0]), np.ones((1, 71)))
     with pytest.raises(ValueError, match="shape"):
         complete(np.ones((1, 3)), seed=0, index=[0])

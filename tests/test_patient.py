@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from sssd.cli import main, options
-from sssd.cli.requests import Requests, read_requests
+from sssd.cli.requests import read_requests
 from sssd.config.names import Other
 from sssd.config.schema import DEFAULT, Config, read_config
 from sssd.factory import build_network, label_names
 from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
 from sssd.patient import ages, columns, facts, sexes
+from sssd.request import Rows
 from sssd.samplers import SAMPLERS
 from sssd.training.batches import hidden
 
@@ -134,7 +135,7 @@ def test_an_empty_network_is_filled() -> None:
 # --- on the command line ------------------------------------------------------------------------------------
 
 
-def requested(tmp_path: Path, text: str, **given: object) -> Requests:
+def requested(tmp_path: Path, text: str, **given: object) -> Rows:
     file = tmp_path / "wanted.csv"
     file.write_text(text)
     return read_requests(None, file, CODES, **given)  # type: ignore[arg-type]

@@ -132,7 +132,7 @@ def test_log_snr_is_even_in_lambda():
 
 @pytest.mark.parametrize("S", [0, -1, 201, 2.5, True, "20", None, np.nan])
 def test_wrong_number_of_steps_is_refused(S):
-    with pytest.raises(ValueError, match=r"ddim_timesteps is .*: expected 1\.\.200"):
+    with pytest.raises(ValueError, match=r"steps is .*: expected 1\.\.200"):
         choose_steps(linear(), S)
 
 

@@ -115,12 +115,12 @@ def test_generate_is_the_plain_loop(model, predicts):
 
 
 def test_the_configuration_says_what_is_not_given(model):
-    assert model.step_table(None, None, None).S == 5
-    assert model.step_table(False, 7, 0.5).name == "ddpm"
-    assert model.step_table(True, 7, None).S == 7
+    assert model.step_table().S == 5
+    assert model.step_table(use_ddim=False, ddim_timesteps=7, ddim_eta=0.5).name == "ddpm"
+    assert model.step_table(use_ddim=True, ddim_timesteps=7).S == 7
     by_ddpm = tiny(ddim_config={"use_ddim": False, "ddim_timesteps": 5})
-    assert by_ddpm.step_table(None, None, None).S == T
-    assert by_ddpm.step_table(True, 3, None).name == "ddim"
+    assert by_ddpm.step_table().S == T
+    assert by_ddpm.step_table(use_ddim=True, ddim_timesteps=3).name == "ddim"
 
 
 def test_a_velocity_network_in_units_of_its_leads():

@@ -2,8 +2,10 @@
 
 A label vector is one row of (B, K) float32, 1 where a statement is present; K = 71, columns in the order of
 SSSD-ECG, alphabetical by code. `encode` turns names or indices into rows, `complete` adds the statements that
-real records carry beside the requested ones. Descriptions and counts: `statements.json`, made by
-scripts/make_statements.py.
+real records carry beside the requested ones. Descriptions and counts are in `statements.json`, which
+scripts/make_statements.py writes.
+
+One rule says which statements a vector has: those whose value is above 0.5 (`has`). The whole package uses it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 RARE = 20  # statements with fewer training records than this are hardly learnt
+PRESENT = 0.5  # a label vector has the statements whose value is above this
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,31 @@ def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
     return _one_hot([_members(entry, classes, i) for i, entry in enumerate(labels)], len(classes))
 
 
+def has(vectors: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which statements label vectors have: those above 0.5. Of the same shape as `vectors`."""
+    return np.asarray(np.asarray(vectors) > PRESENT)
+
+
+def names_of(vector: NDArray[Any], classes: Sequence[str] = CODES) -> tuple[str, ...]:
+    """Names of the statements that one label vector (K,) has."""
+    return tuple(classes[k] for k in np.flatnonzero(has(vector)).tolist())
+
+
+def are_vectors(labels: Any) -> bool:
+    """Whether labels are an array or tensor (B, K) of numbers, which `encode` takes as they are."""
+    if not hasattr(labels, "ndim"):
+        return False
+    return bool(labels.ndim == 2 and getattr(labels.dtype, "kind", "f") not in "US")
+
+
 def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
-    """(code, training records) of the requested statements the built-in model saw fewer than 20 times.
+    """(code, training records) of the statements of `vectors` that the built-in model saw fewer than 20 times.
 
     vectors: (B, 71). Rarest first.
     """
     vectors = _check_71(vectors)
-    rare = [s for s, used in zip(STATEMENTS, (vectors != 0).any(axis=0), strict=True) if used]
-    rare = [s for s in rare if s.training_records < RARE]
+    used = [STATEMENTS[k] for k in np.flatnonzero(has(vectors).any(axis=0)).tolist()]
+    rare = [s for s in used if s.training_records < RARE]
     return [(s.code, s.training_records) for s in sorted(rare, key=lambda s: s.training_records)]
 
 
@@ -274,7 +294,7 @@ def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDA
     On single statements requested from real records, the frequencies of pairs then differ from the real ones
     by no more than one fold of PTB-XL does from the others.
 
-    requested: (B, 71); whatever is not zero is kept with its value, what is drawn is 1.
+    requested: (B, 71); all values are kept, but for those of drawn statements, which become 1.
     index: B record numbers; a completion depends on (seed, index, request) alone.
     Returns (B, 71) float32. Raises ValueError for another width or number of indices.
     """
@@ -284,7 +304,7 @@ def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDA
             f"{len(vectors)} label vectors but {len(index)} record indices; expected one per record"
         )
     for row, number in zip(vectors, index, strict=True):
-        row[_draw(np.flatnonzero(row).tolist(), _generator(seed, int(number)))] = 1.0
+        row[_draw(np.flatnonzero(has(row)).tolist(), _generator(seed, int(number)))] = 1.0
     return vectors
 
 

@@ -9,78 +9,58 @@ seed, index) alone, whatever the batch it is computed in.
 from __future__ import annotations
 
 import json
-import operator
 import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import labels as statements
 from .checkpoints import configuration_of, load_into, read_state, state_hash, write_pickle, write_safetensors
-from .config.schema import PUBLISHED, Config, Fit, read_config
+from .config.schema import PUBLISHED, Config, read_config
 from .device import batches, choose_batch_size, choose_device, choose_precision
 from .engine.bound import bind
 from .factory import build_network, build_schedule, label_names
-from .leads import lead_names, to_twelve
+from .labels import RARE, encode, warn_rare
+from .leads import lead_names
 from .models.denoiser import Denoiser
 from .models.s4 import CAUCHY, Cauchy
 from .noise import normal
-from .patient import ages, columns, each, facts, sexes
+from .patient import columns
 from .presets import WEIGHTS, checkpoint_file
 from .progress import Progress, reporting
-from .record import Ecg, as_statement
-from .samplers import (
-    BY_STEPS,
-    SAMPLERS,
-    StepTable,
-    ddim,
-    ddpm,
-    default_spacing,
-    eps_denoiser,
-    fitted,
-    key_of,
-    run,
-    v_denoiser,
-)
-from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
-from .samplers.loop import Network
-from .schedule import choose_steps
-from .utils.util import calc_diffusion_hyperparams, std_normal
-from .version import __version__
+from .record import Ecg
+from .records import Records, provenance
+from .request import Classes, Request, RequestKeywords, ask, checked_seed, patients, whole
+from .samplers import StepTable, eps_denoiser, run, v_denoiser
+from .samplers.adapter import Scheduler, run_scheduler
+from .sampling import Sampling, SamplingKeywords
+from .utils.util import hyperparams_of, std_normal
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 File = str | os.PathLike[str]
+Table = StepTable | Scheduler
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What to generate, one row per record: vectors (B, K) float32 in full, and how each record was asked for.
+class RunKeywords(TypedDict, total=False):
+    """The keywords of `generate` that say how to compute; the records do not depend on them, but for rounding."""
 
-    index: the records' numbers (B,), on which their noise depends; 0 .. B - 1 where it is None.
-    age, sex: (B,) in years, and 0 (male) or 1 (female), NaN where unknown; None where no record has one.
-    """
+    batch_size: int | None  # records at once; None for as many as fill the device
+    progress: Progress  # True, False, a function of (done, total), or None for a bar where a run takes more than 2 s
+    precision: str  # of matrix products: "auto", "float32" or "bf16"
 
-    vectors: NDArray[np.float32]
-    requested: tuple[str, ...]
-    index: tuple[int, ...] | None = None
-    age: NDArray[np.float64] | None = None
-    sex: NDArray[np.float64] | None = None
 
-    @property
-    def numbers(self) -> Sequence[int]:
-        return range(len(self.vectors)) if self.index is None else self.index
+class Keywords(RequestKeywords, SamplingKeywords, RunKeywords, total=False):
+    """The keywords of `generate` and `generate_ecgs`."""
 
-    def part(self, rows: slice) -> Request:
-        """The records of these rows."""
-        index = tuple(self.numbers[rows])
-        age, sex = (None if of is None else of[rows] for of in (self.age, self.sex))
-        return Request(self.vectors[rows], self.requested[rows], index, age, sex)
+    seed: int | None  # 0 to 2**64 - 1; None draws one from torch's global generator
 
 
 class SSSDECG:
@@ -183,22 +163,25 @@ class SSSDECG:
         return label_names(self.config)
 
     @property
+    def classes(self) -> Classes:
+        """What the model can be asked for."""
+        named = self.config.trainset_config.label_names is not None
+        return Classes(self.label_names, patient=self.config.trainset_config.patient, named=named)
+
+    @property
+    def takes_patient(self) -> bool:
+        """Whether the model takes a patient's age and sex."""
+        return self.config.trainset_config.patient
+
+    @property
     def model_hash(self) -> str:
-        """SHA-256 of the weights."""
-        return state_hash(self.model.state_dict())
+        """SHA-256 of the weights, which is computed again only after a weight has changed."""
+        return self.model.kept("hash", (), lambda: state_hash(self.model.state_dict()))
 
     @property
     def diffusion_hyperparams(self) -> dict[str, Any]:
         """The schedule as SSSD-ECG's functions take it: {"T", "Beta", "Alpha", "Alpha_bar", "Sigma"}, (T,) float32."""
-        d = self.config.diffusion_config
-        if d.terminal_alpha is None:
-            return calc_diffusion_hyperparams(d.T, d.beta_0, d.beta_T)
-        abar, beta = self.schedule.abar, self.schedule.beta
-        variance = np.append(
-            beta[0], beta[1:] * (1 - abar[:-1]) / (1 - abar[1:])
-        )  # beta tilde, Ho et al. 2020, eq. 7
-        tables = {"Beta": beta, "Alpha": 1 - beta, "Alpha_bar": abar, "Sigma": np.sqrt(variance)}
-        return {"T": d.T, **{k: torch.tensor(v, dtype=torch.float32) for k, v in tables.items()}}
+        return hyperparams_of(self.config.diffusion_config, self.schedule)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -213,398 +196,209 @@ class SSSDECG:
     # --- generating ---------------------------------------------------------------------------------------
 
     def generate(
-        self,
-        labels: Any = None,
-        *,
-        num_samples: int | None = None,
-        sampler: Any = None,
-        steps: int | None = None,
-        use_ddim: bool | None = None,
-        ddim_timesteps: int | None = None,
-        ddim_eta: float | None = None,
-        spacing: str | None = None,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        progress: Progress = None,
-        return_numpy: bool = False,
-        precision: str = "auto",
-        exact: bool = False,
-        age: Any = None,
-        sex: Any = None,
+        self, labels: Any = None, *, return_numpy: bool = False, **how: Unpack[Keywords]
     ) -> Tensor | NDArray[np.float32]:
         """Generate ECGs: (B, 8, L) float32 on the CPU, leads I V1..V6 aVF, in mV.
 
         labels: names ("AFIB", "CLBBB+LVH", a list, a nested list), class indices, or vectors (B, K); see
-            sssd.labels.encode. None draws statements as they occur in PTB-XL. num_samples repeats each entry.
-        exact: names and indices are all there is; otherwise statements that real records carry beside them are drawn.
-            Vectors are always taken as they are.
+            sssd.labels.encode. None draws statements as they occur in PTB-XL. A `Request` is taken as it is.
+        num_samples: records per label, 1 if not given.
+        exact: if True, records have the named statements only. Otherwise statements that occur beside them in real
+            records are drawn. Vectors are always taken as they are.
+        age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Only
+            some models take them (`takes_patient`).
         sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m",
-            "consistency" (of distilled models), or a scheduler of diffusers. steps: of all but ddpm. ddim_eta: of ddim.
-            spacing: see sssd.schedule.choose_steps; without, "uniform" for ddim and "trailing" for the others.
-        use_ddim, ddim_timesteps: the same by their older names, sampler "ddim" or "ddpm" and steps. What is not given
-            comes from the configuration.
-        age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Of
-            models that take them (`takes_patient`).
-        seed: record i depends on (seed, i) and its label; without, one is drawn from torch's global generator.
-        batch_size: records at once; without, as many as fill the device.
-        progress: True, False, a function of (done, total), or None: a bar for runs of more than 2 s on a terminal.
-        precision: "auto", "float32" or "bf16" (matrix products).
-        ValueError, with one message, where an argument is wrong.
+            "consistency" (distilled models only), "fitted" (models with fitted solvers), or a scheduler of diffusers.
+        steps: number of network evaluations; ddpm always takes all. spacing: how the steps are spread, see
+            sssd.schedule.choose_steps; by default "uniform" for ddim and "trailing" for the others.
+        use_ddim, ddim_timesteps, ddim_eta: SSSD-ECG's names. use_ddim chooses DDIM or DDPM, ddim_timesteps is the
+            number of steps, and ddim_eta the noise of DDIM, from 0 (deterministic) to 1 (as much as DDPM).
+            The configuration says what is not given.
+        seed: record i depends on (seed, i) and its label. Without a seed, one is drawn from torch's global generator.
+        batch_size: records at once; by default as many as fill the device.
+        progress: True, False, a function of (done, total), or None for a bar on a terminal if the run takes over 2 s.
+        precision: "auto", "float32" or "bf16", for matrix products.
+        return_numpy: return an array and not a tensor.
+        ValueError, with one message, where an argument is wrong, or two do not go together.
         """
-        seed = _seed(seed)
-        request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact, age=age, sex=sex)
-        table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
-        records = len(request.vectors)
-        size = self._batch_size(batch_size)
-        self._warn_if_random()
-        out = torch.empty(records, *self.shape)
-        with reporting(progress, -(-records // size) * table.S) as advance:
-            for rows in batches(records, size):
-                part = slice(rows.start, rows.stop)
-                of = request.part(part)
-                out[part] = self.generate_batch(
-                    of.vectors,
-                    [seed] * len(rows),
-                    of.numbers,
-                    table,
-                    age=of.age,
-                    sex=of.sex,
-                    precision=precision,
-                    on_step=lambda *_: advance(),
-                )
-        return out.numpy() if return_numpy else out
-
-    def generate_batch(
-        self,
-        vectors: NDArray[np.float32],
-        seeds: Sequence[int],
-        index: Sequence[int],
-        table: StepTable | Scheduler,
-        *,
-        age: Any = None,
-        sex: Any = None,
-        precision: str = "auto",
-        on_step: Callable[[int, Tensor], None] | None = None,
-    ) -> Tensor:
-        """One batch, each record with a seed of its own: (B, 8, L) float32 on the CPU, in mV.
-
-        vectors (B, K) in full, seeds (B,), index (B,): the records' numbers under their seeds; age and sex as in
-        `generate`; what a record becomes depends on its own row only. on_step(i, x0): the clean records as predicted at
-        row i of the table, (B, 8, L) in mV on the device; what it raises ends the batch.
-        """
-        dtype = choose_precision(precision, self.device)
-        cond = torch.from_numpy(self._conditions(vectors, age, sex)).to(self.device)  # (B, K) or (B, K + 4)
-        scale = self._scale(cond)
-
-        def tell(i: int, x0: Tensor) -> None:
-            if on_step is not None:
-                on_step(i, x0 * scale)
-
-        return (self._sample(table, cond, list(zip(seeds, index, strict=True)), dtype, tell) * scale).cpu()
+        request, table, seed = self._asked(labels, how)
+        signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
+        return signal.numpy() if return_numpy else signal
 
     def generate_ecgs(
-        self,
-        labels: Any = None,
-        *,
-        num_samples: int | None = None,
-        sampler: Any = None,
-        steps: int | None = None,
-        use_ddim: bool | None = None,
-        ddim_timesteps: int | None = None,
-        ddim_eta: float | None = None,
-        spacing: str | None = None,
-        seed: int | None = None,
-        batch_size: int | None = None,
-        progress: Progress = None,
-        precision: str = "auto",
-        exact: bool = False,
-        age: Any = None,
-        sex: Any = None,
-        leads: str | Sequence[str] = "clinical",
+        self, labels: Any = None, *, leads: str | Sequence[str] = "clinical", **how: Unpack[Keywords]
     ) -> list[Ecg]:
-        """Generate 12-lead records, as `generate` does; leads: "clinical" or "sssd" order, or the names.
+        """Generate 12-lead records; all keywords of `generate`, which makes the same signals, mean the same here.
 
-        Their statements are all of the label vector above 0.5; their provenance says how to make them again.
+        leads: "clinical" or "sssd" order, or the 12 names. A record carries the statements that its label vector has
+        (sssd.labels.has), and its provenance says how to make it again.
         """
-        seed = _seed(seed)
-        request = self.request(labels, num_samples=num_samples, seed=seed, exact=exact, age=age, sex=sex)
-        table = self._sampler(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler, steps)
         order = lead_names(leads)
-        eight: Any = self.generate(
-            request,
-            sampler=sampler,
-            steps=steps,
-            use_ddim=use_ddim,
-            ddim_timesteps=ddim_timesteps,
-            ddim_eta=ddim_eta,
-            spacing=spacing,
-            seed=seed,
-            batch_size=batch_size,
-            progress=progress,
-            return_numpy=True,
-            precision=precision,
-        )
-        how = self.provenance(table, seed=seed, eta=ddim_eta, spacing=spacing, precision=precision)
-        names = np.array([as_statement(name) for name in self.label_names])
-        twelve = to_twelve(eight, order)  # (B, 12, L)
-        return [
-            Ecg(
-                signal=signal,
-                fs_hz=self.config.trainset_config.sampling_rate,
-                leads=order,
-                statements=tuple(names[vector > 0.5].tolist()),
-                provenance={**how, "index": i, "requested": asked, **patient},
-            )
-            for i, signal, vector, asked, patient in zip(
-                request.numbers,
-                twelve,
-                request.vectors,
-                request.requested,
-                facts(request.age, request.sex, records=len(twelve)),
-                strict=True,
-            )
-        ]
-
-    def provenance(
-        self,
-        table: StepTable | Scheduler,
-        *,
-        seed: int,
-        eta: float | None,
-        spacing: str | None,
-        precision: str,
-    ) -> dict[str, Any]:
-        """What a record says of how it was made, but for its index and what was asked for."""
-        how: dict[str, Any] = {
-            "synthetic": True,
-            "generator": f"sssd-ecg {__version__}",
-            "model": self.model_hash,
-            "cauchy": self.model.cauchy,
-            "sampler": table.name,
-            "steps": table.S,
-            "precision": "bf16" if choose_precision(precision, self.device) == torch.bfloat16 else "float32",
-            "seed": seed,
-        }
-        if table.name == "ddim":
-            how["eta"] = float(self.config.ddim_config.ddim_eta if eta is None else eta)
-        if isinstance(table, Scheduler):
-            how["scheduler"] = table.config
-        elif table.name != "ddpm":
-            if table.name == "fitted":
-                how["fit"] = self.fitted_solver(table.S).model_dump()
-            else:
-                how["spacing"] = spacing or default_spacing(table.name)
-            if (table.gain != 1.0).any():
-                how["gain"] = table.gain.tolist()
-        return how
+        request, table, seed = self._asked(labels, how)
+        signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
+        precision = how.get("precision", "auto")
+        return list(self.records(signal, request, table, seed=seed, precision=precision, leads=order))
 
     def request(
         self,
         labels: Any = None,
         *,
-        num_samples: int | None = None,
         seed: int | None = None,
-        exact: bool = False,
-        age: Any = None,
-        sex: Any = None,
         first: int = 0,
+        **how: Unpack[RequestKeywords],
     ) -> Request:
         """The full label vectors of a call of `generate` with these arguments, which takes them as `labels`.
 
         first: the number of the first record; the others follow. Warns where a statement is asked for that the
         built-in model has hardly seen.
         """
-        if isinstance(labels, Request):
-            if age is not None or sex is not None:
-                raise ValueError("age and sex are part of a Request: leave them out beside it")
-            return labels
-        if num_samples is not None:
-            num_samples = _whole("num_samples", num_samples)
-        names, drawn = self.label_names, False
-        standard = names == statements.CODES
-        if labels is None:
-            vectors, drawn = self._no_labels(num_samples, exact), standard
-        else:
-            vectors = self._encode(labels, names)
-            drawn = standard and not exact and not _are_vectors(labels)
-            vectors = np.repeat(vectors, num_samples or 1, axis=0)
-        asked = tuple("+".join(name for name, v in zip(names, row, strict=True) if v) for row in vectors)
-        if standard and self._source in WEIGHTS.values():
-            _warn_rare(vectors)
-        if drawn:
-            vectors = statements.complete(vectors, seed=_seed(seed), index=range(first, first + len(vectors)))
-        index = tuple(range(first, first + len(vectors))) if first else None
-        return Request(vectors, asked, index, *self.patients(age, sex, len(vectors)))
+        request = ask(labels, self.classes, seed=_seed(seed), first=first, **how)
+        if self.classes.standard and self._source in WEIGHTS.values() and request is not labels:
+            _warn_rare(request)
+        return request
 
-    @property
-    def takes_patient(self) -> bool:
-        """Whether the model takes a patient's age and sex."""
-        return self.config.trainset_config.patient
+    def step_table(self, **how: Unpack[SamplingKeywords]) -> StepTable:
+        """The sampler of a call of `generate` with these arguments, as a table; ValueError for one of diffusers."""
+        table = Sampling.of(**how).table(self.schedule, self.config)
+        if isinstance(table, Scheduler):
+            raise ValueError(f"{table.name} is a scheduler of diffusers, which has no table")
+        return table
 
-    def patients(
-        self, age: Any, sex: Any, records: int
-    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
-        """Age and sex (B,), None where all are unknown; ValueError where one is given and the model takes neither."""
-        years, numbers = each(ages(age), records, "age"), each(sexes(sex), records, "sex")
-        known = [not np.isnan(v).all() for v in (years, numbers)]
-        for name, given in zip(("age", "sex"), known, strict=True):
-            if given and not self.takes_patient:
-                raise ValueError(f"{name} is given, but this model does not take it: leave {name} out")
-        return years if known[0] else None, numbers if known[1] else None
-
-    def _conditions(self, vectors: NDArray[np.float32], age: Any, sex: Any) -> NDArray[np.float32]:
-        """What the network is conditioned on: vectors (B, K), and behind them the columns of sssd.patient."""
-        age, sex = self.patients(age, sex, len(vectors))
-        if not self.takes_patient:
-            return vectors
-        return np.hstack((vectors, columns(age, sex, records=len(vectors))))
-
-    def _encode(self, labels: Any, names: tuple[str, ...]) -> NDArray[np.float32]:
-        try:
-            return statements.encode(labels, names)
-        except ValueError as error:
-            if self.config.trainset_config.label_names is None and names and names != statements.CODES:
-                hint = f"the {len(names)} classes of this model have no names: give class indices or vectors"
-                raise ValueError(f"{error} ({hint}, or set trainset_config.label_names)") from None
-            raise
-
-    def _no_labels(self, num_samples: int | None, exact: bool) -> NDArray[np.float32]:
-        """Rows of zeros: to be completed for the 71 statements, and right as they are for a model without classes."""
-        names = self.label_names
-        if num_samples is None:
-            raise ValueError("there is nothing to generate: give labels, such as 'AFIB', or num_samples")
-        if names and (exact or names != statements.CODES):
-            raise ValueError(
-                "labels are missing: they are drawn for the 71 statements of PTB-XL only, not with exact"
-            )
-        return np.zeros((num_samples, len(names)), np.float32)
-
-    def step_table(
+    def sample(
         self,
-        use_ddim: bool | None = None,
-        ddim_timesteps: int | None = None,
-        ddim_eta: float | None = None,
-        spacing: str | None = None,
+        request: Request,
+        table: Table,
         *,
-        sampler: str | None = None,
-        steps: int | None = None,
-    ) -> StepTable:
-        """The sampler as a table; what is None comes from the configuration."""
-        default = self.config.ddim_config
-        if sampler is None:
-            asked = use_ddim or ddim_timesteps is not None or ddim_eta is not None
-            sampler = "ddpm" if use_ddim is False else "ddim" if asked else self.default_sampler(steps)
-        elif use_ddim is not None and use_ddim != (sampler == "ddim"):
-            raise ValueError(f"sampler is {sampler!r} and use_ddim is {use_ddim}: give one of them")
-        elif sampler == "ddpm" and steps not in (None, self.schedule.T):
-            raise ValueError(f"steps is {steps}: ddpm always takes all {self.schedule.T}; leave it out")
-        if steps is not None and ddim_timesteps not in (None, steps):
-            raise ValueError(f"steps is {steps} and ddim_timesteps is {ddim_timesteps}: give one of them")
-        if sampler not in ("ddim", "ddpm") and ddim_eta:
-            raise ValueError(f"ddim_eta is {ddim_eta}: only ddim has it; leave it out")
-        if sampler == "ddpm":
-            return ddpm(self.schedule)
-        count = next((n for n in (steps, ddim_timesteps) if n is not None), self.default_steps(sampler))
-        usual = default_spacing(sampler)
-        eta = (default.ddim_eta if ddim_eta is None else ddim_eta) if sampler == "ddim" else 0.0
-        if sampler == "ddim":
-            table = ddim(self.schedule, choose_steps(self.schedule, count, spacing or usual), eta)
-        elif sampler in BY_STEPS:
-            table = BY_STEPS[sampler](self.schedule, choose_steps(self.schedule, count, spacing or usual))
-        elif sampler == "fitted":
-            table = fitted(self.schedule, **self.fitted_solver(count, spacing).model_dump())
-        else:
-            known = ", ".join(SAMPLERS)
-            raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
-        gain = default.gains.get(key_of(sampler, count, eta)) if spacing in (None, usual) else None
-        return table if gain is None else replace(table, gain=np.array(gain))
-
-    def fitted_solver(self, steps: int, spacing: str | None = None) -> Fit:
-        """What was fitted for so many evaluations; ValueError where nothing was, or a spacing is asked for."""
-        if spacing is not None:
-            raise ValueError(f"spacing is {spacing!r}: the steps of fitted were fitted too; leave it out")
-        fits = {len(fit.steps): fit for fit in self.config.ddim_config.fits}
-        if steps not in fits:
-            known = ", ".join(map(str, sorted(fits))) or "no number of them"
-            raise ValueError(
-                f"steps is {steps}: this model's solvers were fitted for {known}; unipc takes any"
-            )
-        return fits[steps]
-
-    def default_steps(self, sampler: str) -> int:
-        """Evaluations unless told: the configuration's; of fitted, if that is not its sampler, the most there are."""
-        own, fits = self.config.ddim_config, self.config.ddim_config.fits
-        if sampler == "fitted" and own.sampler != "fitted" and fits:
-            return max(len(fit.steps) for fit in fits)
-        return own.ddim_timesteps
-
-    def default_sampler(self, steps: int | None = None) -> str:
-        """The sampler of the configuration; DDIM in place of DDPM where a number of steps is asked for."""
-        own = self.config.ddim_config
-        return own.sampler or ("ddim" if own.use_ddim or steps is not None else "ddpm")
-
-    def _sampler(
-        self,
-        use_ddim: bool | None,
-        ddim_timesteps: int | None,
-        ddim_eta: float | None,
-        spacing: str | None,
-        sampler: Any,
-        steps: int | None,
-    ) -> StepTable | Scheduler:
-        """As `step_table`, or a scheduler of diffusers set up for this model."""
-        if not is_scheduler(sampler):
-            return self.step_table(use_ddim, ddim_timesteps, ddim_eta, spacing, sampler=sampler, steps=steps)
-        if use_ddim is not None or ddim_eta is not None:
-            raise ValueError("use_ddim and ddim_eta do not go with a scheduler of diffusers: leave them out")
-        count = next(
-            n for n in (steps, ddim_timesteps, self.config.ddim_config.ddim_timesteps) if n is not None
-        )
-        return adapt(sampler, self.schedule, _whole("steps", count), "v" if self.model.velocity else "eps")
-
-    def _sample(
-        self,
-        table: StepTable | Scheduler,
-        cond: Tensor,
-        records: Sequence[tuple[int, int]],
-        dtype: torch.dtype,
-        on_step: Callable[[int, Tensor], None],
+        seed: int,
+        batch_size: int | None = None,
+        precision: str = "auto",
+        progress: Progress = None,
     ) -> Tensor:
-        """Records, (b,) of seed and number, of labels cond (b, K), on the network's scale: (b, 8, L)."""
-        net = self._network(table, cond, dtype)
-        where = self.device if self.device.type == "cuda" else torch.device("cpu")  # noise needs float64
+        """The records of a request by a sampler, in batches: (B, 8, L) float32 on the CPU, in mV."""
+        records, size = len(request), self._batch_size(batch_size)
+        self._warn_if_random()
+        out = torch.empty(records, *self.shape)
+        with reporting(progress, -(-records // size) * table.S) as advance:
+            for rows in batches(records, size):
+                part = request.part(slice(rows.start, rows.stop))
+                out[rows.start : rows.stop] = self.generate_batch(
+                    part.vectors,
+                    [seed] * len(rows),
+                    part.numbers,
+                    table,
+                    age=part.age,
+                    sex=part.sex,
+                    precision=precision,
+                    on_step=lambda *_: advance(),
+                )
+        return out
 
-        seeds, index = zip(*records, strict=True)
-        seed = seeds[0] if len(set(seeds)) == 1 else seeds
+    def generate_batch(
+        self,
+        vectors: NDArray[np.float32],
+        seeds: Sequence[int] | NDArray[np.integer[Any]],
+        index: Sequence[int] | NDArray[np.integer[Any]],
+        table: Table,
+        *,
+        age: Any = None,
+        sex: Any = None,
+        precision: str = "auto",
+        on_step: Callable[[int, Tensor], None] = lambda *_: None,
+    ) -> Tensor:
+        """One batch, each record with a seed of its own: (B, 8, L) float32 on the CPU, in mV.
 
-        def noise(t: int) -> Tensor:
-            return normal(seed, index, t, self.shape, where).to(self.device)
+        vectors: (B, K) in full. seeds, index: (B,) whole numbers; index holds the records' numbers under their seeds.
+        age, sex: as in `generate`. What a record becomes depends on its own row only.
+        on_step(i, x0): called after row i of the table with the clean records that are predicted there, (B, 8, L) in mV
+            on the device; an exception that it raises ends the batch.
+        """
+        dtype = choose_precision(precision, self.device)
+        seeds, index = [checked_seed(seed) for seed in seeds], [int(i) for i in index]
+        cond = torch.from_numpy(self._conditions(vectors, len(seeds), age, sex)).to(self.device)
+        scale, times = (
+            self._scale(cond),
+            table.steps if isinstance(table, Scheduler) else table.steps.tolist(),
+        )
+        visited = sorted(set(times), reverse=True)
+        predict = bind(self.model, cond, visited, length=self.shape[1], dtype=dtype)
+
+        def net(x: Tensor, t: int) -> Tensor:
+            return predict(x, visited.index(t))
+
+        def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
+            where = self.device if self.device.type == "cuda" else torch.device("cpu")
+            return normal(seeds, index, t, self.shape, where).to(self.device)
+
+        def show(i: int, x0: Tensor) -> None:
+            on_step(i, x0 * scale)
 
         x_T = noise(self.schedule.T)
         if isinstance(table, Scheduler):
-            return run_scheduler(table, net, x_T, records, on_step=on_step)
-        denoiser = v_denoiser if self.model.velocity else eps_denoiser
-        times = table.steps.tolist()
-        return run(table, denoiser(table, net), x_T, lambda i: noise(times[i]), on_step=on_step)
+            x = run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=show)
+        else:
+            denoise = (v_denoiser if self.model.velocity else eps_denoiser)(table, net)
+            x = run(table, denoise, x_T, lambda i: noise(times[i]), on_step=show)
+        return (x * scale).cpu()
 
-    def _network(self, table: StepTable | Scheduler, cond: Tensor, dtype: torch.dtype) -> Network:
-        """The network, bound to its labels and to every time step that the sampler visits."""
-        times = sorted({int(t) for t in table.steps}, reverse=True)
-        row = {t: i for i, t in enumerate(times)}
-        predict = bind(self.model, cond, times, length=self.shape[1], dtype=dtype)
-        return lambda x, t: predict(x, row[t])
+    def records(
+        self,
+        signal: Tensor | NDArray[np.float32],
+        request: Request,
+        table: Table,
+        *,
+        seed: int,
+        precision: str = "auto",
+        leads: str | Sequence[str] = "clinical",
+    ) -> Records:
+        """The 12-lead records of `sample` with these arguments; signal (B, 8, L) in mV."""
+        how = self.provenance(table, seed=seed, precision=precision)
+        fs_hz = self.config.trainset_config.sampling_rate
+        return Records(np.asarray(signal), request, self.label_names, fs_hz, how, lead_names(leads))
+
+    def provenance(self, table: Table, *, seed: int, precision: str = "auto") -> dict[str, Any]:
+        """What a record says of how it was made, but for its index and what was asked for."""
+        bf16 = choose_precision(precision, self.device) == torch.bfloat16
+        return provenance(
+            table,
+            model=self.model_hash,
+            cauchy=self.model.cauchy,
+            seed=seed,
+            precision="bf16" if bf16 else "float32",
+        )
+
+    def _asked(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
+        """The request, the sampler and the seed of a call of `generate`."""
+        unknown = [name for name in how if name not in Keywords.__annotations__]
+        if unknown:
+            raise TypeError(f"generate() got an unexpected keyword argument {unknown[0]!r}")
+        seed = _seed(how.get("seed"))
+        request = self.request(labels, seed=seed, **_only(how, RequestKeywords))
+        return request, Sampling.of(**_only(how, SamplingKeywords)).table(self.schedule, self.config), seed
+
+    def _conditions(
+        self, vectors: NDArray[np.float32], records: int, age: Any, sex: Any
+    ) -> NDArray[np.float32]:
+        """What the network is conditioned on: vectors (B, K), and behind them the columns of sssd.patient."""
+        vectors, expected = np.asarray(vectors, np.float32), (records, len(self.label_names))
+        if vectors.shape != expected:
+            raise ValueError(
+                f"label vectors have shape {vectors.shape}: expected {expected}, one row per seed"
+            )
+        age, sex = patients(age, sex, self.classes)
+        return np.hstack((vectors, columns(age, sex, records=records))) if self.takes_patient else vectors
 
     def _batch_size(self, batch_size: int | None) -> int:
         if batch_size is None:
             return choose_batch_size(self.model.config, self.shape[1], self.device)
-        return _whole("batch_size", batch_size)
+        return whole("batch_size", batch_size)
 
     def _warn_if_random(self) -> None:
         """Once, where the last layer is zero: it is after initialisation, and never again once trained or loaded."""
         if not self._warned and not self.model.outer_convs[2].weight.any():
             self._warned = True
-            text = "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
-            warnings.warn(text, stacklevel=3)
+            _warn(
+                "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
+            )
 
     # --- training -----------------------------------------------------------------------------------------
 
@@ -654,39 +448,29 @@ def _filled(config: Config, cauchy: Cauchy, state: Mapping[str, Tensor], path: P
     return network
 
 
+def _only(how: Mapping[str, Any], kind: type) -> Any:
+    """The keywords that belong to one kind."""
+    return {name: value for name, value in how.items() if name in kind.__annotations__}
+
+
 def _seed(seed: int | None) -> int:
     """The seed given, or one drawn from torch's global generator."""
-    if seed is None:
-        return int(torch.randint(2**63 - 1, ()))
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        value = -1
-    if not 0 <= value < 2**64:
-        raise ValueError(f"seed is {seed!r}: expected a whole number, 0 <= seed < 2**64")
-    return value
+    return int(torch.randint(2**63 - 1, ())) if seed is None else checked_seed(seed)
 
 
-def _whole(name: str, value: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
-    return count
-
-
-def _are_vectors(labels: Any) -> bool:
-    """Whether labels are an array or tensor (B, K) of numbers, which `encode` takes as they are."""
-    if not hasattr(labels, "ndim"):
-        return False
-    return bool(labels.ndim == 2 and getattr(labels.dtype, "kind", "f") not in "US")
-
-
-def _warn_rare(vectors: NDArray[Any]) -> None:
-    rare = statements.warn_rare(vectors)
+def _warn_rare(request: Request) -> None:
+    asked = sorted(set(request.requested) - {""})
+    rare = warn_rare(encode(asked)) if asked else []
     if rare:
         listed = ", ".join(f"{code} ({count})" for code, count in rare)
-        text = f"the built-in model has seen fewer than {statements.RARE} training records of {listed}: expect little"
-        warnings.warn(text, stacklevel=4)
+        _warn(
+            f"the built-in model has seen fewer than {RARE} training records of {listed}: do not expect much of them"
+        )
+
+
+def _warn(text: str) -> None:
+    """Warn at the line outside this package that led here."""
+    level, frame, package = 1, sys._getframe(), os.path.dirname(__file__)
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(text, stacklevel=level)

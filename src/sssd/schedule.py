@@ -120,14 +120,14 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
     return _distinct_integers(position, T)
 
 
-def check_steps(S: int, T: int) -> int:
-    """S as a plain int; ValueError unless it is a whole number in 1..T."""
+def check_steps(S: int, T: int, name: str = "steps") -> int:
+    """S as a plain int; ValueError, which calls it by `name`, unless it is a whole number in 1..T."""
     try:
         count = operator.index(S)
     except TypeError:
         count = 0
     if isinstance(S, bool) or not 1 <= count <= T:
-        raise ValueError(f"ddim_timesteps is {S!r}: expected 1..{T}, a whole number of steps (T = {T})")
+        raise ValueError(f"{name} is {S!r}: expected 1..{T}, a whole number of steps (T = {T})")
     return count
 
 

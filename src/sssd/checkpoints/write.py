@@ -1,4 +1,4 @@
-"""Writing checkpoints, atomically: safetensors with metadata, or files in the form of SSSD-ECG."""
+"""Writing a checkpoint, atomically: safetensors with metadata, or SSSD-ECG's own form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .read import configuration_of, read_state
 def write_safetensors(
     path: str | os.PathLike[str], state: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> Path:
-    """Write a state dict and its metadata as safetensors, over an earlier file, and return the path."""
+    """Write atomically: beside the target, then renamed."""
     from safetensors.torch import save
 
     data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
@@ -31,10 +31,7 @@ def write_safetensors(
 
 
 def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
-    """Write with torch.save, over an earlier file, and return the path.
-
-    The form of SSSD-ECG is {"model_state_dict": ...}.
-    """
+    """torch.save, atomically; the published form is {"model_state_dict": ...}."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, overwrite=True) as (part,):
@@ -45,15 +42,13 @@ def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Pa
 def write_sampling(
     source: Path, out: Path, change: Callable[[dict[str, Any]], None], cauchy: Cauchy | None = None
 ) -> Path:
-    """Write the checkpoint `source` to `out` as .safetensors with another ddim_config and the same weights.
+    """The checkpoint `source` as .safetensors, its ddim_config changed in place by `change`, its weights as they are.
 
-    change: a function that changes the ddim_config, a dict, in place.
-    cauchy: the convention to note in the file; None keeps the one of `source`.
+    cauchy: the convention to note with it; the file's own where it is None.
     """
     state, metadata = read_state(source)
     config, _ = configuration_of(source, state, metadata)
     content = config.model_dump(mode="json")
     change(content["ddim_config"])
-    if cauchy is not None:
-        metadata = {**metadata, "cauchy": cauchy}
-    return write_safetensors(out, state, {**metadata, "config": json.dumps(content)})
+    told = {} if cauchy is None else {"cauchy": cauchy}
+    return write_safetensors(out, state, {**metadata, **told, "config": json.dumps(content)})

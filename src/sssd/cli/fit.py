@@ -52,10 +52,11 @@ def command(
         if out.exists():
             raise UsageError(f"{str(out)!r} exists; choose another name")
         from ..model_wrapper import SSSDECG
+        from ..sampling import Sampling
         from ..training.fit import Generation, Trials, beginning, search, write_fit
 
         model = SSSDECG.from_pretrained(start, cauchy=cauchy, device=device)
-        if model.default_sampler() == "consistency":
+        if Sampling().resolve(model.config).sampler == "consistency":
             raise ValueError(f"{start} was distilled: give the network that it was distilled from")
         training_labels(ecgs, model.config)  # refuses what the network was not trained on
         begin, spread = beginning(model, steps)

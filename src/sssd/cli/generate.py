@@ -11,21 +11,25 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
+from ..labels import names_of
+from ..patient import facts
 from ..presets import BUILTIN
+from ..request import complete
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import read_requests
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..model_wrapper import SSSDECG
     from ..models.s4 import Cauchy
-    from ..record import Ecg
+    from ..records import Records
 
 EXAMPLES = (
     "Examples: sssd-ecg generate --label AFIB --label CLBBB+LVH -n 8 --out ecgs | "
@@ -80,14 +84,13 @@ def command(
     """
     with usage():
         from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files, save_set
-        from ..labels import CODES, complete
-        from ..leads import lead_names
+        from ..labels import CODES
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
-        options.check(seed, eta, config, checkpoint)
-        checkpoint, asked_sampler, steps, eta = options.sampled(
+        checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
+        options.check(seed, config, checkpoint)
         if not label and labels_from is None:
             raise UsageError(
                 "nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists names)"
@@ -96,48 +99,32 @@ def command(
         if checkpoint is None:
             read_requests(label, labels_from, CODES, age=age, sex=sex)  # before torch is loaded
         model = load_model(checkpoint, config, cauchy, device)
-        asking = read_requests(label, labels_from, model.label_names, age=age, sex=sex).repeated(count)
-        vectors = asking.vectors  # (rows, K)
-        patients = model.patients(asking.age, asking.sex, len(vectors))
-        name, steps, eta = sampling(model, asked_sampler, steps, eta)
-        eta = eta if name == "ddim" else None
-        table = model.step_table(ddim_eta=eta, spacing=spacing, sampler=name, steps=steps)
-        _check_space(out, kinds, len(vectors))
 
         from ..device import choose_precision
+        from ..sampling import Sampling
 
-        choose_precision(precision, model.device)  # a wrong one is told before anything takes time
+        given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
+        rows = read_requests(label, labels_from, model.label_names, age=age, sex=sex).repeated(count)
+        request = complete(rows, model.classes, seed=seed, exact=exact)
+        table = Sampling(**chosen).table(model.schedule, model.config)
+        choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
+        _check_space(out, kinds, len(request))
 
-    given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
-    total = len(vectors)
-    asked = [_codes(row, model.label_names) for row in vectors]
+    total = len(request)
     if checkpoint is None:
-        tell_rare(vectors)
-    if not exact and model.label_names == CODES:
-        completed = complete(vectors, seed=seed, index=range(total))
-        vectors = np.where(asking.by_name[:, None], completed, vectors)
-
-    from ..model_wrapper import Request
-    from ..patient import facts
-
-    how = model.provenance(table, seed=seed, eta=eta, spacing=spacing, precision=precision)
+        note_rare(rows.vectors)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
-        signal = np.asarray(
-            model.generate(
-                Request(vectors, tuple("+".join(codes) for codes in asked), None, *patients),
-                sampler=name,
-                steps=steps,
-                ddim_eta=eta,
-                spacing=spacing,
-                seed=seed,
-                batch_size=batch_size,
-                progress=lambda done, of: bar.update(task, completed=done, total=of),
-                return_numpy=True,
-                precision=precision,
-            )
+        signal = model.sample(
+            request,
+            table,
+            seed=seed,
+            batch_size=batch_size,
+            precision=precision,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
-        ecgs = Records(signal, vectors, asked, facts(*patients, records=total), model, how, order)
+        ecgs = model.records(signal, request, table, seed=seed, precision=precision, leads=order)
+        asked = [names_of(row, model.label_names) for row in rows.vectors]
         names = [_file_name(codes, i) for i, codes in enumerate(asked)]
         writing = bar.add_task("writing", total=total)
         save_set(
@@ -145,17 +132,17 @@ def command(
             out,
             kinds,
             names=names,
-            labels=vectors,
+            labels=request.vectors,
             label_names=model.label_names,
             manifest={
-                **how,
+                **ecgs.how,
                 "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
                 **({} if quality is None else {"quality": quality}),
                 "device": str(model.device),
                 "fs_hz": ecgs.fs_hz,
-                "leads": list(lead_names(order)),
+                "leads": list(ecgs.leads),
                 "label_names": list(model.label_names),
-                "records": [{"name": name, **ecgs.facts(i)} for i, name in enumerate(names)],
+                "records": [{"name": name, **_facts(ecgs, i, asked[i])} for i, name in enumerate(names)],
             },
             overwrite=overwrite,
             progress=lambda done, _: bar.update(writing, completed=done),
@@ -174,64 +161,6 @@ def command(
     )
 
 
-class Records(Sequence["Ecg"]):
-    """Records made one at a time from the 8 leads (n, 8, L) in mV, so that a large set is held in memory once."""
-
-    def __init__(
-        self,
-        signal: NDArray[np.float32],
-        vectors: NDArray[np.float32],
-        asked: list[tuple[str, ...]],
-        patients: list[dict[str, Any]],
-        model: SSSDECG,
-        how: dict[str, Any],
-        order: str,
-    ) -> None:
-        self.signal, self.vectors, self.asked, self.patients = signal, vectors, asked, patients
-        self.names, self.fs_hz = model.label_names, model.config.trainset_config.sampling_rate
-        self.how, self.order = how, order
-
-    def __len__(self) -> int:
-        return len(self.signal)
-
-    @overload
-    def __getitem__(self, i: int) -> Ecg: ...
-    @overload
-    def __getitem__(self, i: slice) -> Sequence[Ecg]: ...
-    def __getitem__(self, i: int | slice) -> Ecg | Sequence[Ecg]:
-        from ..leads import lead_names, to_twelve
-        from ..record import Ecg, as_statement
-
-        if isinstance(i, slice):
-            return [self[k] for k in range(*i.indices(len(self)))]
-        return Ecg(
-            signal=to_twelve(self.signal[i], self.order),
-            fs_hz=self.fs_hz,
-            leads=lead_names(self.order),
-            statements=tuple(as_statement(code) for code in _codes(self.vectors[i], self.names)),
-            provenance={
-                **self.how,
-                "index": range(len(self))[i],
-                "requested": "+".join(self.asked[i]),
-                **self.patients[i],
-            },
-        )
-
-    def facts(self, i: int) -> dict[str, Any]:
-        """What the manifest says of record i."""
-        return {
-            "index": i,
-            "seed": self.how["seed"],
-            "requested": list(self.asked[i]),
-            "statements": list(_codes(self.vectors[i], self.names)),
-            **self.patients[i],
-            "labels": [int(v) if v == int(v) else float(v) for v in self.vectors[i].tolist()],
-            "sampler": self.how["sampler"],
-            "steps": self.how["steps"],
-            "model": self.how["model"],
-        }
-
-
 def load_model(
     checkpoint: Path | None, config: Path | None, cauchy: Cauchy | None, device: str | None
 ) -> SSSDECG:
@@ -242,23 +171,20 @@ def load_model(
     return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
 
 
-def sampling(
-    model: SSSDECG, sampler: str | None, steps: int | None, eta: float | None
-) -> tuple[str, int, float]:
-    """(sampler, steps, eta): what is not given comes from the configuration; --eta alone means DDIM."""
-    default, T = model.config.ddim_config, model.schedule.T
-    if sampler is None:
-        sampler = "ddim" if eta is not None else model.default_sampler(steps)
-    if sampler == "ddpm" and (steps not in (None, T) or eta is not None):
-        raise UsageError(
-            f"ddpm always takes all {T} steps and has no eta: use --sampler ddim, or leave them out"
-        )
-    if sampler not in ("ddim", "ddpm") and eta is not None:
-        raise UsageError(f"{sampler} has no eta: use --sampler ddim, or leave it out")
-    if steps is not None and not 1 <= steps <= T:
-        raise UsageError(f"--steps is {steps}; expected 1 to {T}, the steps the model was trained on")
-    count = model.default_steps(sampler) if steps is None else steps
-    return sampler, T if sampler == "ddpm" else count, default.ddim_eta if eta is None else eta
+def _facts(ecgs: Records, i: int, asked: tuple[str, ...]) -> dict[str, Any]:
+    """What the manifest says of record i, for which the statements `asked` were asked for."""
+    vector, how = ecgs.request.vectors[i], ecgs.how
+    return {
+        "index": i,
+        "seed": how["seed"],
+        "requested": list(asked),
+        "statements": list(names_of(vector, ecgs.names)),
+        **facts(ecgs.request.age, ecgs.request.sex, records=len(ecgs))[i],
+        "labels": [int(v) if v == int(v) else float(v) for v in vector.tolist()],
+        "sampler": how["sampler"],
+        "steps": how["steps"],
+        "model": how["model"],
+    }
 
 
 def _check_space(out: Path, formats: Sequence[str], records: int) -> None:
@@ -274,17 +200,14 @@ def _check_space(out: Path, formats: Sequence[str], records: int) -> None:
         )
 
 
-def tell_rare(vectors: NDArray[np.float32]) -> None:
+def note_rare(vectors: NDArray[np.float32]) -> None:
+    """Note on standard error which statements of (n, 71) vectors the built-in model has hardly seen."""
     from ..labels import RARE, warn_rare
 
     rare = warn_rare(vectors)
     if rare:
         listed = ", ".join(f"{code} ({count})" for code, count in rare)
         note(f"the built-in model learnt from fewer than {RARE} records of {listed}: expect little")
-
-
-def _codes(vector: NDArray[np.float32], names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(names[k] for k in np.flatnonzero(vector))
 
 
 def _file_name(codes: tuple[str, ...], i: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..config import names
-from ..presets import choose
+from ..presets import choose, is_builtin
 from .console import UsageError
 
 Exact = Annotated[
@@ -45,17 +45,15 @@ Precision = Annotated[Literal["auto", "float32", "bf16"], typer.Option(help="Of 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
 
-def check(seed: int | None, eta: float | None, config: Path | None, checkpoint: Path | None) -> None:
+def check(seed: int | None, config: Path | None, checkpoint: Path | None) -> None:
     """UsageError where one of these is wrong whatever the model."""
     if seed is not None and not 0 <= seed < 2**64:
         raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
-    if eta is not None and not 0 <= eta <= 1:
-        raise UsageError(f"--eta is {eta:g}; expected 0 (deterministic) to 1 (as much noise as DDPM)")
     if config is not None and checkpoint is None:
         raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
 
 
-def sampled(
+def sampling(
     quality: str | None,
     *,
     checkpoint: Path | None,
@@ -63,11 +61,14 @@ def sampled(
     steps: int | None,
     eta: float | None,
     spacing: str | None,
-) -> tuple[Path | None, str | None, int | None, float | None]:
-    """Checkpoint, sampler, steps, eta: as given, or what --quality stands for; ValueError where both are given."""
-    if quality is None:
-        return checkpoint, sampler, steps, eta
-    of = choose(
-        quality, prefix="--", checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
-    )
-    return None if of.weights is None else Path(of.weights), of.sampler, of.steps, of.eta
+) -> tuple[Path | None, dict[str, Any]]:
+    """The checkpoint, None for the built-in model, and the fields of sssd.sampling.Sampling.
+
+    They are as given, or what --quality stands for; ValueError where both are given.
+    """
+    chosen: dict[str, Any] = dict(sampler=sampler, steps=steps, eta=eta, spacing=spacing)
+    if quality is not None:
+        preset = choose(quality, prefix="--", checkpoint=checkpoint, **chosen)
+        checkpoint = None if preset.weights is None else Path(preset.weights)
+        chosen = dict(sampler=preset.sampler, steps=preset.steps, eta=preset.eta, spacing=None)
+    return None if checkpoint is None or is_builtin(str(checkpoint)) else checkpoint, chosen

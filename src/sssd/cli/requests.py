@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..labels import encode, find
 from ..patient import ages, from_cells, sexes
+from ..request import Rows
 
 PATIENT = ("age", "sex")  # columns of a CSV that are no labels
-
-
-@dataclass(frozen=True, eq=False)
-class Requests:
-    """One row per request: vectors (rows, K) as asked for, by_name (rows,) whether they were names.
-
-    age, sex: (rows,) in years, and 0 (male) or 1 (female); NaN where they are not given.
-    """
-
-    vectors: NDArray[np.float32]
-    by_name: NDArray[np.bool_]
-    age: NDArray[np.float64]
-    sex: NDArray[np.float64]
-
-    def repeated(self, count: int) -> Requests:
-        """Each row `count` times."""
-        return Requests(*(part.repeat(count, axis=0) for part in vars(self).values()))
 
 
 def read_requests(
@@ -39,18 +21,18 @@ def read_requests(
     *,
     age: float | None = None,
     sex: str | None = None,
-) -> Requests:
+) -> Rows:
     """What is asked for by names and in a file; age and sex where the file does not tell. ValueError where unknown."""
     parts = []
     if names:
         nobody = np.full(len(names), np.nan)
-        parts.append(Requests(encode(names, classes), np.ones(len(names), np.bool_), nobody, nobody))
+        parts.append(Rows(encode(names, classes), np.ones(len(names), np.bool_), nobody, nobody))
     if file is not None:
         parts.append(_read_labels(file, classes))
     vectors, by_name, years, numbers = (
         np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0])
     )
-    return Requests(
+    return Rows(
         vectors,
         by_name,
         np.where(np.isnan(years), ages(age)[0], years),
@@ -58,7 +40,7 @@ def read_requests(
     )
 
 
-def _read_labels(file: Path, classes: tuple[str, ...]) -> Requests:
+def _read_labels(file: Path, classes: tuple[str, ...]) -> Rows:
     """The rows of a CSV."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
@@ -82,7 +64,7 @@ def _read_labels(file: Path, classes: tuple[str, ...]) -> Requests:
                 parts.append(encode(row[column].strip(), classes))
             except ValueError as error:
                 raise ValueError(f"{str(file)!r}, row {n}: {error}") from None
-        return Requests(np.concatenate(parts), np.ones(len(rows), np.bool_), age, sex)
+        return Rows(np.concatenate(parts), np.ones(len(rows), np.bool_), age, sex)
 
     vectors = np.zeros((len(rows), len(classes)), np.float32)
     for column, name in enumerate(header):
@@ -101,7 +83,7 @@ def _read_labels(file: Path, classes: tuple[str, ...]) -> Requests:
     empty = np.flatnonzero(~vectors.any(axis=1))
     if len(empty):
         raise ValueError(f"{str(file)!r}, row {empty[0] + 1}: no statement is 1; expected at least one")
-    return Requests(vectors, np.zeros(len(rows), np.bool_), age, sex)
+    return Rows(vectors, np.zeros(len(rows), np.bool_), age, sex)
 
 
 def _patient(file: Path, header: list[str], n: int, row: list[str]) -> tuple[float, float]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import CLINICAL
+from ..request import patients
 from .block import Block
 from .plan import Plan
 from .schema import Corpus, Format, Recipe
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
 
-# from the columns of a batch (index, labels, and age and sex if the plan has them) to its 8 leads (B, 8, L) in mV
+# columns of a batch: index, labels, and age and sex where the plan has them -> 8 leads (B, 8, L) in mV
 Generate = Callable[[Block], NDArray[np.float32]]
 
 
@@ -32,8 +32,6 @@ def describe(
     table: StepTable,
     *,
     seed: int,
-    eta: float | None,
-    spacing: str | None,
     precision: str,
     source: str,
     checkpoint: str,
@@ -43,17 +41,16 @@ def describe(
     format: Format = "parquet",
     shard_size: int = 4096,
 ) -> Corpus:
-    """The description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
+    """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on.
 
-    ValueError where the plan has an age or a sex and the model does not take it.
+    ValueError where the plan tells an age or a sex, and the model does not take it.
     """
     import torch
 
     from ..device import choose_batch_size, choose_precision
-    from ..samplers import default_spacing
     from ..version import __version__
 
-    model.patients(plan.age, _known(plan.sex), len(plan.which))
+    patients(plan.age, _known(plan.sex), model.classes)
     _, length = model.shape
     dtype = choose_precision(precision, model.device)
     recipe = Recipe(
@@ -66,8 +63,8 @@ def describe(
         cauchy=model.model.cauchy,
         sampler=table.name,
         steps=table.S,
-        eta=float(eta or 0) if table.name == "ddim" else None,
-        spacing=None if table.name in ("ddpm", "fitted") else spacing or default_spacing(table.name),
+        eta=table.settings.get("eta"),
+        spacing=table.settings.get("spacing"),
         seed=seed,
         precision="bf16" if dtype == torch.bfloat16 else "float32",
         batch_size=batch_size
@@ -94,9 +91,9 @@ def describe(
 
 
 def whole_batches(size: int, shard_size: int, records: int) -> int:
-    """The largest batch size, from `size` down to half of it, with which every shard is made of whole batches.
+    """At most `size` records, so many that shards are made of whole batches where that takes no less than half of it.
 
-    Without one, `size` itself. A batch that lies in two shards is generated twice if two workers make these shards.
+    A batch that lay in two shards would be generated twice where two workers make them.
     """
     size = min(size, shard_size, records)
     return next((n for n in range(size, size // 2, -1) if shard_size % n == 0), size)
@@ -115,13 +112,13 @@ def check_device(recipe: Recipe, model: SSSDECG) -> None:
     """ValueError unless `model` is on a device of the recipe's kind."""
     if model.device.type != recipe.device:
         raise ValueError(
-            f"the corpus was begun on {recipe.device}, and {model.device.type} rounds differently: "
-            f"use --device {recipe.device}"
+            f"the corpus was begun on {recipe.device}, and this is {model.device.type}, which rounds otherwise: "
+            f"go on with --device {recipe.device}"
         )
 
 
 def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
-    """What is not as it was when the corpus was begun, so that new records may be rounded differently (by 1 uV)."""
+    """What may round otherwise than where the corpus was begun: records to come may then differ by 1 uV."""
     import torch
 
     from ..version import __version__
@@ -132,7 +129,7 @@ def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
         ("package", recipe.generator, f"sssd-ecg {__version__}"),
     ]
     return [
-        f"the corpus was begun with the {name} {before}, and this is {now}: rounding may differ"
+        f"the corpus was begun with the {name} {before}, and this is {now}: its rounding may differ"
         for name, before, now in found
         if before != now
     ]
@@ -147,7 +144,10 @@ def _machine(device: torch.device) -> str:
 
 
 def generator(recipe: Recipe, model: SSSDECG) -> Generate:
-    """The function that makes batches as the recipe says, with its number of CPU threads."""
+    """Batches as the recipe says; fixes PyTorch's number of threads."""
+    import torch
+
+    torch.set_num_threads(recipe.threads)
     table = model.step_table(
         sampler=recipe.sampler,
         steps=None if recipe.sampler == "ddpm" else recipe.steps,
@@ -157,8 +157,8 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
 
     def generate(columns: Block) -> NDArray[np.float32]:
         index = columns["index"].tolist()
-        with _threads(recipe.threads):
-            eight = model.generate_batch(
+        return np.asarray(
+            model.generate_batch(
                 columns["labels"].astype(np.float32),
                 [recipe.seed] * len(index),
                 index,
@@ -167,24 +167,11 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
                 sex=_known(columns.get("sex")),
                 precision=recipe.precision,
             )
-        return np.asarray(eight)
+        )
 
     return generate
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many CPU threads; afterwards it uses as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _known(sex: NDArray[np.str_] | None) -> list[str | None] | None:
-    """Sexes as `generate` takes them: by name, None where unknown."""
+    """Sexes by name as `generate` takes them: None where unknown."""
     return None if sex is None else [name or None for name in sex.tolist()]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..schedule import Schedule
+from ..schedule import FloatArray, Schedule
 from .loop import Network
 
 
@@ -38,6 +38,16 @@ class Scheduler:
     def S(self) -> int:
         """Number of network evaluations."""
         return len(self.steps)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, as `StepTable.settings`."""
+        return {"scheduler": self.config}
+
+    @property
+    def gain(self) -> FloatArray:
+        """One: models are calibrated for this package's samplers only."""
+        return np.ones(1)
 
 
 def is_scheduler(given: object) -> bool:

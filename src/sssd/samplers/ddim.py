@@ -31,4 +31,5 @@ def ddim(schedule: Schedule, steps: IntArray, eta: float = 0.0) -> StepTable:
         c=c,
         alpha=alpha,
         sigma=sigma,
+        settings={"eta": float(eta)},
     )

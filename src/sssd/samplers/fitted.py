@@ -56,4 +56,10 @@ def fitted(
         c=c,
         alpha=alpha,
         sigma=sigma,
+        settings={
+            "fit": {
+                "steps": np.asarray(steps).tolist(),
+                **{name: v.tolist() for name, v in (("eta", share), ("slope", p), ("before", q))},
+            }
+        },
     )

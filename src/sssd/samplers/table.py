@@ -32,6 +32,8 @@ class StepTable:
     alpha, sigma: (S + 1,) signal and noise scale of the nodes; node S is clean: 1 and 0.
     gain: (1,) or (C,), what the clean record is multiplied by in the end, lead by lead: 1 but where a model was
         calibrated for this sampler (sssd.training.calibrate).
+    settings: what else the table was made with, for provenance: the eta of DDIM, the spacing of the steps, the values
+        of a fitted solver; plain JSON values.
 
     Raises ValueError when a shape is wrong or a row does not map noise level i onto noise level i + 1:
     exact signal and noise must give alpha_{i+1} and sigma_{i+1} to 1e-12.
@@ -46,6 +48,7 @@ class StepTable:
     alpha: FloatArray
     sigma: FloatArray
     gain: FloatArray = field(default_factory=lambda: np.ones(1))
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("a", "b", "c", "alpha", "sigma", "gain"):

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import torch
 
+from .. import sampling
 from ..device import choose_batch_size, choose_precision
 from ..labels import STATEMENTS, find
-from ..leads import CLINICAL, to_twelve
+from ..leads import to_twelve
 from ..model_wrapper import SSSDECG
 from ..patient import ages, facts, sexes
 from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
-from ..record import Ecg, as_statement
+from ..record import Ecg
+from ..records import record
 from ..samplers import SAMPLERS
 from .schemas import GenerateRequest, Label
 from .work import Batch, EightLeads, OnStep, Sampling, Work
@@ -128,23 +130,14 @@ class Generator:
     def _sampling(self, asked: GenerateRequest) -> Sampling:
         if asked.quality is not None:
             return self._chosen(asked)
-        everything = self.model.schedule.T
-        sampler = asked.sampler or (
-            "ddim" if asked.eta is not None else self.model.default_sampler(asked.steps)
-        )
-        if sampler not in self.samplers:
-            kind = "distilled models" if sampler == "consistency" else "models with fitted solvers"
+        if asked.sampler not in (None, *self.samplers):
+            kind = "distilled models" if asked.sampler == "consistency" else "models with fitted solvers"
             raise ValueError(
-                f"sampler is {sampler!r}: only {kind} have it, and this model is not one of them"
+                f"sampler is {asked.sampler!r}: only {kind} have it, and this model is not one of them"
             )
-        if sampler != "ddim" and asked.eta is not None:
-            raise ValueError(f"eta is {asked.eta}: only ddim has eta; leave it out with {sampler}")
-        if sampler == "ddpm" and asked.steps not in (None, everything):
-            raise ValueError(f"steps is {asked.steps}: ddpm takes all {everything}; leave steps out")
-        steps = self.model.default_steps(sampler) if asked.steps is None else asked.steps
-        if sampler != "ddpm" and steps > everything:
-            raise ValueError(f"steps is {steps}: expected 1 to {everything}")
-        return self._sampled(sampler, steps, asked.eta)
+        chosen = sampling.Sampling(asked.sampler, asked.steps, asked.eta).resolve(self.model.config)
+        assert chosen.steps is not None
+        return self._sampled(chosen.sampler, chosen.steps, chosen.eta)
 
     def _chosen(self, asked: GenerateRequest) -> Sampling:
         """The sampling that the requested quality stands for."""
@@ -161,28 +154,28 @@ class Generator:
         own = self.model.config.ddim_config.ddim_eta if eta is None else eta
         return Sampling(sampler, steps, own if sampler == "ddim" else 0.0, weights)
 
-    def model_of(self, sampling: Sampling) -> SSSDECG:
+    def model_of(self, chosen: Sampling) -> SSSDECG:
         """The model with the weights of a sampling."""
         with self._loading:
-            if sampling.weights not in self._weights:
-                path = WEIGHTS[sampling.weights]
-                self._weights[sampling.weights] = in_own_thread(
+            if chosen.weights not in self._weights:
+                path = WEIGHTS[chosen.weights]
+                self._weights[chosen.weights] = in_own_thread(
                     SSSDECG.from_pretrained, path, device=self.model.device
                 )
-            return self._weights[sampling.weights]
+            return self._weights[chosen.weights]
 
-    def _plan(self, sampling: Sampling) -> tuple[StepTable, dict[str, Any]]:
+    def _plan(self, chosen: Sampling) -> tuple[StepTable, dict[str, Any]]:
         """The step table of a sampling, and the provenance of its records except for their seed."""
-        name, steps, eta, _ = sampling
-        model = self.model_of(sampling)
-        table = model.step_table(sampler=name, steps=steps, ddim_eta=eta)
-        return table, model.provenance(table, seed=0, eta=eta, spacing=None, precision=self.precision)
+        name, steps, eta, _ = chosen
+        model = self.model_of(chosen)
+        table = model.step_table(sampler=name, steps=steps, ddim_eta=eta if name == "ddim" else None)
+        return table, model.provenance(table, seed=0, precision=self.precision)
 
     def work(self, asked: GenerateRequest) -> Work:
         """The request as arrays. Raises ValueError if the model lacks the statement, sampler, age or sex."""
-        sampling = self._sampling(asked)
-        self.plan(sampling)
-        model = self.model_of(sampling)
+        chosen = self._sampling(asked)
+        self.plan(chosen)
+        model = self.model_of(chosen)
         names = model.label_names
         members = sorted({find(name, names) for name in asked.statements})
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
@@ -197,7 +190,7 @@ class Generator:
                 sex=asked.sex,
                 first=asked.index,
             )
-        return Work(request.vectors, request.requested[0], seed, asked.index, sampling, asked.age, asked.sex)
+        return Work(request.vectors, request.requested[0], seed, asked.index, chosen, asked.age, asked.sex)
 
     def run(self, batch: Batch, on_step: OnStep) -> EightLeads:
         """Generate a batch: signals (B, 8, L) in mV."""
@@ -218,7 +211,7 @@ class Generator:
     def warm_up(self) -> None:
         """Run one step with each set of weights, so that kernels and folded weights are ready for requests."""
         nothing = np.zeros((1, len(self.model.label_names)), np.float32)
-        for weights in {sampling.weights for sampling in (self.default(), *self.qualities.values())}:
+        for weights in {each.weights for each in (self.default(), *self.qualities.values())}:
             self.run(Batch.of([Work(nothing, "", 0, 0, Sampling("ddim", 1, 0.0, weights))]), lambda *_: None)
 
     def provenance(self, work: Work) -> dict[str, Any]:
@@ -230,14 +223,8 @@ class Generator:
     def records(self, work: Work, signals: EightLeads) -> list[Ecg]:
         """Signals (n, 8, L) as 12-lead records in the clinical order."""
         shared = self.provenance(work)
-        names = np.array([as_statement(name) for name in self.model.label_names])
+        names, fs_hz = self.model.label_names, self.model.config.trainset_config.sampling_rate
         return [
-            Ecg(
-                signal=signal,
-                fs_hz=self.model.config.trainset_config.sampling_rate,
-                leads=CLINICAL,
-                statements=tuple(names[vector > 0.5].tolist()),
-                provenance={**shared, "index": work.first + i},
-            )
+            record(signal, vector, names, fs_hz=fs_hz, provenance={**shared, "index": work.first + i})
             for i, (signal, vector) in enumerate(zip(to_twelve(signals), work.vectors, strict=True))
         ]

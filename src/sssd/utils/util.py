@@ -13,12 +13,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..config.schema import DiffusionConfig
 from ..models.embeddings import step_embedding
 from ..samplers import StepTable, ddim, ddpm, eps_denoiser, run
-from ..schedule import Schedule, choose_steps
+from ..schedule import Schedule, check_steps, choose_steps
 
 Net = Callable[[tuple[Tensor, Any, Tensor]], Tensor]
 
@@ -48,7 +50,8 @@ def sampling_label_ddim(
     DDPM. cond as in `sampling_label`. Raises ValueError unless 1 <= ddim_timesteps <= T and 0 <= eta <= 1.
     """
     schedule = _schedule(diffusion_hyperparams)
-    return _sample(net, size, cond, ddim(schedule, choose_steps(schedule, ddim_timesteps), eta))
+    steps = choose_steps(schedule, check_steps(ddim_timesteps, schedule.T, "ddim_timesteps"))
+    return _sample(net, size, cond, ddim(schedule, steps, eta))
 
 
 def training_loss_label(
@@ -94,6 +97,16 @@ def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str
     beta_tilde = beta.clone()
     beta_tilde[1:] *= (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])
     return {"T": T, "Beta": beta, "Alpha": alpha, "Alpha_bar": alpha_bar, "Sigma": torch.sqrt(beta_tilde)}
+
+
+def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any]:
+    """The schedule of a configuration in the form of `calc_diffusion_hyperparams`; schedule: what it describes."""
+    if config.terminal_alpha is None:
+        return calc_diffusion_hyperparams(config.T, config.beta_0, config.beta_T)
+    abar, beta = schedule.abar, schedule.beta
+    variance = np.append(beta[0], beta[1:] * (1 - abar[:-1]) / (1 - abar[1:]))  # beta tilde, eq. 7
+    tables = {"Beta": beta, "Alpha": 1 - beta, "Alpha_bar": abar, "Sigma": np.sqrt(variance)}
+    return {"T": config.T, **{k: torch.tensor(v, dtype=torch.float32) for k, v in tables.items()}}
 
 
 def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_dim_in: int) -> Tensor:

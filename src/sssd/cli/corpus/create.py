@@ -12,7 +12,7 @@ import typer
 from ...presets import BUILTIN, WEIGHTS, is_builtin
 from .. import options
 from ..console import UsageError, note, say, usage
-from ..generate import load_model, sampling, tell_rare
+from ..generate import load_model, note_rare
 from .shared import Address, Engine, Format, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
@@ -20,27 +20,24 @@ if TYPE_CHECKING:
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder to write. It must be new or empty.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; it must be new or empty.")],
     counts: Annotated[
-        str | None,
-        typer.Option(help="Statements with the number of records of each, as in AFIB=2000,CLBBB+LVH=500."),
+        str | None, typer.Option(help="So many records of each: AFIB=2000,CLBBB+LVH=500.")
     ] = None,
     labels_from: Annotated[
         Path | None,
         typer.Option(
-            help="A CSV file with one row for each request: a column 'labels' with names joined by '+', or 0/1 columns "
-            "named by statements; optionally columns 'age' and 'sex'."
+            help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
+            "statements; optionally columns 'age' and 'sex'."
         ),
     ] = None,
     like_ptbxl: Annotated[
-        int | None, typer.Option(min=1, help="The number of records, with labels as frequent as in PTB-XL.")
+        int | None, typer.Option(min=1, help="So many records, labelled in the mix of PTB-XL.")
     ] = None,
-    count: Annotated[
-        int, typer.Option("-n", "--count", min=1, help="Records for each row of --labels-from.")
-    ] = 1,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per row of --labels-from.")] = 1,
     exact: options.Exact = False,
-    file_format: Annotated[Format, typer.Option("--format", help="Format of the shards.")] = "parquet",
-    shard_size: Annotated[int, typer.Option(min=1, help="Records in each shard.")] = 4096,
+    file_format: Annotated[Format, typer.Option("--format", help="Of the shards.")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="Records per shard.")] = 4096,
     seed: options.Seed = None,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
@@ -54,17 +51,12 @@ def command(
     cauchy: options.Convention = None,
     device: options.Device = None,
     batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Records generated at once, the same for the whole corpus. Default: what fits on the device.",
-        ),
+        int | None, typer.Option(min=1, help="Records at once, fixed for the corpus; default: by itself.")
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="CPU threads, the same for the whole corpus. Default: all cores; with Ray, 4 for each worker.",
+            min=1, help="CPU threads, fixed for the corpus; default: all cores, with Ray 4 for each worker."
         ),
     ] = None,
     precision: options.Precision = "auto",
@@ -73,11 +65,11 @@ def command(
     workers: Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Generate a corpus. If the run is stopped, `corpus resume` completes it, and the records are the same."""
+    """Generate a corpus. Whatever stops it, `corpus resume` goes on, and the bits are the same."""
     with usage():
         from ...corpora import cluster, recipe, run
         from ...corpora.formats import check_format
-        from ...corpora.plan import by_counts, from_csv, with_patients
+        from ...corpora.plan import by_counts, from_csv, of_patients
         from ...corpora.plan import like_ptbxl as ptbxl
         from ...labels import CODES
 
@@ -92,10 +84,10 @@ def command(
             raise UsageError(
                 f"-n is {count}, records per row of --labels-from; {asked[0]} says how many itself"
             )
-        options.check(seed, eta, config, checkpoint)
-        checkpoint, asked_sampler, steps, eta = options.sampled(
+        checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
+        options.check(seed, config, checkpoint)
         check_engine(engine, address, workers)
         check_format(file_format)
         run.check_new(out)
@@ -108,12 +100,16 @@ def command(
                 source = f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
             else:
                 plan, source = ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
-            return with_patients(plan, age, sex), source
+            return of_patients(plan, age, sex), source
 
         if checkpoint is None:
             plan_for(CODES)  # before torch is loaded
         on_ray = engine == "ray"
         model = load_model(checkpoint, config, cauchy, "cpu" if on_ray else device)
+
+        from ...samplers import StepTable
+        from ...sampling import Sampling
+
         plan, source = plan_for(model.label_names)
         if plan.by_name:
             source += ", completed by statements that occur beside them"
@@ -121,18 +117,17 @@ def command(
             source += f", --age {age:g}"
         if sex is not None:
             source += f", --sex {sex}"
-        name, steps, default_eta = sampling(model, asked_sampler, steps, eta)
-        eta = default_eta if name == "ddim" else None
-        table = model.step_table(sampler=name, steps=steps, ddim_eta=eta, spacing=spacing)
+        table = Sampling(**chosen).table(model.schedule, model.config)
+        assert isinstance(table, StepTable)
         drawn = seed is None
         how: dict[str, Any] = {
-            "seed": secrets.randbits(32) if seed is None else seed, "eta": eta, "spacing": spacing,
+            "seed": secrets.randbits(32) if seed is None else seed,
             "precision": precision, "source": source, "config": config, "batch_size": batch_size, "threads": threads,
             "checkpoint": _place(checkpoint),
             "format": file_format, "shard_size": shard_size,
         }  # fmt: skip
     if checkpoint is None:
-        tell_rare(plan.vectors.astype("float32"))
+        note_rare(plan.vectors.astype("float32"))
     with cluster.connected(address) if on_ray else nullcontext():
         with usage():
             if on_ray:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.wfdb import render
-from ...record import Ecg, as_statement
+from ...records import record
 from ..block import Block
 from ..files import regular_files
 from ..schema import Corpus
@@ -26,7 +26,6 @@ class WfdbWriter:
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         self._path, self._corpus = path, corpus
         path.mkdir()
-        self._names = np.array([as_statement(name) for name in corpus.label_names])
         self._ends = np.cumsum([part.records for part in corpus.parts])
         self._how = [
             {name: value for name, value in {"synthetic": True, **recipe}.items() if value is not None}
@@ -43,11 +42,12 @@ class WfdbWriter:
             start = int(self._ends[part - 1]) if part else 0
             extra: dict[str, Any] = {name: block[name][i].item() for name in self._corpus.extra}
             given = {name: value for name, value in extra.items() if value == value and value != ""}
-            ecg = Ecg(
-                signal=block["signal_uv"][i] / 1000.0,
+            ecg = record(
+                block["signal_uv"][i] / 1000.0,
+                block["labels"][i],
+                self._corpus.label_names,
                 fs_hz=self._corpus.fs_hz,
                 leads=self._corpus.leads,
-                statements=tuple(self._names[block["labels"][i] > 0].tolist()),
                 provenance={
                     **self._how[part], "index": index - start, "requested": str(block["requested"][i]), **given
                 },

@@ -1,0 +1,103 @@
+"""From arrays to ECGs: 8 leads in mV -> 12 leads -> `Ecg`, with the provenance that makes each record again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .labels import names_of
+from .leads import CLINICAL, to_twelve
+from .patient import facts
+from .record import Ecg, as_statement
+from .request import Request
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .samplers import StepTable
+    from .samplers.adapter import Scheduler
+
+
+def provenance(
+    table: StepTable | Scheduler, *, model: str, cauchy: str, seed: int, precision: str
+) -> dict[str, Any]:
+    """What all records of a call have in common in their provenance; each adds its index and what was asked for.
+
+    model: SHA-256 of the weights. cauchy: convention of the S4 kernels. precision: of matrix products, "float32" or
+    "bf16".
+    """
+    how: dict[str, Any] = {
+        "synthetic": True,
+        "generator": f"sssd-ecg {__version__}",
+        "model": model,
+        "cauchy": cauchy,
+        "sampler": table.name,
+        "steps": table.S,
+        "precision": precision,
+        "seed": seed,
+        **table.settings,
+    }
+    if (table.gain != 1.0).any():
+        how["gain"] = table.gain.tolist()
+    return how
+
+
+def record(
+    signal: NDArray[Any],
+    vector: NDArray[Any],
+    names: Sequence[str],
+    *,
+    fs_hz: float,
+    provenance: dict[str, Any],
+    leads: tuple[str, ...] = CLINICAL,
+) -> Ecg:
+    """One record of 12 leads (12, L) in mV, with the statements that its label vector (K,) has.
+
+    names: (K,) of the statements. leads: the order of the rows.
+    """
+    statements = tuple(as_statement(name) for name in names_of(vector, names))
+    return Ecg(signal, fs_hz=fs_hz, leads=leads, statements=statements, provenance=provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Records(Sequence[Ecg]):
+    """The records of a request, made one at a time, so that a large set is held in memory once.
+
+    eight: (B, 8, L) in mV, leads I V1..V6 aVF. names: (K,) of the statements. how: what the records' provenance has in
+    common. leads: the order of the 12 leads.
+    """
+
+    eight: NDArray[np.float32]
+    request: Request
+    names: tuple[str, ...]
+    fs_hz: float
+    how: dict[str, Any]
+    leads: tuple[str, ...] = CLINICAL
+
+    def __len__(self) -> int:
+        return len(self.eight)
+
+    @overload
+    def __getitem__(self, i: int) -> Ecg: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Ecg]: ...
+    def __getitem__(self, i: int | slice) -> Ecg | Sequence[Ecg]:
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(len(self)))]
+        one = self.request.part(slice(i, i + 1 or None))
+        return record(
+            to_twelve(self.eight[i], self.leads),
+            one.vectors[0],
+            self.names,
+            fs_hz=self.fs_hz,
+            leads=self.leads,
+            provenance={
+                **self.how,
+                "index": one.numbers[0],
+                "requested": one.requested[0],
+                **facts(one.age, one.sex, records=1)[0],
+            },
+        )

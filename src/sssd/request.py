@@ -1,0 +1,202 @@
+"""What a user asks for, turned into what the network takes: labels and a patient -> vectors, one row per record.
+
+    names, indices, vectors, a CSV file  ->  Rows, as they were asked for  ->  Request, completed and numbered
+
+An age or sex is checked in sssd.patient, and refused here where the model takes neither.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import labels as statements
+from .patient import ages, each, sexes
+
+Floats = NDArray[np.float64]
+
+
+class RequestKeywords(TypedDict, total=False):
+    """The keywords of `generate` that, beside the labels, say which records to make."""
+
+    num_samples: int | None  # records per label
+    exact: bool  # no statements beside those that were named
+    age: Any  # years, one for all records or one for each; None or NaN where unknown
+    sex: Any  # "female" or "male", likewise
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Which records to generate, one row each: full label vectors (B, K) float32, and how each was asked for.
+
+    index: the records' numbers (B,), on which their noise depends; 0 .. B - 1 where it is None.
+    age, sex: (B,) in years, and 0 (male) or 1 (female), NaN where unknown; None where no record has one.
+    """
+
+    vectors: NDArray[np.float32]
+    requested: tuple[str, ...]
+    index: tuple[int, ...] | None = None
+    age: Floats | None = None
+    sex: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The records' numbers (B,)."""
+        return range(len(self)) if self.index is None else self.index
+
+    def part(self, rows: slice) -> Request:
+        """The records of these rows."""
+        index = tuple(self.numbers[rows])
+        age, sex = (None if values is None else values[rows] for values in (self.age, self.sex))
+        return Request(self.vectors[rows], self.requested[rows], index, age, sex)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What was asked for, before statements are drawn beside it: one row per record.
+
+    vectors: (n, K) float32. by_name: (n,) whether the row was given by names or indices, and may be completed.
+    age, sex: (n,) in years, and 0 (male) or 1 (female); NaN where unknown.
+    """
+
+    vectors: NDArray[np.float32]
+    by_name: NDArray[np.bool_]
+    age: Floats
+    sex: Floats
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def repeated(self, count: int) -> Rows:
+        """Each row `count` times."""
+        return Rows(*(part.repeat(count, axis=0) for part in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a model can be asked for: the names of its K label columns, and whether it takes an age and a sex.
+
+    named: whether the names are the model's own, and not merely class_0, class_1, ...
+    """
+
+    names: tuple[str, ...]
+    patient: bool = False
+    named: bool = True
+
+    @property
+    def standard(self) -> bool:
+        """Whether these are PTB-XL's 71 statements, of which it is known which occur together."""
+        return self.names == statements.CODES
+
+
+def ask(
+    labels: Any,
+    classes: Classes,
+    *,
+    seed: int,
+    num_samples: int | None = None,
+    exact: bool = False,
+    age: Any = None,
+    sex: Any = None,
+    first: int = 0,
+) -> Request:
+    """The request of a call of `generate` with these arguments; `SSSDECG.generate` says what they may be.
+
+    seed: decides which statements are drawn beside those that were named. first: the number of the first record.
+    ValueError where an argument is wrong.
+    """
+    if isinstance(labels, Request):
+        given = {"num_samples": num_samples, "exact": exact or None, "age": age, "sex": sex}
+        for name in (name for name, value in given.items() if value is not None):
+            raise ValueError(f"{name} is part of a Request: leave it out beside one")
+        return labels
+    if num_samples is not None:
+        num_samples = whole("num_samples", num_samples)
+    if labels is None:
+        vectors = _no_labels(classes, num_samples, exact)
+    else:
+        vectors = np.repeat(_encode(labels, classes), num_samples or 1, axis=0)
+    by_name = np.full(len(vectors), labels is None or not statements.are_vectors(labels))
+    years, numbers = (
+        each(values, len(vectors), name) for name, values in (("age", ages(age)), ("sex", sexes(sex)))
+    )
+    return complete(Rows(vectors, by_name, years, numbers), classes, seed=seed, exact=exact, first=first)
+
+
+def complete(rows: Rows, classes: Classes, *, seed: int, exact: bool = False, first: int = 0) -> Request:
+    """The request of these rows: numbered from `first`, with statements drawn beside those given by name.
+
+    ValueError where an age or a sex is given and the model takes neither.
+    """
+    vectors, index = rows.vectors, range(first, first + len(rows))
+    requested = tuple("+".join(statements.names_of(row, classes.names)) for row in vectors)
+    age, sex = patients(rows.age, rows.sex, classes)
+    if classes.standard and not exact and rows.by_name.any():
+        drawn = statements.complete(vectors, seed=seed, index=index)
+        vectors = np.where(rows.by_name[:, None], drawn, vectors)
+    return Request(vectors, requested, tuple(index) if first else None, age, sex)
+
+
+def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Floats | None]:
+    """Age in years and sex as 0 or 1, each (n,), None where all are unknown.
+
+    ValueError where one is wrong, or is given and the model does not take it.
+    """
+    found = {"age": ages(age), "sex": sexes(sex)}
+    known = {name: not np.isnan(values).all() for name, values in found.items()}
+    for name in (name for name, given in known.items() if given and not classes.patient):
+        raise ValueError(f"{name} is given, but this model does not take it: leave {name} out")
+    years, numbers = (values if known[name] else None for name, values in found.items())
+    return years, numbers
+
+
+def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:
+    names = classes.names
+    try:
+        return statements.encode(labels, names)
+    except ValueError as error:
+        if names and not classes.named:
+            hint = f"the {len(names)} classes of this model have no names: give class indices or vectors"
+            raise ValueError(f"{error} ({hint}, or set trainset_config.label_names)") from None
+        raise
+
+
+def _no_labels(classes: Classes, num_samples: int | None, exact: bool) -> NDArray[np.float32]:
+    """Rows of zeros: to be completed for the 71 statements, and right as they are for a model without classes."""
+    if num_samples is None:
+        raise ValueError("there is nothing to generate: give labels, such as 'AFIB', or num_samples")
+    if classes.names and (exact or not classes.standard):
+        raise ValueError(
+            "labels are missing: they are drawn for the 71 statements of PTB-XL only, not with exact"
+        )
+    return np.zeros((num_samples, len(classes.names)), np.float32)
+
+
+def whole(name: str, value: Any) -> int:
+    """The value as a plain int; ValueError, which calls it by `name`, unless it is a whole number of at least 1."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
+    return count
+
+
+def checked_seed(seed: Any) -> int:
+    """The seed as a plain int; ValueError unless it is a whole number from 0 to 2**64 - 1."""
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        value = -1
+    if not 0 <= value < 2**64:
+        raise ValueError(f"seed is {seed!r}: expected a whole number, 0 <= seed < 2**64")
+    return value
