@@ -7,14 +7,24 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
+from sssd.request import Request
+from sssd.sampling import Sampling
 from sssd.server.batching import Batcher, QueueFull, fair_shares
-from sssd.server.work import Batch, Sampling, Work
-
-SLOW, OTHER = Sampling("ddim", 8, 0.0), Sampling("ddim", 2, 0.0)
+from sssd.server.work import Batch, Plan, Work
 
 
-def work(seed, records=1, sampling=SLOW, first=0, **patient):
-    return Work(np.zeros((records, 3), np.float32), "A", seed, first, sampling, **patient)
+def steps(n):
+    return Plan(Sampling("ddim", n, 0.0, "uniform"))
+
+
+SLOW, OTHER = steps(8), steps(2)
+
+
+def work(seed, records=1, plan=SLOW, first=0, age=None, sex=None):
+    """A request whose records all have this age and sex, or an unknown one."""
+    age, sex = (None if value is None else np.full(records, value) for value in (age, sex))
+    index = tuple(range(first, first + records))
+    return Work(Request(np.zeros((records, 3), np.float32), ("A",) * records, index, age, sex), seed, plan)
 
 
 class Device:
@@ -27,7 +37,7 @@ class Device:
 
     def __call__(self, batch, on_step):
         self.batches.append(batch)
-        for i in range(batch.sampling.steps):
+        for i in range(batch.plan.steps):
             assert self.hold.wait(10)
             time.sleep(self.slow_s)
             if self.broken is not None:
@@ -84,7 +94,7 @@ def test_requests_that_wait_run_together(device, batcher):
     b = batcher()
     first = b.submit(work(0))
     started(device)
-    tickets = [b.submit(work(1)), b.submit(work(2, sampling=OTHER), cost=1000), b.submit(work(3, 2))]
+    tickets = [b.submit(work(1)), b.submit(work(2, plan=OTHER), cost=1000), b.submit(work(3, 2))]
     device.hold.set()
     for ticket, seed in zip([first, *tickets], range(4), strict=True):
         assert (ticket.result.result(10)[:, 0, 0] == seed).all()
@@ -98,11 +108,11 @@ def test_weights_do_not_mix(device, batcher):
     b.submit(work(9))
     started(device)
     few = SLOW._replace(weights="few-step")
-    tickets = [b.submit(work(1)), b.submit(work(2, sampling=few), cost=1000), b.submit(work(3))]
+    tickets = [b.submit(work(1)), b.submit(work(2, plan=few), cost=1000), b.submit(work(3))]
     device.hold.set()
     for ticket in tickets:
         ticket.result.result(10)
-    assert [(batch.seeds, batch.sampling.weights) for batch in device.batches[1:]] == [
+    assert [(batch.seeds, batch.plan.weights) for batch in device.batches[1:]] == [
         ((1, 3), "default"),
         ((2,), "few-step"),
     ]
@@ -137,7 +147,7 @@ def test_samplings_take_turns(device, batcher):
     b = batcher()
     b.submit(work(9))
     started(device)
-    tickets = [b.submit(work(1, 12)), b.submit(work(2, sampling=OTHER), cost=10**6)]
+    tickets = [b.submit(work(1, 12)), b.submit(work(2, plan=OTHER), cost=10**6)]
     device.hold.set()
     for ticket in tickets:
         ticket.result.result(10)
@@ -150,7 +160,7 @@ def test_a_draft_overtakes(device, batcher):
     b = batcher(size=2)
     long = b.submit(work(0, 2))  # 16 is its number of records times steps
     started(device)
-    equal, draft = b.submit(work(1)), b.submit(work(2, sampling=OTHER))  # theirs are 8 and 2
+    equal, draft = b.submit(work(1)), b.submit(work(2, plan=OTHER))  # theirs are 8 and 2
     device.hold.set()
     for ticket in (long, equal, draft):
         ticket.result.result(10)
@@ -163,10 +173,10 @@ def test_drafts_leave_half_of_the_time(device, batcher):
     device.slow_s = 0.002
     b = batcher(size=1)
     ended = threading.Event()
-    long = b.submit(work(0, 1, Sampling("ddim", 40, 0.0)))
+    long = b.submit(work(0, 1, steps(40)))
     long.result.add_done_callback(lambda _: ended.set())
     while not ended.is_set():
-        b.submit(work(1, 1, Sampling("ddim", 10, 0.0))).result.result(10)
+        b.submit(work(1, 1, steps(10))).result.result(10)
     before = [s for s, _ in device.steps[: device.steps.index(((0,), 39))]]
     assert 10 <= before.count((1,)) <= 120
 
@@ -255,11 +265,11 @@ def test_closing_finishes(device, batcher):
 def test_padding():
     """Fails when padding moves a row, or a batch does not get 1, 2, 4, 8, ... rows."""
     for records, rows in ((1, 1), (2, 2), (3, 4), (5, 8), (8, 8)):
-        young = work(8, records - 1, first=3, age=20.0, sex="female")
+        young = work(8, records - 1, first=3, age=20.0, sex=1.0)
         batch = Batch.of([work(7, 1), young][: 1 + (records > 1)])
         padded = batch.padded()
         assert len(padded.vectors) == len(padded.seeds) == len(padded.index) == rows
-        assert padded.age[:records] == (None,) + (20.0,) * (records - 1) and len(padded.age) == rows
-        assert padded.sex[:records] == (None,) + ("female",) * (records - 1) and len(padded.sex) == rows
+        for values, known in ((padded.age, 20.0), (padded.sex, 1.0)):
+            np.testing.assert_array_equal(values, [np.nan] + [known] * (rows - 1))
         assert padded.seeds[:records] == batch.seeds and padded.index[:records] == batch.index
         assert (padded.seeds[-1], padded.index[-1]) == (batch.seeds[-1], batch.index[-1])

@@ -26,13 +26,14 @@ from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
 from sssd.presets import PRESETS, UNDISTILLED, WEIGHTS
 from sssd.samplers import SAMPLERS
+from sssd.sampling import Sampling
 from sssd.server import encode
 from sssd.server.generator import Generator, load_generator
 from sssd.server.schemas import GenerateRequest
 from sssd.server.security import digest
 from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings
-from sssd.server.work import Batch, Sampling
+from sssd.server.work import Batch, Plan
 from tests.service import Service, eventually, service
 from tests.test_wrapper import LENGTH, tiny
 
@@ -163,7 +164,7 @@ def test_qualities(builtin):
     assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
         (name, of.weights or "default") for name, of in PRESETS.items()
     ]
-    assert set(generator._weights) == {"default", *students}  # all are warm
+    assert set(generator._models) == {"default", *students}  # all are warm
     answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in PRESETS] * 3)
     for (name, of), answer in zip(list(PRESETS.items()) * 3, answers, strict=True):
         model = students.get(of.weights or "default", generator.model)
@@ -197,10 +198,9 @@ def test_another_distilled_model():
     few = tiny(ddim_config={"sampler": "consistency", "ddim_timesteps": 4})
     generator = Generator(few, "mine")
     assert "consistency" in generator.samplers and "consistency" not in Generator(tiny(), "mine").samplers
-    assert generator.default() == Sampling("consistency", 4, 0.0)
+    assert generator.default == Plan(Sampling("consistency", 4, None, "trailing"))
     assert (
-        generator.work(GenerateRequest(statements=["NORM"], sampler="consistency", steps=2)).sampling.steps
-        == 2
+        generator.work(GenerateRequest(statements=["NORM"], sampler="consistency", steps=2)).plan.steps == 2
     )
 
 
@@ -208,8 +208,9 @@ def test_few_steps_mean_ddim():
     """Fails when a model whose own sampler is DDPM refuses a request that gives steps or eta only."""
     model = tiny(ddim_config={"use_ddim": False, "ddim_timesteps": 5})
     generator = Generator(model, "tiny")
-    assert generator.default() == Sampling("ddpm", 20, 1.0)
-    assert generator.work(GenerateRequest(statements=["NORM"], steps=4)).sampling == Sampling("ddim", 4, 0.0)
+    assert generator.default == Plan(Sampling("ddpm", 20))
+    few = generator.work(GenerateRequest(statements=["NORM"], steps=4)).plan
+    assert few == Plan(Sampling("ddim", 4, 0.0, "uniform"))
     with pytest.raises(ValueError, match="leave it out with unipc"):
         generator.work(GenerateRequest(statements=["NORM"], sampler="unipc", eta=0.0))
 

@@ -1,8 +1,8 @@
 """The queue that keeps the device busy: records of different requests run in one batch.
 
-One thread takes records from the queue and generates them. All records of a batch have the same sampling, which is that
-of the first request in the queue. The places of a batch are dealt in turn, one record at a time, to the requests with
-that sampling. Requests that still have records left then go to the end of the queue.
+One thread takes records from the queue and generates them. All records of a batch have the same plan, which is that of
+the first request in the queue. The places of a batch are dealt in turn, one record at a time, to the requests with that
+plan. Requests that still have records left then go to the end of the queue.
 
 A small request may overtake a large one. If it costs at most a quarter of each request in the running batch, it runs
 between two steps of that batch, as long as the batch keeps half of the time. So a single draft does not wait for a
@@ -176,7 +176,7 @@ class Batcher:
     @property
     def expected_s(self) -> float:
         """Expected seconds until everything that waits or runs is done."""
-        queued = sum(ticket.left * ticket.work.sampling.steps for ticket in tuple(self._queue))
+        queued = sum(ticket.left * ticket.work.plan.steps for ticket in tuple(self._queue))
         return self.seconds(queued + self._running)
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ class Batcher:
         head = next((ticket for ticket in self._queue if ticket.cost <= at_most), None)
         if head is None:
             return []
-        mates = [t for t in self._queue if t.cost <= at_most and t.work.sampling == head.work.sampling]
+        mates = [t for t in self._queue if t.cost <= at_most and t.work.plan == head.work.plan]
         pieces = []
         for ticket, share in zip(mates, fair_shares(self.size, [t.left for t in mates]), strict=True):
             if share:
@@ -224,12 +224,12 @@ class Batcher:
                 self._queue.remove(ticket)
                 if ticket.left:
                     self._queue.append(ticket)
-        self._running += sum(piece.stop - piece.start for piece in pieces) * head.work.sampling.steps
+        self._running += sum(piece.stop - piece.start for piece in pieces) * head.work.plan.steps
         return pieces
 
     def _serve(self, pieces: list[Piece], inner: bool = False) -> None:
         batch = Batch.of([piece.work for piece in pieces])
-        records, left = len(batch.seeds), len(batch.seeds) * batch.sampling.steps
+        records, left = len(batch), len(batch) * batch.plan.steps
         shortest = min(piece.ticket.cost for piece in pieces)
         began = time.monotonic()
         lent = 0.0  # seconds that requests which overtook this batch have taken
@@ -266,7 +266,7 @@ class Batcher:
                 self._running -= left
         took = time.monotonic() - began - lent
         self._spent_s = DECAY * self._spent_s + took
-        self._did = DECAY * self._did + records * batch.sampling.steps
+        self._did = DECAY * self._did + records * batch.plan.steps
         self._observe(records, [began - piece.ticket.arrived for piece in pieces], took)
         self._deliver(pieces, eight)
 

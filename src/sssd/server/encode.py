@@ -27,7 +27,7 @@ class Format:
     media_type: str
     suffix: str
     several: bool
-    encode: Callable[[Sequence[Ecg], Mapping[str, Any]], bytes]
+    encode: Callable[[Sequence[Ecg]], bytes]
 
 
 def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
@@ -59,15 +59,26 @@ def to_json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _json(ecgs: Sequence[Ecg], provenance: Mapping[str, Any]) -> bytes:
-    return to_json({"records": [record_json(ecg) for ecg in ecgs], "provenance": dict(provenance)})
+def shared_provenance(ecgs: Sequence[Ecg]) -> dict[str, Any]:
+    """The provenance that all records of a request share: everything but their index."""
+    return {name: value for name, value in ecgs[0].provenance.items() if name != "index"}
 
 
-def _npz(ecgs: Sequence[Ecg], provenance: Mapping[str, Any]) -> bytes:
+def measured_json(ecgs: Sequence[Ecg], measure: Callable[[Ecg], Mapping[str, float | None] | None]) -> bytes:
+    """The records of a request as JSON, with what measure(ecg) gives for each of them."""
+    records = [record_json(ecg, measure(ecg)) for ecg in ecgs]
+    return to_json({"records": records, "provenance": shared_provenance(ecgs)})
+
+
+def _json(ecgs: Sequence[Ecg]) -> bytes:
+    return measured_json(ecgs, lambda _: None)
+
+
+def _npz(ecgs: Sequence[Ecg]) -> bytes:
     return npz.render(ecgs)
 
 
-def _zip(ecgs: Sequence[Ecg], provenance: Mapping[str, Any]) -> bytes:
+def _zip(ecgs: Sequence[Ecg]) -> bytes:
     """WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
     file = io.BytesIO()
     names = [f"ecg_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
@@ -80,12 +91,12 @@ def _zip(ecgs: Sequence[Ecg], provenance: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def _csv(ecgs: Sequence[Ecg], provenance: Mapping[str, Any]) -> bytes:
+def _csv(ecgs: Sequence[Ecg]) -> bytes:
     return csv_table.render(ecgs[0]).encode("ascii")
 
 
-def _picture(suffix: str) -> Callable[[Sequence[Ecg], Mapping[str, Any]], bytes]:
-    def encode(ecgs: Sequence[Ecg], provenance: Mapping[str, Any]) -> bytes:
+def _picture(suffix: str) -> Callable[[Sequence[Ecg]], bytes]:
+    def encode(ecgs: Sequence[Ecg]) -> bytes:
         with _DRAWING:
             return draw(paper(ecgs[0]), suffix)
 

@@ -12,6 +12,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from ..sampling import Sampling
 from . import encode, stream
 from .backend import Backend, TooLong, in_time
 from .errors import problems
@@ -21,7 +22,7 @@ from .measure import measure
 from .schemas import GenerateRequest, Job, Label, Model, Quality, Records
 from .security import owner_of
 from .settings import Settings
-from .work import EightLeads, Work
+from .work import EightLeads, Plan, Work
 
 NOT_BUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second one is for nginx
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -102,7 +103,7 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
 
     @router.get("/models", summary="List the models", responses=problems(401, 429))
     async def models() -> list[Model]:
-        model, default = generator.model, generator.default()
+        model, default = generator.model, generator.default.sampling
         return [
             Model(
                 name=generator.name,
@@ -110,11 +111,11 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
                 statements=len(model.label_names),
                 age=model.takes_patient,
                 sex=model.takes_patient,
-                qualities=[Quality(name=name, **s._asdict()) for name, s in generator.qualities.items()],
+                qualities=[_quality(name, plan) for name, plan in generator.qualities.items()],
                 samplers=generator.samplers,
                 steps_max=model.schedule.T,
                 fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
-                default={"sampler": default.sampler, "steps": default.steps, "eta": default.eta},
+                default={"sampler": default.sampler, "steps": default.steps, "eta": _eta(default)},
                 fs_hz=model.config.trainset_config.sampling_rate,
                 samples=model.shape[1],
                 device=model.device.type,
@@ -213,6 +214,21 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
     return router
 
 
+def _quality(name: str, plan: Plan) -> Quality:
+    return Quality(
+        name=name,
+        sampler=plan.sampling.sampler,
+        steps=plan.steps,
+        eta=_eta(plan.sampling),
+        weights=plan.weights,
+    )
+
+
+def _eta(sampling: Sampling) -> float:
+    """The eta of a sampling as the interface gives it: that of DDIM, 1 for DDPM, and 0 for all others."""
+    return 1.0 if sampling.sampler == "ddpm" else sampling.eta or 0.0
+
+
 # --- what the routes share --------------------------------------------------------------------------------
 
 
@@ -268,13 +284,10 @@ async def _answer(
 ) -> Response:
     def body() -> bytes:
         ecgs = generator.records(work, signals)
-        provenance = generator.provenance(work)
-        if form is encode.JSON and measured:
-            records = [encode.record_json(ecg, measure(ecg)) for ecg in ecgs]
-            return encode.to_json({"records": records, "provenance": provenance})
-        return form.encode(ecgs, provenance)
+        return encode.measured_json(ecgs, measure) if form is encode.JSON and measured else form.encode(ecgs)
 
-    headers = {"Content-Disposition": f'attachment; filename="ecg_{work.seed}_{work.first}.{form.suffix}"'}
+    name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     content = await anyio.to_thread.run_sync(body)
     return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
 

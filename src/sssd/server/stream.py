@@ -15,7 +15,7 @@ from starlette.requests import Request
 from ..leads import to_twelve
 from .backend import Backend, in_time
 from .batching import Ticket
-from .encode import record_json, signal_json, to_json
+from .encode import record_json, shared_provenance, signal_json, to_json
 from .measure import measure
 from .work import Work
 
@@ -87,13 +87,13 @@ async def _events(
 
 def _step(work: Work, i: int, x0: np.ndarray) -> bytes:
     signal = signal_json(to_twelve(x0))
-    return _event("step", {"step": i + 1, "steps": work.sampling.steps, "signal": signal})
+    return _event("step", {"step": i + 1, "steps": work.plan.steps, "signal": signal})
 
 
 def _record(backend: Backend, work: Work, signals: np.ndarray, measured: bool) -> bytes:
     ecg = backend.generator.records(work, signals)[0]
     record = record_json(ecg, measure(ecg) if measured else None)
-    return _event("record", {**record, "provenance": backend.generator.provenance(work)})
+    return _event("record", {**record, "provenance": shared_provenance([ecg])})
 
 
 def _event(name: str, data: Any) -> bytes:

@@ -1,89 +1,99 @@
-"""Requests as arrays: `Work` is what one request asks of the model, `Batch` is what the model runs at once."""
+"""Requests as the queue handles them: `Work` is one client's request, `Batch` is what the model runs at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..request import Request
+from ..sampling import Sampling
+
 EightLeads = NDArray[np.float32]  # records (n, 8, L) in mV, leads I V1..V6 aVF
 OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean records (n, 8, L) in mV)
+OWN = "default"  # the weights of the model itself
 
 
-class Sampling(NamedTuple):
-    """How records are sampled. Records with equal samplings can share a batch."""
+class Plan(NamedTuple):
+    """How records are generated: a resolved sampling, and the name of the weights. Equal plans can share a batch."""
 
-    sampler: str
-    steps: int
-    eta: float
-    weights: str = "default"  # the name of one of the generator's sets of weights
+    sampling: Sampling
+    weights: str = OWN
+
+    @property
+    def steps(self) -> int:
+        assert self.sampling.steps is not None
+        return self.sampling.steps
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """The n records of one request.
+    """The request of one client, its seed and its plan."""
 
-    vectors: complete label vectors (n, K). requested: the statements that were asked for. seed, and first: the number
-    of the first record under that seed. age in years and sex, the same for all records; None where unknown.
-    """
-
-    vectors: NDArray[np.float32]
-    requested: str
+    request: Request
     seed: int
-    first: int
-    sampling: Sampling
-    age: float | None = None
-    sex: str | None = None
+    plan: Plan
 
     @property
     def records(self) -> int:
-        return len(self.vectors)
+        return len(self.request)
 
     @property
     def cost(self) -> int:
         """Records times steps."""
-        return self.records * self.sampling.steps
+        return self.records * self.plan.steps
 
     def part(self, start: int, stop: int) -> Work:
         """Records start to stop - 1."""
-        return replace(self, vectors=self.vectors[start:stop], first=self.first + start)
+        return replace(self, request=self.request.part(slice(start, stop)))
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Records of several requests that run together: vectors (B, K); seeds, index, age and sex (B,)."""
+    """Records of several requests that run together: vectors (B, K); seeds and index (B,).
+
+    age in years and sex as 0 or 1 (B,), NaN where unknown.
+    """
 
     vectors: NDArray[np.float32]
     seeds: tuple[int, ...]
     index: tuple[int, ...]
-    age: tuple[float | None, ...]
-    sex: tuple[str | None, ...]
-    sampling: Sampling
+    age: NDArray[np.float64]
+    sex: NDArray[np.float64]
+    plan: Plan
 
     @classmethod
     def of(cls, parts: list[Work]) -> Batch:
-        """The records of these requests, which must have the same sampling."""
+        """The records of these requests, which must have the same plan."""
         return cls(
-            vectors=np.concatenate([part.vectors for part in parts]),
+            vectors=np.concatenate([part.request.vectors for part in parts]),
             seeds=tuple(part.seed for part in parts for _ in range(part.records)),
-            index=tuple(part.first + i for part in parts for i in range(part.records)),
-            age=tuple(part.age for part in parts for _ in range(part.records)),
-            sex=tuple(part.sex for part in parts for _ in range(part.records)),
-            sampling=parts[0].sampling,
+            index=tuple(number for part in parts for number in part.request.numbers),
+            age=np.concatenate([_known(part.request, "age") for part in parts]),
+            sex=np.concatenate([_known(part.request, "sex") for part in parts]),
+            plan=parts[0].plan,
         )
+
+    def __len__(self) -> int:
+        return len(self.seeds)
 
     def padded(self) -> Batch:
         """The batch with its last row repeated until it has 1, 2, 4, 8, ... rows."""
-        missing = 2 ** (len(self.seeds) - 1).bit_length() - len(self.seeds)
-        last = slice(-1, None)
+        rows = [*range(len(self)), *[len(self) - 1] * (2 ** (len(self) - 1).bit_length() - len(self))]
         return replace(
             self,
-            vectors=np.concatenate([self.vectors, np.repeat(self.vectors[last], missing, axis=0)]),
-            seeds=self.seeds + self.seeds[last] * missing,
-            index=self.index + self.index[last] * missing,
-            age=self.age + self.age[last] * missing,
-            sex=self.sex + self.sex[last] * missing,
+            vectors=self.vectors[rows],
+            seeds=tuple(self.seeds[row] for row in rows),
+            index=tuple(self.index[row] for row in rows),
+            age=self.age[rows],
+            sex=self.sex[rows],
         )
+
+
+def _known(request: Request, name: Literal["age", "sex"]) -> NDArray[np.float64]:
+    """Age or sex of each record (n,), NaN where unknown."""
+    values = request.age if name == "age" else request.sex
+    return np.full(len(request), np.nan) if values is None else values
