@@ -28,7 +28,8 @@ import time
 def offline(records: int, steps: int, precision: str = "float32") -> tuple[float, float, float]:
     """Records per second in one batch and in batches of 8, and per second of a core in one batch; in a new process."""
     code = (
-        "import sys, time; from sssd.cli.process import settle; settle(); from sssd import SSSDECG;"
+        "import sys, time; from sssd.cli.process import configure_process; configure_process();"
+        "from sssd import SSSDECG;"
         "n, s = map(int, sys.argv[1:3]); m = SSSDECG.from_pretrained();"
         "go = lambda k, b: m.generate('AFIB', num_samples=k, use_ddim=True, ddim_timesteps=s, seed=1, batch_size=b, "
         "precision=sys.argv[3]);"

@@ -137,8 +137,11 @@ def test_files_that_do_not_fit(tmp_path):
         load_into(network(num_res_layers=3), state)
     with pytest.raises(ValueError, match="that the network does not have"):
         load_into(network(num_res_layers=1), state)
-    with pytest.raises(ValueError, match="not one of SSSD-ECG's network"):
+    with pytest.raises(ValueError, match="does not belong to SSSD-ECG's network"):
         infer_config({"weight": torch.zeros(1)})
+    far = {name.replace("blocks.1.", "blocks.1000000000."): value for name, value in state.items()}
+    with pytest.raises(ValueError, match=r"residual_blocks\.1' is missing"):  # and no network of 10^9 blocks
+        infer_config(far)
     for short in (compact(state), state):  # a constant that is shared, and one of a single kernel
         name = next(name for name in short if name.endswith(".B"))
         for shape in ((2, *short[name].shape[1:]), (3, 3), (0, *short[name].shape[1:]), ()):

@@ -18,7 +18,7 @@ from sssd.corpora.files import SPARE
 from sssd.corpora.formats import ShardReader
 from sssd.corpora.lock import locked
 from sssd.corpora.manifest import FILE, REQUESTS
-from sssd.corpora.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, of_patients
+from sssd.corpora.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, with_patients
 from sssd.corpora.verify import repair, verify
 from sssd.labels import CODES, encode
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
@@ -101,13 +101,13 @@ def test_what_a_table_does_not_tell_is_told_for_all(tmp_path):
     """Fails when the rows that tell are overruled, or a plan without a table has no patients."""
     file = tmp_path / "wanted.csv"
     file.write_text("labels,age,sex\nAFIB,71,0\nLVH,,female\nAFIB,0,\n")
-    rows = of_patients(from_csv(file), 50, "male").rows(np.arange(3), seed=1)
+    rows = with_patients(from_csv(file), 50, "male").rows(np.arange(3), seed=1)
     assert rows["age"].tolist() == [71, 50, 0] and rows["sex"].tolist() == ["male", "female", "male"]
     for plan in (by_counts("AFIB=1,LVH=2"), like_ptbxl(3)):
-        rows = of_patients(plan, 50, "female").rows(np.arange(3), seed=1)
+        rows = with_patients(plan, 50, "female").rows(np.arange(3), seed=1)
         assert rows["age"].tolist() == [50] * 3 and rows["sex"].tolist() == ["female"] * 3
-        assert of_patients(plan, None, None) is plan
-        assert from_bytes(of_patients(plan, 50, None).to_bytes(), CODES, 3).sex is None
+        assert with_patients(plan, None, None) is plan
+        assert from_bytes(with_patients(plan, 50, None).to_bytes(), CODES, 3).sex is None
 
 
 def test_a_table_of_vectors(tmp_path):
@@ -237,6 +237,23 @@ def test_a_recipe_knows_the_table(how, tmp_path):
     assert np.array_equal(everything(tmp_path / "c")["signal_uv"], whole)
 
 
+def test_the_number_of_threads_is_the_recipe_s_while_a_batch_is_made(model, monkeypatch):
+    """Fails when a corpus is made with another number of threads, or leaves its own set for the whole process."""
+    import dataclasses
+
+    before, seen = torch.get_num_threads(), []
+    part = dataclasses.replace(corpus_of(by_counts("AFIB=3")).parts[0], threads=before + 2)
+    generate = recipe.generator(part, model)
+
+    def fake(vectors, *_, **__):
+        seen.append(torch.get_num_threads())
+        return torch.zeros(len(vectors), *model.shape)
+
+    monkeypatch.setattr(model, "generate_batch", fake)
+    generate({"index": np.arange(3), "labels": np.zeros((3, 71), np.uint8)})
+    assert seen == [before + 2] and torch.get_num_threads() == before
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_corpus_holds_what_generate_gives(model, tmp_path, sampler):
     """Fails when the corpus rounds, orders or numbers otherwise than `generate`, or a recipe forgets its sampler."""
@@ -301,7 +318,7 @@ def test_age_and_sex_reach_the_network(tmp_path):
 def test_a_model_that_takes_no_patient(model, tmp_path):
     """Fails when a column of a table is left out without a word."""
     for name in ("age", "sex"):
-        plan = of_patients(
+        plan = with_patients(
             by_counts("AFIB=3"), **{"age": None, "sex": None, name: 50 if name == "age" else "male"}
         )
         with pytest.raises(ValueError, match=f"{name} is given, but this model does not take it"):

@@ -18,13 +18,13 @@ from sssd.corpora import manifest, notes, run
 from sssd.corpora.files import file_hash
 from sssd.corpora.formats import ShardReader
 from sssd.corpora.manifest import FILE
-from sssd.corpora.plan import by_counts, from_bytes, like_ptbxl, of_patients
+from sssd.corpora.plan import by_counts, from_bytes, like_ptbxl, with_patients
 from sssd.corpora.verify import verify
 from sssd.labels import CODES
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
 
 GOLDEN = Path(__file__).parent / "golden"
-PLAN = of_patients(by_counts("AFIB=18,CLBBB+LVH=17", CODES), 60, "female")
+PLAN = with_patients(by_counts("AFIB=18,CLBBB+LVH=17", CODES), 60, "female")
 SECRET = b"the secret of somebody else\n"
 
 

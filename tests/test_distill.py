@@ -278,7 +278,7 @@ def test_recordings_among_the_true_records(tmp_path: Path) -> None:
         lessons.distill(settings, path, y, out, device="cpu")
     with pytest.raises(ValueError, match=r"expected \(40, 8, 64\)"):
         lessons.distill(settings, path, y, out, signal_mv=x[:39].numpy(), device="cpu")
-    with pytest.raises(ValueError, match="only with an adversary there are true records"):
+    with pytest.raises(ValueError, match="needs an adversary"):
         config(adversary_recordings=0.5)
 
 
@@ -352,7 +352,7 @@ def test_polish_brings_records_near_recordings(
 
 def test_polish_needs_recordings_and_one_node(tmp_path: Path) -> None:
     """And the weights that are kept lie `share` of its way. Fails if either is not asked, or share is left out."""
-    with pytest.raises(ValueError, match="only one is polished"):
+    with pytest.raises(ValueError, match="for nodes 1 only"):
         config(polish_iters=1)
     y, x = labels(), 0.3 * np.random.default_rng(0).standard_normal((40, 8, LENGTH)).astype(np.float32)
     path, found = teacher(tmp_path, config()), {}

@@ -171,11 +171,29 @@ def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
         (CLINICAL, 100.0, {"ecg_id": 12}),
     ]
     (tmp_path / "cut.npz").write_bytes((tmp_path / "bare.npz").read_bytes()[:200])
-    with pytest.raises(ValueError, match="is no NPZ archive or is cut short"):
+    with pytest.raises(ValueError, match="is not an NPZ archive, or is cut short"):
         npz.read(tmp_path / "cut.npz")
     np.savez(tmp_path / "other.npz", x=1)
     with pytest.raises(ValueError, match="lacks signal_uv"):
         npz.read(tmp_path / "other.npz")
+    signal = np.zeros((2, 12, 9), np.int16)
+    for parts, message in (
+        (
+            {"provenance": np.array(["{}", "seed 7"])},
+            "provenance of record 1 is 'seed 7'; expected a JSON object",
+        ),
+        ({"provenance": np.array(["{}", "[1]"])}, "expected a JSON object"),
+        ({"provenance": np.array("{}")}, r"provenance has shape \(\); expected one value per ECG"),
+        ({"ecg_id": np.arange(3)}, r"ecg_id has shape \(3,\)"),
+        ({"labels": np.zeros((2, 1))}, r"labels have shape \(2, 1\)"),
+        ({"fs_hz": np.inf}, "fs_hz must be a positive number"),
+        ({"fs_hz": np.zeros(2)}, "other.npz'"),
+        ({"leads": np.array(["I"])}, "each once"),
+    ):
+        np.savez(tmp_path / "other.npz", signal_uv=signal, **parts)
+        with pytest.raises(ValueError, match=message) as caught:
+            npz.read(tmp_path / "other.npz")
+        assert "other.npz" in str(caught.value)
 
 
 def test_csv_comes_back_to_a_microvolt(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Reading a corpus: `open(DIR)` is a PyTorch dataset, by record number or as a stream.
+"""Reading a corpus as a PyTorch dataset: by record number, or as a stream.
 
     corpus = sssd.corpus.open("corpus")                     # corpus[i]; for a DataLoader with shuffle=True
-    stream = sssd.corpus.open("corpus", streaming=True)     # shared out over ranks and DataLoader workers
+    stream = sssd.corpus.open("corpus", streaming=True)     # divided among ranks and DataLoader workers
 
-A record is {"signal": (12, L) float32 in mV, "labels": (K,) float32, "index": int}, leads in the order of `leads`.
+A record is {"signal": (12, L) float32 in mV, "labels": (K,) float32, "index": int}. `leads` gives the order of the
+leads. What is read is checked: a damaged shard raises ValueError.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .corpora.schema import Corpus
 
 Record = dict[str, Any]
 
-OPEN = 8  # shards kept open
+MAX_OPEN = 8  # shards
 
 
 @overload
@@ -48,11 +49,13 @@ def open(
     rank: int | None = None,
     world_size: int | None = None,
 ) -> Records | Stream:
-    """The corpus in a folder, as a map-style dataset or, `streaming`, as an iterable one.
+    """Open the corpus in a folder as a map-style dataset or, with `streaming`, as an iterable dataset.
 
-    shuffle: a seed; the stream's order then depends on it and on `set_epoch`. rank, world_size: this process among
-    those that share the stream; by default those of torch.distributed, or of torchrun's environment, or one.
-    FileNotFoundError or ValueError where there is no corpus, or it is not complete.
+    shuffle: a seed; the order of the stream depends on it and on `Stream.set_epoch`. Without it, records come in the
+        order of their numbers.
+    rank, world_size: which of the processes that share the stream this one is; by default, what torch.distributed or
+        the environment of torchrun says, and otherwise one process alone.
+    FileNotFoundError where there is no corpus; ValueError where it is damaged or not complete.
     """
     folder = Path(path)
     corpus = manifest.read(folder)
@@ -69,7 +72,7 @@ def open(
 
 
 class _Shards:
-    """A folder's shards, opened where they are read: in each worker, a few at a time."""
+    """The shards of a corpus, a few of them open at a time. Each process opens its own."""
 
     def __init__(self, folder: Path, corpus: Corpus) -> None:
         self.folder, self.corpus = folder, corpus
@@ -77,11 +80,11 @@ class _Shards:
         self._process = os.getpid()
 
     def read(self, shard: int, start: int, stop: int) -> Block:
-        if self._process != os.getpid():  # forked: what the parent has open is the parent's
+        if self._process != os.getpid():  # after a fork, open files belong to the parent
             self._open, self._process = OrderedDict(), os.getpid()
         if shard not in self._open:
             self._open[shard] = ShardReader(self.folder, self.corpus, shard)
-            if len(self._open) > OPEN:
+            if len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
         return self._open[shard].read(start, stop)
@@ -91,7 +94,10 @@ class _Shards:
 
 
 class Records(Dataset[Record]):
-    """Records by number. HDF5 and WFDB read one alone; Parquet reads 128 and NPZ a shard to get at one."""
+    """Records by number.
+
+    To get one record, HDF5 and WFDB read that record alone, Parquet reads 128 records, and NPZ reads its whole shard.
+    """
 
     def __init__(self, folder: Path, corpus: Corpus) -> None:
         self._shards, self.corpus = _Shards(folder, corpus), corpus
@@ -119,9 +125,10 @@ class Records(Dataset[Record]):
 
 
 class Stream(IterableDataset[Record]):
-    """Records one after the other, each once over all ranks and workers, in blocks of 128.
+    """Records one after the other; each record comes once over all ranks and workers, which get blocks of 128.
 
-    Ranks get numbers of blocks that differ by one at most: where each rank must take as many steps, bound the steps.
+    The numbers of blocks that ranks get differ by one at most. Where all ranks have to take the same number of steps,
+    set that number yourself.
     """
 
     def __init__(self, folder: Path, corpus: Corpus, shuffle: int | None, rank: int, world_size: int) -> None:
@@ -129,7 +136,7 @@ class Stream(IterableDataset[Record]):
         self.shuffle, self.rank, self.world_size, self.epoch = shuffle, rank, world_size, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Another order for another pass, where `shuffle` is set."""
+        """Choose another order for the next pass; it has an effect only with `shuffle`."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Record]:
@@ -148,7 +155,7 @@ class Stream(IterableDataset[Record]):
                 yield _record(content, row)
 
     def _blocks(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Numbers of all blocks, shard after shard: shard s begins at s times the blocks of a full shard."""
+        """The numbers of all blocks: block 0 of shard s has the number s times the blocks of a full shard."""
         full = -(-self.corpus.shard_size // GROUP)
         last = -(-len(self.corpus.span(self.corpus.shards - 1)) // GROUP)
         blocks = np.arange((self.corpus.shards - 1) * full + last)

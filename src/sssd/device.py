@@ -1,4 +1,4 @@
-"""Where to compute, in which precision and how many records at once."""
+"""Chooses the device, the precision and the number of records in a batch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ PRECISIONS = ("auto", "float32", "bf16")
 CPU_BYTES = 256 * 2**20  # activations of one batch on a CPU
 CPU_RECORDS = 32
 GPU_SHARE = 0.6  # of the free memory
-GPU_ELEMENTS = 2**27  # in a tensor of one layer: more at once is no faster
+GPU_ELEMENTS = 2**27  # in a tensor of one layer; larger batches are no faster
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, else CUDA, then MPS, then the CPU. ValueError if this machine does not have it."""
+    """Return the device that was asked for, else CUDA, MPS or the CPU, whichever comes first on this machine.
+
+    ValueError if this machine does not have the device.
+    """
     mps = torch.backends.mps.is_available()
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
@@ -36,9 +39,9 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The type of matrix products. "auto": bf16 where the device multiplies bf16 natively, else float32.
+    """Return the type of matrix products: "float32", "bf16", or "auto".
 
-    ValueError for another precision.
+    "auto" means bf16 if the device multiplies it natively, else float32. ValueError for another precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}: expected one of {', '.join(PRECISIONS)}")
@@ -50,12 +53,18 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private: absent in some versions
+    names = (
+        "_is_avx512_bf16_supported",
+        "_is_amx_tile_supported",
+    )  # private functions that some versions lack
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def choose_batch_size(net: DenoiserConfig, length: int, device: torch.device) -> int:
-    """How many records of `length` fill the device: by free memory on a GPU, by size of the network on a CPU."""
+    """Return how many records of `length` fill the device.
+
+    On a GPU this follows from its free memory, on a CPU from the size of the network.
+    """
     features, tokens = 2 * net.res_channels, -(-length // net.patch)
     record = (
         64 * features * tokens
@@ -70,7 +79,7 @@ def choose_batch_size(net: DenoiserConfig, length: int, device: torch.device) ->
 
 
 def batches(records: int, size: int) -> Iterator[range]:
-    """Consecutive record numbers in as few batches of at most `size` as it takes, of equal size up to one."""
+    """Split record numbers into as few batches of at most `size` as possible, whose sizes differ by at most one."""
     count = -(-records // size)
     for i in range(count):
         yield range(i * records // count, (i + 1) * records // count)

@@ -1,4 +1,4 @@
-"""From a configuration to the things it describes: the schedule and the network."""
+"""Builds what a configuration describes: the schedule and the network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from .schedule import Schedule, linear, rescaled
 
 
 def build_schedule(config: Config) -> Schedule:
-    """The published linear schedule, rescaled where the configuration gives a terminal alpha."""
+    """Build the published linear schedule, rescaled if the configuration has a terminal alpha."""
     d = config.diffusion_config
     schedule = linear(d.T, d.beta_0, d.beta_T)
     return schedule if d.terminal_alpha is None else rescaled(schedule, d.terminal_alpha)
 
 
 def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: bool = False) -> Denoiser:
-    """The network with random weights; torch's global generator draws them.
+    """Build the network with random weights, which torch's global generator draws.
 
-    With `empty` it has shapes only (PyTorch's meta device), for `load_into` to fill: S4's initial values take long.
+    empty: give it shapes but no values (PyTorch's meta device), for `load_into` to fill, because computing the initial
+    values of S4 takes long.
     """
     schedule = build_schedule(config)
     velocity = None
@@ -38,7 +39,7 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
 
 
 def label_names(config: Config) -> tuple[str, ...]:
-    """(K,) the configuration's names, else PTB-XL's 71 codes where K is 71, else class_0, class_1, ..."""
+    """Return the names of the K labels: the configuration's, else PTB-XL's codes if K is 71, else class_0, ..."""
     names, classes = config.trainset_config.label_names, label_count(config)
     if names is not None:
         return tuple(names)
@@ -46,5 +47,5 @@ def label_names(config: Config) -> tuple[str, ...]:
 
 
 def label_count(config: Config) -> int:
-    """K, the labels of a model: its classes without the columns of the patient."""
+    """Return K, the number of labels: the classes of the network without the columns of the patient."""
     return config.wavenet_config.label_embed_classes - len(COLUMNS) * config.trainset_config.patient

@@ -1,7 +1,7 @@
-"""ECG paper: 25 mm/s, 10 mm/mV, true to scale on the page.
+"""ECG paper: 25 mm/s and 10 mm/mV, true to scale on the page. Figures are drawn here; `io.figure` writes them.
 
-One page is one pair of axes in which one unit is one millimetre of paper, so that nothing is fitted to a box.
-Rows stand as far apart as their traces need: where A4 or A3 does not suffice, the page grows.
+A page is one pair of axes in which one unit is one millimetre of paper, so nothing is stretched to fit a box. Rows
+stand as far apart as their traces need, and the page grows if A4 or A3 is too small for them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 MM_PER_S = 25.0
 MM_PER_MV = 10.0
 MM_PER_INCH = 25.4
-DPI = 254  # ten pixels to the millimetre: every grid line falls on whole pixels
+DPI = 254  # ten pixels per millimetre, so that every grid line falls on whole pixels
 
-# rows of leads; a row of several shares its time among them, one after the other
+# rows of leads; the leads of one row follow each other in time
 _LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "3x4": (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",)),
     "12x1": tuple(
@@ -34,11 +34,11 @@ _LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
 _GRID_HEIGHT = {
     "3x4": 170.0,
     "12x1": 380.0,
-}  # with margins: A4 landscape (297 x 210), A3 portrait (297 x 420)
+}  # with the margins this gives A4 landscape (297 x 210) and A3 portrait (297 x 420)
 _SIDE, _HEAD, _FOOT = 13.5, 27.0, 13.0  # margins of a page in mm
 _LEAD_IN = 15.0  # room for the calibration pulse left of the traces, mm
 _LABEL = 3.6  # size of a lead label, mm
-_CLEAR = 2.0  # least distance between inks of neighbouring rows, mm
+_CLEAR = 2.0  # least distance between the traces of neighbouring rows, mm
 
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
@@ -52,7 +52,7 @@ _INK, _GREY, _WARN = "#15171c", "#5c6068", "#b3202e"
 
 @dataclass(frozen=True)
 class _Row:
-    """One line of traces in mm, x from the left edge of the grid, y from the zero line."""
+    """One row of traces in mm: x from the left edge of the grid, y from the zero line."""
 
     lines: tuple[tuple[str, np.ndarray, np.ndarray], ...]  # (name, x, y)
     labels: tuple[tuple[str, float, float], ...]  # (text, x, y of its baseline)
@@ -60,10 +60,11 @@ class _Row:
 
 
 def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
-    """One ECG on a page at 25 mm/s and 10 mm/mV.
+    """Draw one ECG on a page at 25 mm/s and 10 mm/mV.
 
-    layout "3x4": three rows of four leads and lead II as rhythm strip, A4 landscape; "12x1": every lead in
-    full length, A3 portrait. Longer records widen the page, large amplitudes heighten it.
+    layout: "3x4" has three rows of four leads and lead II as a rhythm strip, on A4 landscape; "12x1" shows every lead
+    in full length, on A3 portrait. Records longer than 10 s make the page wider, and large amplitudes make it higher.
+    ValueError for another layout.
     """
     if layout not in _LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_LAYOUTS)}")
@@ -95,7 +96,10 @@ def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
 
 
 def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II", "V1", "V5")) -> Figure:
-    """Several ECGs on one page, each as a few full-length strips under its title, at 25 mm/s and 10 mm/mV."""
+    """Draw several ECGs on one page at 25 mm/s and 10 mm/mV, each as a few full-length leads under its title.
+
+    ValueError without an ECG or a column.
+    """
     if not ecgs or columns < 1:
         raise ValueError(f"a sheet needs at least one ECG and one column; got {len(ecgs)} and {columns}")
     columns = min(columns, len(ecgs))
@@ -126,7 +130,7 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
 
 
 def draw(figure: Figure, form: str) -> bytes:
-    """A figure as "png", "svg" or "pdf"; without dates or random names: the same figure gives the same bytes."""
+    """Return a figure as "png", "svg" or "pdf". It holds no date, so that the same figure gives the same bytes."""
     import matplotlib
 
     file = io.BytesIO()
@@ -136,7 +140,7 @@ def draw(figure: Figure, form: str) -> bytes:
 
 
 def _row(ecg: Ecg, leads: Sequence[str], *, lead_in: float = _LEAD_IN, pulse: bool = True) -> _Row:
-    """Lay one row out; each label goes above its trace, a little to the right where that saves height."""
+    """Lay out one row. Each label goes above its trace, and a little to the right if that saves height."""
     length = ecg.signal.shape[1]
     edges = np.linspace(0, length, len(leads) + 1).round().astype(int)
     lines: list[tuple[str, np.ndarray, np.ndarray]] = []
@@ -155,7 +159,7 @@ def _row(ecg: Ecg, leads: Sequence[str], *, lead_in: float = _LEAD_IN, pulse: bo
 
 
 def _label(name: str, x: np.ndarray, y: np.ndarray) -> tuple[str, float, float]:
-    """Text, x, y of a lead's label: clear of its own trace, as low and as far left as can be had together."""
+    """Return text, x and y of a lead's label: above its own trace, in the lowest place that is not far to the right."""
     places = []
     for shift in np.arange(1.8, 14.0):
         under = (x >= x[0] + shift - 1.5) & (x <= x[0] + shift + _label_width(name) + 1.5)
@@ -170,9 +174,10 @@ def _label_width(text: str) -> float:
 
 
 def _gaps(rows: Sequence[_Row], width: float) -> list[float]:
-    """Least distances in mm: top to first zero line, between zero lines, last zero line to bottom.
+    """Return the least distances in mm: top to first zero line, between zero lines, last zero line to bottom.
 
-    Compared millimetre by millimetre along x, 3 mm to either side: a tall R wave may stand in a free place.
+    Neighbouring rows are compared millimetre by millimetre along x, and 3 mm to either side, so that a tall R wave may
+    stand where the row above is low.
     """
     bins = int(np.ceil(width)) + 1
     up = np.zeros((len(rows), bins))
@@ -193,9 +198,9 @@ def _gaps(rows: Sequence[_Row], width: float) -> list[float]:
 
 
 def _spread(gaps: Sequence[float], total: float) -> list[float]:
-    """Gaps in whole 5 mm (zero lines lie on bold lines), the smallest widened until they sum to `total`."""
+    """Round gaps up to 5 mm, so that zero lines lie on bold lines, and widen the smallest until they fill `total`."""
     wide = [_ceil(gap, 5.0) for gap in gaps]
-    ends = (0, len(wide) - 1)  # less at the edges; so that ordinary amplitudes come out even: 25 40 40 40 25
+    ends = (0, len(wide) - 1)  # these are kept smaller: ordinary amplitudes give 25 40 40 40 25
     while sum(wide) < total:
         smallest = min(range(len(wide)), key=lambda i: wide[i] * (1.45 if i in ends else 1.0))
         wide[smallest] += 5.0
@@ -207,7 +212,7 @@ def _ceil(value: float, step: float) -> float:
 
 
 def _page(width: float, height: float, dpi: float = DPI) -> tuple[Figure, Axes]:
-    """A white page of width x height mm with axes in mm over all of it."""
+    """Return a white page of width x height mm, and axes in mm that cover it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -219,7 +224,7 @@ def _page(width: float, height: float, dpi: float = DPI) -> tuple[Figure, Axes]:
 
 
 def _grid(axes: Axes, left: float, bottom: float, width: float, height: float) -> None:
-    """Fine lines every 1 mm, bold ones every 5 mm; width and height are multiples of 5 mm."""
+    """Draw fine lines every 1 mm and bold ones every 5 mm; width and height are multiples of 5 mm."""
     from matplotlib.collections import LineCollection
     from matplotlib.patches import Rectangle
 
@@ -243,7 +248,7 @@ def _traces(
     *,
     line_mm: float,
 ) -> None:
-    """Draw rows below `top`, the zero line of row i at sum(gaps[: i + 1]) under it."""
+    """Draw rows below `top`; the zero line of row i is sum(gaps[: i + 1]) below it."""
     from matplotlib.lines import Line2D
 
     zero = top
@@ -262,7 +267,7 @@ def _traces(
 
 
 def _text(axes: Axes, x: float, y: float, text: str, size_mm: float, **style: Any) -> None:
-    """Text with its baseline at y; `size_mm` is the height of a line of it."""
+    """Write text with its baseline at y; `size_mm` is the height of a line."""
     style = {"color": _INK, "va": "baseline", "ha": "left", **style}
     axes.text(
         x, y, text, fontsize=_points(size_mm), fontfamily="DejaVu Sans", zorder=11, parse_math=False, **style
@@ -278,7 +283,7 @@ def _title(ecg: Ecg) -> str:
 
 
 def _origin(ecg: Ecg) -> str:
-    """The provenance in one line: what tells this record from others first, the model's hash in short."""
+    """Return the provenance in one line: first what distinguishes this record; the model's hash is shortened."""
     facts = {name: value for name, value in ecg.provenance.items() if name != "synthetic"}
     first = [name for name in ("seed", "index", "sampler", "steps", "eta") if name in facts]
     names = [*first, *(name for name in facts if name not in first)]
@@ -288,6 +293,6 @@ def _origin(ecg: Ecg) -> str:
 
 
 def _fit(text: str, width_mm: float, size_mm: float) -> str:
-    """The text cut to a width on the page."""
+    """Cut a text to a width on the page."""
     characters = int(width_mm / (0.75 * size_mm))
     return text if len(text) <= characters else text[: characters - 3] + "..."

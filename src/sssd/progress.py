@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a function of the caller's, or nothing."""
+"""Progress of a run: a bar on a terminal, calls of a function, or nothing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 Progress = bool | Callable[[int, int], None] | None
 
-WORTH_S = 2.0  # a shorter run needs no bar
+WORTH_S = 2.0  # a run that takes longer gets a bar
 
 
 @contextmanager
 def reporting(progress: Progress, total: int, what: str = "generating") -> Iterator[Callable[[], None]]:
-    """Yield a function to call after each of `total` pieces of work.
+    """Yield a function that is to be called after each of `total` pieces of work.
 
-    progress: True, a bar; False, nothing; None, a bar if standard error is a terminal and the first pieces say that
-    the run takes more than two seconds; a function, which is called with (done, total).
+    progress: True shows a bar and False nothing. None shows a bar if standard error is a terminal and, judged by the
+    first pieces, the run takes more than two seconds. A function is called with (done, total).
     """
     if callable(progress):
         yield _counter(progress, total)
@@ -41,7 +41,7 @@ def _counter(report: Callable[[int, int], None], total: int) -> Callable[[], Non
 
 @contextmanager
 def _bar(total: int, what: str, worth_s: float) -> Iterator[Callable[[], None]]:
-    """A bar that appears once the run is expected to take longer than `worth_s`."""
+    """Show a bar once the run is expected to take longer than `worth_s`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

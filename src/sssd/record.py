@@ -1,4 +1,4 @@
-"""One 12-lead ECG with all that is known about it."""
+"""One 12-lead ECG and what is known about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROVENANCE_NAME = r"[\w.-]{1,40}"
 
 
 def as_statement(name: str) -> str:
-    """A label as a record can carry it: printable ASCII without spaces or commas, at most 40 characters."""
+    """Turn a label into a code that a record can carry: at most 40 printable ASCII characters, no space or comma."""
     return re.sub(r"[^!-+\--~]+", "_", name)[:40]
 
 
@@ -28,13 +28,14 @@ def as_statement(name: str) -> str:
 class Ecg:
     """A 12-lead ECG.
 
-    signal      (12, L) float32 in mV, finite; copied and made read-only
+    signal      (12, L) float32 in mV, finite; it is copied and made read-only
     fs_hz       samples per second
-    leads       names of the rows; the 12 standard leads in any order
+    leads       names of the rows: the 12 standard leads in any order
     statements  SCP-ECG codes such as ("NORM", "SR")
-    provenance  where the record comes from, names to JSON values; {"synthetic": True, ...} if generated
+    provenance  where the record comes from, as a mapping of names to JSON values; generated records have
+                {"synthetic": True, ...}
 
-    ValueError where one of these does not hold.
+    ValueError says which of these does not hold.
     """
 
     signal: np.ndarray = field(repr=False)
@@ -82,7 +83,7 @@ class Ecg:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds, L / fs_hz."""
+        """The length of the record in seconds, L / fs_hz."""
         return int(self.signal.shape[1]) / self.fs_hz
 
     @property
@@ -91,14 +92,17 @@ class Ecg:
         return bool(self.provenance.get("synthetic", False))
 
     def lead(self, name: str) -> np.ndarray:
-        """One lead (L,) in mV."""
+        """Return one lead (L,) in mV. ValueError if there is no lead of this name."""
         if name not in self.leads:
             raise ValueError(f"no lead {name!r}; choose one of {', '.join(self.leads)}")
         row: np.ndarray = self.signal[self.leads.index(name)]
         return row
 
     def plot(self, *, layout: str = "3x4") -> Figure:
-        """The ECG on paper at 25 mm/s and 10 mm/mV; layout "3x4" (with rhythm strip, A4) or "12x1" (A3)."""
+        """Draw the ECG on paper at 25 mm/s and 10 mm/mV.
+
+        layout: "3x4" (three rows of four leads and a rhythm strip, A4) or "12x1" (A3).
+        """
         from .plot import paper
 
         return paper(self, layout=layout)

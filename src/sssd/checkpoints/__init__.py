@@ -1,4 +1,7 @@
-"""Checkpoints: reading (read), writing (write), what a state dict holds (state), what a file is (inspection)."""
+"""Checkpoint files: read.py reads them, write.py writes them, and inspection.py reports what one is.
+
+state.py works on the state dicts in them: the size of their network, loading, the compact form, the hash.
+"""
 
 from .read import configuration_of, read_state
 from .state import compact, infer_config, load_into, state_hash

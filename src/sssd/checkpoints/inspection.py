@@ -1,7 +1,7 @@
-"""What a checkpoint is: its form, size and configuration, and which Cauchy convention it was trained under.
+"""Reports what a checkpoint is: its form, size and configuration, and the Cauchy convention it was trained with.
 
-Nothing in a file of SSSD-ECG says which of the two conventions made it (see sssd.models.s4). Real ECGs do: under
-the right one the network removes noise better, by the loss it was trained on.
+A file of SSSD-ECG does not say with which of the two conventions it was trained (see sssd.models.s4). Real ECGs tell:
+with the right convention the network has the lower denoising loss.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .read import configuration_of, read_state
 from .state import load_into, state_hash
 
 STEPS = 6  # noise levels at which the conventions are compared
-CLEAR = 3.0  # standard errors between them that settle it
-NOTHING = 1.0  # the loss of predicting no noise at all: a network above it knows nothing of these ECGs
+CLEAR = 3.0  # a difference of so many standard errors is clear
+NOTHING = 1.0  # the loss of predicting no noise at all; a network above it knows nothing of these ECGs
 BATCH = 4
 
 
@@ -36,8 +36,11 @@ BATCH = 4
 class Inspection:
     """What `inspect` found.
 
-    form: of the file. parameters: trainable values; stored: all values in the file. config_from: where the
-    configuration comes from. cauchy: as the file says, None where it does not.
+    form          the form of the file
+    parameters    the number of trainable values
+    stored        the number of all values in the file
+    config_from   where the configuration comes from
+    cauchy        the convention that the file names, or None
     """
 
     path: str
@@ -54,7 +57,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class CauchyFit:
-    """Denoising loss on real ECGs under each convention, and the better one, None where they hardly differ."""
+    """The denoising loss on real ECGs with each convention, and the better one, or None if they hardly differ."""
 
     loss: dict[str, float]
     better: str | None
@@ -63,10 +66,10 @@ class CauchyFit:
 
 
 def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | None = None) -> Inspection:
-    """Read a checkpoint of any form that can be loaded; FileNotFoundError or ValueError where there is none.
+    """Inspect a checkpoint of any form that can be loaded.
 
-    Without `config`, the one in the file's metadata counts, otherwise one inferred from the shapes, with the
-    published schedule.
+    config: a configuration file; without one, the configuration in the file is used, or else one that is inferred from
+    the shapes, with the published schedule. FileNotFoundError or ValueError if the checkpoint cannot be read.
     """
     path = checkpoint_file(path)
     state, metadata = read_state(path)
@@ -96,12 +99,12 @@ def fit_cauchy(
     records: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> CauchyFit:
-    """Compare the two Cauchy conventions by the loss of the noise (Ho et al. 2020, eq. 14) on real ECGs.
+    """Compare the two Cauchy conventions by the denoising loss (Ho et al. 2020, eq. 14) on real ECGs.
 
-    The first `records` of `real`, at 6 time steps spread over the schedule; both conventions see the same noise.
-    Signals go in as mV over the lead scale of the configuration, or as mV where it has none. The better
-    convention is named where the mean difference is at least 3 standard errors over records and the network
-    removes any noise at all (loss below 1). ValueError where the sampling rate is not the configuration's.
+    The first `records` of `real` are used, at 6 time steps spread over the schedule, with the same noise for both
+    conventions. Signals in mV are divided by the lead scale of the configuration, if it has one. One convention is the
+    better if the mean difference is more than 3 standard errors over the records, and if the network removes any noise
+    at all (a loss below 1). ValueError if the sampling rate is not that of the configuration, or for fewer than 2 ECGs.
     """
     path = checkpoint_file(path)
     state, metadata = read_state(path)
@@ -111,7 +114,7 @@ def fit_cauchy(
     if real.fs_hz != rate:
         raise ValueError(f"the real ECGs are at {real.fs_hz:g} Hz; this checkpoint works at {rate:g} Hz")
     if len(real) < 2:
-        raise ValueError(f"there are {len(real)} real ECGs; expected at least 2 to compare on")
+        raise ValueError(f"there are {len(real)} real ECGs; the comparison needs at least 2")
     chosen = min(records, len(real))
     signal = eight_leads_mv(real)[:chosen]  # (n, 8, L)
     scale = settings.trainset_config.lead_scale_mv
@@ -165,7 +168,7 @@ def _form(path: Path) -> str:
 
 
 def _labels(real: Recordings, classes: tuple[str, ...], width: int) -> NDArray[np.float32]:
-    """(n, K) label vectors in the order of the classes; what the recordings do not name is absent."""
+    """Return label vectors (n, K) in the order of the classes; classes that the recordings lack are 0."""
     if len(classes) != width:
         raise ValueError(
             f"this checkpoint has {width} classes without names; give its configuration with "

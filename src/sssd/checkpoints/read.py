@@ -1,4 +1,4 @@
-"""Reading a checkpoint: SSSD-ECG's .pkl files, bare state dicts, and safetensors with their configuration inside."""
+"""Reading checkpoints: SSSD-ECG's .pkl files, bare state dicts, and safetensors that hold their configuration."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The state dict in a checkpoint file, prefixes (model., module.) stripped, and what it says of "config", "cauchy".
+    """Read a checkpoint file and return its state dict and its metadata ("config" and "cauchy", if it has them).
 
-    Accepts `{"model_state_dict": ...}`, `{"state_dict": ...}`, a bare state dict (all read with weights_only=True), and
-    safetensors. Raises FileNotFoundError or ValueError with one message when there is nothing to read.
+    A file written by torch.save may hold `{"model_state_dict": ...}`, `{"state_dict": ...}` or a bare state dict; it is
+    read with weights_only=True. A .safetensors file is read as such. Prefixes of names (model., module.) are removed.
+    FileNotFoundError if there is no file; ValueError if it cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,7 +51,7 @@ def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[st
         or not all(isinstance(v, Tensor) for v in content.values())
     ):
         raise ValueError(
-            f'{path} holds no state dict: expected {{"model_state_dict": {{name: tensor}}}}, or that dict itself'
+            f'{path} holds no state dict: expected {{"model_state_dict": {{name: tensor}}}}, or {{name: tensor}}'
         )
     return {_PREFIX.sub("", str(k)): v for k, v in content.items()}, metadata
 
@@ -71,9 +72,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def configuration_of(
     path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], given: Config | None = None
 ) -> tuple[Config, str]:
-    """The configuration of a checkpoint and where it comes from: given, else the file's own, else its shapes.
+    """Return the configuration of a checkpoint, and in words where it comes from.
 
-    ValueError where the one that is given contradicts the file's own in what weights mean.
+    The configuration is the one that is given, else the one in the file, else one inferred from the shapes of the
+    weights. ValueError if the given one contradicts the file's in anything that changes what the weights compute.
     """
     own = None
     if "config" in metadata:
@@ -87,14 +89,14 @@ def configuration_of(
     size = infer_config(state)
     if (size.in_channels, size.out_channels) != (8, 8):
         leads = f"{size.in_channels} channels in and {size.out_channels} out"
-        raise ValueError(f"{path} is of a network with {leads}: expected the 8 leads of SSSD-ECG")
+        raise ValueError(f"{path} holds a network with {leads}: expected the 8 leads of SSSD-ECG")
     config = Config(wavenet_config=WavenetConfig(**vars(size)))
     return config, "shapes; the schedule is assumed to be the published one"
 
 
 def _check_agreement(given: Config, own: Config, path: Path) -> None:
-    """ValueError that names the first key of the network, the schedule or the data on which the two differ."""
-    free = ("s4_dropout", "finetune_dataset")  # neither changes what the weights compute
+    """Raise ValueError for the first key of network, schedule or data in which the two differ."""
+    free = ("s4_dropout", "finetune_dataset")  # these do not change what the weights compute
     for part in ("wavenet_config", "diffusion_config", "trainset_config"):
         for key, value in getattr(own, part):
             asked = getattr(getattr(given, part), key)

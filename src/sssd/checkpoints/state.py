@@ -1,4 +1,4 @@
-"""The state dict of the network: the size it tells, the way into a network, its compact form, its hash."""
+"""State dicts: the size of their network, loading them into it, a compact form, a hash."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from torch import Tensor
 from ..models.denoiser import Denoiser
 from ..models.parameters import DenoiserConfig
 
-_CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are alike for all its features
+_CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are the same for all of its features
 _BLOCKS = "residual_layer.residual_blocks."
 
 
 def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
-    """The size of the network from the shapes in its state dict; ValueError if it is not one of SSSD-ECG's networks."""
+    """Infer the size of the network from the shapes in its state dict. ValueError if it is not SSSD-ECG's network."""
     try:
         blocks = {int(k.split(".")[2]) for k in state if k.startswith(_BLOCKS)}
+        for i in range(len(blocks)):
+            if i not in blocks:
+                raise KeyError(f"{_BLOCKS}{i}")
         first = f"{_BLOCKS}0."
         kernel = first + "S41.s4_layer.kernel.kernel."
         embedding = state.get("embedding.weight")
@@ -29,7 +32,7 @@ def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
             in_channels=state["init_conv.0.conv.weight_v"].shape[1] // patch,
             out_channels=state["final_conv.2.conv.weight"].shape[0] // patch,
             patch=patch,
-            num_res_layers=max(blocks) + 1,
+            num_res_layers=len(blocks),
             res_channels=state["init_conv.0.conv.weight_v"].shape[0],
             skip_channels=state["final_conv.0.conv.weight_v"].shape[0],
             diffusion_step_embed_dim_in=state["residual_layer.fc_t1.weight"].shape[1],
@@ -47,15 +50,17 @@ def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
         )
     except (KeyError, ValueError, IndexError) as e:
         raise ValueError(
-            f"this state dict is not one of SSSD-ECG's network ({e} is missing): expected names such as "
-            f"init_conv.0.conv.weight_v; it has {len(state)} entries, the first are {', '.join(list(state)[:3])}"
+            f"this state dict does not belong to SSSD-ECG's network ({e} is missing or has another shape): expected "
+            f"names such as init_conv.0.conv.weight_v; it has {len(state)} entries, and the first are "
+            f"{', '.join(list(state)[:3])}"
         ) from None
 
 
 def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the checkpoint") -> None:
-    """Load a state dict into `net`, strictly; constants stored once are spread over features and layers.
+    """Load a state dict into `net`. Every entry must fit; constants that are stored once are expanded.
 
-    Raises ValueError that names the first missing, unexpected or ill-shaped entry.
+    ValueError names the first entry that is missing, unexpected, of the wrong shape or not finite. `net` then stays as
+    it was.
     """
     own = net.state_dict()
     full = {}
@@ -86,9 +91,9 @@ def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the che
 
 
 def compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same state in float16, with the constants that all S4 kernels share stored once, in float32.
+    """Return the state in float16, with the constants that all S4 kernels share stored once, in float32.
 
-    What differs between features or layers is kept in full, so this is exact but for the rounding to float16.
+    Constants that differ between features or layers are stored in full, so that only the rounding to float16 is lost.
     """
     shared: dict[str, Tensor] = {}
     out: dict[str, Tensor] = {}
@@ -110,7 +115,7 @@ def _expands(shape: torch.Size, target: torch.Size) -> bool:
 
 
 def _shared_name(name: str) -> str:
-    """Where a constant that all S4 kernels share is stored in a compact file."""
+    """Return the name under which a compact file stores this entry: one for all S4 kernels if it is a constant."""
     head, _, tail = name.rpartition(".")
     return (
         f"s4_constants.{tail}"
@@ -120,7 +125,7 @@ def _shared_name(name: str) -> str:
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and values of a state dict: what a record's provenance calls its model."""
+    """Return the SHA-256 of the names and values of a state dict. A record's provenance names its model by it."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()

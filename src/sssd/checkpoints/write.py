@@ -1,4 +1,4 @@
-"""Writing a checkpoint, atomically: safetensors with metadata, or SSSD-ECG's own form."""
+"""Writing checkpoints, atomically: safetensors with metadata, or files in the form of SSSD-ECG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .read import configuration_of, read_state
 def write_safetensors(
     path: str | os.PathLike[str], state: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> Path:
-    """Write atomically: beside the target, then renamed."""
+    """Write a state dict and its metadata as safetensors, over an earlier file, and return the path."""
     from safetensors.torch import save
 
     data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
@@ -31,7 +31,10 @@ def write_safetensors(
 
 
 def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
-    """torch.save, atomically; the published form is {"model_state_dict": ...}."""
+    """Write with torch.save, over an earlier file, and return the path.
+
+    The form of SSSD-ECG is {"model_state_dict": ...}.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, overwrite=True) as (part,):
@@ -42,13 +45,15 @@ def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Pa
 def write_sampling(
     source: Path, out: Path, change: Callable[[dict[str, Any]], None], cauchy: Cauchy | None = None
 ) -> Path:
-    """The checkpoint `source` as .safetensors, its ddim_config changed in place by `change`, its weights as they are.
+    """Write the checkpoint `source` to `out` as .safetensors with another ddim_config and the same weights.
 
-    cauchy: the convention to note with it; the file's own where it is None.
+    change: a function that changes the ddim_config, a dict, in place.
+    cauchy: the convention to note in the file; None keeps the one of `source`.
     """
     state, metadata = read_state(source)
     config, _ = configuration_of(source, state, metadata)
     content = config.model_dump(mode="json")
     change(content["ddim_config"])
-    told = {} if cauchy is None else {"cauchy": cauchy}
-    return write_safetensors(out, state, {**metadata, **told, "config": json.dumps(content)})
+    if cauchy is not None:
+        metadata = {**metadata, "cauchy": cauchy}
+    return write_safetensors(out, state, {**metadata, "config": json.dumps(content)})

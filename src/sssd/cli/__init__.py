@@ -18,7 +18,7 @@ import typer
 from ..version import __version__
 from . import benchmark, corpus, distill, evaluate, fit, generate, inspection, labels, prepare, serve, train
 from .console import UsageError
-from .process import settle
+from .process import configure_process
 
 ABOUT = (
     """12-lead ECGs from named statements: SSSD-ECG with fast DDIM sampling. Synthetic, not for diagnosis."""
@@ -70,7 +70,7 @@ _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the arguments are those of the process unless given."""
-    settle()
+    configure_process()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0

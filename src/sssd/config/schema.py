@@ -161,17 +161,26 @@ class DdimConfig(_Section):
 
 
 class DistillConfig(_Section):
-    """Few-step students (sssd.training.distill). nodes: the evaluations that the student is taught for.
+    """Distillation of a teacher to a student of few evaluations (sssd.training.distill), in up to three stages.
 
-    First lesson: trajectory_iters, learning_rate. Second: matching_*, critic_*; adversary: how much the student listens
-    to one that tells its records from true ones, as a share of what it listens to denoisers, 0 for none; it has a rate
-    and a penalty of its own, and so many true records: the teacher's, and recordings for a share of them. It compares
-    records in groups of 32, or of the largest power of two that divides a batch. beats: weight of the loss on how the
-    student's records are unlike the true ones as wholes (sssd.training.distill.views). Third, for one node: polish_*;
-    anchor: how strongly it holds what the student made before.
+    nodes             evaluations of the student
+    teacher_steps     evaluations of the teacher; guidance: its guidance strength, 1 for none
+    ema_decay         of the averaged weights, in the first two stages
+    data_std          the standard deviation of signals on the network's scale
+    share             how far the weights move from those before the second stage, or the third, to those after it
 
-    share: how far the weights go from those before the second lesson, or the third, to those after it. guidance: of the
-    teacher, 1 for none; data_std: of signals on the network's scale; ema_decay: of the first two lessons.
+    First stage, regression on the teacher's trajectories: trajectory_iters, learning_rate.
+
+    Second stage, distribution matching (DMD): matching_iters, matching_rate; of the critic: critic_rate, critic_steps.
+    adversary         the weight of a discriminator, relative to the denoisers; 0 for none
+    adversary_rate, adversary_penalty   its learning rate and its gradient penalty
+    records           the true records that it sees; adversary_recordings: the share of recordings among them, the
+                      others come from the teacher. It compares groups of 32 records, or of the largest power of two
+                      that divides a batch
+    beats             the weight of the loss on features of whole records
+
+    Third stage, fine-tuning of a student of one evaluation: polish_iters, polish_rate.
+    anchor            the weight that holds the student's records close to those before this stage
     """
 
     nodes: Count = 4
@@ -199,15 +208,15 @@ class DistillConfig(_Section):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _lessons_have_what_they_need(self) -> DistillConfig:
+    def _stages_have_what_they_need(self) -> DistillConfig:
         for name in ("adversary_recordings", "beats"):
             if getattr(self, name) and not self.adversary:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)} and adversary 0: only with an adversary there are true records"
+                    f"{name} is {getattr(self, name)} and adversary is 0: {name} needs an adversary"
                 )
         if self.polish_iters and self.nodes != 1:
             raise ValueError(
-                f"polish_iters is {self.polish_iters} and nodes {self.nodes}: only one is polished"
+                f"polish_iters is {self.polish_iters} and nodes is {self.nodes}: the last stage is for nodes 1 only"
             )
         return self
 

@@ -1,8 +1,8 @@
-"""What is asked for: the label vector of record i, and its patient, as a function of i.
+"""The plan of a corpus: the label vector and the patient of record i, as a function of i.
 
-A plan is a table of different requests (D, K) and a rule that names the request of record i: runs of records
-("AFIB=2000,LVH=500", or the rows of a CSV), or a draw in proportion to how often each vector occurs in PTB-XL.
-Requests by name are completed by statements that occur beside them, as in `generate`, with (seed, i).
+A plan holds the D different label vectors and a rule that chooses one for record i: either runs of records
+("AFIB=2000,LVH=500", or the rows of a CSV file), or a draw in proportion to how often each vector occurs in PTB-XL.
+Requests by name are completed, as in `generate`, with statements that occur beside them; this depends on (seed, i).
 """
 
 from __future__ import annotations
@@ -35,19 +35,23 @@ STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "sex": ("U", (None,)),
 }
 MIX = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
-DRAW = 2**32 - 1  # the step of the noise generator whose bits draw labels: no schedule is as long
+DRAW = 2**32 - 1  # labels are drawn with the bits of this step of the noise generator; no schedule is as long
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Which labels `records` records carry, and of whom they are.
+    """Which labels the records have, and which patients.
 
-    vectors    (D, K) uint8, the different requests
-    requested  (D,) as they were asked for, such as "AFIB+LVH"; "" where they were drawn
-    ends       (R,) int64, the record after the last one of each run; (D,) cumulative counts where `drawn`
-    which      (R,) int32, the request of each run
-    by_name    requests are names, to be completed
-    age, sex   (R,) float32 years, NaN where unknown, and "male", "female" or ""; None where no record has one
+    records    their number
+    vectors    (D, K) uint8, the different label vectors that are asked for
+    requested  (D,) the statements of these vectors, such as "AFIB+LVH"; "" where vectors are drawn
+    ends       (R,) int64, for each run the number of the record after its last one; where vectors are drawn, R is D
+               and these are cumulative counts
+    which      (R,) int32, the row of `vectors` for each run
+    by_name    whether statements were asked for by name, so that the vectors are completed
+    drawn      whether vectors are drawn
+    age        (R,) float32 in years, NaN where unknown; None where no record has an age
+    sex        (R,) "male", "female" or "" where unknown; None where no record has one
     """
 
     label_names: tuple[str, ...]
@@ -62,9 +66,9 @@ class Plan:
     sex: NDArray[np.str_] | None = None
 
     def rows(self, index: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        """Columns of records `index` (n,): labels (n, K) uint8, requested (n,), and age and sex where given.
+        """The columns of the records `index` (n,): labels (n, K) uint8, requested (n,), and age and sex if given.
 
-        A number past the last record counts as the last one's: it fills up a batch.
+        A number beyond the last record gets the columns of the last record; such numbers fill up a batch.
         """
         run = self._run(np.minimum(index, self.records - 1), seed)
         which = self.which[run]
@@ -150,7 +154,10 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
 
 
 def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:
-    """The plan of "AFIB=2000,CLBBB+LVH=500": so many records of each, in this order. ValueError where it is wrong."""
+    """The plan of "AFIB=2000,CLBBB+LVH=500": so many records of each, in this order.
+
+    exact: without statements that occur beside these. ValueError where an entry is wrong.
+    """
     requested, numbers = [], []
     for entry in counts.split(","):
         name, _, number = entry.rpartition("=")
@@ -174,9 +181,9 @@ def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool 
 
 
 def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
-    """Label vectors drawn as they occur in PTB-XL, folds 1 to 8: 3,436 different ones."""
+    """A plan whose label vectors are drawn as they occur in folds 1 to 8 of PTB-XL, which have 3,436 different ones."""
     if label_names != CODES:
-        raise ValueError("the mix of PTB-XL is of its 71 statements, and this model has other labels")
+        raise ValueError("the mix of PTB-XL consists of its 71 statements, and this model has other labels")
     if records < 1:
         raise ValueError(f"{records} records are asked for; expected at least 1")
     with np.load(MIX, allow_pickle=False) as data:
@@ -240,12 +247,12 @@ def from_csv(
     )
 
 
-def of_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
-    """The plan with this age and sex wherever it does not tell; ValueError as in sssd.patient."""
+def with_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
+    """The plan with this age and sex for all records that have none. ValueError where the age or the sex is wrong."""
     runs = len(plan.which)
     if age is not None:
-        told = np.full(runs, np.nan, np.float32) if plan.age is None else plan.age
-        plan = replace(plan, age=np.where(np.isnan(told), ages(age), told).astype(np.float32))
+        given = np.full(runs, np.nan, np.float32) if plan.age is None else plan.age
+        plan = replace(plan, age=np.where(np.isnan(given), ages(age), given).astype(np.float32))
     if sex is not None:
         named = np.full(runs, "") if plan.sex is None else plan.sex
         plan = replace(plan, sex=np.where(named == "", _names(sexes(sex)), named))
@@ -295,7 +302,7 @@ def _number(known: dict[bytes, int], vector: NDArray[np.uint8]) -> int:
 
 
 def _names(numbers: NDArray[np.floating[Any]]) -> NDArray[np.str_]:
-    """Sexes by name, "" where unknown."""
+    """The names of sexes that are given by number, "" where unknown."""
     return np.array((*SEXES, ""))[np.where(np.isnan(numbers), len(SEXES), numbers).astype(int)]
 
 

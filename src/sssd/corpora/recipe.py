@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
 
-# columns of a batch: index, labels, and age and sex where the plan has them -> 8 leads (B, 8, L) in mV
+# from the columns of a batch (index, labels, and age and sex if the plan has them) to its 8 leads (B, 8, L) in mV
 Generate = Callable[[Block], NDArray[np.float32]]
 
 
@@ -41,9 +42,9 @@ def describe(
     format: Format = "parquet",
     shard_size: int = 4096,
 ) -> Corpus:
-    """What a corpus of `plan` by `model` is, with everything fixed that its bits depend on.
+    """The description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
 
-    ValueError where the plan tells an age or a sex, and the model does not take it.
+    ValueError where the plan has an age or a sex and the model does not take it.
     """
     import torch
 
@@ -91,9 +92,9 @@ def describe(
 
 
 def whole_batches(size: int, shard_size: int, records: int) -> int:
-    """At most `size` records, so many that shards are made of whole batches where that takes no less than half of it.
+    """The largest batch size, from `size` down to half of it, with which every shard is made of whole batches.
 
-    A batch that lay in two shards would be generated twice where two workers make them.
+    Without one, `size` itself. A batch that lies in two shards is generated twice if two workers make these shards.
     """
     size = min(size, shard_size, records)
     return next((n for n in range(size, size // 2, -1) if shard_size % n == 0), size)
@@ -112,13 +113,13 @@ def check_device(recipe: Recipe, model: SSSDECG) -> None:
     """ValueError unless `model` is on a device of the recipe's kind."""
     if model.device.type != recipe.device:
         raise ValueError(
-            f"the corpus was begun on {recipe.device}, and this is {model.device.type}, which rounds otherwise: "
-            f"go on with --device {recipe.device}"
+            f"the corpus was begun on {recipe.device}, and {model.device.type} rounds differently: "
+            f"use --device {recipe.device}"
         )
 
 
 def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
-    """What may round otherwise than where the corpus was begun: records to come may then differ by 1 uV."""
+    """What is not as it was when the corpus was begun, so that new records may be rounded differently (by 1 uV)."""
     import torch
 
     from ..version import __version__
@@ -129,7 +130,7 @@ def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
         ("package", recipe.generator, f"sssd-ecg {__version__}"),
     ]
     return [
-        f"the corpus was begun with the {name} {before}, and this is {now}: its rounding may differ"
+        f"the corpus was begun with the {name} {before}, and this is {now}: rounding may differ"
         for name, before, now in found
         if before != now
     ]
@@ -144,10 +145,7 @@ def _machine(device: torch.device) -> str:
 
 
 def generator(recipe: Recipe, model: SSSDECG) -> Generate:
-    """Batches as the recipe says; fixes PyTorch's number of threads."""
-    import torch
-
-    torch.set_num_threads(recipe.threads)
+    """The function that makes batches as the recipe says, with its number of CPU threads."""
     table = model.step_table(
         sampler=recipe.sampler,
         steps=None if recipe.sampler == "ddpm" else recipe.steps,
@@ -157,8 +155,8 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
 
     def generate(columns: Block) -> NDArray[np.float32]:
         index = columns["index"].tolist()
-        return np.asarray(
-            model.generate_batch(
+        with _threads(recipe.threads):
+            eight = model.generate_batch(
                 columns["labels"].astype(np.float32),
                 [recipe.seed] * len(index),
                 index,
@@ -167,11 +165,24 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
                 sex=_known(columns.get("sex")),
                 precision=recipe.precision,
             )
-        )
+        return np.asarray(eight)
 
     return generate
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many CPU threads; afterwards it uses as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _known(sex: NDArray[np.str_] | None) -> list[str | None] | None:
-    """Sexes by name as `generate` takes them: None where unknown."""
+    """Sexes as `generate` takes them: by name, None where unknown."""
     return None if sex is None else [name or None for name in sex.tolist()]

@@ -1,1 +1,1 @@
-"""The denoiser made fast for inference: what does not depend on x is computed once (bound)."""
+"""The denoiser made fast: `bound.bind` computes everything that does not depend on x once; the rest is its means."""

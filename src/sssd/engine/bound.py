@@ -35,7 +35,7 @@ STEPS = 4  # sequences of time steps that are kept of each
 def bind(
     net: Denoiser, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype = torch.float32
 ) -> Callable[[Tensor, int], Tensor]:
-    """The raw prediction (eps or v), float32, as a function of x (B, 8, length) and the row i of `steps`.
+    """Return the raw prediction (eps or v) as a float32 function of x (B, 8, length) and the row i of `steps`.
 
     cond (B, K). S4 kernels, folded weights, the embeddings of all steps and the label projections are computed once.
     Matrix products run in `dtype`; convolutions and norms run in float32 unless the kernels of `fused` are used.
@@ -56,7 +56,7 @@ def bind(
 def bind_recorded(
     net: Denoiser, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype
 ) -> Callable[[Tensor, int], Tensor]:
-    """`bind` by a recorded graph."""
+    """Do as `bind` does, with a recorded graph."""
     _, label = biases(net, cond, cond.new_zeros(1, 1))
     label = None if label is None else label.transpose(1, 2).contiguous()  # (layers, B, 2 C)
     engines: Recent[Engine] = net.kept("engines", (), lambda: Recent(ENGINES))
@@ -86,7 +86,7 @@ class Engine:
     def recording(
         self, net: Denoiser, records: int, kernels: bool, step: Tensor, label: Tensor | None
     ) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-        """The graph for so many records; step and label show the shapes of its inputs."""
+        """Return the graph for so many records; step and label have the shapes of its inputs."""
 
         def make() -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
             evaluate = self._kernels(net, records) if kernels else self._plain(net)
@@ -95,7 +95,7 @@ class Engine:
         return self._graphs.get(records, make, activation_bytes(net.config, records, self.length))
 
     def added(self, net: Denoiser, steps: tuple[int, ...], kernels: bool) -> Tensor:
-        """What each of the steps adds in all blocks, (S, ...) in the form that the evaluation takes."""
+        """Return what each step adds in all blocks, (S, ...), in the form that the evaluation takes."""
 
         def make() -> Tensor:
             device = next(net.parameters()).device
@@ -135,18 +135,18 @@ def _column(steps: Sequence[int], device: torch.device) -> Tensor:
 
 
 def memory(device: torch.device) -> float:
-    """Bytes of a GPU's memory."""
+    """Return the bytes of a GPU's memory."""
     return float(torch.cuda.get_device_properties(device).total_memory)
 
 
 def activation_bytes(config: DenoiserConfig, records: int, length: int) -> float:
-    """About what the activations of one evaluation take: one S4 layer at work, and the gates of all blocks in bf16."""
+    """Estimate the activations of one evaluation: those of one S4 layer, and the gates of all blocks in bf16."""
     features, tokens = 2 * config.res_channels, -(-length // config.patch)
     return float(records * tokens * (64 * features + 2 * config.num_res_layers * config.res_channels))
 
 
 def kernels_fit(config: DenoiserConfig, records: int, length: int, device: torch.device) -> bool:
-    """Whether the hand-written kernels can evaluate this network for so many records on this machine."""
+    """Return whether the hand-written kernels can evaluate this network for so many records on this machine."""
     channels, tokens = config.res_channels, -(-length // (8 * config.patch)) * 8
     if channels < 16 or channels & (channels - 1) or 2 * records * channels * tokens >= 2**31:
         return False
@@ -155,7 +155,7 @@ def kernels_fit(config: DenoiserConfig, records: int, length: int, device: torch
 
 @cache
 def kernels_run(device: torch.device) -> bool:
-    """Whether this GPU and the Python on this machine can run the kernels. If not, a warning says why, once."""
+    """Return whether this GPU and this Python can run the kernels. If not, a warning says why, once."""
     lacking = []
     if importlib.util.find_spec("triton") is None:
         lacking.append("Triton is not installed")

@@ -1,11 +1,11 @@
-"""The network on hand-written kernels and matrix products that add where they write: eight launches a block.
+"""The network on hand-written kernels, and on matrix products that add to their output: eight launches per block.
 
     x (B, L, C) --3-tap convolution--> u (B, H, L) --long convolution, linear, norm + label--> u (B, H, L)
                 --long convolution, linear, norm + gate--> g (B, L, C) --residual--> x
 
-The skip connections of all blocks, and the convolution behind them, are one matrix product at the end, over all g side
-by side. A constant added to x in every block, the bias of its residual, is not added at all but counted in what the
-next 3-tap convolutions add (`offsets`); attention behind a block, which needs x itself, adds it for its norm.
+The skip connections of all blocks and the convolution behind them are one matrix product at the end, over the g of all
+blocks side by side. The bias of the residual, a constant that every block adds to x, is left out of x; instead it is
+included in what the next 3-tap convolutions add (`offsets`), and attention adds it before its norm.
 
 Shapes: B records, L tokens of a record padded to a multiple of 8 with zeros, C channels, H = 2 C features.
 """
@@ -44,10 +44,10 @@ class Block(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The weights as the kernels want them."""
+    """The weights in the layout that the kernels need."""
 
     patch: int
-    tokens: int  # that count, of a padded record
+    tokens: int  # of a record, without its padding
     first: tuple[Tensor, Tensor]  # (8 patch, C), (C,) float32
     blocks: list[Block]
     skip: tuple[
@@ -58,7 +58,7 @@ class Packed(NamedTuple):
 
 @torch.no_grad()
 def pack(net: Denoiser, length: int, dtype: torch.dtype = torch.bfloat16) -> Packed:
-    """Fold weight norms, compute S4 kernels and lay all of it out for signals of `length` samples."""
+    """Fold weight norms, compute S4 kernels and arrange all weights for signals of `length` samples."""
     tokens = -(-length // net.config.patch)
     padded = _padded(tokens)
 
@@ -105,9 +105,10 @@ def _padded(tokens: int) -> int:
 
 @torch.no_grad()
 def offsets(net: Denoiser, step: Tensor) -> Tensor:
-    """What does not depend on x in each 3-tap convolution, tap by tap, its bias in the middle one: (S, layers, 3, H).
+    """Compute what each 3-tap convolution adds that does not depend on x, tap by tap: (S, layers, 3, H).
 
-    step (layers, C, S): the embeddings of the steps. The sum of x's missing biases goes the same way.
+    step (layers, C, S) are the embeddings of the steps. The biases that x lacks are treated like them, and the bias of
+    the convolution is part of the middle tap.
     """
     conv = [b.conv_layer.conv for b in net.blocks]
     weight = torch.stack([c.weight() for c in conv]).unflatten(-1, (3, -1))  # (layers, H, 3, C)
@@ -118,7 +119,7 @@ def offsets(net: Denoiser, step: Tensor) -> Tensor:
 
 @torch.no_grad()
 def missing(net: Denoiser) -> Tensor:
-    """What x lacks before each block and behind the last, the biases of the residuals: (layers + 1, C)."""
+    """Sum the residual biases that x lacks before each block and behind the last: (layers + 1, C)."""
     rows = [torch.zeros_like(net.blocks[0].res_conv.bias)]
     for block in net.blocks:
         rows.append((rows[-1] + block.res_conv.bias) * math.sqrt(0.5))
@@ -126,7 +127,7 @@ def missing(net: Denoiser) -> Tensor:
 
 
 def attend(x: Tensor, lacking: Tensor, w: AttentionWeights, tokens: int) -> None:
-    """Add attention to x (B, L, C), which lacks a constant (C,): the twin of `models.attention.attend`."""
+    """Add attention in place to x (B, L, C), which lacks a constant (C,); see models.attention.attend."""
     valid = x[:, :tokens]
     z = F.layer_norm(valid.float() + lacking, lacking.shape, *w.norm).to(x.dtype)
     qkv = (z @ w.inputs.T).unflatten(-1, (3, -1, HEAD))  # (B, L, 3, heads, d)
@@ -138,10 +139,10 @@ def attend(x: Tensor, lacking: Tensor, w: AttentionWeights, tokens: int) -> None
 def evaluator(
     net: Denoiser, packed: Packed, records: int, length: int
 ) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    """f(x (B, 8, length) float32, offset, label (layers, B, H) or None): the raw prediction in float32.
+    """Return the network as f(x (B, 8, length), offset (layers, 3, H), label (layers, B, H) or None), all float32.
 
-    offset (layers, 3, H) is a step's row of `offsets`. The function works in tensors that are allocated here, once:
-    4 + layers of B L C numbers.
+    offset is a step's row of `offsets`. The function works in tensors that are allocated here, once: 4 + layers times
+    B L C numbers.
     """
     device, dtype = packed.blocks[0].conv.device, packed.blocks[0].conv.dtype
     channels, features = packed.blocks[0].res.shape[0], packed.blocks[0].conv.shape[1]

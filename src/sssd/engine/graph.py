@@ -1,4 +1,4 @@
-"""A network evaluation that was recorded as a CUDA graph: hundreds of kernel launches for the price of one."""
+"""A network evaluation recorded as a CUDA graph, so that hundreds of kernels are launched by one call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Evaluate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Is called like the function that was recorded. It has one set of buffers, so that calls take turns."""
+    """A recorded function, called like the function itself. It has one set of buffers, so calls wait for each other."""
 
     graph: torch.cuda.CUDAGraph
     evaluate: Evaluate  # owns memory in which the graph works

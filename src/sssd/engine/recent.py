@@ -1,4 +1,4 @@
-"""A small cache: the last few things that were made, within a number and a size."""
+"""A small cache of the last few things that were made, limited in number and in size."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """Keeps what was asked for last: at most `count` things, whose sizes sum up to at most `size`.
+    """Keeps the things that were asked for last: at most `count` of them, with at most `size` in total.
 
-    The last thing is always kept, whatever its size.
+    The last one is always kept, whatever its size.
     """
 
     def __init__(self, count: int, size: float = float("inf")) -> None:
@@ -22,7 +22,7 @@ class Recent(Generic[V]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], V], size: float = 0.0) -> V:
-        """What was kept under `key`, or else make(), of this size. What is too old goes before the new is made."""
+        """Return the thing kept under `key`, or else make(), of this size. Old things are dropped before it is made."""
         with self._lock:
             if key not in self._kept:
                 while self._kept and (len(self._kept) >= self.count or self._total() + size > self.size):

@@ -1,7 +1,13 @@
 """A set of ECGs in one NumPy archive.
 
-signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 or float32 (n, K) with
-label_names (K,); leads (12,); fs_hz; provenance (n,) JSON. Readers need only signal_uv.
+    signal_uv     int16 (n, 12, L) in microvolts; leads I II III aVR aVL aVF V1..V6
+    labels        uint8 or float32 (n, K)
+    label_names   (K,)
+    leads         (12,)
+    fs_hz         samples per second
+    provenance    (n,) JSON texts
+
+Only signal_uv is needed to read a set.
 """
 
 from __future__ import annotations
@@ -32,8 +38,9 @@ def write(
 ) -> Path:
     """Write ECGs of one length and sampling rate and return the path.
 
-    labels (n, K) with label_names (K,), both or neither; without them the statements that occur are taken.
-    ValueError where lengths, rates or shapes differ or a value is beyond +-32.767 mV.
+    labels (n, K) and label_names (K,) are given together; without them the statements that occur become the labels.
+    ValueError if lengths, rates or shapes differ or a value is beyond +-32.767 mV; FileExistsError if the file exists
+    and `overwrite` is not set.
     """
     return write_bytes(path, render(ecgs, labels=labels, label_names=label_names), overwrite=overwrite)
 
@@ -44,7 +51,7 @@ def render(
     labels: np.ndarray | None = None,
     label_names: Sequence[str] | None = None,
 ) -> bytes:
-    """The content of the archive; see `write`."""
+    """Return the content of the archive; see `write`."""
     if not ecgs:
         raise ValueError("there are no ECGs to write; expected at least one")
     forms = sorted({(ecg.signal.shape[1], ecg.fs_hz) for ecg in ecgs})
@@ -78,35 +85,56 @@ def render(
 
 
 def read(path: str | Path) -> list[Ecg]:
-    """Read a set as records; the statements of a record are the names of its labels above zero.
+    """Read a set as records. The statements of a record are the names of its labels above zero.
 
-    Leads default to the clinical order, fs_hz to 100; record_id or ecg_id, if present, join the provenance.
-    FileNotFoundError where there is no such file; ValueError where it is no set of ECGs.
+    Without `leads` the clinical order is assumed, without `fs_hz` 100 Hz. record_id and ecg_id, if present, become part
+    of the provenance. FileNotFoundError if there is no such file; ValueError if it is not a set of ECGs.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{str(path)!r} is no NPZ archive or is cut short")
+        raise ValueError(f"{str(path)!r} is not an NPZ archive, or is cut short")
     try:
         with np.load(path, allow_pickle=False) as archive:
             data = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error
     if "signal_uv" not in data or data["signal_uv"].ndim != 3:
-        raise ValueError(f"{str(path)!r} is no set of ECGs: it lacks signal_uv (n, 12, L) in microvolts")
+        raise ValueError(f"{str(path)!r} is not a set of ECGs: it lacks signal_uv (n, 12, L) in microvolts")
+    try:
+        return _records(data)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{str(path)!r}: {error}") from None
+
+
+def _records(data: dict[str, np.ndarray]) -> list[Ecg]:
     count = len(data["signal_uv"])
     names = data.get("label_names", np.zeros(0, dtype=np.str_))
     labels = data.get("labels", np.zeros((count, len(names))))
     if labels.shape != (count, len(names)):
-        raise ValueError(f"{str(path)!r}: labels have shape {labels.shape}; expected {(count, len(names))}")
+        raise ValueError(f"labels have shape {labels.shape}; expected {(count, len(names))}")
     fs_hz = float(data.get("fs_hz", 100.0))
     leads = tuple(str(name) for name in data.get("leads", CLINICAL))
-    ids = {key: data[key] for key in ("record_id", "ecg_id") if key in data}
+    each = {key: data[key] for key in ("provenance", "record_id", "ecg_id") if key in data}
+    for key, values in each.items():
+        if values.shape != (count,):
+            raise ValueError(f"{key} has shape {values.shape}; expected one value per ECG, {(count,)}")
+    texts = each.pop("provenance", None)
     ecgs = []
     for i, signal in enumerate(data["signal_uv"]):
-        provenance: dict[str, Any] = json.loads(str(data["provenance"][i])) if "provenance" in data else {}
-        provenance |= {key: value[i].item() for key, value in ids.items()}
+        provenance: dict[str, Any] = {} if texts is None else _provenance(str(texts[i]), i)
+        provenance |= {key: values[i].item() for key, values in each.items()}
         statements = tuple(str(name) for name in names[labels[i] > 0])
         ecgs.append(Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance))
     return ecgs
+
+
+def _provenance(text: str, i: int) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"the provenance of record {i} is {text[:40]!r}; expected a JSON object")
+    return content

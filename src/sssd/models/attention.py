@@ -1,8 +1,11 @@
-"""Self-attention over a record (Vaswani et al. 2017): what lets one beat look at all the others.
+"""Self-attention over a record (Vaswani et al. 2017), through which each beat depends on all the others.
 
-An S4 layer is a fixed filter; it cannot find the other beats of a record and make its own like them. Half of each
-head's channels are rotated by their time (Su et al. 2021, RoPE), so that intervals between beats count; half are not,
-so that their shape does whatever the interval. Shapes as in function.py: C channels, B records, L tokens.
+An S4 layer is a fixed filter: it cannot find the other beats of a record and make its own beat like them. Half of each
+head's channels are rotated by an angle that grows with time (RoPE, Su et al. 2021), so that attention can depend on the
+interval between two beats. The other half are not rotated, so that it can depend on the shape of a
+beat at any interval.
+
+Shapes as in function.py: C channels, B records, L tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class AttentionWeights(NamedTuple):
 
 
 class AttentionLayer(nn.Module):
-    """Parameters of x + W attention(LayerNorm(x)); W is zero before training."""
+    """The parameters of x + W attention(LayerNorm(x)); W is zero before training."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,7 +43,7 @@ class AttentionLayer(nn.Module):
         self.register_buffer("frequency", torch.tensor(frequency, device="cpu"), persistent=False)
 
     def weights(self, tokens: int, dtype: torch.dtype) -> AttentionWeights:
-        """What `attend` needs for records of so many tokens, matrices in `dtype`."""
+        """Return what `attend` needs for records of so many tokens, with matrices in `dtype`."""
         frequency = self.get_buffer("frequency")
         angle = torch.arange(tokens, device=frequency.device)[:, None] * frequency
         return AttentionWeights(
@@ -52,7 +55,7 @@ class AttentionLayer(nn.Module):
 
 
 def attend(x: Tensor, w: AttentionWeights, valid: int) -> Tensor:
-    """x + W attention(LayerNorm(x)) on x (C, B, L); tokens from `valid` on are padding and stay as they are."""
+    """Return x + W attention(LayerNorm(x)) for x (C, B, L); tokens from `valid` on are padding and do not change."""
     channels, length = len(x), x.shape[-1]
     z = x[..., :valid].float()
     z = z - z.mean(0)
@@ -66,13 +69,13 @@ def attend(x: Tensor, w: AttentionWeights, valid: int) -> Tensor:
 
 
 def attention(qkv: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Attention of queries, keys and values (3, B, heads, L, d), times rotated: (B, heads, L, d)."""
+    """Return the attention of queries, keys and values (3, B, heads, L, d) after rotation: (B, heads, L, d)."""
     q, k, v = qkv.unbind(0)
     return F.scaled_dot_product_attention(rotate(q, *rotation), rotate(k, *rotation), v.contiguous())
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """The first half of x (..., L, d) rotated in planes of two channels, by angles of cos and sin (L, d / 4)."""
+    """Rotate the first half of x (..., L, d) in planes of two channels; the angles have cos and sin (L, d / 4)."""
     n = cos.shape[-1]
     a, b = x[..., :n], x[..., n : 2 * n]
     return torch.cat(

@@ -22,11 +22,10 @@ T = TypeVar("T")
 
 
 class Denoiser(nn.Module):
-    """The network, called as net((x, cond, steps)): x (B, 8, L), cond (B, K), steps (B, 1) -> (B, 8, L).
+    """The network. net((x, cond, steps)) predicts eps (B, 8, L) from x (B, 8, L), cond (B, K) and steps (B, 1).
 
-    What comes back is what the network was trained to predict: eps for a published checkpoint. With `velocity`, a pair
-    (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho 2022) and is turned
-    into eps = sigma x + alpha v here, in float32; `predict` gives v itself.
+    With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
+    2022). It is turned into eps = sigma x + alpha v here, in float32; `predict` returns v itself.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Denoiser(nn.Module):
 
     @property
     def outer_convs(self) -> tuple[WeightNormConv, WeightNormConv, nn.Conv1d]:
-        """The first convolution and the two behind the skip connections; the last is zero before training."""
+        """The first convolution and the two behind the skip connections; the last one is zero before training."""
         first, behind = cast(Conv, self.init_conv[0]), cast(Conv, self.final_conv["0"])
         return first.conv, behind.conv, cast(LastConv, self.final_conv["2"]).conv
 
@@ -79,7 +78,7 @@ class Denoiser(nn.Module):
         return sigma * x + alpha * prediction
 
     def predict(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
-        """The raw output for x (B, 8, L), cond (B, K), steps (B, 1): eps, or v of a velocity network: (B, 8, L)."""
+        """Return the raw output (B, 8, L), eps or v, for x (B, 8, L), cond (B, K) and steps (B, 1)."""
         if torch.is_grad_enabled():
             weights = effective_weights(self, x.shape[-1])
         else:
@@ -89,12 +88,12 @@ class Denoiser(nn.Module):
         )
 
     def frozen_weights(self, length: int, dtype: torch.dtype = torch.float32) -> Weights:
-        """Effective weights for signals of `length`, kept until a parameter or buffer changes."""
+        """Return effective weights for signals of `length`; they are kept until a parameter or buffer changes."""
         return self.kept("weights", (length, dtype), lambda: effective_weights(self, length, dtype=dtype))
 
     @torch.no_grad()
     def kept(self, what: str, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        """make(), kept until a parameter or buffer changes or another key is asked for."""
+        """Return make(), which is kept until a parameter or buffer changes or another key is asked for."""
         state = tuple((t.data_ptr(), t._version) for t in (*self.parameters(), *self.buffers()))
         key = (*key, self.cauchy, state)
         if what not in self._cache or self._cache[what][0] != key:

@@ -1,4 +1,4 @@
-"""Sinusoidal embedding of the diffusion step (Vaswani et al. 2017, as used by DiffWave, Kong et al. 2021, sec. 3.1)."""
+"""The sinusoidal embedding of the diffusion step (Vaswani et al. 2017; DiffWave, Kong et al. 2021, sec. 3.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def step_embedding(steps: Tensor, dim: int) -> Tensor:
-    """sin and cos of `steps` (B, 1) at dim/2 frequencies from 1 down to 1e-4: (B, dim), float32."""
+    """Return sin and cos of `steps` (B, 1) at dim/2 frequencies from 1 down to 1e-4: (B, dim) float32."""
     if dim < 4 or dim % 2:
         raise ValueError(
             f"the dimension of the step embedding is {dim}: expected an even number of at least 4"

@@ -27,7 +27,7 @@ Convolve = Callable[[Tensor, Tensor], Tensor]
 
 
 class Biases(NamedTuple):
-    """What step and label add, for each block: (layers, C, B) and (layers, 2 C, B)."""
+    """What step and label add in each block: (layers, C, B) and (layers, 2 C, B)."""
 
     step: Tensor
     label: Tensor | None
@@ -36,7 +36,7 @@ class Biases(NamedTuple):
 def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     """Project the embeddings of steps (B, 1) and labels (B, K) for all blocks; B may differ between the two.
 
-    Columns that cond lacks at its end are 0: for a network that also takes age and sex, both unknown.
+    For a network that also takes age and sex, `cond` may lack those columns; both are unknown then.
     """
     group = net.residual_layer
     embedded = step_embedding(steps, net.config.diffusion_step_embed_dim_in)
@@ -55,19 +55,19 @@ def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
 
 
 def _project(layers: Sequence[nn.Linear | None], embedded: Tensor) -> Tensor:
-    """All layers at once on embedded (B, E): (layers, outputs, B)."""
+    """Apply all layers at once to embedded (B, E): (layers, outputs, B)."""
     weight = torch.stack([layer.weight for layer in layers if layer is not None])
     bias = torch.stack([layer.bias for layer in layers if layer is not None])
     return weight @ embedded.T + bias[..., None]
 
 
 def _matmul(weight: Tensor, x: Tensor, addend: Tensor) -> Tensor:
-    """weight (O, I), x (I, B, L), a bias (O, 1) or another addend (O, B, L): (O, B, L)."""
+    """Return weight (O, I) times x (I, B, L) plus a bias (O, 1) or another addend (O, B, L): (O, B, L)."""
     return torch.addmm(addend.flatten(1), weight, x.flatten(1)).unflatten(1, x.shape[1:])
 
 
 def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float, convolve: Convolve) -> Tensor:
-    """LayerNorm(u + W gelu(k * u)), all of it on (H, B, L); samples from `valid` on are padding and do not enter."""
+    """Return LayerNorm(u + W gelu(k * u)) for u (H, B, L); samples from `valid` on are padding and are not used."""
     if w.kernel.is_complex():
         y = fft_convolve(u, w.kernel)
     else:
@@ -79,7 +79,7 @@ def s4_layer(u: Tensor, w: S4Weights, valid: int, dropout: float, convolve: Conv
         y = _matmul(w.linear, F.gelu(y), u + w.linear_bias[..., None])
     if w.norm is None:
         return y
-    z = y.float()  # in place from here on, where gradients allow
+    z = y.float()  # in place from here on, as far as gradients allow
     z -= z.mean(0)
     z = z * torch.rsqrt((z * z).mean(0) + 1e-5)
     scale, shift = (v[:, None, None] for v in w.norm)
@@ -97,11 +97,10 @@ def residual_block(
     dropout: float,
     convolve: Convolve = toeplitz_convolve,
 ) -> tuple[Tensor, Tensor]:
-    """One gated residual block on x (C, B, L), step (C, B), label (2 C, B): the next x and the skip output.
+    """Apply a gated residual block to x (C, B, L), step (C, B), label (2 C, B); return the next x and the skip output.
 
-    The attention behind the block, where there is one, is part of it.
-
-    convolve: u (H, B, L) with two-sided taps, where kernels are taps.
+    The attention behind the block, if there is one, is part of it. `convolve` is used if kernels are two-sided taps; it
+    takes u (H, B, L) and the taps.
     """
     h = (x + step[..., None])[..., :valid]
     h = F.pad(h, (1, 1 + x.shape[-1] - valid))
@@ -126,9 +125,9 @@ def denoise(
     block: Callable[..., tuple[Tensor, Tensor]] = residual_block,
     seen: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """The network as a pure function: x (B, 8, L) float32 -> (B, 8, L) float32, in the precision of its weights.
+    """Evaluate the network: x (B, 8, L) float32 -> (B, 8, L) float32, computed in the precision of its weights.
 
-    seen: is shown the residual stream (C, B, L / patch) behind each block, by its number.
+    seen: a function that is called behind each block with its number and the residual stream (C, B, L / patch).
     """
     dtype, patch, length = weights.first[0].dtype, weights.patch, x.shape[-1]
     tokens = -(-length // patch)

@@ -14,10 +14,10 @@ from .s4 import S4Kernel
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Size of the network, under the names of SSSD-ECG's wavenet_config; the defaults are the published network.
+    """The size of the network, with the names of SSSD-ECG's wavenet_config; the defaults are the published network.
 
-    `patch` folds that many consecutive samples into channels (1: none), so that all layers run at length L / patch.
-    `attention_every`: a layer of self-attention after every so many blocks (0: none).
+    patch             so many consecutive samples are folded into channels, and all layers run at length L / patch
+    attention_every   a layer of self-attention follows every so many blocks; 0 for none
     """
 
     in_channels: int = 8
@@ -39,12 +39,12 @@ class DenoiserConfig:
     attention_every: int = 0
 
     def attends(self, block: int) -> bool:
-        """Whether a layer of attention follows this block (0, 1, ...)."""
+        """Return whether a layer of attention follows this block (0, 1, ...)."""
         return self.attention_every > 0 and (block + 1) % self.attention_every == 0
 
 
 class WeightNormConv(nn.Module):
-    """Parameters of a 1-d convolution with weight normalisation (Salimans and Kingma 2016): weight = g v / |v|."""
+    """The parameters of a 1-d convolution with weight normalisation (Salimans and Kingma 2016): weight = g v / |v|."""
 
     def __init__(self, inputs: int, outputs: int, taps: int = 1) -> None:
         super().__init__()
@@ -55,13 +55,13 @@ class WeightNormConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
 
     def weight(self) -> Tensor:
-        """The folded weight as a matrix (outputs, taps * inputs), tap by tap."""
+        """Return the folded weight as a matrix (outputs, taps * inputs), tap by tap."""
         v = self.weight_v
         return (v * (self.weight_g / v.norm(dim=(1, 2), keepdim=True))).transpose(1, 2).flatten(1)
 
 
 class Conv(nn.Module):
-    """Like the three classes below, a shelf that gives parameters the names of the published checkpoints."""
+    """Holds a convolution. This and the next three classes only give parameters their names in checkpoints."""
 
     def __init__(self, conv: WeightNormConv) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class S4(nn.Module):
 
 
 class S4Layer(nn.Module):
-    """Parameters of one S4 layer: convolution, GELU, linear map, residual, LayerNorm."""
+    """The parameters of one S4 layer: convolution, GELU, linear map, residual connection, LayerNorm."""
 
     def __init__(self, features: int, config: DenoiserConfig) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class S4Layer(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Parameters of one residual block, and of the attention behind it where there is one."""
+    """The parameters of one residual block, and of the attention behind it if there is one."""
 
     def __init__(self, config: DenoiserConfig, attends: bool = False) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """The embedding of the step and the residual blocks."""
+    """The parameters of the step embedding and of the residual blocks."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()

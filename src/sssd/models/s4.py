@@ -2,13 +2,13 @@
 
 Shapes: c kernels per feature, H features, N/2 complex states kept of N (one of each conjugate pair), L length.
 
-The kernel depends on parameters only, never on the signal, and it is *linear in C*, the only trained parameter of it.
-So inference computes it once (`kernel_taps`), and training replaces it by one small matrix product with a constant
+The kernel depends on the parameters and not on the signal, and it is *linear in C*, its only trained parameter.
+Inference therefore computes it once (`kernel_taps`), and in training it is one small matrix product with a constant
 basis (`kernel_basis`).
 
-Two conventions exist for the sum over states, and a checkpoint does not say which it was trained under:
-"conjugate_pairs" is the true kernel; "half_spectrum" sums one state of each pair, as SSSD-ECG without its
-extensions does.
+There are two conventions for the sum over states, and SSSD-ECG's checkpoints do not say which of them they were trained
+with: "conjugate_pairs" gives the true kernel; "half_spectrum" sums one state of each pair, as SSSD-ECG does without its
+compiled extensions.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ CAUCHY: tuple[str, ...] = get_args(Cauchy)
 
 
 def hippo_legs(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """HiPPO-LegS as diagonal minus low rank, A = diag(w) - P P* (S4, theorem 1 and appendix C.1).
+    """Return HiPPO-LegS as diagonal minus low rank, A = diag(w) - P P* (S4, theorem 1 and appendix C.1).
 
-    Returns w, P, B, each (n/2,) complex128: one of each conjugate pair, in the eigenbasis of A + P P^T.
+    The result is w, P, B, each (n/2,) complex128: one of each conjugate pair, in the eigenbasis of A + P P^T.
     """
     q = np.arange(n)
     root = np.sqrt(2 * q + 1.0)
@@ -41,7 +41,7 @@ def hippo_legs(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def fourier_nodes(length: int) -> tuple[Tensor, Tensor]:
-    """Roots of unity omega and z = 2 (1 - omega) / (1 + omega), each complex64 (length // 2 + 1,)."""
+    """Return roots of unity omega and z = 2 (1 - omega) / (1 + omega), each complex64 (length // 2 + 1,)."""
     omega = np.exp(-2j * np.pi * np.arange(length // 2 + 1) / length)
     z = 2 * (1 - omega) / (1 + omega)
     return torch.from_numpy(omega).to(torch.complex64), torch.from_numpy(z).to(torch.complex64)
@@ -50,9 +50,9 @@ def fourier_nodes(length: int) -> tuple[Tensor, Tensor]:
 def discrete_transition(
     log_dt: Tensor, w: Tensor, p: Tensor, q: Tensor, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """Bilinear discretisation of A = diag(w) - P Q^T over all N states: (H, N, N), on real then imaginary parts.
+    """Discretise A = diag(w) - P Q^T bilinearly over all N states: (H, N, N), real parts first, then imaginary.
 
-    One of each conjugate pair x is kept, so A x = w x - 2 P Re(Q^T x), which is real on (Re x, Im x).
+    One x of each conjugate pair is kept, so that A x = w x - 2 P Re(Q^T x), which is a real map of (Re x, Im x).
     """
     w, p, q = (s.to(torch.complex128) for s in (w, p, q))  # (H, N/2)
     re, im = torch.diag_embed(w.real), torch.diag_embed(w.imag)
@@ -69,7 +69,7 @@ def discrete_transition(
 
 
 def times_transition_power(c: Tensor, transition: Tensor, power: int) -> Tensor:
-    """C A^power for real systems, C (c, H, N/2) complex with its conjugates implied: the same shape and type."""
+    """Return C A^power for C (c, H, N/2), complex with its conjugates implied, in the same shape and type."""
     row = (
         torch.cat((c.real, -c.imag), dim=-1).to(transition).transpose(0, 1)
     )  # (H, c, N); Re(C x) = row (Re x, Im x)
@@ -83,9 +83,9 @@ def times_transition_power(c: Tensor, transition: Tensor, power: int) -> Tensor:
 
 
 class S4Kernel(nn.Module):
-    """Parameters and buffers of one S4 kernel, under the names that SSSD-ECG's checkpoints use.
+    """The parameters and buffers of one S4 kernel, with the names that SSSD-ECG's checkpoints use.
 
-    C (c, H, N/2, 2) is trained and holds C (I - A^lmax), so that a kernel of length lmax is exact; log_dt (H,),
+    C (c, H, N/2, 2) is trained. It holds C (I - A^lmax), so that a kernel of length lmax is exact. log_dt (H,),
     w (H, N/2, 2), B, P, Q (1, H, N/2, 2), omega and z (lmax // 2 + 1, 2) are constants.
     """
 
@@ -105,7 +105,7 @@ class S4Kernel(nn.Module):
         log_dt = low + (high - low) * torch.rand(features)
         c = torch.randn(kernels, features, d_state // 2, dtype=torch.complex64)
         if not c.is_meta:
-            # float32 is enough for random values, and 36 layers of the published size take seconds, not half a minute
+            # float32 is enough for random values; in float64 36 layers of the published size take half a minute
             transition = discrete_transition(log_dt, w, p, p.conj(), torch.float32)
             c = c - times_transition_power(c, transition, lmax)
         self.C = nn.Parameter(torch.view_as_real(c.resolve_conj()).clone())
@@ -118,10 +118,10 @@ class S4Kernel(nn.Module):
 
 
 def kernel_taps(kernel: S4Kernel, c: Tensor, length: int, cauchy: Cauchy) -> Tensor:
-    """The first `length` taps of the convolution kernels with output matrices c (c, H, N/2) complex: (c, H, length).
+    """Compute the first `length` taps of the kernels whose output matrices are c (c, H, N/2) complex: (c, H, length).
 
-    S4, algorithm 1: the truncated generating function at the roots of unity through Cauchy sums and the Woodbury
-    identity, then an inverse FFT. Past lmax the length is doubled: C (I - A^n) (I + A^n) = C (I - A^2n).
+    This is algorithm 1 of S4: the truncated generating function at the roots of unity, through Cauchy sums and the
+    Woodbury identity, and then an inverse FFT. Beyond lmax the length is doubled: C (I - A^n) (I + A^n) = C (I - A^2n).
     """
     w, b, p, q = (torch.view_as_complex(v) for v in (kernel.w, kernel.B[0], kernel.P[0], kernel.Q[0]))
     omega, z, n = torch.view_as_complex(kernel.omega), torch.view_as_complex(kernel.z), kernel.lmax
@@ -170,7 +170,7 @@ def two_sided_taps(
 
 
 def spectrum_of(taps: Tensor) -> Tensor:
-    """rfft of two-sided taps (H, 2 L - 1) for circular convolution at a length that FFTs like: (H, n / 2 + 1)."""
+    """Return the rfft of two-sided taps (H, 2 L - 1), padded to a length n that is fast for FFTs: (H, n / 2 + 1)."""
     length = (taps.shape[-1] + 1) // 2
     n = _fft_length(2 * length)
     ring = torch.cat(
@@ -180,7 +180,7 @@ def spectrum_of(taps: Tensor) -> Tensor:
 
 
 def _fft_length(least: int) -> int:
-    """An even length of at least `least`: a power of two within 5 % (512 takes 0.6 of the time of 500), or 5-smooth."""
+    """Return an even length >= `least`: a power of two within 5 % (512 takes 0.6 of the time of 500), or 5-smooth."""
     power = 1 << (least - 1).bit_length()
     if power <= 1.05 * least:
         return power
@@ -188,7 +188,7 @@ def _fft_length(least: int) -> int:
 
 
 def _is_smooth(n: int) -> bool:
-    """Whether 2, 3 and 5 are the only primes in n."""
+    """Return whether n has no prime factors but 2, 3 and 5."""
     for prime in (2, 3, 5):
         while n % prime == 0:
             n //= prime
@@ -207,7 +207,7 @@ def fft_convolve(u: Tensor, spectrum: Tensor) -> Tensor:
 def toeplitz_convolve(u: Tensor, taps: Tensor) -> Tensor:
     """Convolve u (H, B, L) with two-sided taps (H, 2 L - 1) as a product with Toeplitz matrices: (H, B, L).
 
-    More arithmetic than an FFT, but on tensor cores, in any precision and with a backward pass that is as simple:
-    the way to train on a GPU at short lengths. y_i = sum_j u_j k_{i-j} = sum_r u_{L-1-r} taps_{r+i}.
+    y_i = sum_j u_j k_{i-j} = sum_r u_{L-1-r} taps_{r+i}. This is more arithmetic than an FFT, but it runs on tensor
+    cores, in any precision and with an equally simple backward pass, and is used for training at short lengths.
     """
     return torch.bmm(u.flip(-1), taps.unfold(-1, u.shape[-1], 1).to(u.dtype))

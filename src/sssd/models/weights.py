@@ -1,4 +1,4 @@
-"""Effective weights: weight norms are folded and S4 kernels computed, all of it independent of the signal."""
+"""Effective weights: folded weight norms and computed S4 kernels. They depend on the parameters only."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ def effective_weights(
     bases: Sequence[tuple[Tensor, Tensor]] | None = None,
     toeplitz: bool = False,
 ) -> Weights:
-    """Fold weight norms and compute S4 kernels for signals of `length`; differentiable in the parameters.
+    """Fold weight norms and compute S4 kernels for signals of `length`, differentiably in the parameters.
 
-    `bases` (from `kernel_bases`) spare the Cauchy sums. With `toeplitz` kernels stay two-sided taps, for convolution
-    by Toeplitz matrices, over a length padded to a multiple of 8; else they are spectra, for FFTs. Matrices come in
-    `dtype`, kernels and norms in float32.
+    dtype      the type of matrices; kernels and norms are float32
+    bases      the result of `kernel_bases`, with which no Cauchy sums have to be computed
+    toeplitz   return kernels as two-sided taps, for convolution by Toeplitz matrices at a length padded to a multiple
+               of 8; otherwise they are spectra, for convolution by FFT
     """
     tokens = -(-length // net.config.patch)
     size = padded_tokens(net, length) if toeplitz or bases is not None else tokens
@@ -90,12 +91,12 @@ def effective_weights(
 
 
 def padded_tokens(net: Denoiser, length: int) -> int:
-    """The length at which the layers run, as a multiple of 8: what tensor cores want."""
+    """Return the length at which the layers run, rounded up to a multiple of 8 for tensor cores."""
     return -(-length // (8 * net.config.patch)) * 8
 
 
 def kernel_bases(net: Denoiser, length: int) -> list[tuple[Tensor, Tensor]]:
-    """The constant bases of all S4 kernels for signals of `length`, for training; see `effective_weights`."""
+    """Compute the constant bases of all S4 kernels for signals of `length`, for training; see `effective_weights`."""
     size = padded_tokens(net, length)
     return [
         (kernel_basis(b.S41.kernel, size, net.cauchy), kernel_basis(b.S42.kernel, size, net.cauchy))

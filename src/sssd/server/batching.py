@@ -232,10 +232,10 @@ class Batcher:
         records, left = len(batch), len(batch) * batch.plan.steps
         shortest = min(piece.ticket.cost for piece in pieces)
         began = time.monotonic()
-        lent = 0.0  # seconds that requests which overtook this batch have taken
+        overtaken_s = 0.0  # seconds that requests which overtook this batch have taken
 
         def on_step(i: int, x0: Any) -> None:
-            nonlocal left, lent
+            nonlocal left, overtaken_s
             left -= records
             self._running -= records
             if all(piece.ticket.withdrawn for piece in pieces):
@@ -246,13 +246,13 @@ class Batcher:
                     piece.ticket.on_step(i, x0[row : row + piece.stop - piece.start])
                 row += piece.stop - piece.start
             if not inner and left:
-                asked = time.monotonic()
-                if asked - began - lent >= lent:
+                paused = time.monotonic()
+                if paused - began - overtaken_s >= overtaken_s:
                     with self._changed:
                         others = self._take(shortest / OVERTAKE)
                     if others:
                         self._serve(others, inner=True)
-                        lent += time.monotonic() - asked
+                        overtaken_s += time.monotonic() - paused
 
         try:
             eight = self._run(batch, on_step)
@@ -264,7 +264,7 @@ class Batcher:
         finally:
             with self._changed:
                 self._running -= left
-        took = time.monotonic() - began - lent
+        took = time.monotonic() - began - overtaken_s
         self._spent_s = DECAY * self._spent_s + took
         self._did = DECAY * self._did + records * batch.plan.steps
         self._observe(records, [began - piece.ticket.arrived for piece in pieces], took)

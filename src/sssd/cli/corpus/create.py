@@ -20,24 +20,27 @@ if TYPE_CHECKING:
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder to write; it must be new or empty.")],
+    out: Annotated[Path, typer.Option(help="Folder to write. It must be new or empty.")],
     counts: Annotated[
-        str | None, typer.Option(help="So many records of each: AFIB=2000,CLBBB+LVH=500.")
+        str | None,
+        typer.Option(help="Statements with the number of records of each, as in AFIB=2000,CLBBB+LVH=500."),
     ] = None,
     labels_from: Annotated[
         Path | None,
         typer.Option(
-            help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
-            "statements; optionally columns 'age' and 'sex'."
+            help="A CSV file with one row for each request: a column 'labels' with names joined by '+', or 0/1 columns "
+            "named by statements; optionally columns 'age' and 'sex'."
         ),
     ] = None,
     like_ptbxl: Annotated[
-        int | None, typer.Option(min=1, help="So many records, labelled in the mix of PTB-XL.")
+        int | None, typer.Option(min=1, help="The number of records, with labels as frequent as in PTB-XL.")
     ] = None,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per row of --labels-from.")] = 1,
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, help="Records for each row of --labels-from.")
+    ] = 1,
     exact: options.Exact = False,
-    file_format: Annotated[Format, typer.Option("--format", help="Of the shards.")] = "parquet",
-    shard_size: Annotated[int, typer.Option(min=1, help="Records per shard.")] = 4096,
+    file_format: Annotated[Format, typer.Option("--format", help="Format of the shards.")] = "parquet",
+    shard_size: Annotated[int, typer.Option(min=1, help="Records in each shard.")] = 4096,
     seed: options.Seed = None,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
@@ -51,12 +54,17 @@ def command(
     cauchy: options.Convention = None,
     device: options.Device = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Records at once, fixed for the corpus; default: by itself.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Records generated at once, the same for the whole corpus. Default: what fits on the device.",
+        ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, help="CPU threads, fixed for the corpus; default: all cores, with Ray 4 for each worker."
+            min=1,
+            help="CPU threads, the same for the whole corpus. Default: all cores; with Ray, 4 for each worker.",
         ),
     ] = None,
     precision: options.Precision = "auto",
@@ -65,11 +73,11 @@ def command(
     workers: Workers = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Generate a corpus. Whatever stops it, `corpus resume` goes on, and the bits are the same."""
+    """Generate a corpus. If the run is stopped, `corpus resume` completes it, and the records are the same."""
     with usage():
         from ...corpora import cluster, recipe, run
         from ...corpora.formats import check_format
-        from ...corpora.plan import by_counts, from_csv, of_patients
+        from ...corpora.plan import by_counts, from_csv, with_patients
         from ...corpora.plan import like_ptbxl as ptbxl
         from ...labels import CODES
 
@@ -100,7 +108,7 @@ def command(
                 source = f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
             else:
                 plan, source = ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
-            return of_patients(plan, age, sex), source
+            return with_patients(plan, age, sex), source
 
         if checkpoint is None:
             plan_for(CODES)  # before torch is loaded

@@ -1,8 +1,8 @@
-"""The gradient of a long convolution in its taps: how the input correlates with the gradient of the output.
+"""The gradient of a long convolution with respect to its taps: the correlation of input and output gradient.
 
-Block by block: a program sums, over all records and all pairs of blocks at one distance, the outer products of output
-and input (P x P), then that matrix along its diagonals, each of which is one lag. It sees the diagonals as columns
-through a copy in memory whose rows it reads shifted.
+Signals are cut into blocks. For each distance between blocks a program sums the outer products (P x P) of output and
+input over all records and all pairs of blocks at this distance. Then it sums the matrix along its diagonals, each of
+which is one lag; it writes the matrix to memory and reads its rows back shifted, so that diagonals become columns.
 
 Shapes: H features, B records, L samples of a row in memory, A blocks of P samples.
 """
@@ -29,7 +29,7 @@ def _correlation(
     p = tl.arange(0, P)
     k = tl.arange(0, BK)
     acc = tl.zeros((P, P), dtype=tl.float32)
-    pairs = A - tl.abs(d)  # of blocks at this distance, in a record
+    pairs = A - tl.abs(d)  # pairs of blocks at this distance in a record
     for first in range(0, records * pairs, BK):
         record, block = (first + k) // pairs, (first + k) % pairs + tl.maximum(d, 0)
         source = block - d
@@ -45,7 +45,7 @@ def _correlation(
     tl.store(scratch + p[:, None] * P + p[None, :], acc)
     tl.debug_barrier()
     for first in range(0, 2 * P, BT):
-        lag = first - P + tl.arange(0, BT)  # output less input, beside d P
+        lag = first - P + tl.arange(0, BT)  # time of output minus time of input, without d P
         q = p[:, None] - lag[None, :]
         z = tl.load(scratch + p[:, None] * P + q, mask=(q >= 0) & (q < P), other=0.0)
         tl.store(out + program * (2 * P) + P + lag, tl.sum(z, axis=0))
@@ -68,6 +68,6 @@ def correlation(g: Tensor, u: Tensor) -> Tensor:
         g, u, scratch, parts, records, SB=u.stride(0), SH=u.stride(1), L=length, A=blocks, P=BLOCK, BK=64, BT=32,
         num_warps=8, num_stages=3,
     )  # fmt: skip
-    before, after = parts.chunk(2, dim=-1)  # of each block distance: the lags below and from d P on
-    lags = F.pad(before.flatten(1), (0, BLOCK)) + F.pad(after.flatten(1), (BLOCK, 0))  # lag -A P first
+    before, after = parts.chunk(2, dim=-1)  # for each distance: the lags below d P, and those from d P on
+    lags = F.pad(before.flatten(1), (0, BLOCK)) + F.pad(after.flatten(1), (BLOCK, 0))  # the first is lag -A P
     return lags[:, blocks * BLOCK - length + 1 : blocks * BLOCK + length]

@@ -1,14 +1,14 @@
 """y = gelu(k * u) for every feature, as a product with Toeplitz matrices that are never stored.
 
-Row j of feature h's matrix is its taps moved by j places. Four copies of the taps, moved by 0 .. 3, let every four
-neighbours of a row be read as one aligned word of 8 bytes, which the GPU copies through its L1 cache; so a tile of the
-matrix costs no more than one that is stored, and hardly any traffic.
+Row j of a feature's matrix is its taps shifted by j places. Four copies of the taps, shifted by 0 to 3 places, make
+every four neighbours in a row one aligned word of 8 bytes, which the GPU reads through its L1 cache. A tile of the
+matrix therefore costs no more than a stored one, and hardly any traffic.
 
-With A > 1 blocks a record of A P samples is folded into A rows, and P x P tiles of the matrix stand for lags between
-blocks: twice the arithmetic, but A times fewer bytes of tiles, which is what counts when records are few.
+With A > 1 blocks a record of A P samples is folded into A rows, and P x P tiles of the matrix belong to the lags
+between blocks. This is twice the arithmetic but A times fewer bytes of tiles, which is faster if there are few records.
 
-Shapes: B records, H features, L samples of a row in memory (a multiple of 8; those that pad it are zero), W = half
-the width of the shifted taps.
+Shapes: B records, H features, L samples of a row in memory (a multiple of 8, padded with zeros), W = half the width of
+the shifted taps.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-SHIFTS = 4  # of the taps: bf16 numbers in 8 bytes
+SHIFTS = 4  # copies of the taps: as many as there are bf16 numbers in 8 bytes
 
 
 def shifted_taps(taps: Tensor, length: int, dtype: torch.dtype) -> Tensor:
-    """Two-sided taps (H, 2 n - 1) -> (H, 4, 2 W): copy r holds, at lag + W, the tap at lag - r; lag in -W .. W - 1.
+    """Arrange two-sided taps (H, 2 n - 1) as (H, 4, 2 W): copy r holds the tap at lag - r at place lag + W.
 
-    W: `length` rounded up to a multiple of 256, so that no tile reads beyond.
+    Lags are -W .. W - 1. W is `length` rounded up to a multiple of 256, so that no tile reads beyond the end.
     """
     half = -(-length // 256) * 256
     reach = (taps.shape[-1] - 1) // 2
@@ -35,9 +35,10 @@ def shifted_taps(taps: Tensor, length: int, dtype: torch.dtype) -> Tensor:
 
 
 def reach_of(taps: Tensor, share: float = 2.0**-10) -> Tensor:
-    """(H, 2) int32: the last lag forward and backward that counts, for two-sided taps (H, 2 n - 1).
+    """Return the last lags forward and backward that are used, (H, 2) int32, for two-sided taps (H, 2 n - 1).
 
-    What lies beyond in each direction holds less than share^2 of the energy of all taps: less than rounding to bf16.
+    The taps beyond them in each direction hold less than share^2 of the energy, which is less than what rounding to
+    bf16 changes.
     """
     energy = taps.double() ** 2
     middle = taps.shape[-1] // 2
@@ -50,7 +51,7 @@ def reach_of(taps: Tensor, share: float = 2.0**-10) -> Tensor:
 
 @triton.jit
 def _gelu(x):
-    """x Phi(x); Phi by a polynomial fitted on [-4, 4]: 4e-5 off there, and 4e-5 |x| beyond."""
+    """Return x Phi(x) with a polynomial for Phi, fitted on [-4, 4]: the error is 4e-5 there, and 4e-5 |x| beyond."""
     c = tl.minimum(tl.maximum(x, -4.0), 4.0)
     s = c * c
     p = -1.3013284e-9 * s + 1.0419827e-7
@@ -71,9 +72,9 @@ def _long_convolution(
 ):  # fmt: skip
     h = tl.program_id(1)
     columns: tl.constexpr = (P + BN - 1) // BN
-    row = tl.program_id(0) // columns * BM + tl.arange(0, BM)  # a block of a record
+    row = tl.program_id(0) // columns * BM + tl.arange(0, BM)  # one row per block of a record
     first = tl.program_id(0) % columns * BN
-    col = first + tl.arange(0, BN)  # time within the block, out
+    col = first + tl.arange(0, BN)  # time of the output within its block
     record, block = row // A, row % A
     there = (record < records)[:, None]
     k = tl.arange(0, BK)
@@ -85,14 +86,14 @@ def _long_convolution(
         start = tl.maximum(first - forward, 0) // BK * BK
         stop = tl.minimum(first + BN + backward, L)
         at_taps = ((k % R) * (2 * W) - k // R * R)[:, None] + col[None, :]
-        for j in range(start, stop, BK):  # time in
+        for j in range(start, stop, BK):  # time of the input
             x = tl.load(u + j + (base + k[None, :]), mask=there & (j + k < L)[None, :], other=0.0)
             acc = tl.dot(x, tl.load(taps - j + at_taps), acc)
     else:
-        b = k % P  # time within the block, in
+        b = k % P  # time of the input within its block
         at_taps = ((b % R) * (2 * W) - b // R * R + k // P * P)[:, None] + col[None, :]
         at_u = base + (block * P)[:, None] + (b - k // P * P)[None, :]
-        steps: tl.constexpr = (P + BK - 1) // BK  # for each block; or one step takes several blocks
+        steps: tl.constexpr = (P + BK - 1) // BK  # for each block, unless one step covers several blocks
         ahead: tl.constexpr = (BK + P - 1) // P
         last: tl.constexpr = A - 1
         start = (last - tl.minimum((backward + P - 1) // P, last)) // ahead * steps
@@ -114,9 +115,9 @@ def _long_convolution(
 
 
 def long_convolution(u: Tensor, taps: Tensor, reach: Tensor, out: Tensor, *, gelu: bool = True) -> Tensor:
-    """u (B, H, L) convolved with `shifted_taps`, then gelu: (B, H, L), in u's type, written to `out`.
+    """Convolve u (B, H, L) with `shifted_taps`, apply gelu, and write the result (B, H, L) in u's type to `out`.
 
-    u and out may be seen through any strides of records and features, the same for both.
+    u and out may have any strides of records and features, the same for both. ValueError if they differ.
     """
     records, features, length = u.shape
     if u.stride() != out.stride() or u.stride(2) != 1:
@@ -135,7 +136,7 @@ def long_convolution(u: Tensor, taps: Tensor, reach: Tensor, out: Tensor, *, gel
 
 
 def _tile(records: int, length: int) -> tuple[int, dict[str, int]]:
-    """Samples of a block, and the tile: for each number of records the fastest of those tried on an H200."""
+    """Return the samples of a block and the tile: the fastest of those tried on an H200 for so many records."""
     if records >= 64:
         return length, dict(BM=256, BN=128, BK=64, num_warps=8, num_stages=3)
     if records >= 16:
@@ -146,7 +147,7 @@ def _tile(records: int, length: int) -> tuple[int, dict[str, int]]:
 
 
 def plain(u: Tensor, taps: Tensor, *, gelu: bool = True) -> Tensor:
-    """The same by plain means."""
+    """The same in plain PyTorch."""
     length, half = u.shape[-1], taps.shape[-1] // 2
     lag = torch.arange(length)[None, :] - torch.arange(length)[:, None] + half  # (in, out)
     matrix = taps[:, 0].float()[:, lag.to(taps.device)]

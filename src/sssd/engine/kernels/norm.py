@@ -1,6 +1,6 @@
 """The end of an S4 layer: LayerNorm over features (Ba et al. 2016), then the label or the gate, in one pass.
 
-Shapes: B records, H features, C = H / 2 channels, L samples of a row in memory, of which `valid` count.
+Shapes: B records, H features, C = H / 2 channels, L samples of a row in memory; the first `valid` of them are used.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _tile(tokens: int) -> dict[str, int]:
 
 
 def norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> Tensor:
-    """LayerNorm(z + bias) + label, in place, zero from sample `valid` on.
+    """Compute LayerNorm(z + bias) + label in place; samples from `valid` on become zero.
 
     z (B, H, L), vectors (3, H) float32: bias, scale and shift of the norm ((1, H): no norm), label (B, H) float32.
     """
@@ -86,9 +86,9 @@ def norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> Tensor
 
 
 def norm_gate(z: Tensor, vectors: Tensor, out: Tensor) -> Tensor:
-    """tanh(first half) sigmoid(second half) of LayerNorm(z + bias), token by token, written to out (B L, C).
+    """Compute tanh(first half) sigmoid(second half) of LayerNorm(z + bias), token by token, into out (B L, C).
 
-    z (B, H, L), vectors as in `norm`; the rows of out may be parts of longer ones.
+    z (B, H, L), vectors as in `norm`. The rows of out may be parts of longer rows.
     """
     records, features, length = z.shape
     tile = _tile(records * length)
@@ -99,7 +99,7 @@ def norm_gate(z: Tensor, vectors: Tensor, out: Tensor) -> Tensor:
 
 
 def plain_norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> Tensor:
-    """`norm` by plain means, not in place."""
+    """`norm` in plain PyTorch, not in place."""
     x = z.float().transpose(1, 2) + vectors[0]  # (B, L, H)
     if len(vectors) == 3:
         x = F.layer_norm(x, x.shape[-1:], vectors[1], vectors[2], EPSILON)
@@ -110,7 +110,7 @@ def plain_norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> 
 
 
 def plain_norm_gate(z: Tensor, vectors: Tensor) -> Tensor:
-    """`norm_gate` by plain means: (B L, C)."""
+    """`norm_gate` in plain PyTorch: (B L, C)."""
     x = plain_norm(z.float(), vectors, None, z.shape[-1])
     left, right = x.transpose(1, 2).flatten(0, 1).chunk(2, dim=-1)
     return (torch.tanh(left) * torch.sigmoid(right)).to(z.dtype)

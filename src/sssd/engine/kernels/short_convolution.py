@@ -1,10 +1,10 @@
-"""The 3-tap convolution of a residual block on x + step embedding, zero beyond both ends of a record.
+"""The 3-tap convolution of a residual block on x + step embedding, with zeros beyond both ends of a record.
 
-The embedding does not vary in time, so its part of the result is one vector in the middle of a record and two others
-at its ends; they are computed for all steps beforehand and picked by the step's number in a buffer on the device.
+The embedding is constant in time. What it adds to the result is therefore one vector in the middle of a record and two
+others at its ends. They are computed for all steps in advance, and one row is picked by a number on the device.
 
-Shapes: B records, L samples of a row in memory, of which `valid` count; C channels in, token by token (B, L, C);
-H = 2 C features out, feature by feature (B, H, L), as the long convolution wants them.
+Shapes: B records, L samples of a row in memory, of which the first `valid` are used; C channels in, token by token
+(B, L, C); H = 2 C features out, feature by feature (B, H, L), as the long convolution needs them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _short_convolution(
     k = tl.arange(0, BK)
     at_x = ((record * L + time - 1) * C)[:, None] + k[
         None, :
-    ]  # three rows of x, end to end, are a row of the matrix
+    ]  # three neighbouring rows of x, one behind the other, are a row of the matrix
     at_w = k[:, None] * H + n[None, :]
     acc = tl.zeros((BM, BN), dtype=tl.float32)
     for j in range(0, 3 * C, BK):
@@ -47,10 +47,10 @@ def _short_convolution(
 
 
 def short_convolution(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, out: Tensor, valid: int) -> Tensor:
-    """x (B, L, C), w (3 C, H) tap by tap, bias (T, 3, H) float32: what the embeddings give through each tap, the
-    convolution's own bias in the middle one; step () int64: written to out (B, H, L), zero from sample `valid` on.
+    """Convolve x (B, L, C) with w (3 C, H), tap by tap, and write the result to out (B, H, L).
 
-    bias may be one layer of (T, layers, 3, H).
+    bias (T, 3, H) float32 is what the embeddings give through each tap, with the convolution's own bias in the middle
+    one; it may be one layer of (T, layers, 3, H). step () int64 picks its row. Samples from `valid` on become zero.
     """
     records, length, channels = x.shape
     features = w.shape[1]
@@ -63,7 +63,7 @@ def short_convolution(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, out: Ten
 
 
 def _tile(tokens: int, channels: int, features: int) -> dict[str, int]:
-    """For each number of tokens the fastest of those tried on an H200."""
+    """Return the fastest of the tiles that were tried on an H200 for so many tokens."""
     if tokens >= 16384:
         tile = dict(BM=128, BN=128, BK=64, num_warps=8, num_stages=3, maxnreg=128)
     else:
@@ -72,7 +72,7 @@ def _tile(tokens: int, channels: int, features: int) -> dict[str, int]:
 
 
 def plain(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, valid: int) -> Tensor:
-    """The same by plain means."""
+    """The same in plain PyTorch."""
     channels, ends = x.shape[-1], (1, 1 + x.shape[1] - valid)
     left, middle, right = bias[step].unbind()  # (H,) each
     u = F.pad(x[:, :valid].float(), (0, 0, *ends))

@@ -1,6 +1,6 @@
-"""The long convolution as an operator of PyTorch, with its gradients, for training on a GPU.
+"""The long convolution as a PyTorch operator with gradients, for training on a GPU.
 
-Shapes: H features, B records, L samples, a multiple of 8. Signals come as the plain network has them, (H, B, L).
+Shapes: H features, B records, L samples (a multiple of 8). Signals are (H, B, L), as in the plain network.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from torch import Tensor
 
 from .correlation import correlation
 from .long_convolution import long_convolution, shifted_taps
-
-NAME = "sssd::convolve"  # one, however often the package is imported under another name
 
 
 def _convolve(u: Tensor, taps: Tensor) -> Tensor:
@@ -29,11 +27,9 @@ def _correlate(g: Tensor, u: Tensor) -> Tensor:
 
 
 def _register() -> None:
-    if hasattr(torch.ops.sssd, "convolve"):
-        return
-    convolve_op = torch.library.custom_op(NAME, mutates_args=(), schema="(Tensor u, Tensor taps) -> Tensor")(
-        _convolve
-    )
+    convolve_op = torch.library.custom_op(
+        "sssd::convolve", mutates_args=(), schema="(Tensor u, Tensor taps) -> Tensor"
+    )(_convolve)
     correlate_op = torch.library.custom_op(
         "sssd::correlate", mutates_args=(), schema="(Tensor g, Tensor u) -> Tensor"
     )(_correlate)
@@ -55,5 +51,5 @@ _register()
 
 
 def convolve(u: Tensor, taps: Tensor) -> Tensor:
-    """u (H, B, L) convolved with two-sided taps (H, 2 L - 1) float32: (H, B, L), in u's type; differentiable."""
+    """Convolve u (H, B, L) with two-sided taps (H, 2 L - 1) float32, differentiably: (H, B, L) in u's type."""
     return torch.ops.sssd.convolve(u.contiguous(), taps)
