@@ -6,6 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 Progress = bool | Callable[[int, int], None] | None
 
@@ -42,17 +46,7 @@ def _counter(report: Callable[[int, int], None], total: int) -> Callable[[], Non
 @contextmanager
 def _bar(total: int, what: str, worth_s: float) -> Iterator[Callable[[], None]]:
     """Show a bar once the run is expected to take longer than `worth_s`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps,"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = make_bar()
     task, started = bar.add_task(what, total=total), time.monotonic()
 
     def show(done: int, _: int) -> None:
@@ -65,3 +59,17 @@ def _bar(total: int, what: str, worth_s: float) -> Iterator[Callable[[], None]]:
         yield _counter(show, total)
     finally:
         bar.stop()
+
+
+def make_bar(status: str = "", *, quiet: bool = False) -> Bar:
+    """Return a progress bar on standard error that is removed at the end. Nothing is shown if `quiet`.
+
+    status: a template of task fields that are shown at the end of the line, such as "{task.fields[loss]}".
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    if status:
+        columns.append(TextColumn(status))
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..io.files import replacing
+from ..io.files import replacing, write_bytes
 from ..models.s4 import Cauchy
 from .read import configuration_of, read_state
 
@@ -25,9 +25,7 @@ def write_safetensors(
     data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, overwrite=True) as (part,):
-        part.write_bytes(save(data, metadata=dict(metadata)))
-    return path
+    return write_bytes(path, save(data, metadata=dict(metadata)), overwrite=True)
 
 
 def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:

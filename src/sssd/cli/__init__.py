@@ -1,9 +1,9 @@
 """The command `sssd-ecg`: generate, corpus, labels, inspect, prepare, train, distill, fit, evaluate,
 benchmark, serve.
 
-Commands raise; `main` turns what they raise into one line on standard error and an exit code: 2 for a request
-that cannot be carried out as it stands, 1 for what went wrong on the way, 130 for Ctrl-C. Modules that need
-torch are imported inside the commands, so that `--help` and `labels` answer at once.
+Commands raise exceptions, and `main` turns them into one line on standard error and an exit code: 2 for a request that
+cannot be carried out as it stands, 1 for what went wrong later, 130 for Ctrl-C. Modules that need torch are imported
+inside the commands, so that `--help` and `labels` answer at once.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ for name, module in COMMANDS.items():
     app.command(name=name, epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 
-# click's own class, or that of a typer that brings its own click
+# click's own class, or the class of a version of typer that includes click
 _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; the arguments are those of the process unless given."""
+    """Run the command line and return its exit code. Without `arguments` those of the process are used."""
     configure_process()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
-    except BrokenPipeError:  # the reader of a pipe has gone, as in `sssd-ecg labels | head -3`
+    except BrokenPipeError:  # nobody reads the pipe any more, as in `sssd-ecg labels | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""`sssd-ecg benchmark`: the speed of this machine, in a table."""
+"""`sssd-ecg benchmark` measures how fast this machine generates, as a table."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ EXAMPLES = "Example: sssd-ecg benchmark --device cpu --json speed.json"
 
 def command(
     device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; without, the fastest that there is.")
+        str | None, typer.Option(help="cuda, mps or cpu; by default the fastest one of this machine.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bf16 (matrix products).")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Precision of matrix products: auto, float32 or bf16.")
+    ] = "auto",
     only: Annotated[
-        str | None, typer.Option(help="builtin or published: measure that model only.", metavar="MODEL")
+        str | None, typer.Option(help="Measure only this model: builtin or published.", metavar="MODEL")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help="At most so long for one row, which is measured twice at least.")
+        float, typer.Option(help="Time for one row of the table; it is measured at least twice.")
     ] = 10.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows there too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the rows to this file.")
+    ] = None,
 ) -> None:
-    """How fast this machine generates, in a table: two minutes on two CPU cores.
+    """Measure how fast this machine generates. This takes about two minutes on two CPU cores.
 
-    One evaluation of the network, and whole ECGs, for the built-in model and for the network of the published size with
-    random weights. The last column compares with the same network run as SSSD-ECG does, in float32 and with its
-    kernels computed at every step.
+    The table has one evaluation of the network and whole ECGs, for the built-in model and for a network of the
+    published size with random weights. The last column compares with the same network when it is run as SSSD-ECG
+    runs it: in float32, with its kernels computed at every step.
     """
     import torch
     from rich.console import Console
@@ -65,4 +69,4 @@ def command(
     if json_file is not None:
         with replacing(json_file) as (temporary,):
             temporary.write_text(json.dumps({"machine": title, "rows": rows}, indent=1) + "\n")
-        say(f"rows in {json_file}")
+        say(f"The rows are in {json_file}.")

@@ -1,4 +1,4 @@
-"""`sssd-ecg inspect`: what a checkpoint is."""
+"""`sssd-ecg inspect` reports what a checkpoint is."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ def command(
     real: Annotated[
         Path | None,
         typer.Option(
-            help="Real ECGs (NPZ, or a prepared folder): also tell which Cauchy convention fits better, by "
-            "denoising loss."
+            help="Real ECGs (NPZ, or a prepared folder). With them the command also reports which Cauchy "
+            "convention fits better, judged by the denoising loss."
         ),
     ] = None,
-    records: Annotated[int, typer.Option(min=2, help="How many of the real ECGs to use.")] = 16,
+    records: Annotated[int, typer.Option(min=2, help="The number of real ECGs to use.")] = 16,
     config: Annotated[
-        Path | None, typer.Option(help="Its configuration; otherwise from the file, or inferred from shapes.")
+        Path | None,
+        typer.Option(help="The configuration; by default that in the file, or one inferred from shapes."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Tell a checkpoint's form, size and configuration, and which Cauchy convention fits it better."""
+    """Report the form, size and configuration of a checkpoint, and which Cauchy convention fits it better."""
     with usage():
         from ..checkpoints.inspection import fit_cauchy, inspect
         from ..data import recordings
@@ -86,12 +87,12 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
     ]
     if fit is not None:
         losses = ", ".join(f"{name} {loss:.4f}" for name, loss in fit.loss.items())
-        nothing = "neither fits: at 1 or more, no noise is removed"
+        nothing = "neither fits: with a loss of 1 or more the network removes no noise"
         unclear = "no clear difference" if min(fit.loss.values()) < 1 else nothing
         verdict = f"{fit.better} fits better" if fit.better else unclear
         lines.append(f"cauchy fit     {verdict}: denoising loss {losses} ({fit.records} real ECGs)")
         if fit.better:
             lines.append(f'               load it with load_checkpoint(path, cauchy="{fit.better}")')
     elif found.cauchy is None:
-        lines.append("               give real ECGs with --real to find out which convention fits better")
+        lines.append("               use --real ECGS to find out which convention fits better")
     return lines

@@ -1,4 +1,4 @@
-"""`sssd-ecg labels`: the statements that can be asked for."""
+"""`sssd-ecg labels` lists the statements that a model can be asked for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EXAMPLES = "Example: sssd-ecg labels bundle"
 
 
 def command(
-    search: Annotated[str | None, typer.Argument(help="Show statements that hold this word only.")] = None,
+    search: Annotated[str | None, typer.Argument(help="Show only statements that contain this word.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the 71 statements: description, superclass, records in PTB-XL and in the built-in model's training."""
+    """List the 71 statements with their description, their superclass, and how many records have them."""
     from ..labels import RARE, STATEMENTS, find
 
     chosen = STATEMENTS
@@ -43,12 +43,12 @@ def command(
         training = f"[yellow]{s.training_records}[/]" if rare else str(s.training_records)
         table.add_row(s.code, s.description, s.superclass, str(s.ptbxl_records), training)
     console = Console()
-    if not console.is_terminal:  # a pipe has no width: keep one statement on one line
+    if not console.is_terminal:  # a pipe has no width, and each statement shall stay on one line
         console = Console(width=120)
     console.print(table)
     console.print(
-        f"{len(chosen)} statements. training: records the built-in model learnt from; below {RARE} it hardly "
-        "knows the statement.",
+        f"{len(chosen)} statements. PTB-XL, training: the records with a statement in PTB-XL, and among those that "
+        f"the built-in model was trained on; it hardly knows a statement with fewer than {RARE}.",
         style="dim",
     )
 
