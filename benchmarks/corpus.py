@@ -1,12 +1,12 @@
-"""What a corpus costs beside generating: writing in each format, its share of a run, and a long run of a stub.
+"""What a corpus costs besides generating: writing in each format, its share of a run, and a long run of a stub.
 
     python benchmarks/corpus.py formats              # writing alone, against a plain write of the same bytes
     python benchmarks/corpus.py share                # writing's share of a run with the built-in model
     python benchmarks/corpus.py long --records N     # N records of a stub in place of the network: time, peak of memory
 
-`formats` and `long` take their signals from numbers drawn once: nothing is generated. Plain write: the same bytes in
-pieces of the same size, hashed by nobody, brought to the disk and renamed as a shard is. Give `long` several N to see
-what grows with them.
+`formats` and `long` generate nothing: their signals are numbers that are drawn once. The plain write takes the same
+bytes in pieces of the same size and does not hash them; they are flushed to the disk and renamed as a shard is. Give
+`long` several N to see what grows with them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def stub_corpus(plan: Plan, format: str, shard_size: int, batch_size: int) -> Co
 
 
 def plain(path: Path, pieces: list[bytes]) -> float:
-    """Seconds of writing the pieces to a file, to the disk, under its name."""
+    """Seconds that it takes to write the pieces to a file, to flush it and to give it its name."""
     start = time.perf_counter()
     part = beside(path)
     with part.open("wb", buffering=0) as file:
@@ -106,10 +106,11 @@ def formats(folder: Path, records: int, repeats: int) -> None:
 
 
 def share(folder: Path, records: int, steps: int, threads: int, device: str, repeats: int) -> None:
-    """Generating alone, a whole run, and a run that is handed what was generated: all that is not generating.
+    """Times of generating alone, of a whole run, and of a run that is given records that were generated before.
 
-    In turns, and the fastest of each: other work on the machine only adds. What is not generating over generating is
-    what writing would cost if nothing of it went on beside: more than it does cost.
+    They are measured in turns and the fastest of each counts, because other work on the machine only adds time. The
+    third over the first is what writing would cost if it never happened at the same time as generating: an upper
+    bound.
     """
     from sssd import SSSDECG
 
@@ -157,7 +158,7 @@ def share(folder: Path, records: int, steps: int, threads: int, device: str, rep
 
 
 def long(folder: Path, records: int, format: str, shard_size: int, stop_at: int | None) -> None:
-    """A stub through the real plan, writer and notes; stopped once in between where `stop_at` says so."""
+    """Records of a stub through the real plan, writer and notes; stopped once at record `stop_at`, if it is given."""
     plan = like_ptbxl(records)
     corpus = stub_corpus(plan, format, shard_size, 256)
     pool = np.random.default_rng(0).normal(0, 0.3, (512, 8, LENGTH)).astype(np.float32)

@@ -16,7 +16,7 @@ LENGTH = 50
 
 
 def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LENGTH):
-    """A corpus of `plan` by a model that there is not."""
+    """A corpus of `plan` whose model does not exist."""
     import hashlib
 
     recipe = Recipe(
@@ -32,7 +32,7 @@ def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LE
 
 
 def stub(columns, length=LENGTH):
-    """8 leads that tell record from record: a sine whose amplitude and phase are functions of number and labels."""
+    """8 leads that differ from record to record: a sine whose amplitude and phase follow from number and labels."""
     index, labels = columns["index"], columns["labels"]
     at = np.arange(length, dtype=np.float32)
     weight = labels @ np.arange(1, labels.shape[1] + 1) / 100
@@ -41,9 +41,9 @@ def stub(columns, length=LENGTH):
 
 
 def slow_stub(pids, seconds, corpus, workers=0):
-    """What a worker of a cluster begins with: the stub, taking its time; its process leaves a file in `pids`.
+    """The set-up of a worker: the stub, but slow. The worker's process leaves a file in `pids`.
 
-    The second half of the records waits, a minute at most, until so many workers have begun.
+    The second half of the records waits, for a minute at most, until `workers` of them have begun.
     """
 
     def generate(columns):

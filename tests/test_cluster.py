@@ -131,7 +131,7 @@ def test_a_node_that_is_killed(nodes, whole, tmp_path, pids):
 
 
 @ray_only
-def test_what_fails_on_a_worker_is_told(nodes, tmp_path, pids):
+def test_errors_on_a_worker_are_reported(nodes, tmp_path, pids):
     """Fails when a disk that is full on a worker, or a wrong model, ends in a traceback or in endless repetition."""
 
     def full(corpus):

@@ -1,4 +1,4 @@
-"""Corpora: plans, shards in all formats, readers; what is damaged is found, and made again with the same bits."""
+"""Corpora: plans, shards in all formats, readers. Damage is found, and shards are made again with the same bits."""
 
 import errno
 import json
@@ -65,7 +65,7 @@ def test_counts_say_what_each_record_is():
 
 @pytest.mark.parametrize("kind", ["counts", "ptbxl"])
 def test_the_labels_of_a_record_depend_on_its_number_alone(kind):
-    """Fails when they are drawn or completed with a generator that goes on, or with the row in the batch."""
+    """Fails when labels depend on the records before, or on the row in the batch."""
     plan = by_counts("AFIB=30,NORM=30") if kind == "counts" else like_ptbxl(60)
     whole = plan.rows(np.arange(60), seed=3)["labels"]
     assert np.array_equal(whole[[41, 7, 59]], plan.rows(np.array([41, 7, 59]), seed=3)["labels"])
@@ -97,8 +97,8 @@ def test_a_table_of_names_ages_and_sexes(tmp_path):
     assert len(plan.vectors) == 2
 
 
-def test_what_a_table_does_not_tell_is_told_for_all(tmp_path):
-    """Fails when the rows that tell are overruled, or a plan without a table has no patients."""
+def test_age_and_sex_for_rows_that_have_none(tmp_path):
+    """Fails when rows that have a value are overruled, or a plan without a table gets no patients."""
     file = tmp_path / "wanted.csv"
     file.write_text("labels,age,sex\nAFIB,71,0\nLVH,,female\nAFIB,0,\n")
     rows = with_patients(from_csv(file), 50, "male").rows(np.arange(3), seed=1)
@@ -125,7 +125,7 @@ def test_a_table_of_vectors(tmp_path):
         ([], "asks for nothing"),
     ],
 )
-def test_a_wrong_table_is_told_by_its_row(tmp_path, rows, said):
+def test_an_error_in_a_table_names_the_row(tmp_path, rows, said):
     file = tmp_path / "wanted.csv"
     file.write_text("\n".join(["labels", *rows]) + "\n")
     with pytest.raises(ValueError, match=said):
@@ -141,7 +141,7 @@ def test_a_wrong_table_is_told_by_its_row(tmp_path, rows, said):
         (",2", "row 3: sex is '2'"),
     ],
 )
-def test_a_wrong_patient_is_told_by_the_row(tmp_path, patient, said):
+def test_a_wrong_patient_names_the_row(tmp_path, patient, said):
     file = tmp_path / "wanted.csv"
     file.write_text(f"labels,age,sex\nAFIB,120,Female\nAFIB,0,1.0\nAFIB,{patient}\n")
     with pytest.raises(ValueError, match=said):
@@ -158,8 +158,8 @@ def test_wrong_counts(counts):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_was_lost_is_made_again_byte_for_byte(tmp_path, format):
-    """Fails when a file holds a time, or depends on where the run went on."""
+def test_lost_shards_are_made_again_byte_for_byte(tmp_path, format):
+    """Fails when a file holds a time, or depends on where the run was resumed."""
     make(tmp_path / "a", format=format)
     before = contents(tmp_path / "a")
     corpus = manifest.read(tmp_path / "a")
@@ -188,7 +188,7 @@ def test_records_do_not_depend_on_the_shards(tmp_path):
     assert a["index"].tolist() == list(range(35))
 
 
-def test_a_number_is_all_that_the_model_needs(model):
+def test_a_record_depends_on_its_number_not_on_its_row(model):
     """Fails when `generate` counts from 0 whatever the request says."""
     from sssd.model_wrapper import Request
 
@@ -287,7 +287,7 @@ def test_batches_differ_by_rounding_and_shards_by_nothing(model, tmp_path, sampl
 
 
 def test_age_and_sex_reach_the_network(tmp_path):
-    """Fails when a patient is lost, swapped, or goes by the row of the batch; or is not gone on with."""
+    """Fails when a patient is lost or swapped, follows the row of the batch, or is not there after a resume."""
     from sssd.io.units import microvolts
     from sssd.leads import to_twelve
     from tests.test_wrapper import LENGTH, tiny
@@ -422,7 +422,7 @@ def test_merging_numbers_anew_and_keeps_both_recipes(tmp_path):
     ],
 )
 def test_what_was_merged_is_repaired_by_merging_again(tmp_path, damage, file):
-    """Fails when what is altered, or a manifest, is not looked at because it is there in its size."""
+    """Fails when an altered file is accepted because its size is right."""
     make(tmp_path / "a", records=25)
     make(tmp_path / "b", seed=8)
     sources = [tmp_path / "a", tmp_path / "b"]
@@ -435,8 +435,8 @@ def test_what_was_merged_is_repaired_by_merging_again(tmp_path, damage, file):
     assert verify(tmp_path / "c") == [] and contents(tmp_path / "c") == before
 
 
-def test_a_copy_that_fails_is_gone_on_with_by_its_command(tmp_path, monkeypatch):
-    """Fails when a conversion that ran out of space is to be made up for by generating, or a merge by resuming."""
+def test_a_copy_that_failed_is_completed_by_its_command(tmp_path, monkeypatch):
+    """Fails when the message says `resume` after a conversion or a merge ran out of space."""
     make(tmp_path / "a")
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(conversion.Shard, "append", lambda *_: (_ for _ in ()).throw(full))
@@ -608,7 +608,7 @@ def test_nan_names_its_record(tmp_path):
         make(tmp_path / "a", generate=broken)
 
 
-def test_what_is_beyond_16_bits_is_cut_off_and_counted(tmp_path):
+def test_values_beyond_16_bits_are_cut_off_and_counted(tmp_path):
     make(tmp_path / "a", generate=lambda columns: 40 * np.sign(stub(columns)))
     assert abs(everything(tmp_path / "a")["signal_uv"].astype(int)).max() == 32767
     assert notes.read_note(tmp_path / "a", manifest.read(tmp_path / "a"), 0).clipped > 0
@@ -639,7 +639,7 @@ def test_two_runs_on_one_folder(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_records(tmp_path):
-    """Fails when records, or what is known of them, gather: peaks of 1,600 and 6,400 records, 8 and 32 shards."""
+    """Fails when memory is kept for each record or shard: peaks of 1,600 and 6,400 records in 8 and 32 shards."""
     peaks = []
     for records in (1600, 6400):
         tracemalloc.start()
@@ -711,7 +711,7 @@ def test_workers_read_by_number(tmp_path):
     assert sorted(i for batch in loader for i in batch["index"].tolist()) == list(range(35))
 
 
-def test_what_is_not_complete_is_not_opened(tmp_path):
+def test_an_incomplete_corpus_is_not_opened(tmp_path):
     import sssd.corpus
 
     make(tmp_path / "a")
@@ -723,7 +723,7 @@ def test_what_is_not_complete_is_not_opened(tmp_path):
 
 
 def test_parquet_without_this_package(tmp_path):
-    """What the data card says: types, bytes and what the schema tells."""
+    """What the data card promises: types, bytes and the metadata of the schema."""
     pq = pytest.importorskip("pyarrow.parquet")
     make(tmp_path / "a", format="parquet", plan=with_people(tmp_path))
     expected = everything(tmp_path / "a")
@@ -771,7 +771,7 @@ def test_wfdb_by_the_wfdb_package(tmp_path):
 
 
 def test_the_digest_covers_everything():
-    """Fails when a part of what the corpus is could change unseen."""
+    """Fails when a field could change without changing the digest."""
     from tests.corpora import with_seed
 
     corpus = corpus_of(by_counts("AFIB=3"))

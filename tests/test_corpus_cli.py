@@ -1,4 +1,4 @@
-"""`sssd-ecg corpus`: what it says and leaves when something is wrong, and runs that are killed, for real."""
+"""`sssd-ecg corpus`: messages and files when something goes wrong, and runs that are really killed."""
 
 import os
 import random
@@ -222,7 +222,7 @@ def test_what_cannot_be_made(capsys, tmp_path, monkeypatch, arguments, said):
 
 
 def test_another_checkpoint(capsys, checkpoint, tmp_path):  # noqa: F811
-    """Fails when a run goes on with other weights."""
+    """Fails when a run is resumed with other weights."""
     import torch
 
     from sssd import SSSDECG

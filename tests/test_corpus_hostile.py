@@ -41,8 +41,8 @@ def altered(folder, **fields):
         (place / FILE).write_text(json.dumps(content))
 
 
-def told(capsys, *arguments):
-    """What the command line says: one line, and no traceback."""
+def refusal(capsys, *arguments):
+    """Exit code and message of a command that fails: one line, and no traceback."""
     code = main(["corpus", *map(str, arguments)])
     out = capsys.readouterr()
     assert out.err.count("\n") == 1 and "Traceback" not in out.err, out.err
@@ -104,7 +104,7 @@ def test_a_wrong_description_is_refused_with_its_field(capsys, tmp_path, fields,
         manifest.read(tmp_path / "a")
     assert said in str(raised.value)
     for command in ("info", "verify", "resume"):
-        code, err = told(capsys, command, tmp_path / "a")
+        code, err = refusal(capsys, command, tmp_path / "a")
         assert code == 2 and "cannot be read" in err
 
 
@@ -117,7 +117,7 @@ def test_what_is_no_description_at_all(capsys, tmp_path, content):
     make(tmp_path / "a")
     for place in ("a", "a/spare"):
         (tmp_path / place / FILE).write_bytes(content)
-    code, err = told(capsys, "info", tmp_path / "a")
+    code, err = refusal(capsys, "info", tmp_path / "a")
     assert code == 2 and "cannot be read" in err
 
 
@@ -436,16 +436,16 @@ def test_resume_opens_no_checkpoint_that_only_the_corpus_names(capsys, tmp_path,
     altered(tmp_path / "a", checkpoint=str(target))
     opened = []
     monkeypatch.setattr("sssd.model_wrapper.read_state", lambda path: opened.append(path) or read_state(path))
-    code, err = told(capsys, "resume", tmp_path / "a")
+    code, err = refusal(capsys, "resume", tmp_path / "a")
     assert code == 2 and f"--checkpoint '{target}'" in err and not opened
-    code, err = told(capsys, "resume", tmp_path / "a", "--checkpoint", "builtin")
+    code, err = refusal(capsys, "resume", tmp_path / "a", "--checkpoint", "builtin")
     assert code == 2 and "the corpus was begun with" in err, "weights of another hash were taken"
 
 
 def test_a_configuration_in_the_description_is_checked(capsys, tmp_path):
     make(tmp_path / "a")
     altered(tmp_path / "a", config={"wavenet_config": {"out_channels": "x"}})
-    code, err = told(capsys, "resume", tmp_path / "a", "--checkpoint", "builtin")
+    code, err = refusal(capsys, "resume", tmp_path / "a", "--checkpoint", "builtin")
     assert code == 2 and "the configuration in corpus.json" in err
 
 

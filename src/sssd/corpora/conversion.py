@@ -22,7 +22,7 @@ from .shard import Shard
 def convert(
     source: Path, out: Path, format: Format, *, shard_size: int | None = None, progress: Report | None = None
 ) -> Corpus:
-    """Write the records of `source` in another format; called again, it goes on where it was stopped.
+    """Write the records of `source` in another format; if it was stopped, call it again to complete the copy.
 
     ValueError where a shard of the source is missing or altered.
     """
@@ -40,7 +40,9 @@ def merge(
     shard_size: int | None = None,
     progress: Report | None = None,
 ) -> Corpus:
-    """Write the records of several corpora one after the other, with new numbers; called again, it goes on.
+    """Write the records of several corpora one after the other, with new numbers.
+
+    If it was stopped, call it again to complete the copy.
 
     ValueError where labels, leads, sampling rate or length differ, or two corpora hold the same records.
     """

@@ -118,7 +118,7 @@ class Plan:
 
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
-    """The plan of `Plan.to_bytes`. ValueError unless it plans so many records of these labels."""
+    """The plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
     arrays = load_arrays(io.BytesIO(content), STORED, optional=("age", "sex"))
     plan = Plan(
         label_names=tuple(arrays["label_names"].tolist()),
@@ -154,7 +154,7 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
 
 
 def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:
-    """The plan of "AFIB=2000,CLBBB+LVH=500": so many records of each, in this order.
+    """The plan of "AFIB=2000,CLBBB+LVH=500": that many records of each, in this order.
 
     exact: without statements that occur beside these. ValueError where an entry is wrong.
     """

@@ -172,7 +172,7 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many CPU threads; afterwards it uses as many as before."""
+    """Let PyTorch use this number of CPU threads, and afterwards the number it used before."""
     import torch
 
     before = torch.get_num_threads()

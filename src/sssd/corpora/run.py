@@ -36,8 +36,7 @@ def create(
 ) -> None:
     """Make a corpus in a new or empty folder. FileExistsError where it holds something else."""
     check_new(folder)
-    go_on = f"`{repair_command(folder, corpus)}` goes on"
-    with explained(folder, "begin again with the same command", go_on):
+    with explained(folder, "begin again with the same command", f"run `{repair_command(folder, corpus)}`"):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             check_new(folder)
@@ -53,7 +52,7 @@ def resume(folder: Path, engine: Engine, *, check: bool = False, progress: Repor
     """
     corpus = manifest.read(folder)
     recipe_of(folder, corpus)
-    with explained(folder, f"`{repair_command(folder, corpus)}` goes on"), locked(folder):
+    with explained(folder, f"run `{repair_command(folder, corpus)}`"), locked(folder):
         manifest.restore(folder)
         return _fill(folder, corpus, manifest.read_plan(folder, corpus), engine, progress, check)
 

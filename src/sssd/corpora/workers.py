@@ -79,7 +79,7 @@ def check_shared(folder: Path, corpus: Corpus) -> None:
 def engine(
     set_up: SetUp, *, cpus: int, gpus: int = 0, workers: int | None = None, notify: Notify = print
 ) -> Engine:
-    """An engine that makes shards on workers, each with so many cores and GPUs, of the connected cluster."""
+    """An engine that makes shards on workers of the connected cluster; each has `cpus` cores and `gpus` GPUs."""
 
     def make(folder: Path, corpus: Corpus, plan: Plan, todo: Iterator[int]) -> Generator[Step, None, None]:
         waiting = deque(islice(todo, 1))  # the next shards: first those of dead workers, then those to do
