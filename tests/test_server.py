@@ -562,6 +562,7 @@ def test_the_command_refuses(capsys, tmp_path):
         for arguments, code, message in [
             (["--host", "0.0.0.0"], 2, "there is no API key"),
             (["--settings", str(tmp_path / "none.json")], 2, "no file"),
+            (["--config", str(tmp_path / "none.json")], 2, "give both, or neither"),
             (["--port", "0", "--checkpoint", str(tmp_path / "none.pkl")], 2, "none.pkl"),
             (["--port", str(taken.getsockname()[1])], 1, "choose another port with --port"),
         ]:

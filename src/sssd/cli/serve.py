@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from . import options
 from .console import UsageError, say, usage
 
-EXAMPLES = (
-    "Examples: sssd-ecg serve --port 8000 | sssd-ecg serve --checkpoint model.safetensors --settings server.json | "
-    "sssd-ecg serve --new-key"
-)
+EXAMPLES = """Examples:
+
+sssd-ecg serve --port 8000
+
+sssd-ecg serve --checkpoint model.safetensors --settings server.json
+
+sssd-ecg serve --new-key
+"""
 
 
 def command(
@@ -35,18 +40,10 @@ def command(
             "--allow-anyone-without-a-key", help="Let other machines use the service without an API key."
         ),
     ] = False,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Checkpoint to serve, .pkl or .safetensors; by default the built-in model."),
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Configuration file of the checkpoint.")] = None,
-    cauchy: Annotated[
-        Literal["conjugate_pairs", "half_spectrum"] | None,
-        typer.Option(help="Convention of a published checkpoint; `sssd-ecg inspect` shows it."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
-    ] = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Configuration = None,
+    cauchy: options.Convention = None,
+    device: options.Device = None,
 ) -> None:
     """Serve ECGs over HTTP: a web page at /, the interface at /v1, and its description at /docs."""
     try:
@@ -67,6 +64,7 @@ def command(
         say(f"key: {key}", f'settings: {{"key_sha256": ["{digest(key)}"]}}')
         return
     with usage():
+        options.check(None, config, checkpoint)
         limits = read_settings(settings)
         serve.check_host(host, limits, allow_anyone)
     bound = serve.listen(host, port)
