@@ -15,10 +15,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from sssd.io.files import write_bytes
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "1AVB": ("first degree atrioventricular block", "1st degree AV block", "AV block I", "AVB1"),
@@ -206,9 +207,7 @@ def main() -> None:
     content = build(args.labels_csv, args.statements_csv, args.signals_npz)
     text = dump(content)
     assert json.loads(text) == content
-    temporary = args.out.with_name(args.out.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, args.out)
+    write_bytes(args.out, text.encode(), overwrite=True)
     print(f"{args.out}: {len(text)} bytes")
 
 

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from sssd.data import recordings  # noqa: E402
 from sssd.data.recordings import Recordings  # noqa: E402
 from sssd.evaluation import classifier, measure  # noqa: E402
+from sssd.io.files import write_bytes  # noqa: E402
 from sssd.leads import EIGHT, to_twelve  # noqa: E402
 
 TEST_FOLD = 9
@@ -54,9 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     result = {"label": options.label, "epochs": options.epochs, "width": options.width, **result}
     print(table(result))
-    temporary = f"{options.json}.{os.getpid()}.tmp"
-    Path(temporary).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, options.json)
+    write_bytes(options.json, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode(), overwrite=True)
 
 
 def table(result: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -32,6 +31,7 @@ from sssd.evaluation import auc, classifier  # noqa: E402
 from sssd.evaluation.evaluate import shape  # noqa: E402
 from sssd.evaluation.frechet import frechet_distance  # noqa: E402
 from sssd.evaluation.quality import BASELINE, DISTANCES, HIGHER, quality, rhythm_distance  # noqa: E402
+from sssd.io.files import write_bytes  # noqa: E402
 
 TRAIN = "train_"
 REAL = "real"
@@ -85,9 +85,7 @@ class Figures:
 
     def keep(self, name: str, seed: int, **values: float) -> None:
         self.content.setdefault(name, {}).setdefault(str(seed), {}).update(values)
-        temporary = self.path.with_name(self.path.name + ".part")
-        temporary.write_text(json.dumps(self.content, indent=1) + "\n")
-        os.replace(temporary, self.path)
+        write_bytes(self.path, (json.dumps(self.content, indent=1) + "\n").encode(), overwrite=True)
         print(f"{name}, seed {seed}: {values}", file=sys.stderr, flush=True)
 
 

@@ -373,7 +373,7 @@ def test_set_replaces_only_its_own(tmp_path: Path) -> None:
     (out / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="also holds 'notes.txt'"):
         save_set([_ecg()], out, ["csv"], names=["c"], overwrite=True)
-    for text in ("{}", "[1]", "no json"):
+    for text in ("{}", "[1]", "no json", '{"kind": "sssd-ecg set", "files": 3}'):
         foreign = tmp_path / f"foreign{len(text)}"
         foreign.mkdir()
         (foreign / "manifest.json").write_text(text)
@@ -381,6 +381,17 @@ def test_set_replaces_only_its_own(tmp_path: Path) -> None:
             save_set([_ecg()], foreign, ["csv"], names=["c"], overwrite=True)
         assert (foreign / "manifest.json").read_text() == text
     assert _left(out) == ["b.csv", "b.dat", "b.hea", "manifest.json", "notes.txt"]
+
+
+def test_a_manifest_cannot_name_a_folder(tmp_path: Path) -> None:
+    """Broken by replacing whatever a manifest lists: a folder of the user's would go with the set (seen)."""
+    out = save_set([_ecg()], tmp_path / "out", ["csv"], names=["a"])
+    (out / "mine").mkdir()
+    (out / "mine" / "notes.txt").write_text("mine")
+    (out / "manifest.json").write_text(json.dumps({"kind": "sssd-ecg set", "files": ["a.csv", "mine"]}))
+    with pytest.raises(FileExistsError, match="also holds 'mine'"):
+        save_set([_ecg()], out, ["csv"], names=["b"], overwrite=True)
+    assert (out / "mine" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("existing", [False, True])

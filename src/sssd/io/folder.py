@@ -91,7 +91,7 @@ def save_set(
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats as a tuple without repetitions; ValueError if there are none or one is unknown."""
+    """Return the formats as a tuple without repetitions. ValueError if there are none or one is unknown."""
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}; choose from {', '.join(FORMATS)}")
@@ -99,7 +99,10 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def manifest_json(manifest: Mapping[str, Any]) -> bytes:
-    """The text of a manifest, with sorted keys: the same content gives the same bytes. ValueError if it is not JSON."""
+    """Return the text of a manifest, with sorted keys, so that the same content gives the same bytes.
+
+    ValueError if it holds anything but JSON values.
+    """
     try:
         text = json.dumps(dict(manifest), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -113,7 +116,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...]) -> dict[str, bytes]:
-    """The files of one record by their names."""
+    """Return the contents of the files of one record by their names."""
     files: dict[str, bytes] = {}
     if "wfdb" in formats:
         header, data = wfdb.render(name, ecg)
@@ -134,7 +137,7 @@ def _drawn(name: str, figure: Figure, formats: tuple[str, ...]) -> dict[str, byt
 
 
 def earlier_files(out: Path, overwrite: bool) -> list[str]:
-    """The files of an earlier set in `out` that may be replaced, the manifest first.
+    """Return the names of the files of an earlier set in `out` that may be replaced, the manifest first.
 
     FileExistsError if `save_set` would refuse the folder.
     """
@@ -155,12 +158,13 @@ def earlier_files(out: Path, overwrite: bool) -> list[str]:
             listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         except ValueError:
             listed = None
-    if not isinstance(listed, dict) or listed.get("kind") != _KIND:
+    files = listed.get("files") if isinstance(listed, dict) and listed.get("kind") == _KIND else None
+    if not isinstance(files, list):
         raise FileExistsError(
             f"the folder {str(out)!r} was not written by sssd-ecg and stays untouched; choose another"
         )
-    ours = [MANIFEST, *(str(name) for name in listed.get("files", []))]
-    foreign = sorted(found - set(ours))
+    ours = [MANIFEST, *(str(name) for name in files)]
+    foreign = sorted(name for name in found if name not in ours or not (out / name).is_file())
     if foreign:
         raise FileExistsError(
             f"the folder {str(out)!r} also holds {foreign[0]!r}, which sssd-ecg did not write; choose another"
