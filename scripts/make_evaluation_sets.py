@@ -24,6 +24,7 @@ import numpy as np
 
 from sssd.data.recordings import Recordings, read, write
 from sssd.io.units import microvolts
+from sssd.labels import has
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import SAMPLERS
@@ -120,7 +121,7 @@ def main() -> None:
         )
         seconds = time.perf_counter() - begun
         uv = np.stack([microvolts(x) for x in to_twelve(signal)])
-        labels = (vectors > 0.5).astype(np.uint8)
+        labels = has(vectors).astype(np.uint8)
         cost = {
             "evaluations": table.S,
             "seconds": seconds,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sssd import labels
-from sssd.labels import CODES, STATEMENTS, complete, encode, find, warn_rare
+from sssd.labels import CODES, STATEMENTS, complete, encode, find, has, names_of, warn_rare
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS_CSV = ROOT.parent / "shared" / "data" / "ptbxl_v103_labels71_all21799.csv"
@@ -151,6 +151,28 @@ def test_encode_other_classes() -> None:
 def test_encode_errors(given: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encode(given)
+
+
+def test_one_rule_says_which_statements_a_vector_has(tmp_path) -> None:
+    """Above 0.5, in requests, records, files and what is drawn. Fails where a module asks for another value."""
+    from sssd.io import npz
+    from sssd.record import Ecg
+    from sssd.records import record
+    from sssd.request import Classes, ask
+
+    vector = np.zeros((1, 71), np.float32)
+    for name, value in {"AFIB": 0.51, "LVH": 1.0, "NORM": 0.5, "SR": 0.3, "PVC": -1.0, "IMI": 2.0}.items():
+        vector[0, find(name)] = value
+    expected = tuple(code for code in CODES if code in ("AFIB", "LVH", "IMI"))
+    assert names_of(vector[0]) == expected and has(vector).sum() == 3
+    assert ask(vector, Classes(CODES), seed=0).requested == ("+".join(expected),)
+    signal = np.zeros((12, 100), np.float32)
+    assert record(signal, vector[0], CODES, fs_hz=100, provenance={}).statements == expected
+    (tmp_path / "set.npz").write_bytes(npz.render([Ecg(signal)], labels=vector, label_names=CODES))
+    assert npz.read(tmp_path / "set.npz")[0].statements == expected
+    drawn = complete(np.repeat(vector, 200, axis=0), seed=0, index=range(200))
+    assert not has(drawn)[:, find("NORM")].any(), "NORM is drawn beside AFIB: 0.51 did not count"
+    assert warn_rare(np.where(np.arange(71) == find("3AVB"), 0.5, 0.0)[None]) == []
 
 
 def test_warn_rare() -> None:

@@ -111,6 +111,63 @@ def test_generate_is_the_plain_loop(model, predicts):
     torch.testing.assert_close(x, start, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.array, torch.tensor])
+def test_seeds_and_numbers_of_numpy(model, kind):
+    """One seed for all and one for each. Fails when only Python's integers are taken, or 2**63 and more overflow."""
+    table, vectors = model.step_table(steps=2), np.zeros((2, 71), np.float32)
+    for seeds in ([3, 3], [3, 4]):
+        expected = model.generate_batch(vectors, seeds, [0, 7], table, precision="float32")
+        given = kind(seeds) if kind in (np.array, torch.tensor) else [kind(seed) for seed in seeds]
+        index = np.array([0, 7])
+        assert torch.equal(model.generate_batch(vectors, given, index, table, precision="float32"), expected)
+    assert torch.equal(
+        model.generate("AFIB", seed=np.uint64(2**64 - 1)), model.generate("AFIB", seed=2**64 - 1)
+    )
+
+
+def test_wrong_batches(model):
+    """Each with one message. Fails when rows are broadcast, or columns of a patient are taken for labels."""
+    table = model.step_table(steps=1)
+    for vectors, seeds, index, message in (
+        (np.zeros((2, 67)), [1, 2], [0, 1], r"shape \(2, 67\): expected \(2, 71\)"),
+        (np.zeros((2, 75)), [1, 2], [0, 1], r"shape \(2, 75\): expected \(2, 71\)"),
+        (np.zeros((1, 71)), [1, 2], [0, 1], r"shape \(1, 71\): expected \(2, 71\)"),
+        (np.zeros((2, 71)), [1, 2], [0], "2 seeds and 1 record numbers"),
+        (np.zeros((2, 71)), [1, -2], [0, 1], "seed is -2"),
+        (np.zeros((2, 71)), [1, 2.5], [0, 1], "seed is 2.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.generate_batch(vectors, seeds, index, table)
+
+
+@pytest.mark.parametrize("columns", [67, 70, 75])
+def test_a_network_of_71_classes_takes_71_columns(model, columns):
+    """Fails when it takes 67: those of a model with a patient, which are not given."""
+    x, t = torch.zeros(1, 8, LENGTH), torch.zeros(1, 1)
+    with pytest.raises(ValueError, match=f"conditions have {columns} columns: the network expects 71$"):
+        model.model((x, torch.zeros(1, columns), t))
+
+
+def test_the_hash_is_that_of_the_weights(monkeypatch):
+    """It is computed once, and again when a weight changes. Fails when it is kept too long or not at all."""
+    from sssd import model_wrapper
+    from sssd.checkpoints import state_hash
+
+    calls = []
+    monkeypatch.setattr(model_wrapper, "state_hash", lambda state: calls.append(1) or state_hash(state))
+    model = tiny()
+    hashes = [model.generate_ecgs("AFIB", steps=1)[0].provenance["model"] for _ in range(3)]
+    assert len(set(hashes)) == 1 and len(calls) == 1
+    assert hashes[0] == state_hash(model.model.state_dict())
+    with torch.no_grad():
+        model.model.outer_convs[2].bias[0] += 1e-3
+    changed = model.generate_ecgs("AFIB", steps=1)[0].provenance["model"]
+    assert changed == state_hash(model.model.state_dict()) != hashes[0] and len(calls) == 2
+    other = tiny(seed=1)
+    model.model.load_state_dict(other.model.state_dict())
+    assert model.model_hash == other.model_hash != changed
+
+
 # --- the sampler --------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,10 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
         velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
     with torch.device("meta") if empty else nullcontext():
         return Denoiser(
-            DenoiserConfig(**config.wavenet_config.model_dump()), cauchy=cauchy, velocity=velocity
+            DenoiserConfig(**config.wavenet_config.model_dump()),
+            cauchy=cauchy,
+            velocity=velocity,
+            patient=config.trainset_config.patient,
         )
 
 

@@ -127,7 +127,7 @@ class SSSDECG:
         parts = ("wavenet_config", "diffusion_config")
         if all(getattr(config, part) == getattr(self.config, part) for part in parts):
             load_into(self.model, state, str(path))
-            self.model.cauchy = convention
+            self.model.cauchy, self.model.patient = convention, config.trainset_config.patient
             self._set(config, self.model, path)
         else:
             self._set(config, _filled(config, convention, state, path).to(self.device), path)
@@ -314,6 +314,10 @@ class SSSDECG:
         """
         dtype = choose_precision(precision, self.device)
         seeds, index = [checked_seed(seed) for seed in seeds], [int(i) for i in index]
+        if len(seeds) != len(index):
+            raise ValueError(
+                f"there are {len(seeds)} seeds and {len(index)} record numbers: give one of each"
+            )
         cond = torch.from_numpy(self._conditions(vectors, len(seeds), age, sex)).to(self.device)
         scale, times = (
             self._scale(cond),

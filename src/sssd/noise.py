@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from .request import checked_seed
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)  # Salmon et al. 2011, Philox-4x32
@@ -22,7 +27,7 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def normal(
-    seed: int | Sequence[int],
+    seed: int | np.integer[Any] | Sequence[int] | NDArray[np.integer[Any]],
     index: Tensor | Sequence[int],
     step: int,
     shape: tuple[int, int],
@@ -35,10 +40,7 @@ def normal(
     Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32 and index is a list of whole numbers, as many as
     there are seeds.
     """
-    seeds = [seed] if isinstance(seed, int) else list(seed)
-    for one in seeds:
-        if not 0 <= one < 2**64:
-            raise ValueError(f"seed is {one}: expected 0 <= seed < 2**64")
+    seeds = [checked_seed(one) for one in ([seed] if np.ndim(seed) == 0 else seed)]  # type: ignore[union-attr]
     if not 0 <= step < 2**32:
         raise ValueError(f"step is {step}: expected 0 <= step < 2**32")
     record = index if isinstance(index, Tensor) else torch.tensor(list(index), dtype=torch.int64)

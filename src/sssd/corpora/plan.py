@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels import CODES, complete, encode, find
+from ..labels import CODES, complete, encode, find, names_of
 from ..patient import SEXES, ages, from_cells, sexes
 from .arrays import Shape, load_arrays
 
@@ -307,4 +307,4 @@ def _names(numbers: NDArray[np.floating[Any]]) -> NDArray[np.str_]:
 
 
 def _joined(vector: NDArray[np.uint8], label_names: tuple[str, ...]) -> str:
-    return "+".join(label_names[k] for k in np.flatnonzero(vector))
+    return "+".join(names_of(vector, label_names))

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..labels import has
+
 FloatArray = NDArray[np.floating]
 
 SHORTEST_S, LONGEST_S = 0.35, 2.0  # 171 down to 30 beats per minute
@@ -84,7 +86,7 @@ def median_by_statement(
         raise ValueError(f"statement {unknown[0]!r} is not among the {len(names)} label names of this set")
     medians = {}
     for statement in statements:
-        chosen = values[np.asarray(labels)[:, list(names).index(statement)] == 1]
+        chosen = values[has(labels)[:, list(names).index(statement)]]
         chosen = chosen[~np.isnan(chosen)]
         if len(chosen):
             medians[statement] = float(np.median(chosen))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..labels import has
 from ..leads import CLINICAL, reorder
 from ..record import Ecg
 from .files import write_bytes
@@ -85,7 +86,7 @@ def render(
 
 
 def read(path: str | Path) -> list[Ecg]:
-    """Read a set as records. The statements of a record are the names of its labels above zero.
+    """Read a set as records. The statements of a record are those that its labels have (sssd.labels.has).
 
     Without `leads` the clinical order is assumed, without `fs_hz` 100 Hz. record_id and ecg_id, if present, become part
     of the provenance. FileNotFoundError if there is no such file; ValueError if it is not a set of ECGs.
@@ -125,7 +126,7 @@ def _records(data: dict[str, np.ndarray]) -> list[Ecg]:
     for i, signal in enumerate(data["signal_uv"]):
         provenance: dict[str, Any] = {} if texts is None else _provenance(str(texts[i]), i)
         provenance |= {key: values[i].item() for key, values in each.items()}
-        statements = tuple(str(name) for name in names[labels[i] > 0])
+        statements = tuple(str(name) for name in names[has(labels[i])])
         ecgs.append(Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance))
     return ecgs
 

@@ -26,6 +26,9 @@ class Denoiser(nn.Module):
 
     With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
     2022). It is turned into eps = sigma x + alpha v here, in float32; `predict` returns v itself.
+
+    With `patient`, the last 4 of the K columns are the patient's age and sex (sssd.patient). cond may leave them out,
+    which means that both are unknown.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Denoiser(nn.Module):
         *,
         cauchy: Cauchy = "conjugate_pairs",
         velocity: tuple[Sequence[float], Sequence[float]] | None = None,
+        patient: bool = False,
     ) -> None:
         super().__init__()
         if cauchy not in CAUCHY:
@@ -51,6 +55,7 @@ class Denoiser(nn.Module):
             {"0": Conv(WeightNormConv(skip, skip)), "2": LastConv(skip, config.out_channels * config.patch)}
         )
         self.velocity = velocity is not None
+        self.patient = patient
         if velocity is not None:
             for name, table in zip(("alpha", "sigma"), velocity, strict=True):
                 self.register_buffer(

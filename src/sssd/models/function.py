@@ -46,10 +46,9 @@ def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     if net.embedding is None:
         return Biases(step, None)
     given, classes = cond.shape[-1], len(net.embedding.weight)
-    if given not in (classes, classes - len(COLUMNS)):
-        raise ValueError(
-            f"conditions have {given} columns: the network expects {classes}, or all but age and sex"
-        )
+    if given != classes and not (net.patient and given == classes - len(COLUMNS)):
+        but = ", or all but the 4 of age and sex" if net.patient else ""
+        raise ValueError(f"conditions have {given} columns: the network expects {classes}{but}")
     embedded = cond.float() @ net.embedding.weight[:given]
     return Biases(step, _project([b.fc_label for b in net.blocks], embedded))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...labels import has
 from ..schema import Corpus
 
 RECORDED = ("generator", "model", "cauchy", "sampler", "steps", "eta", "spacing", "precision", "seed")
@@ -38,7 +39,7 @@ def file_metadata(corpus: Corpus) -> dict[str, str]:
 
 def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:
     """(n,) the names of the labels of each record, joined by "+"."""
-    row, column = np.nonzero(labels)
+    row, column = np.nonzero(has(labels))
     names = [label_names[k] for k in column.tolist()]
     ends = np.searchsorted(row, np.arange(len(labels) + 1)).tolist()
     return ["+".join(names[ends[i] : ends[i + 1]]) for i in range(len(labels))]
