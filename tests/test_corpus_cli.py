@@ -199,7 +199,10 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
         (["--labels-from", "patients.csv"], "'patients.csv', row 2: age is -1: expected years, 0 to 120"),
         (["--counts", "AFIB=1", "--quality", "best", "--steps", "5"], "--quality chooses --steps itself"),
         (["--counts", "AFIB=1", "--format", "csv"], "'csv' is not one of"),
-        (["--counts", "AFIB=1", "-n", "2"], "-n is 2, records per row of --labels-from; --counts says"),
+        (
+            ["--counts", "AFIB=1", "-n", "2"],
+            "-n is 2, records per row of --labels-from; --counts has its own",
+        ),
         (
             ["--labels-from", "header.csv"],
             "expected a column 'labels', or columns named by statements; got ['label']",

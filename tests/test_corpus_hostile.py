@@ -285,6 +285,18 @@ def test_wrong_cells_of_wfdb(tmp_path, column, value):
         ShardReader(tmp_path / "a", corpus, 0).read(0, 10)
 
 
+def test_wfdb_with_labels_of_another_width(tmp_path):
+    """Fails when the width of the labels is not compared with the corpus: all rows agree on 70."""
+    corpus = make(tmp_path / "a", format="wfdb")
+    table = tmp_path / "a" / "data" / "00000" / "records.csv"
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *([*row[:4], row[4][:-1]] for row in rows[1:])])
+    with pytest.raises(ValueError, match=r"data/00000 is damaged: labels has the shape \(10, 70\)"):
+        ShardReader(tmp_path / "a", corpus, 0).read(0, 10)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 @pytest.mark.parametrize("format", ["npz", "wfdb"])
 def test_links_out_of_the_corpus_are_not_followed(capsys, tmp_path, format):

@@ -146,12 +146,10 @@ def _machine(device: torch.device) -> str:
 
 def generator(recipe: Recipe, model: SSSDECG) -> Generate:
     """The function that makes batches as the recipe says, with its number of CPU threads."""
-    table = model.step_table(
-        sampler=recipe.sampler,
-        steps=None if recipe.sampler == "ddpm" else recipe.steps,
-        ddim_eta=recipe.eta,
-        spacing=recipe.spacing,
-    )
+    from ..sampling import Sampling
+
+    sampling = Sampling(recipe.sampler, recipe.steps, recipe.eta, recipe.spacing)
+    table = sampling.table(model.schedule, model.config)
 
     def generate(columns: Block) -> NDArray[np.float32]:
         index = columns["index"].tolist()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...presets import BUILTIN, WEIGHTS, is_builtin
+from ...presets import BUILTIN, WEIGHTS
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import load_model, note_rare
@@ -77,21 +77,10 @@ def command(
     with usage():
         from ...corpora import cluster, recipe, run
         from ...corpora.formats import check_format
-        from ...corpora.plan import by_counts, from_csv, with_patients
-        from ...corpora.plan import like_ptbxl as ptbxl
+        from ...corpora.plan import with_patients
         from ...labels import CODES
 
-        asked = [name for name, given in (("--counts", counts), ("--labels-from", labels_from),
-                 ("--like-ptbxl", like_ptbxl)) if given is not None]  # fmt: skip
-        if len(asked) != 1:
-            given = " and ".join(asked) if asked else "none of them"
-            raise UsageError(
-                f"give one of --counts, --labels-from and --like-ptbxl to say what to make; got {given}"
-            )
-        if count != 1 and labels_from is None:
-            raise UsageError(
-                f"-n is {count}, records per row of --labels-from; {asked[0]} says how many itself"
-            )
+        _check_source(counts, labels_from, like_ptbxl, count)
         checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
@@ -100,18 +89,12 @@ def command(
         check_format(file_format)
         run.check_new(out)
 
-        def plan_for(names: tuple[str, ...]) -> tuple[Plan, str]:
-            if counts is not None:
-                plan, source = by_counts(counts, names, exact=exact), f"counts {counts}"
-            elif labels_from is not None:
-                plan = from_csv(labels_from, names, per_row=count, exact=exact)
-                source = f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
-            else:
-                plan, source = ptbxl(like_ptbxl or 0, names), "drawn in the mix of PTB-XL, folds 1 to 8"
+        def plan_for(label_names: tuple[str, ...]) -> tuple[Plan, str]:
+            plan, source = _plan(counts, labels_from, like_ptbxl, count, exact, label_names)
             return with_patients(plan, age, sex), source
 
         if checkpoint is None:
-            plan_for(CODES)  # before torch is loaded
+            plan_for(CODES)  # errors are reported before torch is loaded, which takes seconds
         on_ray = engine == "ray"
         model = load_model(checkpoint, config, cauchy, "cpu" if on_ray else device)
 
@@ -127,11 +110,9 @@ def command(
             source += f", --sex {sex}"
         table = Sampling(**chosen).table(model.schedule, model.config)
         assert isinstance(table, StepTable)
-        drawn = seed is None
-        how: dict[str, Any] = {
-            "seed": secrets.randbits(32) if seed is None else seed,
-            "precision": precision, "source": source, "config": config, "batch_size": batch_size, "threads": threads,
-            "checkpoint": _place(checkpoint),
+        settings: dict[str, Any] = {
+            "seed": secrets.randbits(32) if seed is None else seed, "precision": precision, "batch_size": batch_size,
+            "threads": threads, "source": source, "checkpoint": _recorded(checkpoint), "config": config,
             "format": file_format, "shard_size": shard_size,
         }  # fmt: skip
     if checkpoint is None:
@@ -139,21 +120,51 @@ def command(
     with cluster.connected(address) if on_ray else nullcontext():
         with usage():
             if on_ray:
-                corpus = cluster.describe(model, plan, table, device=device, **how)
+                corpus = cluster.describe(model, plan, table, device=device, **settings)
                 make = cluster.with_model(corpus, model, workers=workers, notify=note)
             else:
-                corpus = recipe.describe(model, plan, table, **how)
+                corpus = recipe.describe(model, plan, table, **settings)
                 make = run.local(recipe.generator(corpus.parts[0], model))
         with reporting(quiet, "generating") as report:
             run.create(out, corpus, plan, make, progress=report)
-    told = f", seed {how['seed']} (repeat with --seed {how['seed']})" if drawn else ""
-    say(f"{described(corpus)} in {out}{told}", f"data card: {out / 'README.md'}", quiet=quiet)
+    drawn = f", seed {settings['seed']} (repeat with --seed {settings['seed']})" if seed is None else ""
+    say(f"{described(corpus)} in {out}{drawn}", f"data card: {out / 'README.md'}", quiet=quiet)
 
 
-def _place(checkpoint: Path | None) -> str:
-    """What a recipe calls a checkpoint: weights that ship have a name, which holds on any machine; others a path."""
+def _check_source(counts: str | None, labels_from: Path | None, like_ptbxl: int | None, count: int) -> None:
+    """UsageError unless exactly one option says which records to make."""
+    options = {"--counts": counts, "--labels-from": labels_from, "--like-ptbxl": like_ptbxl}
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) != 1:
+        raise UsageError(
+            "give one of --counts, --labels-from and --like-ptbxl to say what to make; got "
+            f"{' and '.join(given) if given else 'none of them'}"
+        )
+    if count != 1 and labels_from is None:
+        raise UsageError(f"-n is {count}, records per row of --labels-from; {given[0]} has its own numbers")
+
+
+def _plan(
+    counts: str | None,
+    labels_from: Path | None,
+    like_ptbxl: int | None,
+    count: int,
+    exact: bool,
+    label_names: tuple[str, ...],
+) -> tuple[Plan, str]:
+    """The plan, and in words what was asked for."""
+    from ...corpora import plan as plans
+
+    if counts is not None:
+        return plans.by_counts(counts, label_names, exact=exact), f"counts {counts}"
+    if labels_from is not None:
+        plan = plans.from_csv(labels_from, label_names, per_row=count, exact=exact)
+        return plan, f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
+    return plans.like_ptbxl(like_ptbxl or 0, label_names), "drawn in the mix of PTB-XL, folds 1 to 8"
+
+
+def _recorded(checkpoint: Path | None) -> str:
+    """What a recipe calls a checkpoint: weights that ship have a name, any other checkpoint has its path."""
     if checkpoint is None:
         return BUILTIN
-    return str(
-        checkpoint if str(checkpoint) in WEIGHTS or is_builtin(str(checkpoint)) else checkpoint.resolve()
-    )
+    return str(checkpoint) if str(checkpoint) in WEIGHTS else str(checkpoint.resolve())
