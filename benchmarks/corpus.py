@@ -12,7 +12,6 @@ bytes in pieces of the same size and does not hash them; they are flushed to the
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import platform
 import resource
@@ -43,7 +42,7 @@ LENGTH = 1000
 
 def stub_corpus(plan: Plan, format: str, shard_size: int, batch_size: int) -> Corpus:
     made = Recipe(
-        records=plan.records, requests=hashlib.sha256(plan.to_bytes()).hexdigest(), source="a benchmark",
+        records=plan.records, requests=plan.sha256, source="a benchmark",
         model="0" * 64, checkpoint="stub", config=None, cauchy="conjugate_pairs", sampler="ddim", steps=20, eta=0.0,
         spacing="uniform", seed=1, precision="float32", batch_size=batch_size, threads=1, device="cpu",
         machine="cpu", generator="stub", torch="",
@@ -82,7 +81,7 @@ def formats(folder: Path, records: int, repeats: int) -> None:
         for i in range(repeats):
             place = folder / f"{format}{i}"
             place.mkdir()
-            manifest.begin(place, corpus, plan)
+            manifest.begin(place, corpus, plan.to_bytes())
             start = time.perf_counter()
             shard = Shard(place, corpus, 0)
             for block in blocks:

@@ -17,10 +17,8 @@ LENGTH = 50
 
 def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LENGTH):
     """A corpus of `plan` whose model does not exist."""
-    import hashlib
-
     recipe = Recipe(
-        records=plan.records, requests=hashlib.sha256(plan.to_bytes()).hexdigest(), source="a test", model="0" * 64,
+        records=plan.records, requests=plan.sha256, source="a test", model="0" * 64,
         checkpoint="built-in", config=None, cauchy="conjugate_pairs", sampler="ddim", steps=2, eta=0.0,
         spacing="uniform", seed=seed, precision="float32", batch_size=batch_size, threads=1, device="cpu",
         machine="cpu", generator="test", torch="0",

@@ -776,3 +776,17 @@ def test_the_digest_covers_everything():
 
     corpus = corpus_of(by_counts("AFIB=3"))
     assert corpus.digest != with_seed(corpus, 8).digest
+
+
+def test_what_could_not_be_read_back_is_not_begun(tmp_path):
+    """Fails when a corpus is begun that no later command could open."""
+    import dataclasses
+
+    plan = by_counts("AFIB=3")
+    corpus = corpus_of(plan)
+    odd = dataclasses.replace(corpus, parts=(dataclasses.replace(corpus.parts[0], source="a\nb"),))
+    other = by_counts("LVH=3")
+    for wrong, requests in ((odd, plan), (corpus, other)):
+        with pytest.raises(ValueError, match="printed|read back"):
+            manifest.begin(tmp_path, wrong, requests.to_bytes())
+    assert not list(tmp_path.iterdir())

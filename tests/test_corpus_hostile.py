@@ -14,10 +14,10 @@ import pytest
 
 import sssd.corpus
 from sssd.cli import main
-from sssd.corpora import manifest, notes, run
+from sssd.corpora import conversion, manifest, notes, run
 from sssd.corpora.files import file_hash
 from sssd.corpora.formats import ShardReader
-from sssd.corpora.manifest import FILE
+from sssd.corpora.manifest import FILE, REQUESTS
 from sssd.corpora.plan import by_counts, from_bytes, like_ptbxl, with_patients
 from sssd.corpora.verify import verify
 from sssd.labels import CODES
@@ -500,6 +500,20 @@ def test_a_corpus_of_an_earlier_version(tmp_path):
     after = ShardReader(tmp_path / "a", corpus, 1).read(0, 5)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert len(sssd.corpus.open(tmp_path / "a")) == 12
+
+
+def test_requests_packed_by_another_zlib_are_copied_as_they_are(tmp_path):
+    """Fails when `convert` packs the plan anew: its bytes then have another SHA-256 than the recipe says."""
+    make(tmp_path / "a")
+    with np.load(tmp_path / "a" / REQUESTS) as archive:
+        np.savez(tmp_path / REQUESTS, **archive)  # without compression
+    content = (tmp_path / REQUESTS).read_bytes()
+    for place in ("a", "a/spare"):
+        (tmp_path / place / REQUESTS).write_bytes(content)
+    altered(tmp_path / "a", requests=hashlib.sha256(content).hexdigest())
+    renoted(tmp_path / "a")
+    conversion.convert(tmp_path / "a", tmp_path / "b", "wfdb")
+    assert verify(tmp_path / "b") == []
 
 
 def test_a_merged_description_of_an_earlier_version(tmp_path):

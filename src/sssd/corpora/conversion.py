@@ -78,9 +78,7 @@ def merge(
 def _copy(
     sources: Sequence[Path], corpora: Sequence[Corpus], out: Path, target: Corpus, progress: Report | None
 ) -> None:
-    plan = None
-    if len(target.parts) == 1:
-        plan = manifest.read_plan(sources[0], corpora[0])
+    requests = manifest.read_requests(sources[0], corpora[0]) if len(target.parts) == 1 else None
     if not _begun(out, target):
         check_new(out)
     with explained(out, "give the same command again"):
@@ -89,7 +87,7 @@ def _copy(
             if _begun(out, target):
                 manifest.restore(out)
             else:
-                manifest.begin(out, target, plan)
+                manifest.begin(out, target, requests)
             reader = _Records(sources, corpora, target.extra)
             clear(out)
             for number in range(target.shards):

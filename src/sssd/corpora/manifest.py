@@ -12,6 +12,7 @@ moment leaves at most files without a note, which are made again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from pathlib import Path
@@ -24,20 +25,22 @@ from .schema import Corpus, Recipe, parse_corpus
 FILE, REQUESTS = "corpus.json", "requests.npz"
 
 
-def begin(folder: Path, corpus: Corpus, plan: plans.Plan | None) -> None:
+def begin(folder: Path, corpus: Corpus, requests: bytes | None) -> None:
     """Write what the corpus is into `folder`, which exists; corpus.json comes last and makes the folder a corpus.
 
+    requests: the contents of requests.npz, None for a merged corpus
     ValueError, before anything is written, where the corpus could not be read back.
     """
     content = _content(corpus)
-    if parse_corpus(content) != corpus:
-        raise ValueError("this corpus could not be read back from its corpus.json")
+    right = requests is None or hashlib.sha256(requests).hexdigest() == corpus.parts[0].requests
+    if not right or parse_corpus(content) != corpus:
+        raise ValueError("the description of this corpus could not be read back")
     check_folders(folder)
     for name in (SPARE, SHARDS, DATA):
         (folder / name).mkdir(exist_ok=True)
     for place in (folder / SPARE, folder):
-        if plan is not None:
-            write_bytes(place / REQUESTS, plan.to_bytes(), overwrite=True)
+        if requests is not None:
+            write_bytes(place / REQUESTS, requests, overwrite=True)
         write_bytes(place / FILE, content, overwrite=True)
 
 
@@ -98,17 +101,20 @@ def restore(folder: Path) -> list[str]:
     return bad
 
 
-def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
-    """The plan of a corpus that was not merged. ValueError where both copies are damaged, or it is another corpus's."""
-    recipe = corpus.parts[0]
+def read_requests(folder: Path, corpus: Corpus) -> bytes:
+    """The contents of requests.npz, which a merged corpus has not. ValueError where both copies are damaged."""
     for name in (REQUESTS, f"{SPARE}/{REQUESTS}"):
-        if _requests_whole(folder, name, recipe):
-            plan = plans.from_bytes(inside(folder, name).read_bytes(), corpus.label_names, recipe.records)
-            has = tuple(column for column in ("age", "sex") if getattr(plan, column) is not None)
-            if has != corpus.extra:
-                raise ValueError(f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age and sex")
-            return plan
+        if _requests_whole(folder, name, corpus.parts[0]):
+            return inside(folder, name).read_bytes()
     raise ValueError(f"{str(folder)!r}: {REQUESTS} and its copy in {SPARE} are both missing or altered")
+
+
+def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
+    """The plan of a corpus that was not merged. ValueError where it is damaged, or that of another corpus."""
+    plan = plans.from_bytes(read_requests(folder, corpus), corpus.label_names, corpus.records)
+    if tuple(column for column in ("age", "sex") if getattr(plan, column) is not None) != corpus.extra:
+        raise ValueError(f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age and sex")
+    return plan
 
 
 def repair_command(folder: Path, corpus: Corpus) -> str:

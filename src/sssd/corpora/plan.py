@@ -8,6 +8,7 @@ Requests by name are completed, as in `generate`, with statements that occur bes
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from array import array
 from collections.abc import Iterator
@@ -99,7 +100,10 @@ class Plan:
         return np.searchsorted(self.ends, number, side="right").astype(np.int64)
 
     def to_bytes(self) -> bytes:
-        """The plan as an NPZ archive; the same plan gives the same bytes."""
+        """The plan as an NPZ archive, which is the contents of requests.npz.
+
+        The same plan gives the same bytes with the same versions of NumPy and zlib.
+        """
         optional: dict[str, Any] = {"age": self.age, "sex": self.sex}
         file = io.BytesIO()
         np.savez_compressed(
@@ -115,6 +119,11 @@ class Plan:
             drawn=np.bool_(self.drawn),
         )
         return file.getvalue()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `to_bytes`."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:

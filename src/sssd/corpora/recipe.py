@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +55,7 @@ def describe(
     dtype = choose_precision(precision, model.device)
     recipe = Recipe(
         records=plan.records,
-        requests=hashlib.sha256(plan.to_bytes()).hexdigest(),
+        requests=plan.sha256,
         source=source,
         model=model.model_hash,
         checkpoint=checkpoint,

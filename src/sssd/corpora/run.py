@@ -40,7 +40,7 @@ def create(
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             check_new(folder)
-            manifest.begin(folder, corpus, plan)
+            manifest.begin(folder, corpus, plan.to_bytes())
             write_card(folder, corpus)
             _fill(folder, corpus, plan, engine, progress)
 
