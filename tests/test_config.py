@@ -9,6 +9,7 @@ import pytest
 
 from sssd.config import schema
 from sssd.config.schema import DEFAULT, PUBLISHED, Config, parse_config, read_config
+from sssd.models.parameters import DenoiserConfig
 
 # Alcaraz and Strodthoff 2023, table 1 and the configuration published with the code.
 VALUES: dict[str, dict[str, Any]] = {
@@ -49,6 +50,11 @@ def test_published_configuration() -> None:
     """The file holds the published values and nothing else, and they are the defaults."""
     assert json.loads(PUBLISHED.read_text()) == VALUES
     assert read_config(PUBLISHED) == Config()
+
+
+def test_the_network_takes_what_its_section_says() -> None:
+    """Broken by a key or a default that one of the two has and the other lacks."""
+    assert schema.WavenetConfig().model_dump() == vars(DenoiserConfig())
 
 
 def test_only_keys_of_sssd_ecg_are_unused() -> None:

@@ -1,9 +1,11 @@
 """Records and their files: what is written comes back, and a write is complete or leaves nothing."""
 
 import csv as standard_csv
+import dataclasses
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import wfdb as physionet
 from sssd.io import csv_table, files, folder, npz, units, wfdb
 from sssd.io.folder import manifest_json, save_set
 from sssd.leads import CLINICAL, SSSD
-from sssd.record import Ecg
+from sssd.record import Ecg, as_statement
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared/data/ptbxl_sample/records100/00000/00008_lr.hea"
 
@@ -46,16 +48,39 @@ def test_record_holds_a_copy_and_knows_its_length() -> None:
         ecg.signal[0, 0] = 1
 
 
+def test_record_is_data_that_does_not_change() -> None:
+    """Each field has one type, whatever was given. Broken by keeping what the caller can still change (seen)."""
+    given = {"nested": {"b": (1, 2)}, "synthetic": True}
+    ecg = Ecg(np.zeros((12, 2)), fs_hz=np.float32(100), leads=list(SSSD), statements=["SR"], provenance=given)
+    given["nested"]["b"] = 3  # type: ignore[index]
+    assert (type(ecg.fs_hz), ecg.leads, ecg.statements) == (float, SSSD, ("SR",))
+    assert ecg.provenance == {"nested": {"b": [1, 2]}, "synthetic": True}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ecg.fs_hz = 500  # type: ignore[misc]
+    assert len({ecg, ecg, _ecg()}) == 2 and "array" not in repr(ecg)
+    assert Ecg(np.zeros((12, 2)), fs_hz=0.5).duration_s == 4
+    assert as_statement("a b,c" + 60 * "d") == "a_b_c" + 35 * "d"
+
+
+def test_lead_by_its_name() -> None:
+    ecg = _ecg()
+    np.testing.assert_array_equal(ecg.lead("V1"), ecg.signal[CLINICAL.index("V1")])
+    with pytest.raises(ValueError, match="no lead 'V9'; choose one of I, II"):
+        ecg.lead("V9")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"signal": np.zeros((8, 100))}, r"shape \(8, 100\); an ECG needs \(12, L\)"),
+        ({"signal": np.zeros((12, 1))}, "L at least 2"),
         ({"signal": np.full((12, 9), np.nan)}, "NaN or infinite values in I, II"),
         ({"fs_hz": 0}, "fs_hz must be a positive number"),
         ({"leads": CLINICAL[:8]}, "each once"),
         ({"statements": "NORM"}, r"write \('NORM',\)"),
         ({"statements": ("sinus rhythm",)}, "without spaces"),
         ({"provenance": {"seed": np.zeros(2)}}, "JSON values only"),
+        ({"provenance": {"a": np.inf}}, "JSON values only"),
         ({"provenance": {"a: b": 1}}, "provenance name"),
     ],
 )
@@ -317,6 +342,49 @@ def test_files_are_on_the_disk_before_they_are_moved(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("move"), move(a, b))[1])
     files.write_bytes(tmp_path / "a", b"text")
     assert calls == ["flush", "move", "flush"]  # the file, and after the move the folder that names it
+
+
+def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
+    """Broken by another default of `overwrite`, or by moving a file over a folder (seen: both)."""
+    (tmp_path / "folder").mkdir()
+    path = files.write_bytes(tmp_path / "a", b"old")
+    with pytest.raises(FileExistsError, match="exists; choose another name"), files.replacing(path):
+        pytest.fail("it was not refused")
+    with pytest.raises(FileExistsError, match="exists; choose another name"):
+        files.write_bytes(path, b"new")
+    with pytest.raises(FileExistsError, match="is a folder; give the name of a file"):
+        files.write_bytes(tmp_path / "folder", b"new", overwrite=True)
+    assert path.read_bytes() == b"old"
+
+
+def test_one_file_is_replaced_in_one_move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody ever sees the file missing. Broken by moving the old file away first (seen)."""
+    path = files.write_bytes(tmp_path / "a", b"old")
+    for module, name in ((os, "link"), (shutil, "copy2")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("the old file was moved"))
+    files.write_bytes(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"new" and _left(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(("count", "calls"), [(2, ["file", "file"]), (3, ["all"])])
+def test_a_folder_of_many_files_is_flushed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, calls: list[str]
+) -> None:
+    """Broken by flushing nothing, or by leaving files open (seen: both)."""
+    for i in range(count):
+        (tmp_path / str(i)).write_text("text")
+    (tmp_path / "folder").mkdir()
+    seen: list[str] = []
+    opened: list[int] = []
+    flush, close = os.fsync, os.close
+    monkeypatch.setattr(files, "MANY", 2)
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (seen.append("file"), opened.append(handle), flush(handle))
+    )
+    monkeypatch.setattr(os, "close", lambda handle: (opened.remove(handle), close(handle)))
+    monkeypatch.setattr(os, "sync", lambda: seen.append("all"), raising=False)
+    files.sync_files(tmp_path)
+    assert (seen, opened) == (calls, [])
 
 
 def test_comments_of_others_are_not_ours(tmp_path: Path) -> None:
