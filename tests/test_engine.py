@@ -355,3 +355,13 @@ def test_bound_on_the_gpu(records: int) -> None:
         predict(rand(records, 8, 200), 2)
         assert torch.equal(predict(x, 1), first)
         del filler
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not CUDA, reason="needs CUDA")
+def test_graphs_that_are_kept_do_not_disturb_each_other() -> None:
+    """Broken by graphs that work in the same memory, or by inputs of one that another reads."""
+    net = small()
+    for steps in ([9, 7, 3], [8, 6, 2]):
+        for records in (1, 3, 2, 1, 3, 2):
+            _predictions(net, records, steps)
