@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 
@@ -48,6 +49,11 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def precision_name(precision: str, device: torch.device) -> Literal["float32", "bf16"]:
+    """The same choice by its name, as provenance records it."""
+    return "bf16" if choose_precision(precision, device) == torch.bfloat16 else "float32"
 
 
 def _has_bf16(device: torch.device) -> bool:

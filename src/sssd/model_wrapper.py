@@ -8,7 +8,6 @@ seed, index) alone, whatever the batch it is computed in.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
@@ -21,25 +20,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checkpoints import configuration_of, load_into, read_state, state_hash, write_pickle, write_safetensors
+from .checkpoints import open_checkpoint, state_hash, write_model
+from .checks import checked_seed, whole
 from .config.schema import PUBLISHED, Config, read_config
-from .device import batches, choose_batch_size, choose_device, choose_precision
-from .engine.bound import bind
+from .device import batches, choose_batch_size, choose_device, choose_precision, precision_name
 from .factory import build_network, build_schedule, label_names
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
 from .models.denoiser import Denoiser
-from .models.s4 import CAUCHY, Cauchy
-from .noise import normal
-from .patient import columns
+from .models.s4 import Cauchy
 from .presets import WEIGHTS, checkpoint_file
 from .progress import Progress, reporting
 from .record import Ecg
 from .records import Records, provenance
-from .request import Classes, Request, RequestKeywords, ask, checked_seed, patients, whole
-from .samplers import StepTable, eps_denoiser, run, v_denoiser
-from .samplers.adapter import Scheduler, run_scheduler
-from .sampling import Sampling, SamplingKeywords
+from .request import Classes, Request, RequestKeywords, ask, conditions
+from .samplers import StepTable
+from .samplers.adapter import Scheduler
+from .sampling import Sampling, SamplingKeywords, sample
 from .utils.util import hyperparams_of, std_normal
 
 if TYPE_CHECKING:
@@ -102,9 +99,8 @@ class SSSDECG:
         path: of a checkpoint, "few-step": the model that ships distilled to 4 evaluations or 2, or "one-step".
         """
         model, chosen = cls.__new__(cls), choose_device(device)
-        path = checkpoint_file(path)
-        state, config, convention = _read(path, None, cauchy)
-        model._set(config, _filled(config, convention, state, path).to(chosen), path)
+        checkpoint = open_checkpoint(checkpoint_file(path), cauchy=cauchy)
+        model._set(checkpoint.config, checkpoint.network().to(chosen), checkpoint.path)
         return model
 
     def _set(self, config: Config, network: Denoiser, source: Path | None = None) -> None:
@@ -116,21 +112,18 @@ class SSSDECG:
     def load_checkpoint(self, path: File, *, cauchy: Cauchy | None = None) -> SSSDECG:
         """Load a checkpoint: SSSD-ECG's .pkl, a bare state dict (keys may begin with model. or module.), safetensors.
 
-        It must fit the configuration that was given. Where none was, the file's own counts, or else the size of the
-        network is inferred from the shapes. `model` stays the same object where the
-        network does not change.
+        It must fit the configuration that was given. Without one, the file's own configuration is used, or else the
+        size of the network is inferred from the shapes. `model` stays the same object where the network keeps its size.
         cauchy: "conjugate_pairs" or "half_spectrum", see docs; by default what the file says, or else the first.
         FileNotFoundError or ValueError where the file is missing, damaged or does not fit; the model stays as it was.
         """
-        path = checkpoint_file(path)
-        state, config, convention = _read(path, self._given, cauchy)
+        checkpoint = open_checkpoint(checkpoint_file(path), self._given, cauchy)
         parts = ("wavenet_config", "diffusion_config")
-        if all(getattr(config, part) == getattr(self.config, part) for part in parts):
-            load_into(self.model, state, str(path))
-            self.model.cauchy, self.model.patient = convention, config.trainset_config.patient
-            self._set(config, self.model, path)
+        if all(getattr(checkpoint.config, part) == getattr(self.config, part) for part in parts):
+            network = checkpoint.load_into(self.model)
         else:
-            self._set(config, _filled(config, convention, state, path).to(self.device), path)
+            network = checkpoint.network().to(self.device)
+        self._set(checkpoint.config, network, checkpoint.path)
         return self
 
     def save_checkpoint(self, path: File, overwrite: bool = False) -> Path:
@@ -138,18 +131,7 @@ class SSSDECG:
 
         All hold the configuration too. FileExistsError where the file exists and `overwrite` is not set.
         """
-        path = Path(path)
-        if path.suffix not in (".safetensors", ".pkl", ".pt"):
-            raise ValueError(
-                f"checkpoint {path.name!r} has no known suffix: expected .safetensors, .pkl or .pt"
-            )
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{str(path)!r} exists; choose another name or pass overwrite=True")
-        state = {name: value.detach().cpu() for name, value in self.model.state_dict().items()}
-        metadata = {"config": json.dumps(self.config.model_dump(mode="json")), "cauchy": self.model.cauchy}
-        if path.suffix == ".safetensors":
-            return write_safetensors(path, state, metadata)
-        return write_pickle(path, {"model_state_dict": state, **metadata})
+        return write_model(Path(path), self.model, self.config, overwrite)
 
     # --- what the model is --------------------------------------------------------------------------------
 
@@ -188,10 +170,10 @@ class SSSDECG:
         """(8, L) of a record."""
         return 8, self.config.trainset_config.segment_length
 
-    def _scale(self, like: Tensor) -> Tensor:
+    def _scale(self, device: torch.device) -> Tensor:
         """(8, 1) mV that are 1 to the network."""
         scale = self.config.trainset_config.lead_scale_mv or [1.0] * 8
-        return torch.tensor(scale, dtype=torch.float32, device=like.device)[:, None]
+        return torch.tensor(scale, dtype=torch.float32, device=device)[:, None]
 
     # --- generating ---------------------------------------------------------------------------------------
 
@@ -275,8 +257,10 @@ class SSSDECG:
         progress: Progress = None,
     ) -> Tensor:
         """The records of a request by a sampler, in batches: (B, 8, L) float32 on the CPU, in mV."""
-        records, size = len(request), self._batch_size(batch_size)
-        self._warn_if_random()
+        records = len(request)
+        fits = choose_batch_size(self.model.config, self.shape[1], self.device)
+        size = fits if batch_size is None else whole("batch_size", batch_size)
+        self._warned = self._warned or _warn_if_random(self.model)
         out = torch.empty(records, *self.shape)
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
@@ -312,36 +296,26 @@ class SSSDECG:
         on_step(i, x0): called after row i of the table with the clean records that are predicted there, (B, 8, L) in mV
             on the device; an exception that it raises ends the batch.
         """
-        dtype = choose_precision(precision, self.device)
-        seeds, index = [checked_seed(seed) for seed in seeds], [int(i) for i in index]
+        dtype, seeds = choose_precision(precision, self.device), [checked_seed(seed) for seed in seeds]
         if len(seeds) != len(index):
             raise ValueError(
                 f"there are {len(seeds)} seeds and {len(index)} record numbers: give one of each"
             )
-        cond = torch.from_numpy(self._conditions(vectors, len(seeds), age, sex)).to(self.device)
-        scale, times = (
-            self._scale(cond),
-            table.steps if isinstance(table, Scheduler) else table.steps.tolist(),
+        cond = torch.from_numpy(
+            conditions(vectors, len(seeds), self.classes, age=age, sex=sex)
+        )  # (B, K) or (B, K + 4)
+        scale = self._scale(self.device)
+        x = sample(
+            self.model,
+            table,
+            cond.to(self.device),
+            seeds,
+            [int(i) for i in index],
+            T=self.schedule.T,
+            length=self.shape[1],
+            dtype=dtype,
+            on_step=lambda i, x0: on_step(i, x0 * scale),
         )
-        visited = sorted(set(times), reverse=True)
-        predict = bind(self.model, cond, visited, length=self.shape[1], dtype=dtype)
-
-        def net(x: Tensor, t: int) -> Tensor:
-            return predict(x, visited.index(t))
-
-        def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
-            where = self.device if self.device.type == "cuda" else torch.device("cpu")
-            return normal(seeds, index, t, self.shape, where).to(self.device)
-
-        def show(i: int, x0: Tensor) -> None:
-            on_step(i, x0 * scale)
-
-        x_T = noise(self.schedule.T)
-        if isinstance(table, Scheduler):
-            x = run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=show)
-        else:
-            denoise = (v_denoiser if self.model.velocity else eps_denoiser)(table, net)
-            x = run(table, denoise, x_T, lambda i: noise(times[i]), on_step=show)
         return (x * scale).cpu()
 
     def records(
@@ -361,14 +335,8 @@ class SSSDECG:
 
     def provenance(self, table: Table, *, seed: int, precision: str = "auto") -> dict[str, Any]:
         """What a record says of how it was made, but for its index and what was asked for."""
-        bf16 = choose_precision(precision, self.device) == torch.bfloat16
-        return provenance(
-            table,
-            model=self.model_hash,
-            cauchy=self.model.cauchy,
-            seed=seed,
-            precision="bf16" if bf16 else "float32",
-        )
+        name, cauchy = precision_name(precision, self.device), self.model.cauchy
+        return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
 
     def _asked(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
         """The request, the sampler and the seed of a call of `generate`."""
@@ -378,31 +346,6 @@ class SSSDECG:
         seed = _seed(how.get("seed"))
         request = self.request(labels, seed=seed, **_only(how, RequestKeywords))
         return request, Sampling.of(**_only(how, SamplingKeywords)).table(self.schedule, self.config), seed
-
-    def _conditions(
-        self, vectors: NDArray[np.float32], records: int, age: Any, sex: Any
-    ) -> NDArray[np.float32]:
-        """What the network is conditioned on: vectors (B, K), and behind them the columns of sssd.patient."""
-        vectors, expected = np.asarray(vectors, np.float32), (records, len(self.label_names))
-        if vectors.shape != expected:
-            raise ValueError(
-                f"label vectors have shape {vectors.shape}: expected {expected}, one row per seed"
-            )
-        age, sex = patients(age, sex, self.classes)
-        return np.hstack((vectors, columns(age, sex, records=records))) if self.takes_patient else vectors
-
-    def _batch_size(self, batch_size: int | None) -> int:
-        if batch_size is None:
-            return choose_batch_size(self.model.config, self.shape[1], self.device)
-        return whole("batch_size", batch_size)
-
-    def _warn_if_random(self) -> None:
-        """Once, where the last layer is zero: it is after initialisation, and never again once trained or loaded."""
-        if not self._warned and not self.model.outer_convs[2].weight.any():
-            self._warned = True
-            _warn(
-                "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
-            )
 
     # --- training -----------------------------------------------------------------------------------------
 
@@ -422,7 +365,7 @@ class SSSDECG:
             raise ValueError(
                 f"y has shape {tuple(cond.shape)}: expected {(len(x0), len(self.label_names))}, (B, K)"
             )
-        x0 = x0 / self._scale(x0)
+        x0 = x0 / self._scale(x0.device)
         t = torch.randint(self.schedule.T, size=(len(x0), 1, 1))
         z = std_normal(x0.shape).to(self.device)
         alpha, sigma = (
@@ -434,24 +377,6 @@ class SSSDECG:
         return torch.nn.functional.mse_loss(prediction, target)
 
 
-def _read(
-    path: Path, given: Config | None, cauchy: Cauchy | None
-) -> tuple[dict[str, Tensor], Config, Cauchy]:
-    """State, configuration (see `configuration_of`) and Cauchy convention: given, else the file's, else the first."""
-    state, metadata = read_state(path)
-    config, _ = configuration_of(path, state, metadata, given)
-    convention: Any = cauchy or metadata.get("cauchy", CAUCHY[0])
-    if convention not in CAUCHY:
-        raise ValueError(f"cauchy is {convention!r}: expected one of {', '.join(CAUCHY)}")
-    return state, config, convention
-
-
-def _filled(config: Config, cauchy: Cauchy, state: Mapping[str, Tensor], path: Path) -> Denoiser:
-    network = build_network(config, cauchy, empty=True)
-    load_into(network, state, str(path))
-    return network
-
-
 def _only(how: Mapping[str, Any], kind: type) -> Any:
     """The keywords that belong to one kind."""
     return {name: value for name, value in how.items() if name in kind.__annotations__}
@@ -460,6 +385,16 @@ def _only(how: Mapping[str, Any], kind: type) -> Any:
 def _seed(seed: int | None) -> int:
     """The seed given, or one drawn from torch's global generator."""
     return int(torch.randint(2**63 - 1, ())) if seed is None else checked_seed(seed)
+
+
+def _warn_if_random(network: Denoiser) -> bool:
+    """Whether the last layer is zero, as it is after initialisation and never once trained or loaded; warns if so."""
+    random = not network.outer_convs[2].weight.any()
+    if random:
+        _warn(
+            "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
+        )
+    return random
 
 
 def _warn_rare(request: Request) -> None:

@@ -7,7 +7,6 @@ An age or sex is checked in sssd.patient, and refused here where the model takes
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import labels as statements
-from .patient import ages, each, sexes
+from .checks import whole
+from .patient import ages, columns, each, sexes
 
 Floats = NDArray[np.float64]
 
@@ -158,6 +158,20 @@ def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Float
     return years, numbers
 
 
+def conditions(
+    vectors: NDArray[np.floating[Any]], records: int, classes: Classes, *, age: Any = None, sex: Any = None
+) -> NDArray[np.float32]:
+    """What the network is conditioned on: label vectors (B, K), and behind them the 4 columns of a patient.
+
+    age, sex: one for all records or one for each. ValueError unless there is one vector of K values per record.
+    """
+    vectors, expected = np.asarray(vectors, np.float32), (records, len(classes.names))
+    if vectors.shape != expected:
+        raise ValueError(f"label vectors have shape {vectors.shape}: expected {expected}, one row per record")
+    age, sex = patients(age, sex, classes)
+    return np.hstack((vectors, columns(age, sex, records=records))) if classes.patient else vectors
+
+
 def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:
     names = classes.names
     try:
@@ -178,25 +192,3 @@ def _no_labels(classes: Classes, num_samples: int | None, exact: bool) -> NDArra
             "labels are missing: they are drawn for the 71 statements of PTB-XL only, not with exact"
         )
     return np.zeros((num_samples, len(classes.names)), np.float32)
-
-
-def whole(name: str, value: Any) -> int:
-    """The value as a plain int; ValueError, which calls it by `name`, unless it is a whole number of at least 1."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
-    return count
-
-
-def checked_seed(seed: Any) -> int:
-    """The seed as a plain int; ValueError unless it is a whole number from 0 to 2**64 - 1."""
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        value = -1
-    if not 0 <= value < 2**64:
-        raise ValueError(f"seed is {seed!r}: expected a whole number, 0 <= seed < 2**64")
-    return value

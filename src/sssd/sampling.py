@@ -1,21 +1,38 @@
 """How records are sampled: a sampler, its steps, its noise and the spacing of the steps.
 
 `Sampling` is what a user asks for. `resolve` fills in what the configuration says, and it is the only place where
-settings are checked against each other; `table` builds the coefficients.
+settings are checked against each other; `table` builds the coefficients. `sample` runs them on one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, TypedDict
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .config.schema import Config, DdimConfig, Fit
-from .samplers import BY_STEPS, SAMPLERS, StepTable, ddim, ddpm, default_spacing, fitted, key_of
-from .samplers.adapter import Scheduler, adapt, is_scheduler
+from .engine.bound import bind
+from .models.denoiser import Denoiser
+from .noise import normal
+from .samplers import (
+    BY_STEPS,
+    SAMPLERS,
+    StepTable,
+    ddim,
+    ddpm,
+    default_spacing,
+    eps_denoiser,
+    fitted,
+    key_of,
+    run,
+    v_denoiser,
+)
+from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
 from .schedule import SPACINGS, Schedule, check_steps, choose_steps
 
 
@@ -151,6 +168,42 @@ class Sampling:
                 )
         steps = own.ddim_timesteps if self.steps is None else self.steps
         return replace(self, steps=check_steps(steps, T, self.steps_name))
+
+
+@torch.no_grad()
+def sample(
+    network: Denoiser,
+    table: StepTable | Scheduler,
+    cond: Tensor,
+    seeds: Sequence[int],
+    index: Sequence[int],
+    *,
+    T: int,
+    length: int,
+    dtype: torch.dtype,
+    on_step: Callable[[int, Tensor], None],
+) -> Tensor:
+    """Noise -> loop(denoiser) -> clean records (B, 8, length), on the scale and the device of the network.
+
+    cond: (B, K). seeds, index: (B,) of each record, on which its noise depends. T: steps of the schedule. dtype: of
+    matrix products. on_step(i, x0): called with the clean records as predicted at row i.
+    """
+    times = [int(t) for t in table.steps]
+    visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
+    predict = bind(network, cond, visited, length=length, dtype=dtype)
+
+    def net(x: Tensor, t: int) -> Tensor:
+        return predict(x, visited.index(t))
+
+    def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
+        where = cond.device if cond.device.type == "cuda" else torch.device("cpu")
+        return normal(seeds, index, t, (8, length), where).to(cond.device)
+
+    x_T = noise(T)
+    if isinstance(table, Scheduler):
+        return run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=on_step)
+    denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
+    return run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
 
 
 def _default_sampler(asked: Sampling, own: DdimConfig) -> str:

@@ -1,0 +1,73 @@
+"""A checkpoint file as a network with its configuration, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..config.schema import Config
+from ..factory import build_network
+from ..models.denoiser import Denoiser
+from ..models.s4 import CAUCHY, Cauchy
+from .read import configuration_of, read_state
+from .state import load_into
+from .write import write_pickle, write_safetensors
+
+SUFFIXES = (".safetensors", ".pkl", ".pt")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a file holds: the weights, the configuration, and the Cauchy convention of its S4 kernels."""
+
+    path: Path
+    state: Mapping[str, Tensor]
+    config: Config
+    cauchy: Cauchy
+
+    def network(self) -> Denoiser:
+        """A new network with these weights; ValueError where they do not fit the configuration."""
+        network = build_network(self.config, self.cauchy, empty=True)
+        load_into(network, self.state, str(self.path))
+        return network
+
+    def load_into(self, network: Denoiser) -> Denoiser:
+        """The network, of the same configuration, with these weights; ValueError where they do not fit it."""
+        load_into(network, self.state, str(self.path))
+        network.cauchy, network.patient = self.cauchy, self.config.trainset_config.patient
+        return network
+
+
+def open_checkpoint(path: Path, given: Config | None = None, cauchy: Cauchy | None = None) -> Checkpoint:
+    """Read a checkpoint; see `configuration_of` for its configuration.
+
+    cauchy: the convention, by default what the file says, or else the first of `CAUCHY`. FileNotFoundError or
+    ValueError where the file is missing, damaged or does not fit the configuration `given`.
+    """
+    state, metadata = read_state(path)
+    config, _ = configuration_of(path, state, metadata, given)
+    convention: Any = cauchy or metadata.get("cauchy", CAUCHY[0])
+    if convention not in CAUCHY:
+        raise ValueError(f"cauchy is {convention!r}: expected one of {', '.join(CAUCHY)}")
+    return Checkpoint(path, state, config, convention)
+
+
+def write_model(path: Path, network: Denoiser, config: Config, overwrite: bool = False) -> Path:
+    """Write a network and its configuration: .safetensors, or .pkl or .pt in SSSD-ECG's form.
+
+    ValueError for another suffix; FileExistsError where the file exists and `overwrite` is not set.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"checkpoint {path.name!r} has no known suffix: expected .safetensors, .pkl or .pt")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{str(path)!r} exists; choose another name or pass overwrite=True")
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    metadata = {"config": json.dumps(config.model_dump(mode="json")), "cauchy": network.cauchy}
+    if path.suffix == ".safetensors":
+        return write_safetensors(path, state, metadata)
+    return write_pickle(path, {"model_state_dict": state, **metadata})
