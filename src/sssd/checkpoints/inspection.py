@@ -1,7 +1,7 @@
 """Reports what a checkpoint is: its form, size and configuration, and the Cauchy convention it was trained with.
 
-A file of SSSD-ECG does not say with which of the two conventions it was trained (see sssd.models.s4). Real ECGs tell:
-with the right convention the network has the lower denoising loss.
+A file of SSSD-ECG does not say with which of the two conventions it was trained (see sssd.models.s4). Real ECGs reveal
+it: the network has the lower denoising loss with the right convention.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .read import configuration_of, read_state
 from .state import load_into, state_hash
 
 STEPS = 6  # noise levels at which the conventions are compared
-CLEAR = 3.0  # a difference of so many standard errors is clear
+CLEAR = 3.0  # standard errors; a larger difference is clear
 NOTHING = 1.0  # the loss of predicting no noise at all; a network above it knows nothing of these ECGs
 BATCH = 4
 

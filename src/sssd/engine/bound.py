@@ -1,4 +1,4 @@
-"""A network bound to its labels and time steps: only what depends on x is left to compute in each step.
+"""Binds a network to labels and time steps, so that each step computes only what depends on x.
 
 On a GPU the evaluation is recorded as a CUDA graph, and in bf16 it runs on the kernels of `fused` where they fit.
 Everywhere else it is the plain network, which is also the standard that both are tested against.
@@ -86,7 +86,7 @@ class Engine:
     def recording(
         self, net: Denoiser, records: int, kernels: bool, step: Tensor, label: Tensor | None
     ) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-        """Return the graph for so many records; step and label have the shapes of its inputs."""
+        """Return the graph for this number of records; step and label have the shapes of its inputs."""
 
         def make() -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
             evaluate = self._kernels(net, records) if kernels else self._plain(net)
@@ -146,7 +146,7 @@ def activation_bytes(config: DenoiserConfig, records: int, length: int) -> float
 
 
 def kernels_fit(config: DenoiserConfig, records: int, length: int, device: torch.device) -> bool:
-    """Return whether the hand-written kernels can evaluate this network for so many records on this machine."""
+    """Return whether the hand-written kernels can evaluate this network for this number of records here."""
     channels, tokens = config.res_channels, -(-length // (8 * config.patch)) * 8
     if channels < 16 or channels & (channels - 1) or 2 * records * channels * tokens >= 2**31:
         return False

@@ -43,7 +43,7 @@ class AttentionLayer(nn.Module):
         self.register_buffer("frequency", torch.tensor(frequency, device="cpu"), persistent=False)
 
     def weights(self, tokens: int, dtype: torch.dtype) -> AttentionWeights:
-        """Return what `attend` needs for records of so many tokens, with matrices in `dtype`."""
+        """Return what `attend` needs for records of this many tokens, with matrices in `dtype`."""
         frequency = self.get_buffer("frequency")
         angle = torch.arange(tokens, device=frequency.device)[:, None] * frequency
         return AttentionWeights(

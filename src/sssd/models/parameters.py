@@ -16,8 +16,8 @@ from .s4 import S4Kernel
 class DenoiserConfig:
     """The size of the network, with the names of SSSD-ECG's wavenet_config; the defaults are the published network.
 
-    patch             so many consecutive samples are folded into channels, and all layers run at length L / patch
-    attention_every   a layer of self-attention follows every so many blocks; 0 for none
+    patch             the number of consecutive samples folded into channels; all layers run at length L / patch
+    attention_every   the number of blocks after which a layer of self-attention follows; 0 for no attention
     """
 
     in_channels: int = 8

@@ -136,7 +136,7 @@ def long_convolution(u: Tensor, taps: Tensor, reach: Tensor, out: Tensor, *, gel
 
 
 def _tile(records: int, length: int) -> tuple[int, dict[str, int]]:
-    """Return the samples of a block and the tile: the fastest of those tried on an H200 for so many records."""
+    """Return the samples of a block and the tile that were fastest on an H200 for this number of records."""
     if records >= 64:
         return length, dict(BM=256, BN=128, BK=64, num_warps=8, num_stages=3)
     if records >= 16:

@@ -63,7 +63,7 @@ def short_convolution(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, out: Ten
 
 
 def _tile(tokens: int, channels: int, features: int) -> dict[str, int]:
-    """Return the fastest of the tiles that were tried on an H200 for so many tokens."""
+    """Return the tile that was fastest on an H200 for this number of tokens."""
     if tokens >= 16384:
         tile = dict(BM=128, BN=128, BK=64, num_warps=8, num_stages=3, maxnreg=128)
     else:
