@@ -285,6 +285,15 @@ def test_wrong_cells_of_wfdb(tmp_path, column, value):
         ShardReader(tmp_path / "a", corpus, 0).read(0, 10)
 
 
+@pytest.mark.parametrize("samples", [0, LENGTH - 1, LENGTH + 1])
+def test_wfdb_with_a_record_of_another_length(tmp_path, samples):
+    """Fails when a whole file is read before its size is compared with the length of the records."""
+    corpus = make(tmp_path / "a", format="wfdb")
+    (tmp_path / "a" / "data" / "00000" / "000000003.dat").write_bytes(bytes(2 * 12 * samples))
+    with pytest.raises(ValueError, match="000000003.dat does not hold 12 leads of 50 samples"):
+        ShardReader(tmp_path / "a", corpus, 0).read(0, 10)
+
+
 def test_wfdb_with_labels_of_another_width(tmp_path):
     """Fails when the width of the labels is not compared with the corpus: all rows agree on 70."""
     corpus = make(tmp_path / "a", format="wfdb")
