@@ -97,6 +97,30 @@ def test_a_table_of_names_ages_and_sexes(tmp_path):
     assert len(plan.vectors) == 2
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "labels,age,sex\nAFIB,71,0\nCLBBB+LVH,,female\n\nAFIB,0,\n",
+        "row,AFIB,LVH,age\na,1,0,300\nb,1.0,1,\n",
+        "\ufeffatrial fibrillation,sex\n1, Male \n1,nan\n",
+    ],
+)
+def test_generate_and_corpora_read_the_same_table(tmp_path, content):
+    """Fails when one of them reads a row differently."""
+    from sssd.cli.requests import read_requests
+
+    file = tmp_path / "wanted.csv"
+    file.write_text(content, encoding="utf-8")
+    asked = read_requests(None, file, CODES)
+    plan = from_csv(file, exact=True)
+    rows = plan.rows(np.arange(plan.records), seed=0)
+    assert np.array_equal(rows["labels"], asked.vectors)
+    assert np.array_equal(rows.get("age", np.full(len(asked), np.nan)), asked.age, equal_nan=True)
+    sex = [{"male": 0.0, "female": 1.0}.get(name, np.nan) for name in rows.get("sex", [""] * len(asked))]
+    assert np.array_equal(sex, asked.sex, equal_nan=True)
+    assert len(asked) == content.strip().count("\n") - content.count("\n\n")
+
+
 def test_age_and_sex_for_rows_that_have_none(tmp_path):
     """Fails when rows that have a value are overruled, or a plan without a table gets no patients."""
     file = tmp_path / "wanted.csv"

@@ -7,11 +7,9 @@ Requests by name are completed, as in `generate`, with statements that occur bes
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels import CODES, complete, encode, find, names_of
-from ..patient import SEXES, ages, from_cells, sexes
+from ..label_table import read_label_table
+from ..labels import CODES, complete, encode, names_of
+from ..patient import SEXES, ages, sexes
 from .arrays import Shape, load_arrays
 
 STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
@@ -205,43 +204,18 @@ def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
 def from_csv(
     file: Path, label_names: tuple[str, ...] = CODES, *, per_row: int = 1, exact: bool = False
 ) -> Plan:
-    """The plan of a CSV, `per_row` records a row; 12 bytes of memory per row, and 28 for age and sex.
+    """The plan of a CSV file (see sssd.label_table) with `per_row` records for each row.
 
-    A column "labels" with names joined by "+", or 0/1 columns named by statements (whole vectors, taken as they are;
-    the first column may be a name of the row); optionally age (years) and sex (female, male, 1, 0).
+    It takes 12 bytes of memory for each row, and 28 with age and sex.
     FileNotFoundError or ValueError, with the row, where the file is missing or wrong.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
-    known: dict[bytes, int] = {}
-    texts: dict[str, int] = {}
-    patients: dict[tuple[str, str], tuple[float, float]] = {}
+    table = read_label_table(file, label_names)
+    known: dict[bytes, int] = {}  # label vector -> its place among the different ones
     which, years, numbers = array("i"), array("f"), array("f")
-    rows = _table(file)
-    header = [name.strip() for name in next(rows, [])]
-    people = [name for name in ("age", "sex") if name in header]
-    named = "labels" in header
-    columns = {} if named else _columns(file, header, label_names)
-    for n, row in enumerate(rows, start=1):
-        try:
-            if len(row) != len(header):
-                raise ValueError(f"{len(row)} cells; the header has {len(header)}")
-            if named:
-                text = row[header.index("labels")].strip()
-                if text not in texts:
-                    texts[text] = _number(known, encode(text, label_names)[0].astype(np.uint8))
-                which.append(texts[text])
-            else:
-                which.append(_number(known, _bits(row, header, columns, len(label_names))))
-            age, sex = (row[header.index(name)] if name in people else "" for name in ("age", "sex"))
-            if (age, sex) not in patients:
-                patients[age, sex] = from_cells(age, sex)
-            years.append(patients[age, sex][0])
-            numbers.append(patients[age, sex][1])
-        except ValueError as error:
-            raise ValueError(f"{str(file)!r}, row {n}: {error}") from None
-    if not which:
-        raise ValueError(f"{str(file)!r} asks for nothing: expected a header and one row per request")
+    for vector, age, sex in table.rows:
+        which.append(known.setdefault(vector.tobytes(), len(known)))
+        years.append(age)
+        numbers.append(sex)
     vectors = np.stack([np.frombuffer(key, np.uint8) for key in known])
     return Plan(
         label_names,
@@ -250,9 +224,9 @@ def from_csv(
         tuple(_joined(row, label_names) for row in vectors),
         np.arange(1, len(which) + 1, dtype=np.int64) * per_row,
         np.asarray(which, np.int32),
-        by_name=named and not exact and label_names == CODES,
-        age=np.asarray(years, np.float32) if "age" in people else None,
-        sex=_names(np.asarray(numbers)) if "sex" in people else None,
+        by_name=table.by_name and not exact and label_names == CODES,
+        age=np.asarray(years, np.float32) if table.has_age else None,
+        sex=_names(np.asarray(numbers)) if table.has_sex else None,
     )
 
 
@@ -266,48 +240,6 @@ def with_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
         named = np.full(runs, "") if plan.sex is None else plan.sex
         plan = replace(plan, sex=np.where(named == "", _names(sexes(sex)), named))
     return plan
-
-
-def _table(file: Path) -> Iterator[list[str]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            yield from (row for row in csv.reader(opened) if any(cell.strip() for cell in row))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{str(file)!r} is no CSV file in UTF-8: {error}") from None
-
-
-def _columns(file: Path, header: list[str], label_names: tuple[str, ...]) -> dict[int, int]:
-    """Which class each column of a table of 0 and 1 stands for."""
-    columns = {}
-    for column, name in enumerate(header):
-        if name in ("age", "sex"):
-            continue
-        try:
-            columns[column] = find(name, label_names)
-        except ValueError as error:
-            if column:
-                raise ValueError(f"{str(file)!r}: no column 'labels', and column {name!r}: {error}") from None
-    if not columns:
-        raise ValueError(
-            f"{str(file)!r}: expected a column 'labels', or columns named by statements; got {header}"
-        )
-    return columns
-
-
-def _bits(row: list[str], header: list[str], columns: dict[int, int], width: int) -> NDArray[np.uint8]:
-    vector = np.zeros(width, np.uint8)
-    for column, k in columns.items():
-        cell = row[column].strip()
-        if cell not in ("0", "1", "0.0", "1.0"):
-            raise ValueError(f"{row[column]!r} in {header[column]!r}; expected 0 or 1")
-        vector[k] = cell[0] == "1"
-    if not vector.any():
-        raise ValueError("no statement is 1; expected at least one")
-    return vector
-
-
-def _number(known: dict[bytes, int], vector: NDArray[np.uint8]) -> int:
-    return known.setdefault(vector.tobytes(), len(known))
 
 
 def _names(numbers: NDArray[np.floating[Any]]) -> NDArray[np.str_]:
