@@ -347,7 +347,7 @@ def test_prepare_own_errors_name_the_file(tmp_path: Path) -> None:
     check([["record", "x"], ["absent", 1]], "no record .*absent", FileNotFoundError)
     check([["record", "x"], ["good", "maybe"]], "record good has 'maybe' in column 'x'")
     check([["record", "x"], ["good", 1], ["good", 1]], "'good' twice")
-    check([["record", "x"], ["good"]], "1 cells; expected 2")
+    check([["record", "x"], ["good"]], "1 cells; the header has 2")
     check([["record", "x"]], "lists no records")
     check([["record"], ["good"]], "has no labels")
     for fold in ("11", "0", "inf", "nan", "1.5", "x", ""):

@@ -23,6 +23,7 @@ from .labels import encode, find
 from .patient import from_cells
 
 PATIENT = ("age", "sex")  # columns that are not labels
+BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}  # what a cell of zeros and ones may hold
 
 
 class Row(NamedTuple):
@@ -54,33 +55,52 @@ def read_label_table(file: Path, classes: tuple[str, ...]) -> LabelTable:
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
-    lines = _lines(file)
-    header = [name.strip() for name in next(lines, [])]
+    lines = read_cells(file)
+    header = next(lines)
     by_name = "labels" in header
     columns = {} if by_name else _label_columns(file, header, classes)
     rows = _rows(file, header, columns, lines, classes)
     return LabelTable(by_name, "age" in header, "sex" in header, rows)
 
 
-def _lines(file: Path) -> Iterator[list[str]]:
+def read_cells(file: Path) -> Iterator[list[str]]:
+    """The names in the header of a CSV file, and then its rows, with as many cells each; blank rows are left out.
+
+    ValueError where it is not a CSV file in UTF-8, two columns have one name, or a row has another number of cells.
+    """
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            yield from (row for row in csv.reader(opened) if any(cell.strip() for cell in row))
+            rows = (row for row in csv.reader(opened) if any(cell.strip() for cell in row))
+            header = [name.strip() for name in next(rows, [])]
+            repeated = next((name for name in header if name and header.count(name) > 1), None)
+            if repeated is not None:
+                raise ValueError(f"{str(file)!r} has two columns called {repeated!r}; expected one")
+            yield header
+            for n, row in enumerate(rows, start=1):
+                if len(row) != len(header):
+                    raise ValueError(
+                        f"{str(file)!r}, row {n}: {len(row)} cells; the header has {len(header)}"
+                    )
+                yield row
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{str(file)!r} is not a CSV file in UTF-8: {error}") from None
 
 
 def _label_columns(file: Path, header: list[str], classes: tuple[str, ...]) -> dict[int, int]:
     """The class that each column of zeros and ones stands for."""
-    columns = {}
+    columns: dict[int, int] = {}
     for column, name in enumerate(header):
         if name in PATIENT:
             continue
         try:
-            columns[column] = find(name, classes)
+            k = find(name, classes)
         except ValueError as error:
             if column:
                 raise ValueError(f"{str(file)!r}: no column 'labels', and column {name!r}: {error}") from None
+            continue
+        if k in columns.values():
+            raise ValueError(f"{str(file)!r} has two columns for {classes[k]}; expected one per statement")
+        columns[column] = k
     if not columns:
         raise ValueError(
             f"{str(file)!r}: expected a column 'labels', or columns named by statements; got {header}"
@@ -100,8 +120,6 @@ def _rows(
     n = 0
     for n, cells in enumerate(lines, start=1):
         try:
-            if len(cells) != len(header):
-                raise ValueError(f"{len(cells)} cells; the header has {len(header)}")
             if columns:
                 vector = _vector(cells, header, columns, len(classes))
             else:
@@ -123,9 +141,9 @@ def _vector(cells: list[str], header: list[str], columns: dict[int, int], width:
     vector = np.zeros(width, np.uint8)
     for column, k in columns.items():
         cell = cells[column].strip()
-        if cell not in ("0", "1", "0.0", "1.0"):
+        if cell not in BITS:
             raise ValueError(f"{cells[column]!r} in {header[column]!r}; expected 0 or 1")
-        vector[k] = cell[0] == "1"
+        vector[k] = BITS[cell]
     if not vector.any():
         raise ValueError("no statement is 1; expected at least one")
     return vector

@@ -6,7 +6,6 @@ recordings ─▶ leads by name ─▶ mV ─▶ 100 Hz ─▶ 10 s ─▶ int16
 from __future__ import annotations
 
 import ast
-import csv
 import hashlib
 import json
 import math
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..io.files import replacing
 from ..io.units import microvolts
+from ..label_table import BITS, read_cells
 from ..labels import CODES, find
 from ..leads import CLINICAL
 from ..patient import from_cells
@@ -205,12 +205,12 @@ def _own(source: Path, labels_csv: Path) -> tuple[tuple[str, ...], list[_Row]]:
         labels = []
         for cells in table:
             for k in columns:
-                if cells[k].strip() not in ("0", "1", "0.0", "1.0"):
+                if cells[k].strip() not in BITS:
                     raise ValueError(
                         f"{where!r}: record {cells[0]} has {cells[k]!r} in column {header[k]!r}; "
                         "expected 0 or 1 (or one column 'labels' with names joined by '+')"
                     )
-            labels.append(tuple(n for n, k in enumerate(columns) if float(cells[k]) == 1))
+            labels.append(tuple(n for n, k in enumerate(columns) if BITS[cells[k].strip()]))
     if not names:
         raise ValueError(
             f"{where!r} has no labels; expected one column of 0 / 1 per label, or a column 'labels'"
@@ -236,18 +236,10 @@ def _own(source: Path, labels_csv: Path) -> tuple[tuple[str, ...], list[_Row]]:
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{str(path)!r} is no CSV file in UTF-8: {error}") from error
-    if len(rows) < 2:
+    header, *rows = read_cells(path)
+    if not rows:
         raise ValueError(f"{str(path)!r} lists no records; expected a header and one row per record")
-    header = [name.strip() for name in rows[0]]
-    for n, row in enumerate(rows[1:], start=1):
-        if len(row) != len(header):
-            raise ValueError(f"{str(path)!r}: record {n} has {len(row)} cells; expected {len(header)}")
-    return header, rows[1:]
+    return header, rows
 
 
 def _fold(text: str, table: Path, record: str) -> int:
