@@ -550,6 +550,14 @@ def test_a_manifest_that_is_lost_for_good(tmp_path):
         run.resume(tmp_path / "a", LOCAL)
 
 
+def test_requests_that_are_lost_for_good(tmp_path):
+    make(tmp_path / "a")
+    truncate(tmp_path / "a" / REQUESTS)
+    (tmp_path / "a" / SPARE / REQUESTS).unlink()
+    with pytest.raises(ValueError, match="are both missing or altered: put one back from a backup"):
+        run.resume(tmp_path / "a", LOCAL)
+
+
 def test_a_file_of_somebody_else(tmp_path):
     make(tmp_path / "a")
     (tmp_path / "a" / "data" / "copy.npz").write_bytes(b"x")

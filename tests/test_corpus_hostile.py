@@ -209,6 +209,14 @@ def test_a_wrong_plan_is_refused(arrays):
         from_bytes(repacked(content, **arrays), CODES, 35)
 
 
+def test_a_plan_without_the_columns_of_the_corpus_is_refused(tmp_path):
+    """Fails when corpus.json promises an age that no record gets."""
+    make(tmp_path / "a")
+    altered(tmp_path / "a", extra=["age"])
+    with pytest.raises(ValueError, match="requests.npz and corpus.json differ on age and sex"):
+        run.resume(tmp_path / "a", run.local(stub))
+
+
 def test_a_drawn_plan_is_read_back():
     assert from_bytes(like_ptbxl(5).to_bytes(), CODES, 5).drawn
 
