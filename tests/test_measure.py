@@ -1,6 +1,9 @@
-"""Heart rate and intervals beside a record, on ECGs of known ones."""
+"""Heart rate and intervals that are shown beside a record, measured in ECGs for which they are known."""
 
 import dataclasses
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from sssd.server.measure import NOTHING, measure
 
 
 def heart(bpm, qt_s=0.38, *, wide=1.0, noise=0.003, seed=0):
-    """An ECG with P, QRS and T as bumps at the given rate: 12 leads, 10 s at 100 Hz."""
+    """An ECG of 12 leads, 10 s at 100 Hz, whose P, QRS and T waves are Gaussian bumps at the given rate."""
     t = np.arange(1000) / 100
     x = np.zeros(1000)
     for beat in np.arange(0.4, 11, 60 / bpm):
@@ -31,18 +34,32 @@ def heart(bpm, qt_s=0.38, *, wide=1.0, noise=0.003, seed=0):
 
 @pytest.mark.parametrize("bpm", [40, 60, 75, 110, 160])
 def test_heart_rate(bpm):
-    """Fails when T waves count as beats, beats are missed, or the rate is taken from another interval."""
+    """Fails when T waves count as beats, beats are missed, or the rate is not that of RR intervals."""
     rate = measure(heart(bpm, qt_s=0.38 if bpm < 100 else 0.28))["heart_rate_bpm"]
     assert abs(rate - bpm) <= 0.03 * bpm
 
 
+def test_measuring_in_threads_keeps_the_warnings(monkeypatch):
+    """Fails when threads that measure at the same time leave the process without its warnings."""
+
+    def slowly(*_, **__):
+        time.sleep(0.02)
+        raise ValueError
+
+    monkeypatch.setattr("neurokit2.ecg_clean", slowly)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(measure, [heart(75)] * 8))
+    assert warnings.filters == before
+
+
 def test_nothing_to_measure():
-    """Fails when a record without beats gets a rate."""
+    """Fails when a record without beats gets a heart rate."""
     assert measure(Ecg(np.zeros((12, 1000), np.float32))) == NOTHING
 
 
 def test_intervals():
-    """Fails when QT is taken to another wave, is in samples, or is not corrected by the rate."""
+    """Fails when QT ends at another wave, is in samples, or QTc is not corrected for the heart rate."""
     short, long = (measure(heart(75, qt_s=qt_s)) for qt_s in (0.34, 0.44))
     assert 60 <= long["qt_ms"] - short["qt_ms"] <= 140
     assert 280 <= short["qt_ms"] <= 420
@@ -51,7 +68,7 @@ def test_intervals():
 
 
 def test_no_pr_without_p_waves():
-    """Fails when a PR is told of a record that is said to have no P waves, or none that belong to its beats."""
+    """Fails when PR is reported for statements without P waves, or with P waves that do not belong to the beats."""
     plain = measure(heart(75))
     for statement in ("AFIB", "AFLT", "3AVB"):
         ecg = dataclasses.replace(heart(75), statements=("LVH", statement))
@@ -59,6 +76,6 @@ def test_no_pr_without_p_waves():
 
 
 def test_qrs():
-    """Fails when the width is not of the complex: too wide where T is taken along, the same for a block."""
+    """Fails when the width includes the T wave, or does not grow with the width of the complex."""
     narrow, block = (measure(heart(75, wide=wide))["qrs_ms"] for wide in (1.0, 1.8))
     assert 60 <= narrow <= 105 and 120 <= block <= 180

@@ -384,6 +384,12 @@ def test_requests_that_would_take_too_long(model):
         batcher._spent_s = batcher._did = 1.0  # one second for each record and step
         status, message = running.refusal("/v1/ecgs", {"statements": ["NORM"], "count": 13, "steps": 5})
         assert status == 422 and "65 s" in message and "/v1/jobs" in message
+        batcher._running = 56  # seconds until the device is free
+        status, headers, body = running.ask("/v1/ecgs", {"statements": ["NORM"], "steps": 5})
+        assert status == 429 and headers["retry-after"] and b"come again later" in body
+        batcher._running = 0
+        batcher._spent_s = 1e-6
+        assert running.ask("/v1/ecgs", {"statements": ["NORM"], "steps": 5})[0] == 200
 
 
 def test_a_request_may_take_longer_than_its_body(model):

@@ -1,17 +1,19 @@
-"""Heart rate and intervals of one record: what the page shows beside it.
+"""Heart rate and intervals of one record, which the page shows beside it.
 
-Heart rate: the pace at which steep complexes return. QRS: in the median beat, how long the slope over all leads stays
-above a share of its peak. PR and QT: medians over the beats of lead II by NeuroKit2's delineation by prominence
-(Emrich et al. 2024); None where it finds nothing, and no PR under statements that leave none to measure.
-QTc = QT / sqrt(RR / 1 s) (Bazett 1920).
+The heart rate follows from the median distance of beats. QRS is how long the slope of the median beat, over all leads,
+stays above a share of its peak. PR and QT are medians over the beats of lead II, delineated by prominence in NeuroKit2
+(Emrich et al. 2024). QTc = QT / sqrt(RR / 1 s) (Bazett 1920). A value is None if it cannot be measured; PR is also None
+for statements without P waves that belong to the beats.
 
-On real ECGs of PTB-XL: the heart rate is within 5 beats per minute of NeuroKit2's for 148 of 150; median QRS of 40 each
-with NORM, IRBBB, CRBBB, CLBBB 81, 96, 137, 161 ms; median PR of 25 each with NORM and 1AVB 146 and 202 ms.
+On real ECGs of PTB-XL the heart rate is within 5 beats per minute of NeuroKit2's for 148 of 150. The median QRS of 40
+records each with NORM, IRBBB, CRBBB and CLBBB is 81, 96, 137 and 161 ms. The median PR of 25 records each with NORM and
+1AVB is 146 and 202 ms.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from typing import Any
 
@@ -23,15 +25,18 @@ from scipy.signal import find_peaks, resample_poly
 from ..record import Ecg
 
 NOTHING: dict[str, float | None] = dict.fromkeys(("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms"))
-NO_PR = frozenset({"AFIB", "AFLT", "3AVB"})  # no P waves, or none that belong to a QRS complex
-FINER = 5  # times the sampling rate, for intervals
+NO_PR = frozenset({"AFIB", "AFLT", "3AVB"})  # there are no P waves, or they do not belong to QRS complexes
+FINER = 5  # intervals are measured at this multiple of the sampling rate
 LEAST_BEATS = 3
-QRS_SHARE = 0.08  # of the steepest slope, above which a median beat is in its QRS complex
-SMOOTH_S, BRIDGED_S = 0.012, 0.02  # of that slope; how long it may fall below
+QRS_SHARE = 0.08  # a median beat is in its QRS complex above this share of its steepest slope
+_WARNINGS = (
+    threading.Lock()
+)  # Python's warning filters are global, so only one thread at a time may change them
+SMOOTH_S, BRIDGED_S = 0.012, 0.02  # the slope is smoothed over the first, and may fall below for the second
 
 
 def measure(ecg: Ecg) -> dict[str, float | None]:
-    """Heart rate in beats per minute, PR, QRS, QT and QTc in ms, to whole numbers; None where not measurable."""
+    """Heart rate in beats per minute, PR, QRS, QT and QTc in ms, rounded to whole numbers; None if not measurable."""
     beats = complexes(ecg.signal, ecg.fs_hz)
     if len(beats) < LEAST_BEATS:
         return dict(NOTHING)
@@ -46,10 +51,10 @@ def measure(ecg: Ecg) -> dict[str, float | None]:
 
 
 def complexes(signal: np.ndarray, fs_hz: float) -> NDArray[np.intp]:
-    """Where QRS complexes are, in samples: peaks of the slope over all leads, (12, L) -> (beats,).
+    """Samples at which QRS complexes are: peaks of the slope over all leads, (12, L) -> (beats,).
 
-    Slope: |x(t+1) - x(t)|, each lead to its own 98th percentile, summed, smoothed over 80 ms. A peak counts from 0.35
-    of their upper range, 0.25 s from the next.
+    The slope is |x(t+1) - x(t)| of each lead over its own 98th percentile, summed over the leads and smoothed over
+    80 ms. Peaks are at least 0.25 s apart and reach 0.35 of the 98th percentile of the slope.
     """
     slope = np.abs(np.diff(signal.astype(np.float64), axis=-1))  # (12, L - 1)
     scale = np.quantile(slope, 0.98, axis=-1, keepdims=True)
@@ -60,7 +65,7 @@ def complexes(signal: np.ndarray, fs_hz: float) -> NDArray[np.intp]:
 
 
 def qrs_ms(signal: np.ndarray, fs_hz: float, beats: NDArray[np.intp]) -> float | None:
-    """Width of the QRS complex in the median of the beats, over all leads (12, L); None for fewer than three."""
+    """Width of the QRS complex in the median beat over all leads (12, L); None for fewer than three whole beats."""
     rate = FINER * fs_hz
     fine = resample_poly(signal.astype(np.float64), FINER, 1, axis=-1)
     before, after = round(0.45 * rate), round(0.65 * rate)
@@ -86,9 +91,9 @@ def _smooth(x: np.ndarray, samples: float) -> np.ndarray:
 
 
 def _delineated(lead: np.ndarray, fs_hz: float) -> dict[str, float | None]:
-    """PR and QT in ms of one lead (L,) by NeuroKit2."""
+    """PR and QT of one lead (L,) in ms, by NeuroKit2."""
     rate = FINER * fs_hz
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             x = neurokit2.ecg_clean(resample_poly(lead.astype(np.float64), FINER, 1), sampling_rate=rate)
@@ -97,7 +102,7 @@ def _delineated(lead: np.ndarray, fs_hz: float) -> dict[str, float | None]:
                 x, peaks["ECG_R_Peaks"], sampling_rate=rate, method="prominence"
             )
         except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError):
-            return {}  # a flat or shapeless lead breaks the delineation in as many ways
+            return {}  # all of these happen with flat or shapeless leads
     return {
         "pr_ms": _median_ms(waves, "ECG_P_Onsets", "ECG_R_Onsets", rate),
         "qt_ms": _median_ms(waves, "ECG_R_Onsets", "ECG_T_Offsets", rate),
