@@ -1,11 +1,11 @@
-"""Statement names -> label vectors: the 71 SCP-ECG statements of PTB-XL (Wagner et al. 2020).
+"""From the names of statements to label vectors: the 71 SCP-ECG statements of PTB-XL (Wagner et al. 2020).
 
-A label vector is one row of (B, K) float32, 1 where a statement is present; K = 71, columns in the order of
-SSSD-ECG, alphabetical by code. `encode` turns names or indices into rows, `complete` adds the statements that
-real records carry beside the requested ones. Descriptions and counts are in `statements.json`, which
-scripts/make_statements.py writes.
+A label vector is one row of (B, K) float32, 1 where a statement is present. K is 71, and the columns have the order of
+SSSD-ECG, alphabetical by code. `encode` turns names or indices into rows, and `complete` adds statements that real
+records have beside the requested ones. scripts/make_statements.py writes `statements.json`, which holds the
+descriptions and counts.
 
-One rule says which statements a vector has: those whose value is above 0.5 (`has`). The whole package uses it.
+A vector has those statements whose value is above 0.5. The whole package uses this one rule, `has`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-RARE = 20  # statements with fewer training records than this are hardly learnt
-PRESENT = 0.5  # a label vector has the statements whose value is above this
+RARE = 20  # a model hardly learns statements with fewer training records than this
+PRESENT = 0.5  # a vector has the statements whose value is above this
 
 
 @dataclass(frozen=True)
 class Statement:
     """One SCP-ECG statement.
 
-    superclass: NORM, MI, STTC, CD, HYP, or "" for statements of form or rhythm alone.
-    ptbxl_records: among all 21,799 records of PTB-XL.
-    training_records: among those the built-in model was trained on.
+    superclass: NORM, MI, STTC, CD, HYP, or "" for statements that describe form or rhythm only.
+    ptbxl_records: how many of the 21,799 records of PTB-XL have the statement.
+    training_records: how many of those that the built-in model was trained on have it.
     """
 
     code: str
@@ -56,11 +56,11 @@ CODES: tuple[str, ...] = tuple(statement.code for statement in STATEMENTS)
 
 
 def find(name: str, classes: Sequence[str] = CODES) -> int:
-    """Index in `classes` of the statement called `name`: its code, description or an alias, in any case.
+    """The index in `classes` of the statement called `name`: its code, its description or an alias, in any case.
 
-    Words may be separated by spaces, hyphens or underscores. Where `classes` are not the 71 codes (a
-    fine-tuned model), their own names count, and the descriptions and aliases of those that are codes.
-    Raises ValueError with the nearest known names.
+    Words may be separated by spaces, hyphens or underscores. `classes` may differ from the 71 codes, as in a fine-tuned
+    model; then a name is one of theirs, or a description or an alias of one that is a code.
+    Raises ValueError, which suggests the nearest names.
     """
     names = _names(tuple(classes))
     index = names.get(_plain(name))
@@ -82,8 +82,8 @@ def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
     array or tensor (B,) of integers   class indices, one record each
     array or tensor (B, K) of reals    label vectors, taken as they are
 
-    Inner lists hold names or indices, never zeros and ones: pass vectors as an array. Raises ValueError for
-    unknown names, indices outside 0..K-1, a wrong width, values that are not finite, and empty input.
+    Inner lists hold names or indices; pass zeros and ones as an array. Raises ValueError for unknown names, indices
+    outside 0..K-1, a wrong width, values that are not finite, and empty input.
     """
     classes = tuple(classes)
     if not classes:
@@ -105,12 +105,12 @@ def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
 
 
 def has(vectors: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which statements label vectors have: those above 0.5. Of the same shape as `vectors`."""
+    """Whether each statement of label vectors is present, which means above 0.5; in the shape of `vectors`."""
     return np.asarray(np.asarray(vectors) > PRESENT)
 
 
 def names_of(vector: NDArray[Any], classes: Sequence[str] = CODES) -> tuple[str, ...]:
-    """Names of the statements that one label vector (K,) has."""
+    """The names of the statements that one label vector (K,) has."""
     return tuple(classes[k] for k in np.flatnonzero(has(vector)).tolist())
 
 
@@ -122,9 +122,9 @@ def are_vectors(labels: Any) -> bool:
 
 
 def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
-    """(code, training records) of the statements of `vectors` that the built-in model saw fewer than 20 times.
+    """(code, training records) of statements that the built-in model saw fewer than 20 times, the rarest first.
 
-    vectors: (B, 71). Rarest first.
+    Only statements that one of the `vectors` (B, 71) has are listed.
     """
     vectors = _check_71(vectors)
     used = [STATEMENTS[k] for k in np.flatnonzero(has(vectors).any(axis=0)).tolist()]
@@ -133,13 +133,13 @@ def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
 
 
 def _plain(name: str) -> str:
-    """Lower case; runs of anything but letters and digits become one space: 'ISC_' -> 'isc'."""
+    """The name in lower case; each run of other characters than letters and digits is one space: 'ISC_' -> 'isc'."""
     return re.sub(r"[\W_]+", " ", str(name).casefold()).strip()
 
 
 @cache
 def _names(classes: tuple[str, ...]) -> dict[str, int]:
-    """Plain name -> index. A class's own name wins over any alias."""
+    """The index of each plain name. The name of a class takes precedence over an alias of another."""
     names: dict[str, int] = {}
     for index, name in enumerate(classes):
         if names.setdefault(_plain(name), index) != index:
@@ -159,7 +159,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _members(entry: Any, classes: tuple[str, ...], record: int) -> list[int]:
-    """Class indices that one entry of a list of labels combines."""
+    """The class indices that one entry of a list of labels combines."""
     if hasattr(entry, "detach"):
         entry = entry.detach().cpu().numpy()
     if isinstance(entry, np.ndarray) and entry.ndim <= 1:
@@ -237,22 +237,28 @@ def _check_71(vectors: NDArray[Any]) -> NDArray[Any]:
 
 # --- which statements occur together ------------------------------------------------------------------------
 
-_SHRINK = 0.3  # records added to both the observed and the expected count of a pair
-_NEVER = 0.1  # pairs seen at less than this share of the count expected by chance are not drawn ...
-_EXPECTED = 3.0  # ... where at least this many were expected
-_TEMPER = 0.6  # exponent on the evidence of several statements, which is not independent
+_SHRINK = 0.3  # records that are added to both the observed and the expected count of a pair
+_NEVER = (
+    0.1  # a pair is not drawn if it was seen less often than this share of the count expected by chance ...
+)
+_EXPECTED = 3.0  # ... and at least this many were expected
+_TEMPER = 0.6  # exponent on the evidence of several statements, because it is not independent
 
 
 @dataclass(frozen=True)
 class _Together:
-    """How statements occur together in folds 1 to 8. K statements, sizes n = 0 .. N of a record."""
+    """How K statements occur together in folds 1 to 8, in records with n = 0 .. N statements."""
 
     log_share: Floats  # (K,) log of the share of records with j
-    log_lift: Floats  # (K, K) log of observed / expected count of the pair; -inf: not drawn together
+    log_lift: (
+        Floats  # (K, K) log of the observed over the expected count of a pair; -inf if never drawn together
+    )
     log_size: Floats  # (N+1,) log of the number of records with n statements
     log_size_with: Floats  # (K, N+1) the same among the records with s
     size_ratio: Floats  # (K, N+1) P(n | j) / P(n)
-    rhythm: NDArray[np.bool_]  # (K,) statements of rhythm: all but 3 % of records carry exactly one
+    rhythm: NDArray[
+        np.bool_
+    ]  # (K,) whether it describes the rhythm; 97 % of records have exactly one such statement
 
 
 @cache
@@ -284,18 +290,18 @@ def _together() -> _Together:
 
 
 def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDArray[np.float32]:
-    """Requested label vectors with the statements added that real records carry beside them.
+    """Add to requested label vectors the statements that real records have beside them.
 
-    Only 3 % of real records carry a single statement; the mean is 2.8. For each record: draw its number of
-    statements given the requested ones, then its rhythm where the request names none, then one statement
-    after the other with the odds of p(j | those so far) = p(j) (prod_s lift(j, s))^gamma, where lift is the
-    observed over the expected count of a pair, shrunk, and zero for pairs that hardly ever occur (no SR or
-    NORM beside AFIB). gamma = 1 for one statement, 0.6 for several: their evidence is not independent.
-    On single statements requested from real records, the frequencies of pairs then differ from the real ones
-    by no more than one fold of PTB-XL does from the others.
+    Only 3 % of real records have a single statement; the mean is 2.8. For each record, the number of its statements is
+    drawn first, given the requested ones. If none of these describes the rhythm, one that does is drawn next. Others
+    follow one by one, with the odds of p(j | those so far) = p(j) (prod_s lift(j, s))^gamma. The lift is the observed
+    over the expected count of a pair, shrunk, and zero for pairs that hardly ever occur (neither SR nor NORM beside
+    AFIB). gamma is 1 for one statement and 0.6 for several, because their evidence is not independent.
+    For single statements requested from real records, the frequencies of pairs then differ from the real ones by no
+    more than one fold of PTB-XL differs from the others.
 
-    requested: (B, 71); all values are kept, but for those of drawn statements, which become 1.
-    index: B record numbers; a completion depends on (seed, index, request) alone.
+    requested: (B, 71). Drawn statements become 1, and all other values are kept.
+    index: B record numbers; what is drawn depends on (seed, index, request) only.
     Returns (B, 71) float32. Raises ValueError for another width or number of indices.
     """
     vectors = _check_71(requested).astype(np.float32)  # a copy
@@ -309,7 +315,7 @@ def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDA
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:
-    """A stream of its own for each (seed, record number), both modulo 2^64."""
+    """A separate generator for each (seed, record number), both modulo 2^64."""
     words = [(value >> shift) & 0xFFFFFFFF for value in (int(seed), number) for shift in (0, 32)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
@@ -321,7 +327,7 @@ def _draw(request: list[int], generator: np.random.Generator) -> list[int]:
     size = _choose(_size_weights(present), generator)
     if size > len(present) and not together.rhythm[list(present)].any():
         rhythm = np.where(together.rhythm, _probability(present), 0.0)
-        # rhythms exclude each other: what their probabilities leave to 1 is the chance of none
+        # Rhythms exclude each other, so that 1 minus the sum of their probabilities is the chance of none.
         if generator.random() < rhythm.sum():
             present = _add(present, rhythm * together.size_ratio[:, size], generator)
     while len(present) < size:
@@ -329,27 +335,27 @@ def _draw(request: list[int], generator: np.random.Generator) -> list[int]:
         odds = probability / (1.0 - probability)
         grown = _add(present, odds * together.size_ratio[:, size], generator)
         if grown == present:
-            break  # nothing occurs with these
+            break  # no other statement occurs with these
         present = grown
     return sorted(set(present) - set(request))
 
 
 def _add(present: tuple[int, ...], weights: Floats, generator: np.random.Generator) -> tuple[int, ...]:
-    """`present` and one statement more, unless all weights are zero."""
+    """`present` with one more statement, unless all weights are zero."""
     return tuple(sorted((*present, _choose(weights, generator)))) if weights.any() else present
 
 
 @lru_cache(maxsize=4096)
 def _size_weights(present: tuple[int, ...]) -> Floats:
-    """(N+1,) weights of the number n of statements of a record that has these m.
+    """The weights (N+1,) of the number n of statements of a record that has these m.
 
-    Taken as drawn independently given n: P(n | S) ~ P(n) prod_s P(n | s) / P(n) * n (n-1) .. (n-m+1) / n^m.
+    Statements count as independent given n: P(n | S) ~ P(n) prod_s P(n | s) / P(n) * n (n-1) .. (n-m+1) / n^m.
     """
     together = _together()
     n = np.arange(len(together.log_size))
     m = len(present)
     if m > n[-1]:
-        return np.asarray(n == n[-1], float)  # more than any real record has: nothing to add
+        return np.asarray(n == n[-1], float)  # more than any real record has, so that nothing is added
     log = together.log_size + (together.log_size_with[list(present)] - together.log_size).sum(axis=0)
     distinct = np.ones(len(n))
     for k in range(m):
@@ -361,7 +367,7 @@ def _size_weights(present: tuple[int, ...]) -> Floats:
 
 @lru_cache(maxsize=4096)
 def _probability(present: tuple[int, ...]) -> Floats:
-    """(K,) p(j | present), 0 for those present and those that do not occur with them, at most 0.97."""
+    """p(j | present) (K,), at most 0.97; 0 for statements that are present or do not occur with these."""
     together = _together()
     gamma = 1.0 if len(present) <= 1 else _TEMPER
     log = together.log_share + gamma * together.log_lift[list(present)].sum(axis=0)
@@ -371,6 +377,6 @@ def _probability(present: tuple[int, ...]) -> Floats:
 
 
 def _choose(weights: Floats, generator: np.random.Generator) -> int:
-    """An index drawn in proportion to `weights`, by one uniform number."""
+    """An index drawn in proportion to `weights`, with one uniform number."""
     cumulative = np.cumsum(weights)
     return int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))

@@ -4,8 +4,8 @@ The limb leads I and aVF fix the other four:
 
     II = I/2 + aVF      III = aVF - I/2      aVR = -3/4 I - aVF/2      aVL = 3/4 I - aVF/2
 
-so that I + III = II and aVR + aVL + aVF = 0 hold up to rounding. Arrays are (..., leads, L), the unit is
-free; every function takes NumPy arrays and torch tensors alike and returns a new one of the same kind.
+so that I + III = II and aVR + aVL + aVF = 0 hold up to rounding. Arrays are (..., leads, L) in any unit. Every
+function takes a NumPy array or a torch tensor, and returns a new one of the same kind.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _SPELLING = {name.upper(): name for name in CLINICAL}
 
 
 def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
-    """The 12 lead names of an order: "clinical", "sssd", or the names themselves in any order and case.
+    """The names of the 12 leads in an order: "clinical", "sssd", or the names themselves in any order and case.
 
-    ValueError unless the names are the 12 leads, each once.
+    ValueError unless these are the 12 leads, each once.
     """
     if isinstance(order, str):
         if order not in ORDERS:
@@ -47,11 +47,13 @@ def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
 
 
 def to_twelve(x: Array, order: str | Sequence[str] = "clinical") -> Array:
-    """Eight leads (..., 8, L), I V1..V6 aVF, to twelve (..., 12, L) in `order`; floating point only."""
+    """Twelve leads (..., 12, L) in `order` from the eight (..., 8, L), I V1..V6 aVF; floating point only."""
     _check(x, EIGHT)
     floating = np.issubdtype(x.dtype, np.floating) if isinstance(x, np.ndarray) else x.is_floating_point()
     if not floating:
-        raise ValueError(f"the limb leads hold halves, so the signal must be floating point; got {x.dtype}")
+        raise ValueError(
+            f"limb leads are halves of others, so the signal must be floating point; got {x.dtype}"
+        )
     names = lead_names(order)
     one, avf = x[..., 0, :], x[..., 7, :]
     out = x[..., [EIGHT.index(name) if name in EIGHT else 0 for name in names], :]  # a copy, (..., 12, L)
@@ -63,14 +65,14 @@ def to_twelve(x: Array, order: str | Sequence[str] = "clinical") -> Array:
 
 
 def to_eight(x: Array, order: str | Sequence[str] = "clinical") -> Array:
-    """Twelve leads (..., 12, L) in `order` to the eight independent ones (..., 8, L), I V1..V6 aVF."""
+    """The eight independent leads (..., 8, L), I V1..V6 aVF, from twelve (..., 12, L) in `order`."""
     names = lead_names(order)
     _check(x, names)
     return x[..., [names.index(name) for name in EIGHT], :]
 
 
 def reorder(x: Array, source: str | Sequence[str], target: str | Sequence[str] = "clinical") -> Array:
-    """Twelve leads (..., 12, L) from the order `source` to the order `target`."""
+    """Twelve leads (..., 12, L) in the order `target`, given in the order `source`."""
     names = lead_names(source)
     _check(x, names)
     return x[..., [names.index(name) for name in lead_names(target)], :]

@@ -1,8 +1,8 @@
 """Standard normal noise as a pure function of (seed, record index, step, element).
 
-Counter-based generation: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
-then Box-Muller. The integers are the same on every device, the normals to rounding. A record's noise depends
-on nothing else: not on the batch it is in, nor on what was drawn before.
+The generator is counter-based: Philox-4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
+followed by Box-Muller. The integers are the same on every device, and the normals differ by rounding only. The noise
+of a record depends neither on its batch nor on what was drawn before.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ def normal(
 ) -> Tensor:
     """Standard normal noise of records `index` (B,) at one step: (B, C, L) float32, `shape` being (C, L).
 
-    seed: one for all of them, or one for each; its 64 bits are Philox's key. The counter holds (element // 4, step,
-    index low, index high), so that no two (index, step, element) under one seed share random bits.
-    Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32 and index is a list of whole numbers, as many as
-    there are seeds.
+    seed: one for all records or one for each. Its 64 bits are the key of Philox. The counter holds (element // 4, step,
+    index low, index high), so that no two (index, step, element) share random bits under one seed.
+    Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32, and index holds whole numbers, one for each seed.
     """
     seeds = [checked_seed(one) for one in ([seed] if np.ndim(seed) == 0 else seed)]  # type: ignore[union-attr]
     if not 0 <= step < 2**32:
@@ -66,7 +65,7 @@ def normal(
 def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Words:
     """Philox-4x32-10 (Salmon et al. 2011, section 3.3): 4 words of 32 random bits for each counter.
 
-    counter, key: int64 tensors that broadcast against each other, values in 0 .. 2**32 - 1; so is the result.
+    counter, key: int64 tensors that broadcast against each other, with values in 0 .. 2**32 - 1. The words are, too.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -79,7 +78,7 @@ def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Word
 
 
 def _multiply(m: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """High and low 32 bits of m x, both below 2**32, by halves of x: no product leaves int64."""
+    """The high and the low 32 bits of m x, for m and x below 2**32. x is split in halves so that int64 suffices."""
     upper, lower = m * (x >> 16), m * (x & 0xFFFF)  # below 2**48
     high = (upper + (lower >> 16)) >> 16
     low = (((upper & 0xFFFF) << 16) + lower) & _MASK
@@ -87,7 +86,7 @@ def _multiply(m: int, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _box_muller(r0: Tensor, r1: Tensor) -> tuple[Tensor, Tensor]:
-    """Two independent normals from two words of 32 bits (Box and Muller 1958); float64 inside."""
+    """Two independent normals from two words of 32 bits (Box and Muller 1958), computed in float64."""
     radius = torch.sqrt(-2.0 * torch.log((r0.double() + 0.5) * 2.0**-32))
     angle = r1.double() * (2.0 * math.pi * 2.0**-32)
     return (radius * torch.cos(angle)).float(), (radius * torch.sin(angle)).float()

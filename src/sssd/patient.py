@@ -1,6 +1,6 @@
-"""Age and sex of a patient as columns behind the label vector: what a model with `trainset_config.patient` also takes.
+"""Age and sex of a patient as four columns behind the label vector, for models with `trainset_config.patient`.
 
-Both may be unknown, each by itself; an unknown one is all zeros, which the model has met in training.
+Each of the two may be unknown. Its columns are then zero, which the model has seen in training.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 COLUMNS = ("age is known", "age", "female", "male")
 SEXES = ("male", "female")  # by PTB-XL's numbers, 0 and 1
 OLDEST = 120.0
-HIDDEN, ABOVE_89 = 300.0, 92.0  # what PTB-XL writes for ages above 89, and what is taken for it
+HIDDEN, ABOVE_89 = 300.0, 92.0  # PTB-XL writes 300 for ages above 89; we take 92
 _MIDDLE, _SPREAD = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
 
 
 def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np.float32]:
-    """(n, 4) float32 for `records` patients.
+    """The columns (n, 4) float32 of `records` patients, in the order of `COLUMNS`.
 
-    age: years, one for all or (n,); NaN or None where unknown. sex: "female" or "male", or PTB-XL's 0 (male) and 1
-    (female); one for all or (n,), NaN or None where unknown. ValueError for anything else.
+    age: in years; one for all patients or (n,), NaN or None where it is unknown.
+    sex: "female" or "male", or PTB-XL's 0 (male) and 1 (female); one for all or (n,), NaN or None where unknown.
+    ValueError for anything else.
     """
     years, numbers = each(ages(age), records, "age"), each(sexes(sex), records, "sex")
     known = np.isfinite(years)
@@ -30,13 +31,13 @@ def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np
 
 
 def ages(age: Any) -> NDArray[np.float64]:
-    """Years as numbers (n,), NaN where unknown; ValueError outside 0 to 120."""
+    """Ages (n,) in years, NaN where unknown; ValueError for an age outside 0 to 120."""
     try:
         years = np.atleast_1d(np.asarray(np.nan if age is None else age, dtype=np.float64))
     except (TypeError, ValueError):
         raise ValueError(f"age is {age!r}: expected years, 0 to {OLDEST:g}") from None
     if years.ndim > 1:
-        raise ValueError(f"age has shape {years.shape}: expected one, or one for each record")
+        raise ValueError(f"age has shape {years.shape}: expected one age, or one for each record")
     wrong = years[~np.isnan(years) & ~((years >= 0) & (years <= OLDEST))]
     if len(wrong):
         raise ValueError(f"age is {wrong[0]:g}: expected years, 0 to {OLDEST:g}")
@@ -44,7 +45,7 @@ def ages(age: Any) -> NDArray[np.float64]:
 
 
 def sexes(sex: Any) -> NDArray[np.float64]:
-    """0 for male, 1 for female (n,), NaN where unknown; ValueError for anything else."""
+    """Sexes (n,) as 0 for male and 1 for female, NaN where unknown; ValueError for anything else."""
     given = [sex] if sex is None or isinstance(sex, str) or np.ndim(sex) == 0 else list(sex)
     numbers = []
     for one in given:
@@ -60,9 +61,9 @@ def sexes(sex: Any) -> NDArray[np.float64]:
 
 
 def from_cells(age: str, sex: str) -> tuple[float, float]:
-    """Age and sex as the cells of a table tell them: years, and female, male, 1 or 0; NaN where a cell is empty.
+    """Age and sex from two cells of a table: years, and female, male, 1 or 0. An empty cell gives NaN.
 
-    PTB-XL's 300, above 89, counts as `ABOVE_89`.
+    PTB-XL's 300 stands for an age above 89 and gives `ABOVE_89`.
     """
     years, text = age.strip(), sex.strip()
     number = float(text) if text in ("0", "1", "0.0", "1.0", "nan") else text or None
@@ -72,7 +73,7 @@ def from_cells(age: str, sex: str) -> tuple[float, float]:
 
 
 def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.float64]:
-    """One value for each record, (n,), from one for all or one for each; ValueError for another number."""
+    """One value for each record (n,), given one for all or one for each; ValueError for any other number."""
     if len(values) not in (1, records):
         raise ValueError(
             f"{name} has {len(values)} values: expected one, or one for each of {records} records"
@@ -83,7 +84,7 @@ def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.flo
 def facts(
     age: NDArray[np.float64] | None, sex: NDArray[np.float64] | None, *, records: int
 ) -> list[dict[str, Any]]:
-    """What a record's provenance says of its patient: "age" in years and "sex" by name, where they are known."""
+    """For each record, what its provenance says about the patient: "age" in years and "sex" by name, if known."""
     found: list[dict[str, Any]] = [{} for _ in range(records)]
     for one, years in zip(found, [] if age is None else age.tolist(), strict=False):
         if np.isfinite(years):

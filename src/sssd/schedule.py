@@ -1,6 +1,6 @@
-"""The diffusion schedule (Ho et al. 2020; Lin et al. 2024) and the choice of the time steps to visit.
+"""The diffusion schedule (Ho et al. 2020; Lin et al. 2024) and the choice of the time steps that a sampler visits.
 
-Steps are the integers t = 0 .. T-1. Everything is float64 numpy: alpha_t = sqrt(abar_t),
+Steps are the integers t = 0 .. T-1. All values are float64 NumPy arrays: alpha_t = sqrt(abar_t),
 sigma_t = sqrt(1 - abar_t), lambda_t = log(alpha_t / sigma_t).
 """
 
@@ -23,14 +23,14 @@ SPACINGS = ("uniform", "leading", "trailing", "log_snr")
 class Schedule:
     """A variance-preserving schedule, given by abar_t = prod_{s<=t} (1 - beta_s) (Ho et al. 2020, eq. 4).
 
-    abar: (T,) float64, strictly decreasing, 1 > abar_0, abar_{T-1} >= 0 (0 means: no signal is left).
-    Kept as a read-only copy. Raises ValueError when the values are not such a schedule.
+    abar: (T,) float64, strictly decreasing, abar_0 < 1, abar_{T-1} >= 0 (0 means that no signal is left). It is kept as
+    a read-only copy. Raises ValueError when the values are not such a schedule.
     """
 
     abar: FloatArray
 
     def __post_init__(self) -> None:
-        abar = np.array(self.abar, dtype=np.float64)  # a copy: nobody else can change it
+        abar = np.array(self.abar, dtype=np.float64)  # a copy, which nobody else can change
         if abar.ndim != 1 or abar.size == 0:
             raise ValueError(f"abar has shape {abar.shape}: expected (T,) with T >= 1")
         decreasing = np.isfinite(abar).all() and (np.diff(abar) < 0.0).all()
@@ -79,9 +79,9 @@ def linear(T: int = 200, beta_0: float = 1e-4, beta_T: float = 0.02) -> Schedule
 
 
 def rescaled(schedule: Schedule, terminal_alpha: float = 0.005) -> Schedule:
-    """Shift and scale alpha_t so that the last step keeps (almost) no signal (Lin et al. 2024, algorithm 1).
+    """Shift and scale alpha_t so that the last step keeps almost no signal, or none (Lin et al. 2024, algorithm 1).
 
-    alpha_0 stays, alpha_{T-1} becomes `terminal_alpha`, which may be 0; the steps between move linearly.
+    alpha_0 stays as it is, alpha_{T-1} becomes `terminal_alpha`, which may be 0, and the steps between move linearly.
     Raises ValueError when T < 2 or terminal_alpha is not in [0, alpha_0).
     """
     alpha = schedule.alpha
@@ -97,12 +97,12 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
     """Choose the S time steps that a sampler visits: (S,) int64, distinct, strictly decreasing, in 0 .. T-1.
 
     uniform: round(linspace(T-1, 0, S)), both ends included.
-    leading: floor(i T / S), i = S-1 .. 0; ends at 0, leaves out the noisiest steps.
+    leading: floor(i T / S), i = S-1 .. 0; ends at 0 and leaves out the noisiest steps.
     trailing: round(i T / S) - 1, i = S .. 1; starts at T-1 (Lin et al. 2024, table 2).
-    log_snr: evenly spaced in lambda (Lu et al. 2022, DPM-Solver), both ends included; a step without signal,
-        where lambda is infinite, comes first and the others spread over the finite part.
-    Where rounding collides, the nearest free integer is taken. S = T gives every step, whatever the spacing;
-    S = 1 is step T-1 (0 for "leading"). Raises ValueError for another S or spacing.
+    log_snr: evenly spaced in lambda (Lu et al. 2022, DPM-Solver), both ends included. A step without signal, where
+        lambda is infinite, comes first, and the others are spread over the finite part.
+    Where two positions round to the same integer, the nearest free one is taken. S = T gives every step, whatever the
+    spacing; S = 1 gives step T-1 (0 for "leading"). Raises ValueError for another S or spacing.
     """
     T = schedule.T
     S = check_steps(S, T)
@@ -121,7 +121,7 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
 
 
 def check_steps(S: int, T: int, name: str = "steps") -> int:
-    """S as a plain int; ValueError, which calls it by `name`, unless it is a whole number in 1..T."""
+    """S as a plain int; ValueError, which calls it `name`, unless it is a whole number in 1..T."""
     try:
         count = operator.index(S)
     except TypeError:
@@ -144,7 +144,7 @@ def _log_snr_positions(schedule: Schedule, S: int) -> FloatArray:
 
 
 def _distinct_integers(position: FloatArray, T: int) -> IntArray:
-    """Round S positions in 0 .. T-1 to S distinct integers, the two ends first; sorted downwards."""
+    """Round S positions in 0 .. T-1 to S distinct integers, the two ends first; returns them in decreasing order."""
     free = np.ones(T, dtype=bool)
     last = len(position) - 1
     for i in dict.fromkeys((0, last, *range(last))):

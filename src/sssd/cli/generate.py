@@ -1,4 +1,4 @@
-"""`sssd-ecg generate`: from statements to files of ECGs.
+"""`sssd-ecg generate` turns statements into files of ECGs.
 
 request ─▶ label vectors ─▶ checks ─▶ model ─▶ 8 leads (n, 8, L) ─▶ records, one at a time ─▶ folder
 """
@@ -31,30 +31,36 @@ if TYPE_CHECKING:
     from ..models.s4 import Cauchy
     from ..records import Records
 
-EXAMPLES = (
-    "Examples: sssd-ecg generate --label AFIB --label CLBBB+LVH -n 8 --out ecgs | "
-    "sssd-ecg generate --label 'atrial fibrillation' --age 70 --sex female --quality best --seed 1 --out ecgs "
-    "--format wfdb,png | sssd-ecg generate --labels-from wanted.csv --checkpoint checkpoint.pkl --out ecgs"
-)
-KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # at least, per record of 10 s
+EXAMPLES = """Examples:
+
+sssd-ecg generate --label AFIB --label CLBBB+LVH -n 8 --out ecgs
+
+sssd-ecg generate --label 'atrial fibrillation' --age 70 --sex female --quality best --out ecgs --format wfdb,png
+
+sssd-ecg generate --labels-from wanted.csv --checkpoint checkpoint.pkl --out ecgs
+"""
+KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # least size of a record of 10 s
 
 
 def command(
     out: Annotated[
-        Path, typer.Option(help="Folder to write; it must be new, empty, or ours with --overwrite.")
+        Path,
+        typer.Option(help="Folder to write. It must be new or empty; --overwrite replaces an earlier set."),
     ],
     label: Annotated[
         list[str] | None,
-        typer.Option(help="A statement by code or in words, several at once as AFIB+LVH. Repeatable."),
+        typer.Option(help="A statement by its code or in words; AFIB+LVH asks for both. May be repeated."),
     ] = None,
     labels_from: Annotated[
         Path | None,
         typer.Option(
-            help="CSV, one row per request: a column 'labels' with names joined by '+', or 0/1 columns named by "
-            "statements (whole vectors, taken as they are); optionally columns 'age' and 'sex'."
+            help="A CSV file with one request per row: a column 'labels' with names joined by '+', or columns of "
+            "0 and 1 named by statements, which are taken as they are. The columns 'age' and 'sex' are optional."
         ),
     ] = None,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Records per label, or per row.")] = 1,
+    count: Annotated[
+        int, typer.Option("-n", "--count", min=1, help="Records per label, or per row of the file.")
+    ] = 1,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
     eta: options.Eta = None,
@@ -64,23 +70,25 @@ def command(
     sex: options.Sex = None,
     seed: options.Seed = None,
     exact: options.Exact = False,
-    formats: Annotated[str, typer.Option("--format", help="Of wfdb,npz,csv,png,svg,pdf.")] = "wfdb,npz",
-    order: Annotated[Literal["clinical", "sssd"], typer.Option(help="Of the 12 leads.")] = "clinical",
+    formats: Annotated[
+        str, typer.Option("--format", help="One or more of wfdb,npz,csv,png,svg,pdf.")
+    ] = "wfdb,npz",
+    order: Annotated[Literal["clinical", "sssd"], typer.Option(help="Order of the 12 leads.")] = "clinical",
     checkpoint: options.Checkpoint = None,
     config: options.Configuration = None,
     cauchy: options.Convention = None,
     device: options.Device = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Records at once; default: by itself.")
+        int | None, typer.Option(min=1, help="Records at once; by default as many as suit the device.")
     ] = None,
     precision: options.Precision = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier set in --out.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Generate 12-lead ECGs of the statements asked for, and write them with a manifest.
+    """Generate 12-lead ECGs with the named statements, and write them with a manifest.
 
-    Real ECGs carry 2.8 statements on average. What is asked for by name is therefore completed by drawing
-    statements that occur beside it, unless --exact is given; the manifest holds the full vectors.
+    Real ECGs have 2.8 statements on average. Unless --exact is given, statements that occur beside the named ones are
+    therefore drawn as well. The manifest holds the full label vectors.
     """
     with usage():
         from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files, save_set
@@ -93,7 +101,7 @@ def command(
         options.check(seed, config, checkpoint)
         if not label and labels_from is None:
             raise UsageError(
-                "nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists names)"
+                "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
             )
         earlier_files(out.resolve(), overwrite)
         if checkpoint is None:
@@ -172,14 +180,15 @@ def load_model(
 
 
 def _facts(ecgs: Records, i: int, asked: tuple[str, ...]) -> dict[str, Any]:
-    """What the manifest says of record i, for which the statements `asked` were asked for."""
-    vector, how = ecgs.request.vectors[i], ecgs.how
+    """Return what the manifest says about record i, for which the statements `asked` were asked for."""
+    one, how = ecgs.request.part(slice(i, i + 1)), ecgs.how
+    vector = one.vectors[0]
     return {
         "index": i,
         "seed": how["seed"],
         "requested": list(asked),
         "statements": list(names_of(vector, ecgs.names)),
-        **facts(ecgs.request.age, ecgs.request.sex, records=len(ecgs))[i],
+        **facts(one.age, one.sex, records=1)[0],
         "labels": [int(v) if v == int(v) else float(v) for v in vector.tolist()],
         "sampler": how["sampler"],
         "steps": how["steps"],
@@ -188,26 +197,28 @@ def _facts(ecgs: Records, i: int, asked: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _check_space(out: Path, formats: Sequence[str], records: int) -> None:
-    """OSError where the disk cannot hold the records, going by what they take at least."""
+    """Raise OSError if the folder is not writable, or the disk has less room than the records need at least."""
     folder = next(f for f in (out.resolve(), *out.resolve().parents) if f.exists())
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{str(folder)!r} cannot be written to; choose another --out")
+        raise PermissionError(f"{str(folder)!r} is not writable; choose another --out")
     needed, free = sum(KIB[name] for name in formats) * 1024 * records, shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            f"{records} records take {needed / 1e6:.0f} MB or more, and the disk of {str(out)!r} has "
-            f"{free / 1e6:.0f} MB left: free some, or choose fewer records or formats"
+            f"{records} records take at least {needed / 1e6:.0f} MB, and the disk of {str(out)!r} has "
+            f"{free / 1e6:.0f} MB left: make room, or choose fewer records or formats"
         )
 
 
 def note_rare(vectors: NDArray[np.float32]) -> None:
-    """Note on standard error which statements of (n, 71) vectors the built-in model has hardly seen."""
+    """Note on standard error which statements of the vectors (n, 71) the built-in model has hardly seen."""
     from ..labels import RARE, warn_rare
 
     rare = warn_rare(vectors)
     if rare:
         listed = ", ".join(f"{code} ({count})" for code, count in rare)
-        note(f"the built-in model learnt from fewer than {RARE} records of {listed}: expect little")
+        note(
+            f"the built-in model was trained on fewer than {RARE} records of {listed}: do not expect much of them"
+        )
 
 
 def _file_name(codes: tuple[str, ...], i: int) -> str:

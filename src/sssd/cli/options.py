@@ -1,4 +1,4 @@
-"""The options that `generate` and `corpus create` have in common, declared once."""
+"""The options that several commands share, each declared once."""
 
 from __future__ import annotations
 
@@ -12,41 +12,56 @@ from ..presets import choose, is_builtin
 from .console import UsageError
 
 Exact = Annotated[
-    bool, typer.Option("--exact", help="The named statements alone, without those that occur beside them.")
+    bool, typer.Option("--exact", help="Give records the named statements only, and draw none beside them.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Same seed, same records. Drawn and told if absent.")]
+Seed = Annotated[
+    int | None, typer.Option(help="The same seed gives the same records. Without it, one is drawn and shown.")
+]
 Sampler = Annotated[
     names.Sampler | None,
-    typer.Option(help="Default: the configuration's. For few steps: fitted (6 or 10), unipc."),
+    typer.Option(help="By default the model's own. With few steps, use fitted (6 or 10) or unipc."),
 ]
-Steps = Annotated[int | None, typer.Option(help="Of all samplers but ddpm, 1 to 200.")]
-Eta = Annotated[float | None, typer.Option(help="Of ddim. 0: deterministic, to 1: as much noise as DDPM.")]
+Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all.")]
+Eta = Annotated[float | None, typer.Option(help="Noise of ddim, from 0 (none) to 1 (as much as DDPM adds).")]
 Spacing = Annotated[
     Literal["uniform", "leading", "trailing", "log_snr"] | None,
-    typer.Option(help="How steps are spread. Default: uniform for ddim, trailing for the others."),
+    typer.Option(help="How the steps are spread. By default uniform for ddim and trailing for the others."),
 ]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(help="A .pkl or .safetensors, 'few-step', 'one-step'; default: the model that ships."),
+    typer.Option(
+        help="A .pkl or .safetensors file, 'few-step' or 'one-step'; by default the built-in model."
+    ),
 ]
 Preset = Annotated[
     Literal["draft", "standard", "best"] | None,
-    typer.Option("--quality", help="In place of --sampler, --steps, --eta, --spacing and --checkpoint."),
+    typer.Option(
+        "--quality", help="Use this in place of --sampler, --steps, --eta, --spacing and --checkpoint."
+    ),
 ]
-Age = Annotated[float | None, typer.Option(help="Of the patients, in years; unknown if absent.")]
-Sex = Annotated[Literal["female", "male"] | None, typer.Option(help="Of the patients; unknown if absent.")]
-Configuration = Annotated[Path | None, typer.Option("--config", help="The configuration of --checkpoint.")]
+Age = Annotated[
+    float | None, typer.Option(help="Age of the patients in years; without it, the age is unknown.")
+]
+Sex = Annotated[
+    Literal["female", "male"] | None,
+    typer.Option(help="Sex of the patients; without it, the sex is unknown."),
+]
+Configuration = Annotated[
+    Path | None, typer.Option("--config", help="The configuration file of --checkpoint.")
+]
 Convention = Annotated[
     Literal["conjugate_pairs", "half_spectrum"] | None,
-    typer.Option("--cauchy", help="Of a published checkpoint; see `inspect`."),
+    typer.Option("--cauchy", help="Convention of a published checkpoint; `sssd-ecg inspect` shows it."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")]
-Precision = Annotated[Literal["auto", "float32", "bf16"], typer.Option(help="Of matrix products.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
+]
+Precision = Annotated[Literal["auto", "float32", "bf16"], typer.Option(help="Precision of matrix products.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
 
 
 def check(seed: int | None, config: Path | None, checkpoint: Path | None) -> None:
-    """UsageError where one of these is wrong whatever the model."""
+    """Raise UsageError if the seed is out of range, or there is a configuration without a checkpoint."""
     if seed is not None and not 0 <= seed < 2**64:
         raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
     if config is not None and checkpoint is None:
@@ -62,9 +77,9 @@ def sampling(
     eta: float | None,
     spacing: str | None,
 ) -> tuple[Path | None, dict[str, Any]]:
-    """The checkpoint, None for the built-in model, and the fields of sssd.sampling.Sampling.
+    """Return the checkpoint, None for the built-in model, and the fields of sssd.sampling.Sampling.
 
-    They are as given, or what --quality stands for; ValueError where both are given.
+    They are as given, or what --quality stands for. ValueError if both are given.
     """
     chosen: dict[str, Any] = dict(sampler=sampler, steps=steps, eta=eta, spacing=spacing)
     if quality is not None:

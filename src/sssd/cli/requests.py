@@ -1,4 +1,4 @@
-"""What is asked for on the command line, by name or in a CSV file, as label vectors, ages and sexes."""
+"""Reads what the command line asks for, by name or in a CSV file: label vectors, ages and sexes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def read_requests(
     age: float | None = None,
     sex: str | None = None,
 ) -> Rows:
-    """What is asked for by names and in a file; age and sex where the file does not tell. ValueError where unknown."""
+    """Return one row for each of `names` and each row of `file`.
+
+    age, sex: of the rows for which the file gives none. ValueError for an unknown statement, an age or a sex that is
+    wrong, or a table that cannot be read.
+    """
     parts = []
     if names:
         nobody = np.full(len(names), np.nan)

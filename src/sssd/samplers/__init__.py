@@ -1,4 +1,4 @@
-"""Samplers: one table of coefficients each (`ddpm`, `ddim`, ...), one loop for all (`run`)."""
+"""Samplers. Each is a table of coefficients (`ddpm`, `ddim`, ...), and one loop runs them all (`run`)."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from .loop import eps_denoiser, run, v_denoiser
 from .table import StepTable
 from .unipc import unipc
 
-# The deterministic multistep samplers by name: one network evaluation a step, nothing else to choose.
+# The deterministic multistep samplers by name. They take one network evaluation per step and have no other settings.
 MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
     "dpmpp-2m": dpmpp_2m,
     "dpmpp-3m": dpmpp_3m,
@@ -21,13 +21,13 @@ MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
     "deis": deis,
     "unipc": unipc,
 }
-# All that need nothing but a schedule and steps; ddpm has all steps, ddim an eta, fitted what was fitted.
+# Samplers that need only a schedule and steps. ddpm takes all steps, ddim also has an eta, and fitted its own values.
 BY_STEPS = {**MULTISTEP, "sde-dpmpp-2m": sde_dpmpp_2m, "consistency": consistency}
 SAMPLERS = ("ddim", "ddpm", *BY_STEPS, "fitted")
 
 
 def default_spacing(sampler: str) -> str:
-    """How the steps are spread unless told: "uniform" for DDIM, as published code does, "trailing" for the others.
+    """The spacing of steps if none is given: "uniform" for DDIM, as in published code, "trailing" for the others.
 
     With few steps, "uniform" spends one of them at the cleanest level, where nothing is left to decide.
     """
@@ -35,7 +35,7 @@ def default_spacing(sampler: str) -> str:
 
 
 def key_of(sampler: str, steps: int, eta: float = 0.0) -> str:
-    """A sampler and its steps as one word: "unipc10", "ddim50", "ddim50_eta1"."""
+    """A sampler with its steps and its eta as one word, such as "unipc10", "ddim50" or "ddim50_eta1"."""
     return f"{sampler}{steps}" + (f"_eta{eta:g}" if eta else "")
 
 

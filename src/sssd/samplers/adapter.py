@@ -1,7 +1,7 @@
-"""Any scheduler of `diffusers` on this schedule and network: the library's own steps in place of a table.
+"""Runs any scheduler of `diffusers` on this schedule and network, in place of a table.
 
-Its coefficients are float32 and its steps its own; where it asks between two time steps, the network, which was
-trained at whole ones, is asked at the nearest. Noise is drawn for each record by itself.
+The library computes the steps with its float32 coefficients. Where it asks for a time between two steps, the network is
+evaluated at the nearest whole one, since it was trained at those only. Noise is drawn for each record separately.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .loop import Network
 class Scheduler:
     """A `diffusers` scheduler, set to a schedule and a number of steps.
 
-    name: "diffusers." and its class. make: a fresh one, ready for one batch. steps: (S,) whole time steps at which
-    the network is asked, in that order; more than the steps asked for where the method takes two evaluations each.
-    config: its options as plain values.
+    name: "diffusers." and the name of its class. make: returns a new scheduler, ready for one batch. steps: (S,) the
+    whole time steps at which the network is evaluated, in that order; a method with two evaluations per step has more
+    than were asked for. config: its options as plain values.
     """
 
     name: str
@@ -41,25 +41,25 @@ class Scheduler:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it was made with, as `StepTable.settings`."""
+        """What it was made with, in the form of `StepTable.settings`."""
         return {"scheduler": self.config}
 
     @property
     def gain(self) -> FloatArray:
-        """One: models are calibrated for this package's samplers only."""
+        """1, since models are calibrated for the samplers of this package only."""
         return np.ones(1)
 
 
 def is_scheduler(given: object) -> bool:
-    """Whether this looks like a scheduler of diffusers, without importing it."""
+    """Whether this looks like a scheduler of diffusers; the library is not imported to find out."""
     return all(hasattr(given, name) for name in ("set_timesteps", "step", "config"))
 
 
 def adapt(scheduler: Any, schedule: Schedule, S: int, prediction: Literal["eps", "v"]) -> Scheduler:
-    """The scheduler's class and options on this schedule, for a network that predicts eps or v, in S steps.
+    """A scheduler like the given one, set to the schedule, a network that predicts eps or v, and S steps.
 
-    Its own betas, T, prediction type and clipping (of images to -1 .. 1) are replaced. ValueError where it
-    cannot take them, or cannot draw each record's noise by itself.
+    This replaces its betas, T, prediction type, and its clipping of images to -1 .. 1. ValueError if it cannot take
+    these, or if it cannot draw the noise of each record separately.
     """
     kind = type(scheduler)
     name = f"diffusers.{kind.__name__}"
@@ -70,7 +70,9 @@ def adapt(scheduler: Any, schedule: Schedule, S: int, prediction: Literal["eps",
             "use one for discrete variance-preserving schedules, such as DPMSolverMultistepScheduler"
         )
     if hasattr(scheduler, "noise_sampler"):
-        raise ValueError(f"{name} draws its noise for a whole batch: use a scheduler that takes a generator")
+        raise ValueError(
+            f"{name} draws noise for a whole batch at once: use a scheduler that takes a generator"
+        )
     given = {k: v for k, v in scheduler.config.items() if k != "trained_betas" and not k.startswith("_")}
     options = {
         **given,
@@ -105,9 +107,9 @@ def run_scheduler(
     *,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Take standard normal x (B, C, L) to the clean end; on_step(i, x) sees x behind step i.
+    """Take standard normal x (B, C, L) to the clean end; on_step(i, x) is called with x after step i.
 
-    seeds: (seed, index) of each record, on which the noise that the scheduler adds depends.
+    seeds: (seed, index) of each record; the noise that the scheduler adds depends on them.
     """
     scheduler = adapted.make()
     options: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Multistep consistency sampling (Song et al. 2023, algorithm 1): for networks that were distilled to few steps."""
+"""Multistep consistency sampling (Song et al. 2023, algorithm 1), for networks that were distilled to few steps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .table import StepTable, nodes
 
 
 def consistency(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table over `steps` (S,), strictly decreasing: predict the clean record, add new noise for the next step.
+    """The table over `steps` (S,), strictly decreasing. Each row predicts the clean record and adds new noise to it.
 
-    Unlike DDIM it keeps nothing of the noise in x, so each row may correct all that the rows before it made.
+    Unlike DDIM, it keeps none of the noise in x, so that each row can correct what the rows before it did.
     Raises ValueError unless the steps are in 0 .. T-1 and strictly decreasing.
     """
     alpha, sigma = nodes(schedule, steps)

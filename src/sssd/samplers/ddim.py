@@ -1,4 +1,4 @@
-"""DDIM (Song, Meng and Ermon 2021): the same trained network, asked at S chosen steps only."""
+"""DDIM (Song, Meng and Ermon 2021) evaluates the trained network at S chosen steps only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .table import StepTable, nodes
 def ddim(schedule: Schedule, steps: IntArray, eta: float = 0.0) -> StepTable:
     """The table of DDIM over `steps` (S,), strictly decreasing: Song et al. 2021, eq. 12, noise of eq. 16.
 
-    Each row goes from one entry of `steps` to the next entry, the last one to the clean end. eta = 0 is
-    deterministic; eta = 1 over every step is DDPM. In x0 form, finite where alpha = 0.
+    Each row goes from one entry of `steps` to the next, and the last one to the clean end. eta = 0 is deterministic;
+    eta = 1 over every step is DDPM. The rows combine x0, which keeps them finite where alpha = 0.
     Raises ValueError unless 0 <= eta <= 1 and the steps are in 0 .. T-1 and strictly decreasing.
     """
     if not 0.0 <= eta <= 1.0:

@@ -1,4 +1,4 @@
-"""DDPM, the ancestral sampler (Ho et al. 2020, algorithm 2), over every step of the schedule."""
+"""DDPM, the ancestral sampler (Ho et al. 2020, algorithm 2), visits every step of the schedule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .table import StepTable, nodes
 def ddpm(schedule: Schedule) -> StepTable:
     """The table of the posterior q(x_{t-1} | x_t, x0), variance beta tilde (Ho et al. 2020, eq. 6 and 7).
 
-    T rows, from step T-1 to the clean end; the last row adds no noise. In x0 form, finite where alpha = 0.
+    It has T rows, from step T-1 to the clean end, and the last row adds no noise. The rows combine x0, which keeps
+    them finite where alpha = 0.
     """
     steps = np.arange(schedule.T - 1, -1, -1)
     alpha, sigma = nodes(schedule, steps)

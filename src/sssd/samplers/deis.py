@@ -12,10 +12,10 @@ from .table import StepTable, nodes
 def deis(schedule: Schedule, steps: IntArray, order: int = 3) -> StepTable:
     """The table of DEIS over `steps` (S,), strictly decreasing: Zhang and Chen 2023, eq. 14 and 15.
 
-    The noise is followed as a polynomial in log rho, rho = sigma / alpha, as `diffusers` does: the polynomials in
-    time of the paper need a continuous schedule. The first and the last row are DDIM's.
-    Raises ValueError for another order than 1, 2, 3, and where the first step keeps no signal: noise alone gives
-    no record there.
+    The noise is extrapolated as a polynomial in log rho, rho = sigma / alpha, as in `diffusers`, because the paper's
+    polynomials in time need a continuous schedule. The first and the last row are those of DDIM.
+    Raises ValueError for an order other than 1, 2, 3, and if the first step keeps no signal, since the noise alone does
+    not give a record there.
     """
     alpha, sigma = nodes(schedule, steps)
     if alpha[0] == 0.0:

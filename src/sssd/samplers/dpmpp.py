@@ -1,4 +1,4 @@
-"""DPM-Solver++, multistep (Lu et al. 2022b, "DPM-Solver++"): x0 is followed as a polynomial in lambda."""
+"""Multistep DPM-Solver++ (Lu et al. 2022b) extrapolates x0 as a polynomial in lambda."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Weights = Callable[[FloatArray, float], FloatArray]
 def dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
     """The table of DPM-Solver++(2M) over `steps` (S,), strictly decreasing: Lu et al. 2022b, algorithm 2.
 
-    The first and the last row are DDIM's (eq. 9). Raises ValueError as `nodes` does.
+    The first and the last row are those of DDIM (eq. 9). Raises ValueError as `nodes` does.
     """
     return _table("dpmpp-2m", schedule, steps, 2, _second)
 
 
 def dpmpp_3m(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table of DPM-Solver++(3M) as its authors' code and `diffusers` have it.
+    """The table of DPM-Solver++(3M) as in the code of its authors and in `diffusers`.
 
-    Its quadratic term has half of the weight that the integral gives, so it converges with order 2;
-    `dpmpp_3m_exact` has all of it. Raises ValueError as `nodes` does.
+    Its quadratic term has half of the weight that the integral gives, so that it converges with order 2.
+    `dpmpp_3m_exact` gives it the whole weight. Raises ValueError as `nodes` does.
     """
     return _table("dpmpp-3m", schedule, steps, 3, _third)
 
 
 def dpmpp_3m_exact(schedule: Schedule, steps: IntArray) -> StepTable:
-    """Not a published sampler: the integral of the quadratic through the last three x0, of order 3."""
+    """The integral of the quadratic through the last three x0, which has order 3. It is not a published sampler."""
     return _table("dpmpp-3m-exact", schedule, steps, 3, _exact)
 
 
 def sde_dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table of SDE-DPM-Solver++(2M): the same polynomial along a trajectory with as much noise as DDPM's.
+    """The table of SDE-DPM-Solver++(2M), which adds as much noise as DDPM and uses the same polynomial.
 
-    Lu et al. 2022b, section 5 and appendix; its rows of order 1 are DDIM's with eta = 1. Raises ValueError as
+    Lu et al. 2022b, section 5 and appendix. Its rows of order 1 are those of DDIM with eta = 1. Raises ValueError as
     `nodes` does.
     """
     return _table("sde-dpmpp-2m", schedule, steps, 2, _second, noisy=True)
@@ -55,7 +55,9 @@ def _table(
     if noisy:
         decay = a * alpha[:-1] / alpha[1:]  # e^-h
         a, c = a * decay, sigma[1:] * np.sqrt(1.0 - decay**2)
-    gain = alpha[1:] - alpha[:-1] * a  # eq. 9: alpha_t (1 - e^-h), or of 2 h with noise; factor of x0
+    gain = (
+        alpha[1:] - alpha[:-1] * a
+    )  # eq. 9, factor of x0: alpha_t (1 - e^-h), with 2 h for h if there is noise
     b = np.zeros((len(a), order))
     for i, p in enumerate(row_orders(lam, order)):
         newest = lam[i - p + 1 : i + 1][::-1]
@@ -78,7 +80,7 @@ def _second(lam: FloatArray, end: float) -> FloatArray:
 
 
 def _third(lam: FloatArray, end: float) -> FloatArray:
-    """The multistep third-order update of the authors' code; D1 and D2 as weights of the last three x0."""
+    """The multistep third-order update of the authors' code, with D1 and D2 as weights of the last three x0."""
     if len(lam) == 2:
         return _second(lam, end)
     h = end - lam[0]
@@ -89,7 +91,9 @@ def _third(lam: FloatArray, end: float) -> FloatArray:
     phi_1 = np.expm1(-h)
     phi_2 = phi_1 / h + 1.0
     phi_3 = phi_2 / h - 0.5
-    third: FloatArray = np.array([1.0, 0.0, 0.0]) - (phi_2 * D1 - phi_3 * D2) / phi_1  # exact: 2 phi_3
+    third: FloatArray = (
+        np.array([1.0, 0.0, 0.0]) - (phi_2 * D1 - phi_3 * D2) / phi_1
+    )  # the integral has 2 phi_3
     return third
 
 

@@ -1,7 +1,7 @@
 """A solver for few evaluations, whose steps, noise and weights were fitted to one network (sssd.training.fit).
 
-Its rows are DDIM's (Song et al. 2021, eq. 12), each with its own share eta_i of DDPM's noise, and go towards a clean
-record that is extrapolated from the last three predictions:
+Its rows are those of DDIM (Song et al. 2021, eq. 12), each with its own share eta_i of the noise of DDPM. They go
+towards a clean record that is extrapolated from the last three predictions:
 
     x0_i + slope_i (x0_i - x0_{i-1}) + before_i (x0_{i-1} - x0_{i-2})
 """
@@ -25,9 +25,9 @@ def fitted(
 ) -> StepTable:
     """The table over `steps` (S,), strictly decreasing; eta, slope and before (S,).
 
-    The first row has no slope and the first two no `before`, as the last adds no noise: zeros stand there. With zeros
-    throughout it is DDIM, and dpmpp-2m and sde-dpmpp-2m are tables of this kind. Raises ValueError for other lengths,
-    an eta beyond 0 .. 1, and as `nodes` does.
+    The slope of the first row, `before` of the first two and the eta of the last have no use and must be 0. If all are
+    0, this is DDIM; dpmpp-2m and sde-dpmpp-2m are also tables of this kind. Raises ValueError for other lengths, for an
+    eta outside 0 .. 1, and as `nodes` does.
     """
     alpha, sigma = nodes(schedule, np.asarray(steps))
     S = len(steps)
@@ -39,7 +39,7 @@ def fitted(
     ):
         if values.shape != (S,) or values[free].any():
             raise ValueError(
-                f"{name} is {values.tolist()}: expected {S} values, one a step, 0 where a row has no use for it"
+                f"{name} is {values.tolist()}: expected {S} values, one per step, and 0 where a row has no use for it"
             )
     if ((share < 0) | (share > 1)).any():
         raise ValueError(f"eta is {share.tolist()}: expected 0 (deterministic) to 1 (as much noise as DDPM)")

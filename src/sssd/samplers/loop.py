@@ -1,4 +1,4 @@
-"""The one loop that runs every sampler, and what turns a network's output into noise and clean record."""
+"""The one loop that runs every sampler, and the functions that turn a network's output into noise and clean record."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def run(
 ) -> Tensor:
     """Take x (B, C, L) from noise level 0 of the table to the clean end.
 
-    denoise(x, i) gives (eps, x0) at row i, which is time step table.steps[i]. noise(i) gives the standard
-    normal (B, C, L) of row i; it is asked only where c_i is not 0, after the network. on_step(i, x0) sees
-    the clean record as predicted at row i, times the table's gain. Coefficients are float64, cast to x's type at the
-    multiply.
+    denoise(x, i) returns (eps, x0) at row i, which is time step table.steps[i]. noise(i) returns the standard normal
+    noise (B, C, L) of row i; it is called after the network, and only where c_i is not 0. on_step(i, x0) is called with
+    the clean record that is predicted at row i, times the gain of the table. Coefficients are float64 and become the
+    type of x where they are multiplied.
     """
     a, b, c = table.a.tolist(), table.b.tolist(), table.c.tolist()
     calibrated = bool((table.gain != 1.0).any())
@@ -46,15 +46,15 @@ def run(
 
 
 def eps_denoiser(table: StepTable, net: Network) -> Denoise:
-    """For a network that predicts the noise: x0 = (x - sigma eps) / alpha (Ho et al. 2020, eq. 15).
+    """The denoiser of a network that predicts the noise: x0 = (x - sigma eps) / alpha (Ho et al. 2020, eq. 15).
 
-    Raises ValueError where the table starts without signal (alpha = 0): noise alone does not give x0 there.
+    Raises ValueError if the table starts without signal (alpha = 0), where the noise alone does not give x0.
     """
     steps, alpha, sigma = table.steps.tolist(), table.alpha.tolist(), table.sigma.tolist()
     if alpha[0] == 0.0:
         raise ValueError(
-            f"step {steps[0]} keeps no signal (alpha = 0), and there a network that predicts the noise says "
-            "nothing about the record: use a velocity network, or a schedule with terminal_alpha above 0"
+            f"step {steps[0]} keeps no signal (alpha = 0), where the noise that this network predicts does not "
+            "determine the record: use a velocity network, or a schedule with terminal_alpha above 0"
         )
 
     def denoise(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ def eps_denoiser(table: StepTable, net: Network) -> Denoise:
 
 
 def v_denoiser(table: StepTable, net: Network) -> Denoise:
-    """For a network that predicts the velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, appendix D).
+    """The denoiser of a network that predicts the velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, app. D).
 
     x0 = alpha x - sigma v and eps = sigma x + alpha v, which also hold where alpha = 0.
     """

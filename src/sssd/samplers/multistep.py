@@ -1,8 +1,8 @@
-"""What the multistep samplers share: the order of each row, and integrals of polynomials in lambda.
+"""The order of each row and the integrals of polynomials in lambda, which the multistep samplers share.
 
 Between nodes i and i + 1 the solution is an integral of x0 or eps under an exponential weight in
-lambda = log(alpha / sigma) (Lu et al. 2022b, eq. 8; Zhang and Chen 2023, eq. 14). A multistep sampler puts in the
-polynomial through the last p outputs of the network, which makes each row a weighted mean of them.
+lambda = log(alpha / sigma) (Lu et al. 2022b, eq. 8; Zhang and Chen 2023, eq. 14). A multistep sampler replaces x0 or
+eps by the polynomial through the last p outputs of the network, so that each row is a weighted mean of them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ _POINTS = np.polynomial.legendre.leggauss(32)  # exact to rounding for every ste
 
 
 def log_snr(alpha: FloatArray, sigma: FloatArray) -> FloatArray:
-    """lambda of the S nodes before the clean one: alpha, sigma (S + 1,) -> (S,); -inf where alpha is 0."""
+    """lambda (S,) of the S nodes before the clean one, from alpha and sigma (S + 1,); -inf where alpha is 0."""
     with np.errstate(divide="ignore"):
         return np.log(alpha[:-1]) - np.log(sigma[:-1])
 
 
 def row_orders(lam: FloatArray, order: int) -> IntArray:
-    """Points that row i = 0 .. S-1 interpolates: (S,) of 1 .. order.
+    """The number of points, 1 .. order, that each row i = 0 .. S-1 interpolates: (S,).
 
-    At most the nodes so far, without one of no signal, whose lambda is infinite; and at most the rows left, so that
-    the last row, to the clean end at lambda = inf, is of order 1 and the row before of order 2 (the published
-    solvers' `lower_order_final`).
+    There are at most as many as nodes so far, not counting one without signal, whose lambda is infinite. There are also
+    at most as many as rows left, so that the last row, to the clean end at lambda = inf, has order 1 and the row before
+    it order 2 (`lower_order_final` of the published solvers).
     ValueError unless order is 1, 2 or 3.
     """
     if order not in (1, 2, 3):
@@ -35,10 +35,10 @@ def row_orders(lam: FloatArray, order: int) -> IntArray:
 
 
 def exact_weights(points: FloatArray, start: float, end: float, exponent: int) -> FloatArray:
-    """Mean of each Lagrange polynomial through `points` (p,) over start .. end under the weight e^(exponent lambda).
+    """The mean of each Lagrange polynomial through `points` (p,) over start .. end, weighted by e^(exponent lambda).
 
-    (p,), of sum 1: the weights of the last outputs that are exact where the output is a polynomial of degree p - 1
-    in lambda. exponent: 1 for x0, -1 for eps.
+    These p weights of the last outputs sum to 1. They are exact where the output is a polynomial of degree p - 1 in
+    lambda. exponent: 1 for x0, -1 for eps.
     """
     p = len(points)
     if p == 1:

@@ -1,10 +1,10 @@
 """A linear sampler, written as a table of coefficients that checks itself.
 
-Row i takes x from noise level i to noise level i + 1, with h the history named by `history`:
+Row i takes x from noise level i to noise level i + 1. With h, the history that `history` names:
 
     x <- a_i x + sum_j b_ij h_{i-j} + c_i z        z standard normal
 
-Out of scope: steps that evaluate the network twice (Heun, single-step solvers), adaptive steps, thresholding.
+Steps that evaluate the network twice (Heun, single-step solvers), adaptive steps and thresholding are not supported.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ TOLERANCE = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class StepTable:
-    """One sampler on one choice of steps; all float64, kept as read-only copies.
+    """One sampler over one choice of steps. All arrays are float64 and are kept as read-only copies.
 
-    name: of the sampler, for messages and provenance.
-    history: what the rows combine, the network's noise ("eps") or its clean record ("x0").
-    steps: (S,) integers, strictly decreasing: the time steps at which the network is asked.
-    a, c: (S,); b: (S, K): coefficients; b[i, j] multiplies h_{i-j}, so it is 0 for j > i.
-    alpha, sigma: (S + 1,) signal and noise scale of the nodes; node S is clean: 1 and 0.
-    gain: (1,) or (C,), what the clean record is multiplied by in the end, lead by lead: 1 but where a model was
-        calibrated for this sampler (sssd.training.calibrate).
-    settings: what else the table was made with, for provenance: the eta of DDIM, the spacing of the steps, the values
-        of a fitted solver; plain JSON values.
+    name: the sampler's name, for messages and provenance.
+    history: what the rows combine, the noise that the network predicts ("eps") or the clean record ("x0").
+    steps: (S,) integers, strictly decreasing; the time steps at which the network is evaluated.
+    a, c (S,), b (S, K): the coefficients. b[i, j] multiplies h_{i-j}, so that it is 0 for j > i.
+    alpha, sigma: (S + 1,) scale of the signal and of the noise at each node. Node S is clean, with 1 and 0.
+    gain: (1,) or (C,), the factor of each lead by which the clean record is multiplied in the end. It is 1 unless the
+        model was calibrated for this sampler (sssd.training.calibrate).
+    settings: what the table was made with, as plain JSON values for the provenance: the eta of DDIM, the spacing of
+        the steps, or the values of a fitted solver.
 
-    Raises ValueError when a shape is wrong or a row does not map noise level i onto noise level i + 1:
-    exact signal and noise must give alpha_{i+1} and sigma_{i+1} to 1e-12.
+    Raises ValueError when a shape is wrong, or a row does not map noise level i onto noise level i + 1: from exact
+    signal and noise it must give alpha_{i+1} and sigma_{i+1} to 1e-12.
     """
 
     name: str
@@ -81,14 +81,14 @@ class StepTable:
             if not np.isfinite(value).all():
                 raise ValueError(f"{self.name}: {name} holds infinite values or NaN")
         if self.gain.ndim != 1 or not (np.isfinite(self.gain) & (self.gain > 0)).all():
-            raise ValueError(f"{self.name}: gain is {self.gain.tolist()}: expected factors above 0")
+            raise ValueError(f"{self.name}: gain is {self.gain.tolist()}: expected finite factors above 0")
 
     def _check_identities(self) -> None:
         if self.alpha[-1] != 1.0 or self.sigma[-1] != 0.0:
             raise ValueError(f"{self.name}: the last node must be clean, with alpha 1 and sigma 0")
         if np.abs(np.triu(self.b, k=1)).any():
             raise ValueError(f"{self.name}: a row uses history that does not exist yet")
-        signal = self.a * self.alpha[:-1]  # what becomes of alpha_i and sigma_i when eps and x0 are exact
+        signal = self.a * self.alpha[:-1]  # alpha_i and sigma_i after the row, when eps and x0 are exact
         noise = self.a * self.sigma[:-1]
         if self.history == "eps":
             noise = noise + self.b.sum(axis=1)
@@ -106,7 +106,7 @@ class StepTable:
 
 
 def nodes(schedule: Schedule, steps: IntArray) -> tuple[FloatArray, FloatArray]:
-    """alpha and sigma, each (S + 1,), at `steps` and at the clean end.
+    """alpha and sigma, each (S + 1,), at the S `steps` and at the clean end.
 
     Raises ValueError unless steps is (S,), S >= 1, strictly decreasing, in 0 .. T-1.
     """

@@ -1,1 +1,1 @@
-"""Names that users of SSSD-ECG already import."""
+"""The functions that users of SSSD-ECG import."""

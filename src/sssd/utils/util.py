@@ -1,9 +1,9 @@
-"""The functions that users of SSSD-ECG import, by their names and arguments, on the one sampling loop.
+"""The functions that users of SSSD-ECG import, with the same names and arguments, on the one sampling loop.
 
-They draw from torch's global generator in the order of SSSD-ECG, on the CPU: under `torch.manual_seed` they
-give its records on any device. `net` is any callable that takes one tuple (x (B, C, L), cond (B, K),
-steps (B, 1)), float32, and gives the noise (B, C, L). Everything runs on the device of its parameters,
-otherwise on that of `cond`, otherwise on the CPU.
+They draw from torch's global generator on the CPU, in the order of SSSD-ECG, so that under `torch.manual_seed` they
+give its records on any device. `net` is any callable that takes one tuple (x (B, C, L), cond (B, K), steps (B, 1)) of
+float32 tensors and returns the noise (B, C, L). Everything runs on the device of its parameters, otherwise on that of
+`cond`, otherwise on the CPU.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def sampling_label(
 ) -> Tensor:
     """Sample records (B, C, L) = `size` with DDPM over every step (Ho et al. 2020, algorithm 2).
 
-    cond (B, K): any finite real values, cast to float32; None is handed to the network as None.
-    Draws x_T, then one noise per step above 0. Raises ValueError for another size or cond.
+    cond: (B, K), any finite real values, which become float32; None reaches the network as None.
+    Draws x_T, and then noise once per step above 0. Raises ValueError if size or cond is wrong.
     """
     return _sample(net, size, cond, ddpm(_schedule(diffusion_hyperparams)))
 
@@ -46,8 +46,8 @@ def sampling_label_ddim(
 ) -> Tensor:
     """Sample records (B, C, L) = `size` with DDIM (Song et al. 2021) in `ddim_timesteps` network evaluations.
 
-    The steps are round(linspace(T-1, 0, ddim_timesteps)). eta = 0 draws x_T only; eta = 1 adds the noise of
-    DDPM. cond as in `sampling_label`. Raises ValueError unless 1 <= ddim_timesteps <= T and 0 <= eta <= 1.
+    The steps are round(linspace(T-1, 0, ddim_timesteps)). With eta = 0 only x_T is drawn; eta = 1 adds the noise of
+    DDPM. cond is as in `sampling_label`. Raises ValueError unless 1 <= ddim_timesteps <= T and 0 <= eta <= 1.
     """
     schedule = _schedule(diffusion_hyperparams)
     steps = choose_steps(schedule, check_steps(ddim_timesteps, schedule.T, "ddim_timesteps"))
@@ -62,8 +62,8 @@ def training_loss_label(
 ) -> Tensor:
     """loss_fn(predicted noise, noise) of records X[0] (B, C, L) with labels X[1] (B, K) at random steps.
 
-    Ho et al. 2020, algorithm 1. Draws the steps (B, 1, 1), then the noise. Raises ValueError for labels that
-    are not finite or not of the batch.
+    Ho et al. 2020, algorithm 1. Draws the steps (B, 1, 1), then the noise. Raises ValueError for labels that are not
+    finite, or are not one row for each record.
     """
     audio = torch.as_tensor(X[0])
     if audio.ndim != 3:
@@ -81,8 +81,8 @@ def training_loss_label(
 def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str, Any]:
     """The linear schedule in float32: {"T": int, "Beta", "Alpha", "Alpha_bar", "Sigma": (T,) tensors}.
 
-    Alpha_bar multiplies step by step in float32, as published. Sigma is the square root of beta tilde
-    (Ho et al. 2020, eq. 7), and of beta_0 at step 0. Raises ValueError unless T >= 1 and betas in (0, 1).
+    Alpha_bar is multiplied step by step in float32, as in the published code. Sigma is the square root of beta tilde
+    (Ho et al. 2020, eq. 7), and of beta_0 at step 0. Raises ValueError unless T >= 1 and both betas are in (0, 1).
     """
     if T < 1:
         raise ValueError(f"T is {T}: expected at least 1 step")
@@ -100,7 +100,7 @@ def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str
 
 
 def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any]:
-    """The schedule of a configuration in the form of `calc_diffusion_hyperparams`; schedule: what it describes."""
+    """The schedule that `config` describes, in the form of `calc_diffusion_hyperparams`."""
     if config.terminal_alpha is None:
         return calc_diffusion_hyperparams(config.T, config.beta_0, config.beta_T)
     abar, beta = schedule.abar, schedule.beta
@@ -110,24 +110,24 @@ def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any
 
 
 def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_dim_in: int) -> Tensor:
-    """Sines and cosines of the steps (B, 1): (B, dim) float32 on the device of the steps."""
+    """Sines and cosines (B, dim) of the steps (B, 1), float32, on the device of the steps."""
     return step_embedding(diffusion_steps, diffusion_step_embed_dim_in)
 
 
 def std_normal(size: tuple[int, ...] | torch.Size) -> Tensor:
-    """Standard normal float32 tensor of a size, on the CPU, from torch's global generator."""
+    """A standard normal float32 tensor of this size, on the CPU, from torch's global generator."""
     return torch.normal(0, 1, size=tuple(size))
 
 
 def print_size(net: Any) -> None:
-    """Print the number of trainable parameters of a module, in millions; nothing for anything else."""
+    """Print the number of trainable parameters of a module in millions; print nothing for anything else."""
     if isinstance(net, torch.nn.Module):
         count = sum(p.numel() for p in net.parameters() if p.requires_grad)
         print(f"{type(net).__name__} Parameters: {count / 1e6:.6f}M", flush=True)
 
 
 def find_max_epoch(path: str | os.PathLike[str]) -> int:
-    """Largest N of the files N.pkl in a folder, -1 if there is none."""
+    """The largest N of the files N.pkl in a folder, or -1 if there is none."""
     names = (re.fullmatch(r"([0-9]+)\.pkl", name) for name in os.listdir(path))
     return max((int(name.group(1)) for name in names if name), default=-1)
 
@@ -166,7 +166,7 @@ def _device(net: Net, otherwise: Any) -> torch.device:
 
 
 def _condition(cond: Any, batch: int, device: torch.device) -> Tensor:
-    """cond as (B, ...) float32 on the device; ValueError when it is not B rows of finite real values."""
+    """cond (B, ...) as float32 on the device; ValueError unless it has B rows of finite real values."""
     given = torch.as_tensor(cond)
     if given.is_complex():
         raise ValueError(f"cond is {given.dtype}: expected real values")
