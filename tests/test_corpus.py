@@ -190,7 +190,9 @@ def test_lost_shards_are_made_again_byte_for_byte(tmp_path, format):
     for shard in (1, 3):
         (tmp_path / "a" / notes.note_name(shard)).unlink()
     (tmp_path / "a" / "data" / f".{Path(corpus.file(1)).name}.part").mkdir()
+    (tmp_path / "a" / "shards" / ".00001.json.part").write_text("{")
     assert run.resume(tmp_path / "a", LOCAL) == [1, 3]
+    assert not list((tmp_path / "a").rglob("*.part"))
     assert contents(tmp_path / "a") == before
     assert run.resume(tmp_path / "a", LOCAL, check=True) == []
 

@@ -188,6 +188,7 @@ def repacked(content, **arrays):
         {"which": np.array([0, -1], np.int32)},
         {"which": np.array([0, 1], np.float32)},
         {"ends": np.array([20, 18])},
+        {"ends": np.array([40, 35])},
         {"ends": np.array([18, 36])},
         {"ends": np.array([18])},
         {"vectors": np.zeros((2, 70), np.uint8)},
