@@ -158,14 +158,14 @@ def test_one_rule_says_which_statements_a_vector_has(tmp_path) -> None:
     from sssd.io import npz
     from sssd.record import Ecg
     from sssd.records import record
-    from sssd.request import Classes, ask
+    from sssd.request import Classes, make_request
 
     vector = np.zeros((1, 71), np.float32)
     for name, value in {"AFIB": 0.51, "LVH": 1.0, "NORM": 0.5, "SR": 0.3, "PVC": -1.0, "IMI": 2.0}.items():
         vector[0, find(name)] = value
     expected = tuple(code for code in CODES if code in ("AFIB", "LVH", "IMI"))
     assert names_of(vector[0]) == expected and has(vector).sum() == 3
-    assert ask(vector, Classes(CODES), seed=0).requested == ("+".join(expected),)
+    assert make_request(vector, Classes(CODES), seed=0).requested == ("+".join(expected),)
     signal = np.zeros((12, 100), np.float32)
     assert record(signal, vector[0], CODES, fs_hz=100, provenance={}).statements == expected
     (tmp_path / "set.npz").write_bytes(npz.render([Ecg(signal)], labels=vector, label_names=CODES))

@@ -2,8 +2,8 @@
 
     labels -> noise -> step table -> loop(denoiser) -> 8 leads in mV -> 12 leads -> Ecg
 
-Shapes: B records, K classes, L samples, T steps of the schedule. A record is a function of (model, label, sampler,
-seed, index) alone, whatever the batch it is computed in.
+Shapes: B records, K classes, L samples, T steps of the schedule. A record depends on the model, its label, the sampler,
+the seed and its index only, whatever the batch in which it is computed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .presets import WEIGHTS, checkpoint_file
 from .progress import Progress, reporting
 from .record import Ecg
 from .records import Records, provenance
-from .request import Classes, Request, RequestKeywords, ask, conditions
+from .request import Classes, Request, RequestKeywords, conditions, make_request
 from .samplers import StepTable
 from .samplers.adapter import Scheduler
 from .sampling import Sampling, SamplingKeywords, sample
@@ -47,17 +47,17 @@ Table = StepTable | Scheduler
 
 
 class RunKeywords(TypedDict, total=False):
-    """The keywords of `generate` that say how to compute; the records do not depend on them, but for rounding."""
+    """The keywords of `generate` that say how to compute. They change records by rounding only."""
 
-    batch_size: int | None  # records at once; None for as many as fill the device
-    progress: Progress  # True, False, a function of (done, total), or None for a bar where a run takes more than 2 s
-    precision: str  # of matrix products: "auto", "float32" or "bf16"
+    batch_size: int | None
+    progress: Progress
+    precision: str
 
 
 class Keywords(RequestKeywords, SamplingKeywords, RunKeywords, total=False):
     """The keywords of `generate` and `generate_ecgs`."""
 
-    seed: int | None  # 0 to 2**64 - 1; None draws one from torch's global generator
+    seed: int | None
 
 
 class SSSDECG:
@@ -76,10 +76,10 @@ class SSSDECG:
     def __init__(
         self, config_path: File | Config | None = None, *, device: str | torch.device | None = None
     ) -> None:
-        """A network with random weights, by default of the published configuration; `load_checkpoint` fills it.
+        """Make a network with random weights, which `load_checkpoint` replaces.
 
-        config_path: JSON file (or a Config). device: CUDA, then MPS, then the CPU, unless given.
-        FileNotFoundError or ValueError where the file is missing or wrong, or there is no such device.
+        config_path: a JSON file or a Config; by default the published configuration. device: by default CUDA, else MPS,
+        else the CPU. FileNotFoundError or ValueError if the file is missing or wrong, or there is no such device.
         """
         chosen = choose_device(device)
         config = config_path if isinstance(config_path, Config) else read_config(config_path or PUBLISHED)
@@ -94,9 +94,9 @@ class SSSDECG:
         cauchy: Cauchy | None = None,
         device: str | torch.device | None = None,
     ) -> SSSDECG:
-        """The model that ships, or the one in any checkpoint; see `load_checkpoint`.
+        """Load the built-in model, or another checkpoint as `load_checkpoint` does.
 
-        path: of a checkpoint, "few-step": the model that ships distilled to 4 evaluations or 2, or "one-step".
+        path: a file, or "few-step" or "one-step", the built-in model distilled to 4 evaluations or 2, or to one.
         """
         model, chosen = cls.__new__(cls), choose_device(device)
         checkpoint = open_checkpoint(checkpoint_file(path), cauchy=cauchy)
@@ -114,8 +114,8 @@ class SSSDECG:
 
         It must fit the configuration that was given. Without one, the file's own configuration is used, or else the
         size of the network is inferred from the shapes. `model` stays the same object where the network keeps its size.
-        cauchy: "conjugate_pairs" or "half_spectrum", see docs; by default what the file says, or else the first.
-        FileNotFoundError or ValueError where the file is missing, damaged or does not fit; the model stays as it was.
+        cauchy: "conjugate_pairs" or "half_spectrum"; by default what the file says, or else the first.
+        FileNotFoundError or ValueError if the file is missing, damaged or does not fit; the model then stays as it was.
         """
         checkpoint = open_checkpoint(checkpoint_file(path), self._given, cauchy)
         parts = ("wavenet_config", "diffusion_config")
@@ -127,9 +127,9 @@ class SSSDECG:
         return self
 
     def save_checkpoint(self, path: File, overwrite: bool = False) -> Path:
-        """Write the model and return the path: .safetensors, or .pkl or .pt in SSSD-ECG's form.
+        """Write the model with its configuration: as .safetensors, or as .pkl or .pt in SSSD-ECG's form.
 
-        All hold the configuration too. FileExistsError where the file exists and `overwrite` is not set.
+        Returns the path. FileExistsError if the file exists and `overwrite` is not set.
         """
         return write_model(Path(path), self.model, self.config, overwrite)
 
@@ -157,7 +157,7 @@ class SSSDECG:
 
     @property
     def model_hash(self) -> str:
-        """SHA-256 of the weights, which is computed again only after a weight has changed."""
+        """SHA-256 of the weights. It is computed once, and again after a weight has changed."""
         return self.model.kept("hash", (), lambda: state_hash(self.model.state_dict()))
 
     @property
@@ -171,7 +171,7 @@ class SSSDECG:
         return 8, self.config.trainset_config.segment_length
 
     def _scale(self, device: torch.device) -> Tensor:
-        """(8, 1) mV that are 1 to the network."""
+        """(8, 1) the mV of each lead that are 1 to the network."""
         scale = self.config.trainset_config.lead_scale_mv or [1.0] * 8
         return torch.tensor(scale, dtype=torch.float32, device=device)[:, None]
 
@@ -183,40 +183,42 @@ class SSSDECG:
         """Generate ECGs: (B, 8, L) float32 on the CPU, leads I V1..V6 aVF, in mV.
 
         labels: names ("AFIB", "CLBBB+LVH", a list, a nested list), class indices, or vectors (B, K); see
-            sssd.labels.encode. None draws statements as they occur in PTB-XL. A `Request` is taken as it is.
-        num_samples: records per label, 1 if not given.
-        exact: if True, records have the named statements only. Otherwise statements that occur beside them in real
-            records are drawn. Vectors are always taken as they are.
+            sssd.labels.encode. Without labels, statements are drawn as they occur in PTB-XL. A `Request` is used as is.
+        num_samples: number of records per label, by default 1.
+        exact: give records the named statements only. Otherwise statements that occur beside them in real records are
+            drawn as well. Vectors are always used as they are.
         age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Only
-            some models take them (`takes_patient`).
+            some models take them (see `takes_patient`).
         sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m",
             "consistency" (distilled models only), "fitted" (models with fitted solvers), or a scheduler of diffusers.
-        steps: number of network evaluations; ddpm always takes all. spacing: how the steps are spread, see
-            sssd.schedule.choose_steps; by default "uniform" for ddim and "trailing" for the others.
-        use_ddim, ddim_timesteps, ddim_eta: SSSD-ECG's names. use_ddim chooses DDIM or DDPM, ddim_timesteps is the
-            number of steps, and ddim_eta the noise of DDIM, from 0 (deterministic) to 1 (as much as DDPM).
-            The configuration says what is not given.
-        seed: record i depends on (seed, i) and its label. Without a seed, one is drawn from torch's global generator.
-        batch_size: records at once; by default as many as fill the device.
+        steps: number of network evaluations; ddpm always takes all.
+        spacing: how the steps are spread, see sssd.schedule.choose_steps; by default "uniform" for ddim and "trailing"
+            for the others.
+        use_ddim, ddim_timesteps, ddim_eta: SSSD-ECG's keywords. use_ddim chooses DDIM or DDPM, ddim_timesteps is the
+            number of steps, and ddim_eta the noise of DDIM, from 0 (deterministic) to 1 (as much as DDPM). What is not
+            given comes from the configuration.
+        seed: 0 to 2**64 - 1. Record i depends on (seed, i) and its label. By default one is drawn from torch's global
+            generator.
+        batch_size: number of records at once, by default as many as fill the device.
         progress: True, False, a function of (done, total), or None for a bar on a terminal if the run takes over 2 s.
-        precision: "auto", "float32" or "bf16", for matrix products.
-        return_numpy: return an array and not a tensor.
-        ValueError, with one message, where an argument is wrong, or two do not go together.
+        precision: of matrix products, "auto", "float32" or "bf16".
+        return_numpy: return an array instead of a tensor.
+        ValueError, with one message, if an argument is wrong or two do not go together.
         """
-        request, table, seed = self._asked(labels, how)
+        request, table, seed = self._resolve(labels, how)
         signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
         return signal.numpy() if return_numpy else signal
 
     def generate_ecgs(
         self, labels: Any = None, *, leads: str | Sequence[str] = "clinical", **how: Unpack[Keywords]
     ) -> list[Ecg]:
-        """Generate 12-lead records; all keywords of `generate`, which makes the same signals, mean the same here.
+        """Generate 12-lead records with the signals of `generate`, whose keywords mean the same here.
 
-        leads: "clinical" or "sssd" order, or the 12 names. A record carries the statements that its label vector has
+        leads: "clinical" or "sssd" order, or the 12 names. A record has the statements of its label vector
         (sssd.labels.has), and its provenance says how to make it again.
         """
         order = lead_names(leads)
-        request, table, seed = self._asked(labels, how)
+        request, table, seed = self._resolve(labels, how)
         signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
         precision = how.get("precision", "auto")
         return list(self.records(signal, request, table, seed=seed, precision=precision, leads=order))
@@ -229,18 +231,17 @@ class SSSDECG:
         first: int = 0,
         **how: Unpack[RequestKeywords],
     ) -> Request:
-        """The full label vectors of a call of `generate` with these arguments, which takes them as `labels`.
+        """The request of a call of `generate` with these arguments, which also takes it in place of labels.
 
-        first: the number of the first record; the others follow. Warns where a statement is asked for that the
-        built-in model has hardly seen.
+        first: the number of the first record. Warns about statements that the built-in model has hardly seen.
         """
-        request = ask(labels, self.classes, seed=_seed(seed), first=first, **how)
+        request = make_request(labels, self.classes, seed=_seed(seed), first=first, **how)
         if self.classes.standard and self._source in WEIGHTS.values() and request is not labels:
             _warn_rare(request)
         return request
 
     def step_table(self, **how: Unpack[SamplingKeywords]) -> StepTable:
-        """The sampler of a call of `generate` with these arguments, as a table; ValueError for one of diffusers."""
+        """The step table of a call of `generate` with these arguments; ValueError for a scheduler of diffusers."""
         table = Sampling.of(**how).table(self.schedule, self.config)
         if isinstance(table, Scheduler):
             raise ValueError(f"{table.name} is a scheduler of diffusers, which has no table")
@@ -256,7 +257,7 @@ class SSSDECG:
         precision: str = "auto",
         progress: Progress = None,
     ) -> Tensor:
-        """The records of a request by a sampler, in batches: (B, 8, L) float32 on the CPU, in mV."""
+        """Generate the records of a request with a step table: (B, 8, L) float32 on the CPU, in mV."""
         records = len(request)
         fits = choose_batch_size(self.model.config, self.shape[1], self.device)
         size = fits if batch_size is None else whole("batch_size", batch_size)
@@ -289,12 +290,12 @@ class SSSDECG:
         precision: str = "auto",
         on_step: Callable[[int, Tensor], None] = lambda *_: None,
     ) -> Tensor:
-        """One batch, each record with a seed of its own: (B, 8, L) float32 on the CPU, in mV.
+        """Generate one batch, in which each record has its own seed: (B, 8, L) float32 on the CPU, in mV.
 
-        vectors: (B, K) in full. seeds, index: (B,) whole numbers; index holds the records' numbers under their seeds.
-        age, sex: as in `generate`. What a record becomes depends on its own row only.
-        on_step(i, x0): called after row i of the table with the clean records that are predicted there, (B, 8, L) in mV
-            on the device; an exception that it raises ends the batch.
+        vectors: (B, K), complete. seeds: (B,). index: (B,) the number of each record under its seed. age, sex: as in
+            `generate`. A record depends on its own row only.
+        on_step(i, x0): is called after row i of the table with the clean records predicted there, (B, 8, L) in mV on
+            the device. An exception that it raises ends the batch.
         """
         dtype, seeds = choose_precision(precision, self.device), [checked_seed(seed) for seed in seeds]
         if len(seeds) != len(index):
@@ -328,17 +329,17 @@ class SSSDECG:
         precision: str = "auto",
         leads: str | Sequence[str] = "clinical",
     ) -> Records:
-        """The 12-lead records of `sample` with these arguments; signal (B, 8, L) in mV."""
+        """The 12-lead records of a signal (B, 8, L) in mV that `sample` made with these arguments."""
         how = self.provenance(table, seed=seed, precision=precision)
         fs_hz = self.config.trainset_config.sampling_rate
         return Records(np.asarray(signal), request, self.label_names, fs_hz, how, lead_names(leads))
 
     def provenance(self, table: Table, *, seed: int, precision: str = "auto") -> dict[str, Any]:
-        """What a record says of how it was made, but for its index and what was asked for."""
+        """The provenance that all records made with these arguments share."""
         name, cauchy = precision_name(precision, self.device), self.model.cauchy
         return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
 
-    def _asked(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
+    def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
         """The request, the sampler and the seed of a call of `generate`."""
         unknown = [name for name in how if name not in Keywords.__annotations__]
         if unknown:
@@ -350,10 +351,11 @@ class SSSDECG:
     # --- training -----------------------------------------------------------------------------------------
 
     def __call__(self, x: Any, y: Any) -> Tensor:
-        """Training loss of records x (B, 8, L) in mV with label vectors y (B, K): mean squared error, a scalar.
+        """The training loss of records x (B, 8, L) in mV with label vectors y (B, K): a scalar.
 
-        At a random step of each record, on eps (Ho et al. 2020, eq. 14) or on the velocity alpha eps - sigma x0
-        (Salimans and Ho 2022), whichever the network predicts. Draws steps and noise from torch's global generator.
+        It is the mean squared error of eps (Ho et al. 2020, eq. 14) or of the velocity alpha eps - sigma x0 (Salimans
+        and Ho 2022), whichever the network predicts, at a random step of each record. Steps and noise are drawn from
+        torch's global generator.
         """
         x0 = torch.as_tensor(x, dtype=torch.float32).to(self.device)
         cond = torch.as_tensor(y, dtype=torch.float32).to(self.device)
@@ -378,17 +380,17 @@ class SSSDECG:
 
 
 def _only(how: Mapping[str, Any], kind: type) -> Any:
-    """The keywords that belong to one kind."""
+    """The keywords that a TypedDict declares."""
     return {name: value for name, value in how.items() if name in kind.__annotations__}
 
 
 def _seed(seed: int | None) -> int:
-    """The seed given, or one drawn from torch's global generator."""
+    """The given seed, or one that is drawn from torch's global generator."""
     return int(torch.randint(2**63 - 1, ())) if seed is None else checked_seed(seed)
 
 
 def _warn_if_random(network: Denoiser) -> bool:
-    """Whether the last layer is zero, as it is after initialisation and never once trained or loaded; warns if so."""
+    """Whether the last layer is zero, which it is after initialisation but not after training; warns if it is."""
     random = not network.outer_convs[2].weight.any()
     if random:
         _warn(
@@ -408,7 +410,7 @@ def _warn_rare(request: Request) -> None:
 
 
 def _warn(text: str) -> None:
-    """Warn at the line outside this package that led here."""
+    """Warn at the line outside of this package that called it."""
     level, frame, package = 1, sys._getframe(), os.path.dirname(__file__)
     while frame is not None and frame.f_code.co_filename.startswith(package):
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]

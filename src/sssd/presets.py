@@ -1,7 +1,7 @@
-"""The weights that ship, by name, and the presets draft, standard and best for people who do not want to choose.
+"""The weights that ship, by name, and the presets draft, standard and best, which choose a sampler for the user.
 
-docs/samplers.md has the figures behind the presets: draft and standard use networks that were distilled to one
-evaluation and to four; best uses the built-in model itself.
+Draft and standard use networks that were distilled to one evaluation and to four, and best uses the built-in model
+itself. docs/samplers.md has the figures on which the presets rest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 _FOLDER = Path(__file__).parent / "weights"
 BUILTIN = "builtin"
-ALIASES = ("default", "built-in")  # other names of `BUILTIN`, which earlier versions wrote and still work
+ALIASES = ("default", "built-in")  # other names of `BUILTIN`, which earlier versions wrote
 WEIGHTS = {
     BUILTIN: _FOLDER / "default.safetensors",
     "few-step": _FOLDER / "few-step.safetensors",
@@ -23,9 +23,9 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """A sampler, its number of network evaluations, and the weights it needs.
+    """A sampler, the number of its network evaluations, and the weights that it needs.
 
-    weights: a name in `WEIGHTS`, or None for the model itself. eta: for DDIM only, None for other samplers.
+    weights: a name in `WEIGHTS`, or None for the model itself. eta: of DDIM; None for other samplers.
     """
 
     weights: str | None
@@ -39,14 +39,15 @@ PRESETS = {
     "standard": Preset("few-step", "consistency", 4),
     "best": Preset(None, "ddim", 50, eta=1.0),
 }
-# For a model that comes without distilled weights.
+# The presets of a model without distilled weights.
 UNDISTILLED = {"standard": Preset(None, "sde-dpmpp-2m", 20), "best": PRESETS["best"]}
 
 
 def choose(quality: str, presets: dict[str, Preset] = PRESETS, *, prefix: str = "", **given: Any) -> Preset:
-    """The preset called `quality`. given: what it chooses, which must therefore be None; prefix: of names in messages.
+    """The preset called `quality`.
 
-    ValueError where there is no such preset, or something is given that it chooses.
+    given: settings that the preset chooses, which must be None. prefix: comes before the names in messages.
+    ValueError if there is no such preset, or the caller gives a setting that it chooses.
     """
     if quality not in presets:
         raise ValueError(f"{prefix}quality is {quality!r}: this model has {' and '.join(presets)}")
@@ -62,7 +63,7 @@ def is_builtin(name: str) -> bool:
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
-    """The file of a checkpoint, which is given as a path or as a name in `WEIGHTS`; None means the built-in model."""
+    """The file of a checkpoint that is given by its path or by a name in `WEIGHTS`; None means the built-in model."""
     if checkpoint is None or is_builtin(str(checkpoint)):
         return WEIGHTS[BUILTIN]
     return WEIGHTS.get(str(checkpoint), Path(checkpoint))

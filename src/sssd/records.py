@@ -1,4 +1,4 @@
-"""From arrays to ECGs: 8 leads in mV -> 12 leads -> `Ecg`, with the provenance that makes each record again."""
+"""From arrays to records: 8 leads in mV -> 12 leads -> `Ecg`, with the provenance from which each can be made again."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def provenance(
     table: StepTable | Scheduler, *, model: str, cauchy: str, seed: int, precision: str
 ) -> dict[str, Any]:
-    """What all records of a call have in common in their provenance; each adds its index and what was asked for.
+    """The provenance that all records of a call share. Each record adds its index, its request and its patient.
 
-    model: SHA-256 of the weights. cauchy: convention of the S4 kernels. precision: of matrix products, "float32" or
-    "bf16".
+    model: SHA-256 of the weights. cauchy: convention of the S4 kernels. precision: "float32" or "bf16", of matrix
+    products.
     """
     how: dict[str, Any] = {
         "synthetic": True,
@@ -54,9 +54,9 @@ def record(
     provenance: dict[str, Any],
     leads: tuple[str, ...] = CLINICAL,
 ) -> Ecg:
-    """One record of 12 leads (12, L) in mV, with the statements that its label vector (K,) has.
+    """A record of 12 leads (12, L) in mV, with the statements that its label vector (K,) has.
 
-    names: (K,) of the statements. leads: the order of the rows.
+    names: (K,) names of the statements. leads: the names of the rows.
     """
     statements = tuple(as_statement(name) for name in names_of(vector, names))
     return Ecg(signal, fs_hz=fs_hz, leads=leads, statements=statements, provenance=provenance)
@@ -64,10 +64,10 @@ def record(
 
 @dataclass(frozen=True, eq=False)
 class Records(Sequence[Ecg]):
-    """The records of a request, made one at a time, so that a large set is held in memory once.
+    """The records of a request. Each is made when it is read, so that a large set is in memory only once.
 
-    eight: (B, 8, L) in mV, leads I V1..V6 aVF. names: (K,) of the statements. how: what the records' provenance has in
-    common. leads: the order of the 12 leads.
+    eight: (B, 8, L) in mV, leads I V1..V6 aVF. names: (K,) of the statements. how: the provenance that they share.
+    leads: the order of the 12 leads.
     """
 
     eight: NDArray[np.float32]

@@ -1,8 +1,8 @@
-"""What a user asks for, turned into what the network takes: labels and a patient -> vectors, one row per record.
+"""Requests: what a user asks for becomes what the network takes, one vector of labels and patient per record.
 
-    names, indices, vectors, a CSV file  ->  Rows, as they were asked for  ->  Request, completed and numbered
+    names, indices, vectors, a CSV file  ->  Rows, as they were given  ->  Request, completed and numbered
 
-An age or sex is checked in sssd.patient, and refused here where the model takes neither.
+sssd.patient checks ages and sexes. They are refused here if the model does not take them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ Floats = NDArray[np.float64]
 
 
 class RequestKeywords(TypedDict, total=False):
-    """The keywords of `generate` that, beside the labels, say which records to make."""
+    """The keywords of `SSSDECG.generate`, which describes them, that say which records to make for the labels."""
 
-    num_samples: int | None  # records per label
-    exact: bool  # no statements beside those that were named
-    age: Any  # years, one for all records or one for each; None or NaN where unknown
-    sex: Any  # "female" or "male", likewise
+    num_samples: int | None
+    exact: bool
+    age: Any
+    sex: Any
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Which records to generate, one row each: full label vectors (B, K) float32, and how each was asked for.
+    """The records to generate, one row each.
 
-    index: the records' numbers (B,), on which their noise depends; 0 .. B - 1 where it is None.
-    age, sex: (B,) in years, and 0 (male) or 1 (female), NaN where unknown; None where no record has one.
+    vectors: (B, K) float32, complete label vectors. requested: (B,) the statements that were asked for, as "AFIB+LVH".
+    index: (B,) the records' numbers, on which their noise depends; None for 0 .. B - 1.
+    age: (B,) in years. sex: (B,) 0 (male) or 1 (female). Both are NaN where unknown, and None if unknown for all.
     """
 
     vectors: NDArray[np.float32]
@@ -49,11 +50,11 @@ class Request:
 
     @property
     def numbers(self) -> Sequence[int]:
-        """The records' numbers (B,)."""
+        """The numbers (B,) of the records."""
         return range(len(self)) if self.index is None else self.index
 
     def part(self, rows: slice) -> Request:
-        """The records of these rows."""
+        """The request for these rows only."""
         index = tuple(self.numbers[rows])
         age, sex = (None if values is None else values[rows] for values in (self.age, self.sex))
         return Request(self.vectors[rows], self.requested[rows], index, age, sex)
@@ -61,10 +62,10 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What was asked for, before statements are drawn beside it: one row per record.
+    """Records as they were asked for, before other statements are drawn beside theirs.
 
-    vectors: (n, K) float32. by_name: (n,) whether the row was given by names or indices, and may be completed.
-    age, sex: (n,) in years, and 0 (male) or 1 (female); NaN where unknown.
+    vectors: (n, K) float32. by_name: (n,) whether the row was given by names or indices, so that it may be completed.
+    age: (n,) in years. sex: (n,) 0 (male) or 1 (female). Both are NaN where unknown.
     """
 
     vectors: NDArray[np.float32]
@@ -76,15 +77,16 @@ class Rows:
         return len(self.vectors)
 
     def repeated(self, count: int) -> Rows:
-        """Each row `count` times."""
+        """The rows, each repeated `count` times."""
         return Rows(*(part.repeat(count, axis=0) for part in vars(self).values()))
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What a model can be asked for: the names of its K label columns, and whether it takes an age and a sex.
+    """What a model can be asked for.
 
-    named: whether the names are the model's own, and not merely class_0, class_1, ...
+    names: (K,) of the label columns. patient: whether it takes an age and a sex. named: whether the names come from
+    the configuration; otherwise they are PTB-XL's codes or class_0, class_1, ...
     """
 
     names: tuple[str, ...]
@@ -93,11 +95,11 @@ class Classes:
 
     @property
     def standard(self) -> bool:
-        """Whether these are PTB-XL's 71 statements, of which it is known which occur together."""
+        """Whether these are the 71 statements of PTB-XL, for which it is known which occur together."""
         return self.names == statements.CODES
 
 
-def ask(
+def make_request(
     labels: Any,
     classes: Classes,
     *,
@@ -108,15 +110,15 @@ def ask(
     sex: Any = None,
     first: int = 0,
 ) -> Request:
-    """The request of a call of `generate` with these arguments; `SSSDECG.generate` says what they may be.
+    """Turn the arguments of a call of `SSSDECG.generate`, which describes them, into a request.
 
-    seed: decides which statements are drawn beside those that were named. first: the number of the first record.
-    ValueError where an argument is wrong.
+    classes: of the model. seed: decides which statements are drawn beside the named ones. first: the number of the
+    first record. ValueError if an argument is wrong.
     """
     if isinstance(labels, Request):
         given = {"num_samples": num_samples, "exact": exact or None, "age": age, "sex": sex}
         for name in (name for name, value in given.items() if value is not None):
-            raise ValueError(f"{name} is part of a Request: leave it out beside one")
+            raise ValueError(f"{name} is part of a Request: leave it out when the labels are one")
         return labels
     if num_samples is not None:
         num_samples = whole("num_samples", num_samples)
@@ -128,13 +130,13 @@ def ask(
     years, numbers = (
         each(values, len(vectors), name) for name, values in (("age", ages(age)), ("sex", sexes(sex)))
     )
-    return complete(Rows(vectors, by_name, years, numbers), classes, seed=seed, exact=exact, first=first)
+    return complete_rows(Rows(vectors, by_name, years, numbers), classes, seed=seed, exact=exact, first=first)
 
 
-def complete(rows: Rows, classes: Classes, *, seed: int, exact: bool = False, first: int = 0) -> Request:
-    """The request of these rows: numbered from `first`, with statements drawn beside those given by name.
+def complete_rows(rows: Rows, classes: Classes, *, seed: int, exact: bool = False, first: int = 0) -> Request:
+    """Turn rows into a request: number them from `first`, and draw statements beside those given by name.
 
-    ValueError where an age or a sex is given and the model takes neither.
+    exact: if True, no statements are drawn. ValueError if an age or a sex is given and the model takes neither.
     """
     vectors, index = rows.vectors, range(first, first + len(rows))
     requested = tuple("+".join(statements.names_of(row, classes.names)) for row in vectors)
@@ -146,9 +148,9 @@ def complete(rows: Rows, classes: Classes, *, seed: int, exact: bool = False, fi
 
 
 def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Floats | None]:
-    """Age in years and sex as 0 or 1, each (n,), None where all are unknown.
+    """The ages (n,) in years and the sexes (n,) as 0 and 1; each is None if all of its values are unknown.
 
-    ValueError where one is wrong, or is given and the model does not take it.
+    ValueError if one is wrong, or if it is given and the model does not take it.
     """
     found = {"age": ages(age), "sex": sexes(sex)}
     known = {name: not np.isnan(values).all() for name, values in found.items()}
@@ -161,7 +163,7 @@ def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Float
 def conditions(
     vectors: NDArray[np.floating[Any]], records: int, classes: Classes, *, age: Any = None, sex: Any = None
 ) -> NDArray[np.float32]:
-    """What the network is conditioned on: label vectors (B, K), and behind them the 4 columns of a patient.
+    """What the network is conditioned on: label vectors (B, K), followed by the 4 columns of a patient if it takes one.
 
     age, sex: one for all records or one for each. ValueError unless there is one vector of K values per record.
     """
@@ -184,11 +186,12 @@ def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:
 
 
 def _no_labels(classes: Classes, num_samples: int | None, exact: bool) -> NDArray[np.float32]:
-    """Rows of zeros: to be completed for the 71 statements, and right as they are for a model without classes."""
+    """Rows of zeros. For the 71 statements they are completed later; for a model without classes they are right."""
     if num_samples is None:
         raise ValueError("there is nothing to generate: give labels, such as 'AFIB', or num_samples")
     if classes.names and (exact or not classes.standard):
         raise ValueError(
-            "labels are missing: they are drawn for the 71 statements of PTB-XL only, not with exact"
+            """Rows of zeros, which are completed later for the 71 statements and are right for a model without classes."""
+            "with exact"
         )
     return np.zeros((num_samples, len(classes.names)), np.float32)

@@ -1,7 +1,7 @@
-"""How records are sampled: a sampler, its steps, its noise and the spacing of the steps.
+"""How records are sampled: the sampler, the number and the spacing of its steps, and its eta.
 
-`Sampling` is what a user asks for. `resolve` fills in what the configuration says, and it is the only place where
-settings are checked against each other; `table` builds the coefficients. `sample` runs them on one batch.
+`Sampling` holds what a user asks for. Its `resolve` fills in the values of the configuration, and is the only place
+where the settings are checked against each other. Its `table` builds the coefficients, and `sample` runs one batch.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from .schedule import SPACINGS, Schedule, check_steps, choose_steps
 
 
 class SamplingKeywords(TypedDict, total=False):
-    """The keywords of `generate` that choose the sampler; None, or a key left out, means the configuration's value."""
+    """The keywords of `SSSDECG.generate`, which describes them, that choose the sampler."""
 
-    sampler: Any  # one of sssd.samplers.SAMPLERS, or a scheduler of diffusers
-    steps: int | None  # number of network evaluations
-    spacing: str | None  # how the steps are spread, see sssd.schedule.choose_steps
-    use_ddim: bool | None  # SSSD-ECG's names: True for sampler="ddim", False for sampler="ddpm",
-    ddim_timesteps: int | None  # steps of DDIM,
-    ddim_eta: float | None  # and its eta, from 0 (deterministic) to 1 (as much noise as DDPM)
+    sampler: Any
+    steps: int | None
+    spacing: str | None
+    use_ddim: bool | None
+    ddim_timesteps: int | None
+    ddim_eta: float | None
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """A sampler (a name, or a scheduler of diffusers), its number of steps, its eta and the spacing of its steps.
+    """A sampler (its name, or a scheduler of diffusers), the number of its steps, its eta, and their spacing.
 
-    None stands for the configuration's value. After `resolve`, None means that the sampler has no such setting.
+    None stands for the value of the configuration. After `resolve`, None means that the sampler has no such setting.
     """
 
     sampler: Any = None
@@ -60,7 +60,7 @@ class Sampling:
     spacing: str | None = None
     steps_name: str = field(
         default="steps", repr=False, compare=False
-    )  # how the user called them, for messages
+    )  # the keyword that gave them, for messages
 
     @classmethod
     def of(
@@ -73,10 +73,10 @@ class Sampling:
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
     ) -> Sampling:
-        """What the keywords of `generate` ask for; see `SamplingKeywords`.
+        """The sampling that keywords of `SSSDECG.generate` ask for.
 
-        As in SSSD-ECG, use_ddim=False alone means DDPM, and ddim_timesteps and ddim_eta then have no effect.
-        ValueError where two keywords contradict each other.
+        As in SSSD-ECG, use_ddim=False without a sampler means DDPM, which has no use for ddim_timesteps and ddim_eta.
+        ValueError if two keywords contradict each other.
         """
         if use_ddim is not None and is_scheduler(sampler):
             raise ValueError("use_ddim and ddim_eta do not go with a scheduler of diffusers: leave them out")
@@ -94,9 +94,9 @@ class Sampling:
         return cls(sampler, steps, ddim_eta, spacing)
 
     def resolve(self, config: Config) -> Sampling:
-        """The same with all that the configuration says filled in; resolving it again changes nothing.
+        """Fill in the values of the configuration. To resolve the result again changes nothing.
 
-        ValueError where a value is wrong, or the sampler has no such setting.
+        ValueError if a value is wrong, or the sampler has no such setting.
         """
         own, T = config.ddim_config, config.diffusion_config.T
         sampler = _default_sampler(self, own) if self.sampler is None else self.sampler
@@ -126,9 +126,9 @@ class Sampling:
         return Sampling(sampler, steps, eta, self.spacing or default_spacing(sampler))
 
     def table(self, schedule: Schedule, config: Config) -> StepTable | Scheduler:
-        """The coefficients of each step on the model's schedule, with the gain that the model was calibrated to.
+        """Build the coefficients of each step on a schedule, with the gain for which the model was calibrated.
 
-        A scheduler of diffusers has no table: it is returned set up for the schedule. ValueError as `resolve`.
+        A scheduler of diffusers has no table and is returned set up for the schedule. Raises ValueError as `resolve`.
         """
         chosen, own = self.resolve(config), config.ddim_config
         assert chosen.steps is not None
@@ -183,10 +183,10 @@ def sample(
     dtype: torch.dtype,
     on_step: Callable[[int, Tensor], None],
 ) -> Tensor:
-    """Noise -> loop(denoiser) -> clean records (B, 8, length), on the scale and the device of the network.
+    """Sample one batch: noise -> loop(denoiser) -> clean records (B, 8, length), scaled as the network sees them.
 
-    cond: (B, K). seeds, index: (B,) of each record, on which its noise depends. T: steps of the schedule. dtype: of
-    matrix products. on_step(i, x0): called with the clean records as predicted at row i.
+    cond: (B, K) labels and patient. seeds, index: (B,) numbers on which the noise of each record depends. T: number of
+    steps of the schedule. dtype: of matrix products. on_step(i, x0): called with the clean records predicted at row i.
     """
     times = [int(t) for t in table.steps]
     visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
@@ -207,25 +207,27 @@ def sample(
 
 
 def _default_sampler(asked: Sampling, own: DdimConfig) -> str:
-    """The configuration's sampler; DDIM where an eta is given, and in place of DDPM where steps are."""
+    """DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM."""
     if asked.eta is not None:
         return "ddim"
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 
 def _default_steps(sampler: str, own: DdimConfig) -> int:
-    """The configuration's steps; for a fitted solver that is not its default, the largest number there is one for."""
+    """The steps of the configuration. For fitted, if it is not the default sampler, the steps of its largest solver."""
     if sampler == "fitted" and own.sampler != "fitted" and own.fits:
         return max(len(fit.steps) for fit in own.fits)
     return own.ddim_timesteps
 
 
 def _fit(own: DdimConfig, steps: int) -> Fit:
-    """The solver that was fitted for so many evaluations; ValueError where there is none."""
+    """The solver that was fitted for so many evaluations; ValueError if there is none."""
     fits: Mapping[int, Fit] = {len(fit.steps): fit for fit in own.fits}
     if steps not in fits:
         known = ", ".join(map(str, sorted(fits))) or "no number of them"
-        raise ValueError(f"steps is {steps}: this model's solvers were fitted for {known}; unipc takes any")
+        raise ValueError(
+            f"steps is {steps}: this model's solvers were fitted for {known}; unipc takes any number"
+        )
     return fits[steps]
 
 

@@ -18,7 +18,7 @@ import typer
 from ..labels import names_of
 from ..patient import facts
 from ..presets import BUILTIN
-from ..request import complete
+from ..request import complete_rows
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import read_requests
@@ -113,7 +113,7 @@ def command(
 
         given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
         rows = read_requests(label, labels_from, model.label_names, age=age, sex=sex).repeated(count)
-        request = complete(rows, model.classes, seed=seed, exact=exact)
+        request = complete_rows(rows, model.classes, seed=seed, exact=exact)
         table = Sampling(**chosen).table(model.schedule, model.config)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
         _check_space(out, kinds, len(request))

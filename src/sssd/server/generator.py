@@ -18,7 +18,7 @@ from ..labels import STATEMENTS, find
 from ..model_wrapper import SSSDECG
 from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
 from ..record import Ecg
-from ..request import Request, ask
+from ..request import Request, make_request
 from ..samplers import SAMPLERS
 from ..sampling import Sampling
 from .schemas import GenerateRequest, Label
@@ -157,7 +157,7 @@ class Generator:
         plan, classes = self._plan(asked), self.model.classes
         self._table(plan)
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
-        request = ask(
+        request = make_request(
             [sorted({find(name, classes.names) for name in asked.statements})],
             classes,
             num_samples=asked.count,
