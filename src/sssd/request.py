@@ -191,7 +191,6 @@ def _no_labels(classes: Classes, num_samples: int | None, exact: bool) -> NDArra
         raise ValueError("there is nothing to generate: give labels, such as 'AFIB', or num_samples")
     if classes.names and (exact or not classes.standard):
         raise ValueError(
-            """Rows of zeros, which are completed later for the 71 statements and are right for a model without classes."""
-            "with exact"
+            "labels are missing: they are drawn for the 71 statements of PTB-XL only, not with exact"
         )
     return np.zeros((num_samples, len(classes.names)), np.float32)
