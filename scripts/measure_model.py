@@ -5,9 +5,7 @@
 
 --real holds training folds 1-8 and test fold 9 in one NPZ with `strat_fold`. --synthetic-test sets are made
 for the label vectors of fold 9, in the order of the records; --synthetic-train sets for those of folds 1-8.
-Any of them may hold the 8 independent leads instead of 12. Heart rates need NeuroKit2 and run on the CPU:
-`--no-heart-rate` on a machine without it and `--seeds 0`, which trains nothing, on one without a GPU share
-the work.
+Any of them may hold the 8 independent leads instead of 12. `--seeds 0` trains no classifier.
 """
 
 from __future__ import annotations
@@ -46,7 +44,6 @@ def main(arguments: list[str] | None = None) -> None:
         _read_named(options.synthetic_train),
         seeds=tuple(range(options.seeds)),
         device=options.device,
-        heart_rate=not options.no_heart_rate,
         epochs=options.epochs,
         width=options.width,
         on_stage=lambda stage: print(
@@ -75,8 +72,6 @@ def table(result: dict[str, Any]) -> str:
         ("beat_regularity", "beat regularity", ".3f"),
         ("heart_rate_bpm", "heart rate", ".0f"),
     ):
-        if key not in real["rhythm"]:
-            continue
         columns = [s["rhythm"][key] for s in (real, *made.values())]
         rows.append([f"{title}, median", *(_number(c["median"], form) for c in columns)])
         rows.append(["  undetected, %", *(f"{100 * c['undetected']:.1f}" for c in columns)])
@@ -164,7 +159,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="classifiers per training set; 0 trains none")
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH, help="classifier channels")
-    parser.add_argument("--no-heart-rate", action="store_true", help="leave NeuroKit2 out")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(arguments)
 

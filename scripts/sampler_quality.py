@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from sssd.data import recordings  # noqa: E402
 from sssd.data.recordings import Recordings, eight_leads_mv  # noqa: E402
 from sssd.evaluation import auc, classifier  # noqa: E402
-from sssd.evaluation.evaluate import shape  # noqa: E402
 from sssd.evaluation.frechet import frechet_distance  # noqa: E402
 from sssd.evaluation.quality import BASELINE, DISTANCES, HIGHER, quality, rhythm_distance  # noqa: E402
+from sssd.evaluation.rhythm import rhythm_and_shape  # noqa: E402
 from sssd.io.files import write_bytes  # noqa: E402
 
 TRAIN = "train_"
@@ -174,8 +174,11 @@ def _rhythm(
         return recordings.subset(train, np.random.default_rng(seed).permutation(len(train))[: len(test)])
 
     with ProcessPoolExecutor(options.workers) as pool:
-        of_test = pool.submit(shape, test)
-        waiting = [(name, seed, pool.submit(shape, records(name, seed))) for name, seed in work]
+        of_test = pool.submit(rhythm_and_shape, eight_leads_mv(test), test.fs_hz)
+        waiting = []
+        for name, seed in work:
+            x = eight_leads_mv(records(name, seed))
+            waiting.append((name, seed, pool.submit(rhythm_and_shape, x, test.fs_hz)))
         for name, seed, values in waiting:
             figures.keep(name, seed, rhythm=rhythm_distance(values.result(), of_test.result()))
 

@@ -17,11 +17,12 @@ pytest.importorskip("sklearn")
 
 from sssd.cli import main  # noqa: E402
 from sssd.data.recordings import Recordings, eight_leads_mv, subset, write  # noqa: E402
-from sssd.evaluation import amplitude, auc, beats, memorisation, quality, rhythm, spectrum  # noqa: E402
+from sssd.evaluation import amplitude, auc, memorisation, quality, rhythm, spectrum  # noqa: E402
 from sssd.evaluation.evaluate import aligned, evaluate, split  # noqa: E402
 from sssd.evaluation.kernel import kernel_distance  # noqa: E402
 from sssd.evaluation.manifold import precision_recall_density_coverage  # noqa: E402
 from sssd.leads import to_twelve  # noqa: E402
+from sssd.signals import beats, waves  # noqa: E402
 from tests.test_evaluation import one_thread, pulses  # noqa: E402, F401
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,8 +151,10 @@ def test_beats_of_a_known_rhythm() -> None:
     uneven = pulses(0.4 + np.cumsum(rng.uniform(0.5, 1.1, 12)))
     noisy = steady + 0.3 * rng.standard_normal(steady.shape)
     told: list[int] = []
-    found = beats.measure(np.stack([steady, uneven, noisy, 0 * steady]), on_record=lambda: told.append(1))
-    assert set(found) == set(beats.UNITS) and len(told) == 4
+    found = rhythm.rhythm_and_shape(
+        np.stack([steady, uneven, noisy, 0 * steady]), on_record=lambda: told.append(1)
+    )
+    assert set(found) == set(rhythm.UNITS) and len(told) == 4
     assert found["heart_rate"][0] == pytest.approx(80, abs=1) and found["rr_variability"][0] < 15
     assert found["rr_variability"][1] > 100
     assert found["beat_likeness"][0] > 0.98 > 0.9 > found["beat_likeness"][2]
@@ -168,15 +171,15 @@ def test_likeness_by_its_definition() -> None:
         np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)
         for a, b in ((cut[0], cut[1]), (cut[0], cut[2]), (cut[1], cut[2]))
     ]
-    assert beats.likeness(x, peaks) == pytest.approx(np.mean(pairs), abs=1e-12)
-    assert np.isnan(beats.likeness(x, peaks[:2]))
+    assert beats.likeness(x, peaks, 100) == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert np.isnan(beats.likeness(x, peaks[:2], 100))
 
 
 def test_points_of_waves_go_to_their_beats() -> None:
     """The detector leaves points out. Breaks when the second onset is taken for the second beat's."""
     peaks = np.array([100, 200, 300])
-    assert beats._beside([90, 290], peaks, before=True) == pytest.approx([90, np.nan, 290], nan_ok=True)
-    assert beats._beside([110, np.nan, 210.0], peaks) == pytest.approx([110, 210, np.nan], nan_ok=True)
+    assert waves.beside([90, 290], peaks, before=True) == pytest.approx([90, np.nan, 290], nan_ok=True)
+    assert waves.beside([110, np.nan, 210.0], peaks) == pytest.approx([110, 210, np.nan], nan_ok=True)
 
 
 def test_intervals_of_a_simulated_heart() -> None:
@@ -196,7 +199,7 @@ def test_intervals_of_a_simulated_heart() -> None:
             lead += height * np.exp(-(((t - r - at) / width) ** 2) / 2)
     record = np.zeros((1, 8, 1000))
     record[0, 0], record[0, 7] = lead, lead / 2  # II = I / 2 + aVF
-    found = {name: values[0] for name, values in beats.measure(record).items()}
+    found = {name: values[0] for name, values in rhythm.rhythm_and_shape(record).items()}
     assert found["heart_rate"] == pytest.approx(75, abs=0.5)
     assert found["pr"] == pytest.approx(190, abs=40) and found["qrs"] == pytest.approx(80, abs=30)
     assert found["t"] == pytest.approx(0.3, abs=0.05) and abs(found["st"]) < 0.05

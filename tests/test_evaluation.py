@@ -92,9 +92,8 @@ def test_regularity_of_real_records() -> None:
 
 
 def test_heart_rate() -> None:
-    """75 beats per minute are found, a flat lead has none. Breaks if the rate is the number of beats."""
-    pytest.importorskip("neurokit2")
-    rates = rhythm.heart_rate(np.stack([pulses(np.arange(0.4, 10, 0.8), leads=1)[0], np.zeros(1000)]))
+    """75 beats per minute are found, a flat record has none. Breaks if the rate is the number of beats."""
+    rates = rhythm.heart_rates(np.stack([pulses(np.arange(0.4, 10, 0.8)), np.zeros((8, 1000))]))
     assert rates[0] == pytest.approx(75, abs=1)
     assert np.isnan(rates[1])
 
@@ -246,7 +245,6 @@ def test_measure_of_a_perfect_and_a_copied_set() -> None:
         {"good": toy(32, 2), "copied": copied},
         {"good": toy(64, 3)},
         seeds=(0,),
-        heart_rate=False,
         epochs=1,
         width=2,
         on_stage=told.append,
@@ -275,7 +273,7 @@ def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     main = runpy.run_path(str(ROOT / "scripts" / "measure_model.py"))["main"]
     command = ["--real", "real.npz", "--synthetic-test", "half=made.npz", "--json", "out.json"]
     monkeypatch.chdir(tmp_path)
-    main([*command, "--seeds", "0", "--no-heart-rate"])
+    main([*command, "--seeds", "0"])
     ratios = json.loads((tmp_path / "out.json").read_text())["synthetic"]["half"]["amplitude"]["ratio"]
     assert ratios == pytest.approx([0.5] * 8, abs=0.01)
     printed = capsys.readouterr().out

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sssd.presets import PRESETS, WEIGHTS
-from sssd.server.measure import complexes
+from sssd.signals.beats import find_beats
 from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
 
 pytest.importorskip("playwright.sync_api")
@@ -231,7 +231,7 @@ def test_calipers_by_key_and_mouse(open_page, service):
 
     body = {"statements": ["NORM"], "sampler": "ddim", "steps": 10, "eta": 0, "seed": 1}
     (record,) = json.loads(from_service(service, **body))["records"]
-    beats = complexes(np.array(record["signal"]), 100.0)
+    beats = find_beats(np.array(record["signal"]), 100.0)
     assert np.abs(10 * np.diff(beats) - reading()[0]).min() <= 20  # they begin on one beat and the next
     before = reading()
     handles.nth(1).focus()

@@ -26,7 +26,7 @@ from ..data.recordings import eight_leads_mv as eight
 from ..device import choose_device
 from ..leads import CLINICAL
 from ..version import __version__
-from . import amplitude, auc, beats, classifier, manifold, memorisation, rhythm, spectrum
+from . import amplitude, auc, classifier, manifold, memorisation, rhythm, spectrum
 from .frechet import frechet_distance
 from .kernel import kernel_distance
 
@@ -322,7 +322,7 @@ def _millivolts(records: Recordings) -> Array:
 
 
 def _rhythm(train: Recordings, test: Recordings, synthetic: Recordings, told: Stage) -> dict[str, Any]:
-    """Distributions of each measure of `rhythm` and `beats`, generated against test, training against test."""
+    """Distributions of each measure of `rhythm`, generated against test, training against test."""
     rng = np.random.default_rng(0)
     parts = {"synthetic": synthetic, "real": test, "train": train}
     drawn = {name: subset(r, np.sort(rng.permutation(len(r))[:MOST])) for name, r in parts.items()}
@@ -333,23 +333,11 @@ def _rhythm(train: Recordings, test: Recordings, synthetic: Recordings, told: St
         done += 1
         told("beats and intervals", done, total)
 
-    values = {name: shape(r, advance) for name, r in drawn.items()}
-    units = {"beat_regularity": ""} | beats.UNITS
+    values = {name: rhythm.rhythm_and_shape(eight(r), r.fs_hz, advance) for name, r in drawn.items()}
     return {
         measure: {"unit": unit, **_compared({name: v[measure] for name, v in values.items()}, drawn)}
-        for measure, unit in units.items()
+        for measure, unit in rhythm.UNITS.items()
     }
-
-
-def shape(records: Recordings, on_record: Callable[[], None] | None = None) -> dict[str, Array]:
-    """Beat regularity and the measures of `beats`, each (n,)."""
-    return shape_of(eight(records), records.fs_hz, on_record)
-
-
-def shape_of(x: Array, fs_hz: float, on_record: Callable[[], None] | None = None) -> dict[str, Array]:
-    """The same of the eight leads themselves, x (n, 8, L) in mV."""
-    regularity = rhythm.beat_regularity(x, fs_hz=fs_hz)
-    return {"beat_regularity": regularity, **beats.measure(x, fs_hz=fs_hz, on_record=on_record)}
 
 
 def _compared(values: Mapping[str, Array], records: Mapping[str, Recordings]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..data.recordings import Recordings
 from ..data.recordings import eight_leads_mv as eight
-from ..leads import CLINICAL, EIGHT, to_twelve
+from ..leads import EIGHT
 from . import amplitude, classifier, frechet, memorisation, rhythm
 
 STATEMENTS = ("NORM", "SR", "STACH", "SBRAD", "SARRH", "AFIB", "PVC", "PACE")  # those that differ in rhythm
@@ -33,7 +33,6 @@ def measure(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     device: str | torch.device = "cpu",
-    heart_rate: bool = True,
     epochs: int = classifier.EPOCHS,
     width: int = classifier.WIDTH,
     on_stage: Callable[[str], None] | None = None,
@@ -64,7 +63,7 @@ def measure(
     real: dict[str, Any] = {
         "records": {"train": len(real_train), "test": len(real_test)},
         "lead_std_mv": amplitude.lead_std(eight(real_test)).tolist(),
-        "rhythm": _rhythm(real_test, heart_rate),
+        "rhythm": _rhythm(real_test),
         "nearest": {"median": float(np.median(held_out)), "percentile_1": float(np.percentile(held_out, 1))},
     }
     synthetic: dict[str, Any] = {}
@@ -75,7 +74,7 @@ def measure(
             "records": len(made),
             "labels_as_real": bool(np.array_equal(made.labels, real_test.labels)),
             "amplitude": _amplitude(eight(made), eight(real_test)),
-            "rhythm": _rhythm(made, heart_rate),
+            "rhythm": _rhythm(made),
             "memorisation": dataclasses.asdict(memorisation.compare(distances, held_out)),
         }
 
@@ -128,15 +127,12 @@ def _amplitude(made: NDArray[np.float32], real: NDArray[np.float32]) -> dict[str
     }
 
 
-def _rhythm(records: Recordings, with_heart_rate: bool) -> dict[str, Any]:
+def _rhythm(records: Recordings) -> dict[str, Any]:
     x = eight(records)
-    regularity = rhythm.beat_regularity(x, fs_hz=records.fs_hz)
-    result = {"beat_regularity": _by_statement(regularity, records)}
-    if with_heart_rate:
-        lead_ii = to_twelve(x)[:, CLINICAL.index("II")]
-        rate = rhythm.heart_rate(lead_ii, fs_hz=records.fs_hz)
-        result["heart_rate_bpm"] = _by_statement(rate, records)
-    return result
+    return {
+        "beat_regularity": _by_statement(rhythm.beat_regularity(x, fs_hz=records.fs_hz), records),
+        "heart_rate_bpm": _by_statement(rhythm.heart_rates(x, fs_hz=records.fs_hz), records),
+    }
 
 
 def _by_statement(values: NDArray[np.float64], records: Recordings) -> dict[str, Any]:

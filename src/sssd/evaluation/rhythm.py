@@ -1,4 +1,4 @@
-"""Rhythm: how regularly beats return, and the heart rate.
+"""Rhythm and shape: nine measures of each record, from the regularity of its beats to its T waves.
 
 Beat regularity needs no detector and no threshold. With x (C, L) the leads of one record,
 
@@ -6,23 +6,55 @@ Beat regularity needs no detector and no threshold. With x (C, L) the leads of o
     r(k) = sum_t e(t) e(t+k) / sum_t e(t)^2
     regularity = max of r(k) over lags of 0.35 to 2.0 s
 
-It is large where steep complexes return at a steady pace, small in atrial fibrillation, and near 0.2 where
-complexes come without a rhythm at all. r is not rescaled for the shorter overlap at longer lags.
+It is large where steep complexes return at a steady pace, small in atrial fibrillation, and near 0.2 where complexes
+come without a rhythm at all. r is not rescaled for the shorter overlap at longer lags.
+
+The other measures follow from the beats (`signals.beats`) and from the waves of lead II (`signals.waves`). Each record
+gives one number for each measure, the median over its beats; NaN if it cannot be measured.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels import has
+from ..leads import EIGHT
+from ..signals.beats import find_beats, heart_rate, likeness, rr_s, rr_variability
+from ..signals.waves import delineate, median
 
 FloatArray = NDArray[np.floating]
 
 SHORTEST_S, LONGEST_S = 0.35, 2.0  # 171 down to 30 beats per minute
+UNITS = {
+    "beat_regularity": "",
+    "heart_rate": "/min",
+    "rr_variability": "ms",  # root mean square of successive differences of RR intervals
+    "pr": "ms",
+    "qrs": "ms",
+    "qtc": "ms",  # Bazett 1920
+    "st": "mV",  # 60 ms after the end of QRS, against the level before QRS
+    "t": "mV",  # at the peak of T, against the same
+    "beat_likeness": "",
+}
+
+
+def rhythm_and_shape(
+    x: FloatArray, fs_hz: float = 100.0, on_record: Callable[[], None] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """All of `UNITS` for each record, (n,) each: x (n, 8, L) in mV, leads I V1..V6 aVF.
+
+    on_record is called after each record. ModuleNotFoundError without NeuroKit2; ValueError for records of 2 s or less.
+    """
+    found = {name: np.full(len(x), np.nan) for name in UNITS}
+    found["beat_regularity"] = beat_regularity(x, fs_hz=fs_hz)
+    for i, record in enumerate(np.asarray(x, dtype=np.float64)):
+        for name, value in _of_record(record, fs_hz).items():
+            found[name][i] = value
+        if on_record is not None:
+            on_record()
+    return found
 
 
 def beat_regularity(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float64]:
@@ -47,31 +79,9 @@ def beat_regularity(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float6
     return result
 
 
-def heart_rate(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float64]:
-    """Heart rate of each record in beats per minute by NeuroKit2's R peaks: one lead x (n, L) -> (n,).
-
-    60 over the median RR interval. NaN where fewer than three R peaks are found or the detector gives up.
-    ModuleNotFoundError where NeuroKit2 is not installed.
-    """
-    try:
-        import neurokit2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "heart rates need NeuroKit2, which is not installed: pip install 'sssd-ecg[eval]'"
-        ) from error
-    rates = np.full(len(x), np.nan)
-    for i, lead in enumerate(np.asarray(x, dtype=np.float64)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                cleaned = neurokit2.ecg_clean(lead, sampling_rate=fs_hz)
-                _, found = neurokit2.ecg_peaks(cleaned, sampling_rate=fs_hz)
-            except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError):
-                continue  # a flat or shapeless lead breaks the detector in as many ways: no rate
-        peaks = np.asarray(found["ECG_R_Peaks"], dtype=np.float64)
-        if len(peaks) >= 3:
-            rates[i] = 60.0 * fs_hz / np.median(np.diff(peaks))
-    return rates
+def heart_rates(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float64]:
+    """Heart rate of each record in beats per minute, x (n, C, L) -> (n,); NaN with fewer than three beats."""
+    return np.array([heart_rate(find_beats(record, fs_hz), fs_hz) for record in x], dtype=np.float64)
 
 
 def median_by_statement(
@@ -86,8 +96,44 @@ def median_by_statement(
         raise ValueError(f"statement {unknown[0]!r} is not among the {len(names)} label names of this set")
     medians = {}
     for statement in statements:
-        chosen = values[has(labels)[:, list(names).index(statement)]]
+        chosen = values[np.asarray(labels)[:, list(names).index(statement)] == 1]
         chosen = chosen[~np.isnan(chosen)]
         if len(chosen):
             medians[statement] = float(np.median(chosen))
     return medians
+
+
+def lead_two(record: FloatArray) -> NDArray[np.float64]:
+    """Lead II (L,) of the eight leads (8, L)."""
+    return np.asarray(record[EIGHT.index("I")] / 2.0 + record[EIGHT.index("aVF")], dtype=np.float64)
+
+
+def _of_record(record: FloatArray, fs_hz: float) -> dict[str, float]:
+    beats = find_beats(record, fs_hz)
+    values = {
+        "heart_rate": heart_rate(beats, fs_hz),
+        "rr_variability": rr_variability(beats, fs_hz),
+        "beat_likeness": likeness(record, beats, fs_hz),
+    }
+    lead = lead_two(record)
+    waves = delineate(lead, fs_hz)
+    if waves is None:
+        return values
+    level = _level(lead, waves.qrs_onset - 0.02 * fs_hz, fs_hz)  # between P and QRS
+    return values | {
+        "pr": median(waves.pr_ms),
+        "qrs": median(waves.qrs_ms),
+        "qtc": median(waves.qt_ms) / float(np.sqrt(rr_s(beats, fs_hz))),
+        "st": median(_level(lead, waves.qrs_end + 0.06 * fs_hz, fs_hz) - level),
+        "t": median(_level(lead, waves.t_peak, fs_hz) - level),
+    }
+
+
+def _level(lead: FloatArray, at: FloatArray, fs_hz: float) -> NDArray[np.float64]:
+    """Mean of the lead over 30 ms about each place (b,) in samples; NaN where that is NaN or outside the record."""
+    half = max(round(0.01 * fs_hz), 1)
+    levels = np.full(len(at), np.nan)
+    for i, place in enumerate(at):
+        if np.isfinite(place) and half <= round(place) < len(lead) - half:
+            levels[i] = lead[round(place) - half : round(place) + half + 1].mean()
+    return levels

@@ -26,9 +26,9 @@ from ..config.schema import Fit
 from ..data.recordings import Recordings, eight_leads_mv
 from ..evaluation import classifier
 from ..evaluation.amplitude import median_amplitude_ratio
-from ..evaluation.evaluate import shape_of
 from ..evaluation.frechet import frechet_distance
 from ..evaluation.quality import SMALLEST, rhythm_distance
+from ..evaluation.rhythm import rhythm_and_shape
 from ..model_wrapper import SSSDECG
 from ..models.s4 import Cauchy
 from ..samplers import StepTable, ddpm, fitted, key_of
@@ -211,7 +211,7 @@ class Trials:
 
     def _measured(self, x: NDArray[np.float32]) -> Callable[[], dict[str, NDArray[Any]]]:
         jobs: list[Future[dict[str, NDArray[Any]]]] = [
-            self.pool.submit(shape_of, part, self.fs_hz) for part in np.array_split(x, PARTS)
+            self.pool.submit(rhythm_and_shape, part, self.fs_hz) for part in np.array_split(x, PARTS)
         ]
 
         def gathered() -> dict[str, NDArray[Any]]:
