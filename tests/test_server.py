@@ -211,6 +211,9 @@ def test_few_steps_mean_ddim():
     assert generator.default == Plan(Sampling("ddpm", 20))
     few = generator.work(GenerateRequest(statements=["NORM"], steps=4)).plan
     assert few == Plan(Sampling("ddim", 4, 0.0, "uniform"))
+    with service(model) as running:
+        default = running.get("/v1/models")[0]["default"]
+    assert default == {"sampler": "ddpm", "steps": 20, "eta": 1.0}
     with pytest.raises(ValueError, match="leave it out with unipc"):
         generator.work(GenerateRequest(statements=["NORM"], sampler="unipc", eta=0.0))
 
@@ -240,6 +243,8 @@ def test_every_format_holds_the_same(up, tmp_path):
     got = {form.media_type: up.ask("/v1/ecgs", ask, accept=form.media_type) for form in encode.FORMATS}
     for media_type, (status, headers, body) in got.items():
         assert status == 200 and headers.get_content_type() == media_type and body
+        form = next(form for form in encode.FORMATS if form.media_type == media_type)
+        assert headers.get_filename() == (None if form is encode.JSON else f"ecg_7_0.{form.suffix}")
     (tmp_path / "ecgs.npz").write_bytes(got["application/x-npz"][2])
     with zipfile.ZipFile(io.BytesIO(got["application/zip"][2])) as archive:
         archive.extractall(tmp_path)
@@ -611,6 +616,7 @@ def test_stopping_drains(model):
         assert running.thread.is_alive() and len(running.get(f"/v1/jobs/{job['id']}/result")["records"]) == 1
         running.thread.join(10)
         assert not running.thread.is_alive()
+        assert not running.app.state.backend.batcher._thread.is_alive()
 
 
 @pytest.mark.slow
