@@ -86,12 +86,12 @@ def test_generate_writes_a_set_with_its_manifest(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "ecgs"
-    code, told, errors = _run(
+    code, output, errors = _run(
         capsys, "generate", "--checkpoint", checkpoint, "--label", "afib", "--label", "CLBBB+LVH", "-n", 2,
         "--sampler", "ddim", "--steps", 4, "--eta", 0.5, "--seed", 1, "--format", "wfdb,npz,csv", "--out", out,
     )  # fmt: skip
     assert (code, errors) == (0, "")
-    assert str(out) in told
+    assert str(out) in output
     manifest = json.loads((out / "manifest.json").read_text())
     assert (manifest["sampler"], manifest["steps"], manifest["eta"], manifest["seed"]) == ("ddim", 4, 0.5, 1)
     records = manifest["records"]
@@ -237,8 +237,8 @@ def test_wrong_requests(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "ecgs"
-    code, told, errors = _run(capsys, "generate", "--checkpoint", checkpoint, "--out", out, *arguments)
-    assert (code, told) == (2, "")
+    code, output, errors = _run(capsys, "generate", "--checkpoint", checkpoint, "--out", out, *arguments)
+    assert (code, output) == (2, "")
     assert message in errors
     assert errors.startswith("sssd-ecg: ")
     assert errors.count("\n") == 1
@@ -323,7 +323,7 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr("sssd.io.csv_table.render", full)
     out = tmp_path / "ecgs"
-    code, told, errors = _run(
+    code, output, errors = _run(
         capsys,
         "generate",
         "--checkpoint",
@@ -335,7 +335,7 @@ def test_a_full_disk_leaves_nothing(
         "--out",
         out,
     )
-    assert (code, told, errors.count("\n")) == (1, "", 1)
+    assert (code, output, errors.count("\n")) == (1, "", 1)
     assert "no space left" in errors
     assert list(tmp_path.iterdir()) == []
 
@@ -429,11 +429,11 @@ def test_rare_statements_are_told(
 
 
 def test_labels(capsys: pytest.CaptureFixture[str]) -> None:
-    code, told, _ = _run(capsys, "labels")
+    code, output, _ = _run(capsys, "labels")
     assert code == 0
-    assert all(any(line.split()[:1] == [name] for line in told.splitlines()) for name in CODES)
-    code, told, _ = _run(capsys, "labels", "bundle", "--json")
-    assert {s["code"] for s in json.loads(told)} == {"CLBBB", "CRBBB", "ILBBB", "IRBBB"}
+    assert all(any(line.split()[:1] == [name] for line in output.splitlines()) for name in CODES)
+    code, output, _ = _run(capsys, "labels", "bundle", "--json")
+    assert {s["code"] for s in json.loads(output)} == {"CLBBB", "CRBBB", "ILBBB", "IRBBB"}
     code, _, errors = _run(capsys, "labels", "xyzzyx")
     assert (code, errors.count("\n")) == (2, 1)
 
@@ -444,11 +444,11 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         ["--help"],
         *([name, "-h"] for name in ("generate", "inspect", "prepare", "train")),
     ):
-        code, told, errors = _run(capsys, *arguments)
+        code, output, errors = _run(capsys, *arguments)
         assert (code, errors) == (0, "")
-        assert "Usage" in told
+        assert "Usage" in output
         if len(arguments) == 2:
-            assert f"sssd-ecg {arguments[0]} " in told.split("Example")[1]
+            assert f"sssd-ecg {arguments[0]} " in output.split("Example")[1]
     assert _run(capsys, "nonsense")[0] == 2
 
 
@@ -474,9 +474,11 @@ def test_prepare_own_records(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for name in ("a", "b"):
         np.savez(source / f"{name}.npz", signal_mv=np.zeros((12, 1000)), fs_hz=100.0)
     table.write_text("record,labels,strat_fold\na,COLD+WARM,1\nb,WARM,9\n")
-    code, told, errors = _run(capsys, "prepare", source, out, "--labels", table, "--statements", "WARM,COLD")
+    code, output, errors = _run(
+        capsys, "prepare", source, out, "--labels", table, "--statements", "WARM,COLD"
+    )
     assert (code, errors) == (0, "")
-    assert "2 records" in told
+    assert "2 records" in output
     with np.load(out / "signals.npz") as archive:
         assert archive["label_names"].tolist() == ["WARM", "COLD"]
     assert _run(capsys, "prepare", source, out, "--labels", table)[0] == 2
@@ -504,9 +506,9 @@ def test_train_and_fine_tune(checkpoint: Path, tmp_path: Path, capsys: pytest.Ca
         checkpoint,
         "--out",
     )
-    code, told, _ = _run(capsys, *common, out)
+    code, output, _ = _run(capsys, *common, out)
     assert code == 0
-    assert "10 records to train on, 1 to validate, 2 labels, 4 iterations" in told
+    assert "10 records to train on, 1 to validate, 2 labels, 4 iterations" in output
     with (out / "log.csv").open(newline="") as f:
         assert [int(row["iteration"]) for row in csv.DictReader(f)] == [1, 2, 3, 4]
     assert _run(capsys, *common, out, "--quiet")[:2] == (0, "")  # it is done: nothing is left to do

@@ -39,7 +39,7 @@ def model(patient: bool = True) -> SSSDECG:
 
 
 def test_columns() -> None:
-    """Fails if an unknown age is told apart from none, or the sexes are swapped."""
+    """Fails if an unknown age differs from no age, or the sexes are swapped."""
     known = columns([60, 80, None], ["female", "male", None], records=3)
     np.testing.assert_allclose(known, [[1, 0, 1, 0], [1, 1, 0, 1], [0, 0, 0, 0]])
     np.testing.assert_array_equal(columns(records=2), np.zeros((2, 4)))
@@ -142,7 +142,7 @@ def requested(tmp_path: Path, text: str, **given: object) -> Rows:
 
 
 def test_a_table_may_tell_age_and_sex(tmp_path: Path) -> None:
-    """What it does not tell comes from the command line. Fails if the columns are taken for statements."""
+    """The command line gives what the table lacks. Fails if the columns are taken for statements."""
     asked = requested(tmp_path, "labels,age,sex\nAFIB,71,female\nNORM,,0\n", age=50.0)
     np.testing.assert_array_equal(asked.age, [71, 50])
     np.testing.assert_array_equal(asked.sex, [1, 0])

@@ -185,7 +185,7 @@ def test_the_configuration_says_the_rest():
 
 
 def test_a_table_is_recorded_as_it_was_made():
-    """Whatever the configuration says. Fails when eta or spacing are told again, or taken from the configuration."""
+    """Whatever the configuration says. Fails when eta or spacing come from anywhere but the table."""
     model = tiny(ddim_config={"ddim_timesteps": 5, "ddim_eta": 0.7})
     table = model.step_table(sampler="ddim", steps=3, ddim_eta=0.3, spacing="trailing")
     how = model.provenance(table, seed=1)

@@ -357,9 +357,9 @@ def test_rare_statements_are_told(model, monkeypatch):
         warnings.simplefilter("error")
         model.request("3AVB")
     monkeypatch.setattr(model, "_source", WEIGHTS["builtin"])
-    with pytest.warns(UserWarning, match="fewer than 20 training records of 3AVB") as told:
+    with pytest.warns(UserWarning, match="fewer than 20 training records of 3AVB") as warned:
         model.generate_ecgs(["3AVB", "NORM"], num_samples=4, seed=1, ddim_timesteps=1)
-    assert len(told) == 1 and told[0].filename == __file__
+    assert len(warned) == 1 and warned[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.request("NORM", num_samples=50, seed=1)
