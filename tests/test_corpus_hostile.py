@@ -94,6 +94,7 @@ def renoted(folder):
         ({"eta": 7}, "parts.0.eta is 7"),
         ({"source": "\x1b]0;hello\x07"}, "parts.0.source holds characters that cannot be printed"),
         ({"config": "text"}, "parts.0.config is 'text'"),
+        ({"source": "\ud800"}, "corpus.json: "),
     ],
 )
 def test_a_wrong_description_is_refused_with_its_field(capsys, tmp_path, fields, said):

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from ..config import names
 from ..leads import CLINICAL
@@ -188,10 +186,7 @@ _CORPUS, _NOTE = TypeAdapter(Corpus), TypeAdapter(Note)
 
 def parse_corpus(content: bytes) -> Corpus:
     """The corpus that the bytes of corpus.json describe; ValueError where they are damaged or wrong."""
-    try:
-        described = from_json(content)
-    except ValueError:
-        raise ValueError("it is cut off or not JSON") from None
+    described = _load(content)
     if not isinstance(described, dict) or described.pop("kind", None) != KIND:
         raise ValueError("it does not describe a corpus")
     version, digest = described.pop("version", None), described.pop("digest", None)
@@ -207,13 +202,21 @@ def parse_corpus(content: bytes) -> Corpus:
 
 def parse_note(content: bytes) -> Note:
     """The note that the bytes of a file in shards/ hold; ValueError where they are damaged or wrong."""
-    note: Note = _validate(_NOTE, from_json(content))
+    note: Note = _validate(_NOTE, _load(content))
     return note
 
 
-def _validate(adapter: TypeAdapter[Any], content: Mapping[str, Any]) -> Any:
+def _load(content: bytes) -> Any:
     try:
-        return adapter.validate_json(json.dumps(content))  # in JSON, strict types allow a list for a tuple
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("it is cut off or not JSON") from None
+
+
+def _validate(adapter: TypeAdapter[Any], content: Any) -> Any:
+    try:
+        # As JSON, because a strict tuple may then be a list. Without escapes, which pydantic 2.7 reads wrongly.
+        return adapter.validate_json(json.dumps(content, ensure_ascii=False))
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "value_error":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,8 @@ class Hdf5Writer:
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         import h5py
 
-        self._path, self._n = path, 0
-        grow = 1 << 24
-        self._file = h5py.File(
-            path.name, "w", libver="v110", driver="core", backing_store=False, block_size=grow
-        )
+        self._path, self._n, self._content = path, 0, io.BytesIO()
+        self._file = h5py.File(self._content, "w", libver="v110")
         for name, value in file_metadata(corpus).items():
             self._file.attrs["signal" if name == "signal_uv" else name] = value
         shape = (len(corpus.leads), corpus.length)
@@ -51,10 +49,8 @@ class Hdf5Writer:
     def close(self, facts: dict[str, str]) -> None:
         for name, value in facts.items():
             self._file.attrs[name] = value
-        self._file.flush()
-        image = self._file.id.get_file_image()
         self._file.close()
-        self._path.write_bytes(image)
+        self._path.write_bytes(self._content.getbuffer())
 
     def abort(self) -> None:
         self._file.close()
