@@ -11,7 +11,10 @@ import typer
 
 from .console import progress_bar, say, usage
 
-EXAMPLES = "Example: sssd-ecg benchmark --device cpu --json speed.json"
+EXAMPLES = """Example:
+
+sssd-ecg benchmark --device cpu --json speed.json
+"""
 
 
 def command(

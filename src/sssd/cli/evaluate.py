@@ -10,10 +10,12 @@ import typer
 
 from .console import UsageError, progress_bar, say, usage
 
-EXAMPLES = (
-    "Examples: sssd-ecg evaluate --real data --synthetic ecgs --html report.html | "
-    "sssd-ecg evaluate --real train.npz --holdout unseen.npz --synthetic ecgs/ecgs.npz --json figures.json"
-)
+EXAMPLES = """Examples:
+
+sssd-ecg evaluate --real data --synthetic ecgs --html report.html
+
+sssd-ecg evaluate --real train.npz --holdout unseen.npz --synthetic ecgs/ecgs.npz --json figures.json
+"""
 
 _SET = "a prepared folder, a folder that `generate` wrote, or an NPZ file of either"
 

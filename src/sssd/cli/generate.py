@@ -71,7 +71,8 @@ def command(
     seed: options.Seed = None,
     exact: options.Exact = False,
     formats: Annotated[
-        str, typer.Option("--format", help="One or more of wfdb,npz,csv,png,svg,pdf.")
+        str,
+        typer.Option("--format", help="One or more of wfdb, npz, csv, png, svg and pdf, joined by commas."),
     ] = "wfdb,npz",
     order: Annotated[Literal["clinical", "sssd"], typer.Option(help="Order of the 12 leads.")] = "clinical",
     checkpoint: options.Checkpoint = None,
@@ -87,8 +88,8 @@ def command(
 ) -> None:
     """Generate 12-lead ECGs with the named statements, and write them with a manifest.
 
-    Real ECGs have 2.8 statements on average. Unless --exact is given, statements that occur beside the named ones are
-    therefore drawn as well. The manifest holds the full label vectors.
+    Real ECGs have 2.8 statements on average, so others that occur beside the named ones are drawn as well.
+    With --exact, none are drawn. The manifest holds the full label vectors.
     """
     with usage():
         from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files, save_set

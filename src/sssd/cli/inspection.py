@@ -14,10 +14,14 @@ from .console import progress_bar, say, usage
 if TYPE_CHECKING:
     from ..checkpoints.inspection import CauchyFit, Inspection
 
-EXAMPLES = (
-    "Examples: sssd-ecg inspect checkpoint.pkl | "
-    "sssd-ecg inspect checkpoint.pkl --real data/signals.npz | sssd-ecg inspect model.safetensors --json"
-)
+EXAMPLES = """Examples:
+
+sssd-ecg inspect checkpoint.pkl
+
+sssd-ecg inspect checkpoint.pkl --real data/signals.npz
+
+sssd-ecg inspect model.safetensors --json
+"""
 
 
 def command(

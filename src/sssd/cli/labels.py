@@ -13,7 +13,10 @@ from .console import usage
 if TYPE_CHECKING:
     from ..labels import Statement
 
-EXAMPLES = "Example: sssd-ecg labels bundle"
+EXAMPLES = """Example:
+
+sssd-ecg labels bundle
+"""
 
 
 def command(
