@@ -14,11 +14,13 @@ compiled extensions.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .precision import float32_products
 
 Cauchy = Literal["conjugate_pairs", "half_spectrum"]
 CAUCHY: tuple[str, ...] = get_args(Cauchy)
@@ -146,11 +148,30 @@ def kernel_taps(kernel: S4Kernel, c: Tensor, length: int, cauchy: Cauchy) -> Ten
 
 def kernel_basis(kernel: S4Kernel, length: int, cauchy: Cauchy) -> Tensor:
     """Taps of the unit vectors of C: (H, N, length), so that `C.flatten(-2) @ basis` are the taps (linearity in C)."""
-    with torch.no_grad():
+    with torch.no_grad(), float32_products("highest"):
         states = kernel.w.shape[-2]
         unit = torch.eye(2 * states, device=kernel.w.device).unflatten(1, (states, 2))  # (N, N/2, 2)
         unit = torch.view_as_complex(unit)[:, None].expand(-1, kernel.w.shape[0], -1)
         return kernel_taps(kernel, unit, length, cauchy).transpose(0, 1).contiguous()
+
+
+class _BasisProduct(torch.autograd.Function):
+    """Taps (c, H, L) of output matrices (c, H, N) by a constant basis (H, N, L).
+
+    Both the product and its gradient are computed in full float32, even where training multiplies in TF32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, c: Tensor, basis: Tensor) -> Tensor:
+        ctx.save_for_backward(basis)
+        with float32_products("highest"):
+            return torch.einsum("chn,hnl->chl", c, basis)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (basis,) = ctx.saved_tensors
+        with float32_products("highest"):
+            return torch.einsum("chl,hnl->chn", gradients[0], basis), None
 
 
 def two_sided_taps(
@@ -161,9 +182,10 @@ def two_sided_taps(
     Of two kernels the second runs backward in time and its first tap stands at lag -1.
     """
     if basis is None:
-        taps = kernel_taps(kernel, torch.view_as_complex(kernel.C), length, cauchy)
+        with float32_products("highest"):
+            taps = kernel_taps(kernel, torch.view_as_complex(kernel.C), length, cauchy)
     else:
-        taps = torch.einsum("chn,hnl->chl", kernel.C.flatten(-2), basis)
+        taps = _BasisProduct.apply(kernel.C.flatten(-2), basis)
     forward = torch.cat(((taps[0, :, 0] + d[0])[:, None], taps[0, :, 1:]), dim=1)
     backward = taps[1, :, : length - 1].flip(-1) if len(taps) == 2 else torch.zeros_like(taps[0, :, 1:])
     return torch.cat((backward, forward), dim=1)

@@ -1,25 +1,23 @@
-"""Few-step students: a network asked at 1, 2 or 4 noise levels, taught by the same network asked at many.
+"""Distillation: students that need 4, 2 or 1 evaluations, from a teacher that needs many.
 
-    labels ─▶ trajectories of the teacher ─▶ student ends where they end ─▶ student's records as likely as the teacher's
-                                                                                      ─▶ and like recordings as wholes
+A student starts as its teacher, or as an earlier student of it, and is sampled by `consistency`. It learns in stages:
 
-The student starts as its teacher, or as another student of it, and is sampled by `consistency`. Lessons:
+1. trajectories.py (Luhman and Luhman 2021; Song et al. 2023). At every level of a deterministic trajectory of the
+   teacher, the student's clean record shall be the trajectory's end. This is quick, but where several ends are possible
+   the student learns their mean.
+2. dmd.py, distribution matching distillation (Yin et al. 2024). Noised again, the student's records shall be as likely
+   as under the teacher. The difference of two denoisers gives the direction: the teacher, and a critic that is trained
+   on the student's records. For one evaluation a discriminator joins them (discriminator.py), which sees what denoisers
+   average away, such as beats that differ within one record.
+3. finetune.py, for one evaluation. A loss on features (features.py) compares the student's records with recordings: how
+   alike beats are, how quiet quiet stretches are, where waves are and how regularly beats come.
 
-1. Trajectories (Luhman and Luhman 2021; Song et al. 2023): from every level of a deterministic trajectory of the
-   teacher the student's clean record is to be its end. Quick, but the mean of several possible ends is none of them.
-2. Distributions (Yin et al. 2024, distribution matching): noised again, what the student makes is to be as likely as
-   under the teacher. The difference of two denoisers tells the direction: the teacher, and a critic that is trained on
-   the student's records as they become. For one evaluation that is not enough: an adversary joins in, which sees what
-   denoisers average away, such as beats that change from one to the next.
-3. Polish, for one evaluation: its records beside recordings, in how alike beats are, how quiet quiet stretches are,
-   where waves are and how regularly beats return (views.py).
+Without a discriminator, the second stage overshoots: amplitudes grow from node to node, because a teacher under guidance
+is not the denoiser of any distribution. The first stage falls short. So the weights that are kept lie on the line between
+those before and after the second stage (`share`).
 
-Without an adversary the second lesson overshoots: amplitudes grow from node to node, because a teacher under guidance
-is no denoiser of any distribution. The first falls short of them. So what is kept lies on the line between the weights
-after the two (`share`).
-
-The first two need labels only, and recordings where the adversary is to know some; the third needs recordings. Shapes:
-B records, K conditions, N nodes (the student's levels), T steps.
+The first two stages need label columns only, and recordings where the discriminator shall see some. The third needs
+recordings. Shapes: B records, K label columns, N nodes (the levels at which the student is evaluated), T steps.
 """
 
 from __future__ import annotations
@@ -40,17 +38,18 @@ from ...device import choose_device
 from ...factory import build_network
 from ...models.denoiser import Denoiser
 from ..batches import to_model_scale
-from ..loop import save_model
-from .adversary import Adversary, Records, make_records
-from .matching import match_distributions
-from .polish import polish
-from .school import School
+from ..checkpoint import MODEL, save_model
+from ..torch_state import training_state
+from .context import Distillation
+from .discriminator import Discriminator, TrueRecords, make_true_records
+from .dmd import match_distributions
+from .finetune import fine_tune
 from .trajectories import follow_trajectories
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What is reported: which lesson, its iteration and how many it has, its mean loss since the last report."""
+class StageProgress:
+    """What is reported: the stage, its iteration and how many it has, its mean loss since the last report."""
 
     name: str
     iteration: int
@@ -68,15 +67,15 @@ def distill(
     signal_mv: NDArray[np.float32] | None = None,
     init: Path | None = None,
     device: str | None = None,
-    report: Callable[[Lesson], None] = lambda _: None,
+    report: Callable[[StageProgress], None] = lambda _: None,
     until: float | None = None,
 ) -> Path:
-    """Distil the network in `teacher` as config.distill_config says and write out/model.safetensors.
+    """Distil the network in `teacher` as config.distill_config says, and write out/model.safetensors.
 
-    labels (n, K): the conditions that records are made for, drawn at random; config is the student's, with the network
-    and the schedule of the teacher. signal_mv: the recordings (n, 8, L) in mV that have these labels. init: a student
-    to go on with, in place of the teacher. `until` ends the lessons at that time.monotonic(). ValueError where the
-    networks differ, or do not predict the velocity, or recordings are wanted and not given, or do not fit.
+    config: the student's, with the network and the schedule of the teacher. labels (n, K): the label columns that
+    records are made for, drawn at random. signal_mv: the recordings (n, 8, L) in mV that have these labels. init: a
+    student to go on with, in place of the teacher. until: the stages end at this time.monotonic(). ValueError where the
+    networks differ or do not predict the velocity, or where recordings are needed and missing, or do not fit.
     """
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
@@ -84,49 +83,68 @@ def distill(
     for name in ("adversary_recordings", "polish_iters"):
         if getattr(todo, name) and signal_mv is None:
             raise ValueError(
-                f"{name} is {getattr(todo, name)}: give the recordings (signal_mv), or set it to 0"
+                f"{name} is {getattr(todo, name)}, which needs recordings: give them (signal_mv), or set it to 0"
             )
     expected = (len(labels), 8, config.trainset_config.segment_length)
     if signal_mv is not None and signal_mv.shape != expected:
         raise ValueError(
-            f"signal_mv has the shape {signal_mv.shape}: expected {expected}, one for each label vector"
+            f"signal_mv has the shape {signal_mv.shape}; expected {expected}, one recording for each label vector"
         )
+    with training_state(chosen):
+        student = _distil(config, teacher, labels, signal_mv, init, chosen, report, until)
+        out.mkdir(parents=True, exist_ok=True)
+        return save_model(out / MODEL, student, config)
+
+
+def _distil(
+    config: Config,
+    teacher: Path,
+    labels: NDArray[np.float32],
+    signal_mv: NDArray[np.float32] | None,
+    init: Path | None,
+    device: torch.device,
+    report: Callable[[StageProgress], None],
+    until: float | None,
+) -> Denoiser:
+    """The student after all stages."""
+    todo = config.distill_config
+    assert todo is not None
     torch.manual_seed(todo.seed)
-    torch.set_float32_matmul_precision("high")
 
     def network(path: Path) -> Denoiser:
         net = build_network(config, empty=True)
         load_into(net, read_state(path)[0], str(path))
-        return net.to(chosen)
+        return net.to(device)
 
-    master, student = network(teacher), network(init or teacher)
-    if not master.velocity:
+    teacher_net, student = network(teacher), network(init or teacher)
+    if not teacher_net.velocity:
         raise ValueError(
-            f"{teacher} predicts the noise: only networks that predict the velocity can be distilled"
+            f"{teacher} predicts the noise; only networks that predict the velocity can be distilled"
         )
-    school = School(config, master, torch.from_numpy(labels).to(chosen), until)
+    run = Distillation(config, teacher_net, torch.from_numpy(labels).to(device), until)
     begun = time.monotonic()
 
-    def told(name: str, of: int, every: int = 50) -> Callable[[int, Tensor], None]:
+    def reporter(name: str, of: int, every: int = 50) -> Callable[[int, Tensor], None]:
         losses: list[Tensor] = []
 
-        def tell(iteration: int, loss: Tensor) -> None:
+        def on_iteration(iteration: int, loss: Tensor) -> None:
             losses.append(loss)
             if iteration % every == 0 or iteration == of:
                 mean = float(torch.stack(losses).mean())
                 losses.clear()
                 if not np.isfinite(mean):
                     raise ValueError(
-                        f"the loss is no longer finite at iteration {iteration} ({name}): lower the rates"
+                        f"the loss is no longer finite at iteration {iteration} of stage {name!r}: lower the "
+                        "learning rates in distill_config"
                     )
-                report(Lesson(name, iteration, of, mean, time.monotonic() - begun))
+                report(StageProgress(name, iteration, of, mean, time.monotonic() - begun))
 
-        return tell
+        return on_iteration
 
-    def partly(lesson: Callable[[], None]) -> None:
-        """Of a lesson the weights keep `share` of the way that they went."""
+    def keep_share(stage: Callable[[], None]) -> None:
+        """Run a stage, and keep `share` of the way that the weights went in it."""
         before = [p.detach().clone() for p in student.parameters()]
-        lesson()
+        stage()
         with torch.no_grad():
             for p, first in zip(student.parameters(), before, strict=True):
                 p.copy_(torch.lerp(first, p, todo.share))
@@ -134,31 +152,35 @@ def distill(
     recordings = None
     if signal_mv is not None:
         scale = config.trainset_config.lead_scale_mv
-        recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(chosen)
+        recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(device)
     if todo.trajectory_iters:
-        follow_trajectories(school, student, told("trajectories", todo.trajectory_iters))
-    if todo.matching_iters and not school.over:
-        adversary, records = None, None
+        follow_trajectories(run, student, reporter("trajectories", todo.trajectory_iters))
+    if todo.matching_iters and not run.out_of_time:
+        discriminator, true_records = None, None
         if todo.adversary:
-            records = make_records(school, told("true records", todo.records, every=1), recordings)
-            adversary = Adversary(network(teacher), school)
-        tell = told("distributions", todo.matching_iters)
-        partly(lambda: match_distributions(school, student, network(teacher), tell, adversary, records))
-    if todo.polish_iters and recordings is not None and not school.over:
-        tell = told("polish", todo.polish_iters, every=10)
-        partly(lambda: polish(school, student, recordings, tell))
-    out.mkdir(parents=True, exist_ok=True)
-    return save_model(out / "model.safetensors", student, config)
+            on_records = reporter("true records", todo.records, every=1)
+            true_records = make_true_records(run, on_records, recordings)
+            discriminator = Discriminator(network(teacher), run)
+        on_iteration = reporter("distribution matching", todo.matching_iters)
+        keep_share(
+            lambda: match_distributions(
+                run, student, network(teacher), on_iteration, discriminator, true_records
+            )
+        )
+    if todo.polish_iters and recordings is not None and not run.out_of_time:
+        on_iteration = reporter("fine-tuning", todo.polish_iters, every=10)
+        keep_share(lambda: fine_tune(run, student, recordings, on_iteration))
+    return student
 
 
 __all__ = [
-    "Adversary",
-    "Lesson",
-    "Records",
-    "School",
+    "Discriminator",
+    "Distillation",
+    "StageProgress",
+    "TrueRecords",
     "distill",
+    "fine_tune",
     "follow_trajectories",
-    "make_records",
+    "make_true_records",
     "match_distributions",
-    "polish",
 ]

@@ -1,4 +1,4 @@
-"""Lesson 1: where the teacher's trajectories end (Luhman and Luhman 2021; Song et al. 2023)."""
+"""Stage 1: the student jumps to where the teacher's trajectories end (Luhman and Luhman 2021; Song et al. 2023)."""
 
 from __future__ import annotations
 
@@ -7,42 +7,51 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...loss import weighted_error
 from ...models.denoiser import Denoiser
-from ..batches import generator, learning_rate_factor
-from ..loss import weighted_error
-from .learner import Learner
-from .school import School
+from ..batches import generator
+from ..optimizer import learning_rate_factor
+from .context import Distillation
+from .trainer import Trainer
 
-CHUNK = 4096  # trajectories made at a time
+CHUNK = 4096  # trajectories that are kept at a time
+AT_ONCE = 1024  # trajectories that the teacher computes in one batch
+WARMUP = 50  # iterations
 
 
-def follow_trajectories(school: School, student: Denoiser, tell: Callable[[int, Tensor], None]) -> None:
-    """Lesson 1: at each node of a trajectory of the teacher, the student's clean record is its end."""
-    todo, iteration, chunk = school.todo, 0, 0
-    learner = Learner(student, school.wrapped(student), school, momentum=0.9)
+def follow_trajectories(
+    run: Distillation, student: Denoiser, on_iteration: Callable[[int, Tensor], None]
+) -> None:
+    """Train the student to predict, from each node of a trajectory of the teacher, the trajectory's end.
+
+    The student's weights become the averaged ones. on_iteration: called with the iteration and its loss.
+    """
+    todo, iteration, chunk = run.todo, 0, 0
+    trainer = Trainer(student, run.wrapped(student), run, momentum=0.9)
 
     def update(x: Tensor, y: Tensor, t: Tensor, end: Tensor) -> Tensor:
-        found = school.clean(x, learner.call(x, y, t[:, None].float()), t)
-        return learner.learn(weighted_error(found, end, school.at.x0_weight[t][:, None, None]))
+        x0 = run.clean(x, trainer.predict(x, y, t[:, None].float()), t)
+        return trainer.step(weighted_error(x0, end, run.levels.x0_weight[t]))
 
-    step = learner.repeatedly(update)
-    while iteration < todo.trajectory_iters and not school.over:
+    step = trainer.repeated(update)
+    while iteration < todo.trajectory_iters and not run.out_of_time:
         size = min(CHUNK, todo.batch_size * (todo.trajectory_iters - iteration))
-        random = generator(todo.seed, chunk, 4, school.device)
-        noise = torch.randn(size, 8, school.length, device=school.device, generator=random)
-        y = school.conditions(chunk, size, 5)
-        parts = [school.trajectories(y[i : i + 1024], noise[i : i + 1024]) for i in range(0, size, 1024)]
+        random = generator(todo.seed, chunk, 4, run.device)
+        noise = torch.randn(size, 8, run.length, device=run.device, generator=random)
+        _, y = run.drawn(chunk, size, 5)
+        parts = [
+            run.trajectories(y[i : i + AT_ONCE], noise[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)
+        ]
         states, ends = torch.cat([s for s, _ in parts], 1), torch.cat([e for _, e in parts])
-        order = torch.randperm(size * todo.nodes, device=school.device, generator=random)
+        order = torch.randperm(size * todo.nodes, device=run.device, generator=random)
         for rows in order[: len(order) // todo.batch_size * todo.batch_size].split(todo.batch_size):
-            if iteration == todo.trajectory_iters or school.over:
+            if iteration == todo.trajectory_iters or run.out_of_time:
                 break
-            learner.rate(
-                todo.learning_rate * learning_rate_factor(iteration, 50, todo.trajectory_iters, False)
-            )
+            factor = learning_rate_factor(iteration, WARMUP, todo.trajectory_iters, False)
+            trainer.set_learning_rate(todo.learning_rate * factor)
             node, record = rows // size, rows % size
-            loss = step(states[node, record], y[record], school.nodes[node], ends[record])
+            loss = step(states[node, record], y[record], run.nodes[node], ends[record])
             iteration += 1
-            tell(iteration, loss)
+            on_iteration(iteration, loss)
         chunk += 1
-    learner.settle()
+    trainer.average.copy_to_network()

@@ -1,4 +1,4 @@
-"""What the lessons share: the teacher, its labels, noise levels, and the student's nodes."""
+"""What all stages of a distillation share: the teacher, its labels, the noise levels and the student's nodes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from ...config.schema import Config
 from ...engine.bound import bind
 from ...factory import build_schedule
+from ...loss import NoiseLevels, add_noise, noise_levels
 from ...models.denoiser import Denoiser
 from ...samplers import run, unipc, v_denoiser
 from ...schedule import Schedule, choose_steps
-from ..batches import chosen_records, generator, hidden
-from ..loop import TrainingNet
-from ..loss import Levels, levels
+from ..batches import chosen_records, generator, with_patients_hidden
+from ..network import TrainingNet
 
 
-class School:
-    """What the lessons share: the teacher, the labels, the levels and the student's nodes."""
+class Distillation:
+    """One distillation: `config` is the student's, `labels` (n, K) are on the device that it runs on."""
 
     def __init__(self, config: Config, teacher: Denoiser, labels: Tensor, until: float | None = None) -> None:
         assert config.distill_config is not None
@@ -32,72 +32,66 @@ class School:
         self.precision = "bf16" if self.device.type == "cuda" else "float32"
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.teacher = teacher.eval()
-        self.at: Levels = levels(
+        self.levels: NoiseLevels = noise_levels(
             self.schedule, velocity=True, data_std=self.todo.data_std, device=self.device
         )
         nodes = choose_steps(self.schedule, self.todo.nodes, "trailing").tolist()
         self.nodes = torch.tensor(nodes, device=self.device)  # (N,), the noisiest first
 
     @property
-    def over(self) -> bool:
-        """Whether the time is up."""
+    def out_of_time(self) -> bool:
+        """Whether `until` has passed."""
         return self.until is not None and time.monotonic() > self.until
 
     def wrapped(self, net: Denoiser) -> TrainingNet:
-        """The network as training calls it."""
+        """The network as training calls it, without dropout."""
         wrapped = TrainingNet(net, self.length, self.precision, toeplitz=self.device.type == "cuda")
-        return wrapped.to(self.device).eval()  # no dropout
+        return wrapped.to(self.device).eval()
 
     def drawn(self, iteration: int, records: int, stream: int) -> tuple[Tensor, Tensor]:
-        """Rows (B,) of the labels and conditions (B, K), age and sex unknown in half of them where there are any."""
+        """Rows (B,) of the labels, and these labels (B, K); age and sex, where there are any, are hidden in half."""
         rows = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration).to(self.device)
         y = self.labels[rows]
         if self.config.trainset_config.patient:
-            y = hidden(y, generator(self.todo.seed, iteration, stream, self.device))
+            y = with_patients_hidden(y, generator(self.todo.seed, iteration, stream, self.device))
         return rows, y
 
-    def conditions(self, iteration: int, records: int, stream: int) -> Tensor:
-        """Conditions (B, K) drawn from the labels."""
-        return self.drawn(iteration, records, stream)[1]
-
     def clean(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """x_0 from x_t and the velocity, (B, C, L), at steps t (B,)."""
-        alpha, sigma = self.at.alpha[t][:, None, None], self.at.sigma[t][:, None, None]
-        return alpha * x - sigma * v
+        """x_0 (B, C, L) from x_t and the velocity, at steps t (B,)."""
+        return self.levels.alpha[t][:, None, None] * x - self.levels.sigma[t][:, None, None] * v
 
     def noised(self, x0: Tensor, t: Tensor) -> Tensor:
         """x_t (B, C, L) of x_0 with new noise, at steps t (B,)."""
-        alpha, sigma = self.at.alpha[t][:, None, None], self.at.sigma[t][:, None, None]
-        return alpha * x0 + sigma * torch.randn_like(x0)
+        return add_noise(x0, t, torch.randn_like(x0), self.levels)
 
     @torch.no_grad()
     def trajectories(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """States (N, B, 8, L) at the nodes, and ends (B, 8, L), of the teacher's trajectories from noise x."""
+        """The teacher's trajectories from noise x (B, 8, L): states (N, B, 8, L) at the nodes, ends (B, 8, L)."""
         steps = choose_steps(self.schedule, self.todo.teacher_steps, "trailing")
         steps = np.union1d(steps, self.nodes.cpu().numpy())[::-1].copy()
         table, row = unipc(self.schedule, steps), {int(t): i for i, t in enumerate(steps)}
         states: dict[int, Tensor] = {}
         nodes = set(self.nodes.tolist())
-        guided = self.guided(y, steps.tolist())
+        velocity = self.guided(y, steps.tolist())
 
         def predict(x: Tensor, t: int) -> Tensor:
             if t in nodes:
                 states[t] = x
-            return guided(x, row[t])
+            return velocity(x, row[t])
 
         end = run(table, v_denoiser(table, predict), x, lambda _: x)
         return torch.stack([states[t] for t in self.nodes.tolist()]), end
 
     def guided(self, y: Tensor, steps: list[int]) -> Callable[[Tensor, int], Tensor]:
-        """The teacher's velocity at row i of steps, away from what it says without labels (Ho and Salimans 2022)."""
-        told = bind(self.teacher, y, steps, length=self.length, dtype=self.dtype)
+        """The teacher's velocity at row i of the steps, under guidance (Ho and Salimans 2022, eq. 6)."""
+        conditional = bind(self.teacher, y, steps, length=self.length, dtype=self.dtype)
         w = self.todo.guidance
         if w == 1:
-            return told
-        untold = bind(self.teacher, torch.zeros_like(y), steps, length=self.length, dtype=self.dtype)
+            return conditional
+        unconditional = bind(self.teacher, torch.zeros_like(y), steps, length=self.length, dtype=self.dtype)
 
         def predict(x: Tensor, i: int) -> Tensor:
-            v, without = told(x, i), untold(x, i)
+            v, without = conditional(x, i), unconditional(x, i)
             return without + w * (v - without)
 
         return predict

@@ -1,4 +1,4 @@
-"""What is seen of whole records beside a network's features: rhythm, beats, and how records of a group differ.
+"""Features of whole records: rhythm, beats, and how much the records of a group differ.
 
 Shapes: B records, C leads, L samples at 100 Hz.
 """
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from ...leads import EIGHT
 
 LAGS = range(20, 200)  # samples: 0.2 to 2 s, where a beat is followed by the next
-BEAT = range(-30, 40)  # samples about the steepest of a beat, which is its QRS complex
-MOST = 12  # beats of a record that are looked at, the steepest
-APART = 25  # samples between beats, at least
-LEAST = 0.4  # steepness of a beat, as a share of the steepest one's
+BEAT = range(-30, 40)  # samples around the steepest one of a beat, which lies in its QRS complex
+MOST_BEATS = 12  # beats of a record that are used, the steepest
+APART = 25  # samples between two beats, at least
+LEAST_STEEP = 0.4  # the least steepness of a beat, as a share of the steepest one's
 
 
 def autocorrelation(x: Tensor) -> Tensor:
-    """Of each lead at `LAGS`, as a share of that at lag 0: (B, C, L) -> (B, C, n)."""
+    """The autocorrelation of each lead at `LAGS`, as a share of that at lag 0: (B, C, L) -> (B, C, n)."""
     x = x - x.mean(-1, keepdim=True)
     power = torch.fft.rfft(x, n=2 * max(x.shape[-1], LAGS.stop)).abs().square()
     r = torch.fft.irfft(power)
@@ -27,18 +27,18 @@ def autocorrelation(x: Tensor) -> Tensor:
 
 
 def beats(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean beat of each record, and how its beats differ from it, root mean square: (B, C, L) -> (B, C, n) each.
+    """The mean beat of each record, and the root mean square by which its beats differ from it, (B, C, n) each.
 
-    Beats are where the leads together are steepest, 0.25 s apart at least, each lead less its mean: the steepest of
-    them, `MOST` at most, that lie whole in the record. Both are in units of the mean beat's root mean square. Gradients
-    flow through samples, not through where beats are found.
+    x is (B, C, L). Beats are found where the leads together are steepest, at least 0.25 s apart. The steepest
+    `MOST_BEATS` that lie wholly within the record are used, each lead less its mean. Both results are in units of the
+    mean beat's root mean square. Gradients flow through the samples, not through the places of the beats.
     """
     with torch.no_grad():
         steep = steepness(x)
         highest = F.max_pool1d(steep[:, None], 2 * APART + 1, stride=1, padding=APART)[:, 0]
         peak = torch.where(steep == highest, steep, 0.0)[:, -BEAT.start : 1 - BEAT.stop]
-        height, at = peak.topk(min(MOST, peak.shape[-1]))  # (B, P)
-        weight = (height >= LEAST * height[:, :1]).to(x.dtype)
+        height, at = peak.topk(min(MOST_BEATS, peak.shape[-1]))  # (B, P)
+        weight = (height >= LEAST_STEEP * height[:, :1]).to(x.dtype)
         weight = (weight / weight.sum(1, keepdim=True))[:, None, :, None]
         rows = (at[..., None] + torch.arange(len(BEAT), device=x.device)).flatten(1)
     found = x.gather(-1, rows[:, None].expand(-1, x.shape[1], -1)).unflatten(-1, (at.shape[1], len(BEAT)))
@@ -50,31 +50,33 @@ def beats(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def steepness(x: Tensor) -> Tensor:
-    """Root of the leads' squared differences, summed, averaged over 50 ms: (B, C, L) -> (B, L - 1)."""
+    """The root of the leads' summed squared differences, averaged over 50 ms: (B, C, L) -> (B, L - 1)."""
     power = F.avg_pool1d(x.diff().square().sum(1, keepdim=True), 5, stride=1, padding=2)
     return power[:, 0].add(1e-12).sqrt()
 
 
-def unlike(true: Tensor, made: Tensor) -> Tensor:
-    """How far two batches of as many records are from each other in their `statistics`, (B, 8, L) each: a scalar,
-    differentiable in made.
+def feature_distance(true: Tensor, made: Tensor) -> Tensor:
+    """How far the `features` of two batches of equally many records are apart, (B, 8, L) each: a scalar.
 
-    Each number has a distribution over a batch, and two of them are compared by sorted values against sorted values, in
-    units of the true ones' standard deviation, beyond one unit linearly, below it squared: much as a Wasserstein
-    distance is (Deshpande et al. 2018, with named directions in place of random ones). The mean over the numbers of
-    each kind, and the sum over kinds.
+    It is differentiable in `made`. Each number has a distribution over the batch. Two distributions are compared by
+    their sorted values, in units of the true ones' standard deviation, with a squared cost below one unit and a linear
+    cost beyond: much as a sliced Wasserstein distance does (Deshpande et al. 2018), with chosen features in place of
+    random directions. The result is the mean over the numbers of each kind, summed over the kinds.
     """
     distance = made.new_zeros(())
-    for a, b in zip(statistics(true), statistics(made), strict=True):
+    for a, b in zip(features(true), features(made), strict=True):
         unit = a.std(0, correction=0) + 1e-3
         distance = distance + F.smooth_l1_loss(b.sort(0).values / unit, a.sort(0).values / unit)
     return distance
 
 
-def statistics(x: Tensor) -> list[Tensor]:
-    """Eight kinds of numbers of each record x (B, 8, L), (B, n) each: how its beats differ, sample by sample; the same,
-    lead by lead and in all; the mean beat; the place of its P wave; size, slope and curvature of each lead; how steep
-    it is how often; autocorrelation of slopes; and of their sum of sizes, which is beat regularity's."""
+def features(x: Tensor) -> list[Tensor]:
+    """Eight kinds of numbers for each record of x (B, 8, L), each kind (B, n).
+
+    How its beats differ, sample by sample; the same lead by lead and in all; the mean beat; the place of its P wave;
+    size, slope and curvature of each lead; the distribution of steepness; the autocorrelation of slopes; and that of
+    the sum of their sizes, which measures how regularly beats come.
+    """
     mean, differ = beats(x)
     power, height, slope = differ.square().mean(-1), x.std(-1), x.diff()
     steep = steepness(x)
@@ -92,16 +94,18 @@ def statistics(x: Tensor) -> list[Tensor]:
 
 
 def p_wave(mean: Tensor) -> Tensor:
-    """Where the P wave of mean beats (B, 8, n) is, in samples: mean place before QRS, weighted by e to the 5 times the
-    height as a share of the highest there. In I / 2 + aVF, which is lead II where leads have one scale, and near it on
-    the network's. (B, 1)."""
+    """The place of the P wave in mean beats (B, 8, n), in samples: (B, 1).
+
+    It is the mean place before the QRS complex in lead I / 2 + aVF, weighted by exp(5 h), where h is the height as a
+    share of the highest there. That lead is II where all leads have one scale, and close to it on the network's scale.
+    """
     lead = (mean[:, EIGHT.index("I")] / 2 + mean[:, EIGHT.index("aVF")])[:, : -BEAT.start - 5]
     lead = lead - lead.amin(1, keepdim=True)
     weight = torch.softmax(5.0 * lead / lead.amax(1, keepdim=True).clamp_min(1e-6), 1)
     return (weight * torch.arange(lead.shape[1], device=mean.device)).sum(1, keepdim=True)
 
 
-def spread(whole: Tensor, group: int) -> Tensor:
-    """Standard deviation of each feature within groups of records, for each of them: (B, W) -> (B, W)."""
+def group_spread(whole: Tensor, group: int) -> Tensor:
+    """The standard deviation of each feature within groups of records, repeated for each record: (B, W) -> (B, W)."""
     groups = whole.view(-1, group, whole.shape[-1])
     return groups.var(1, keepdim=True, correction=0).add(1e-4).sqrt().expand_as(groups).flatten(0, 1)

@@ -1,0 +1,100 @@
+"""What a run starts from, resumes from and ends with: the weights of another model, last.pt, model.safetensors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoints import compact, configuration_of, load_into, read_state, write_pickle, write_safetensors
+from ..config.schema import Config
+from ..factory import label_names
+from ..models.denoiser import Denoiser
+from .ema import WeightAverage
+
+LAST = "last.pt"  # everything that a resumed run needs
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is: its iteration, its seconds, and the losses (n,) since the last row of its log."""
+
+    iteration: int
+    seconds: float
+    losses: Tensor
+
+
+def save_run(
+    path: Path,
+    run: RunState,
+    config: Config,
+    net: Denoiser,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+) -> None:
+    """Write all that `resume` needs."""
+    state = {
+        "iteration": run.iteration,
+        "seconds": run.seconds,
+        "config": config.model_dump_json(),
+        "cauchy": net.cauchy,
+        "model_state_dict": net.state_dict(),
+        "average": average.average,
+        "optimizer_state_dict": optimizer.state_dict(),
+        "losses": run.losses,
+    }
+    write_pickle(path, state)
+
+
+def resume(
+    path: Path, config: Config, net: Denoiser, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> RunState:
+    """Restore the network, the optimizer and the average; ValueError where the run had another configuration."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise ValueError(f"{path} cannot be read ({type(e).__name__}): remove it to start anew") from None
+    before = Config.model_validate_json(state["config"])
+    same = before.model_copy(update={"train_config": config.train_config})
+    if same != config or before.train_config.seed != config.train_config.seed:
+        raise ValueError(
+            f"{path} was written with another configuration: train into a new folder, or give the same configuration"
+        )
+    net.load_state_dict(state["model_state_dict"])
+    optimizer.load_state_dict(state["optimizer_state_dict"])
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate  # the tensor on the device, where there is one
+    average.load(state["average"])
+    losses = state["losses"].to(average.average[0].device)
+    return RunState(int(state["iteration"]), float(state["seconds"]), losses)
+
+
+def save_model(path: Path, net: Denoiser, config: Config) -> Path:
+    """Write the model as it ships: float16 weights and the configuration in one safetensors file."""
+    metadata = {"config": json.dumps(config.model_dump(mode="json")), "cauchy": net.cauchy}
+    return write_safetensors(path, compact(net.state_dict()), metadata)
+
+
+def start_from(net: Denoiser, config: Config, init: Path) -> None:
+    """Load the weights to fine-tune from. Labels that the checkpoint knows by name keep their embedding."""
+    state, metadata = read_state(init)
+    before, now = label_names(configuration_of(init, state, metadata)[0]), label_names(config)
+    known = state.get("embedding.weight")
+    if (
+        net.embedding is not None
+        and known is not None
+        and (before != now or len(known) != net.config.label_embed_classes)
+    ):
+        rows = net.embedding.weight.detach().clone()
+        for k, name in enumerate(now):
+            if name in before:
+                rows[k] = known[before.index(name)]
+        patient = min(len(known) - len(before), len(rows) - len(now))  # age and sex, where both have them
+        rows[len(now) : len(now) + patient] = known[len(before) : len(before) + patient]
+        state["embedding.weight"] = rows
+    load_into(net, state, str(init))

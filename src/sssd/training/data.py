@@ -1,0 +1,109 @@
+"""What a network is trained on, from prepared recordings: signals, label columns, and which folds are used for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config.schema import Config
+from ..data.recordings import Recordings, eight_leads_mv, subset
+from ..factory import label_names
+from ..labels import CODES
+from ..patient import COLUMNS, columns
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Signals (n, 8, L) float32 in mV, leads I V1..V6 aVF, and label columns (n, K), to train on and to validate on.
+
+    With `trainset_config.patient` the last four columns are age and sex (sssd.patient).
+    """
+
+    signal_mv: np.ndarray
+    labels: np.ndarray
+    val_signal_mv: np.ndarray
+    val_labels: np.ndarray
+
+
+def training_data(ecgs: Recordings, config: Config) -> TrainingData:
+    """Folds 1 to 8 to train on and fold 9 to validate on; ValueError where there is nothing to train on."""
+    train, validation = training_folds(ecgs), _folds(ecgs, 9, 9)
+    if not len(train):
+        raise ValueError("none of the recordings is in folds 1 to 8, so there is nothing to train on")
+    return TrainingData(
+        signal_mv=eight_leads_mv(train),
+        labels=_label_columns(train, config),
+        val_signal_mv=eight_leads_mv(validation),
+        val_labels=_label_columns(validation, config),
+    )
+
+
+def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
+    """The label columns (n, K) of folds 1 to 8 for a trained network; ValueError where it was trained on other data."""
+    _check_rate_and_length(config, ecgs)
+    names = label_names(config)
+    if not names:
+        raise ValueError("the network takes no labels; expected one that does")
+    labels = _label_columns(training_folds(ecgs), config)
+    if not len(labels) or names != ecgs.label_names:
+        raise ValueError(
+            f"folds 1 to 8 hold {len(labels)} recordings with the labels {', '.join(ecgs.label_names[:8])}; the "
+            f"network was trained on {', '.join(names[:8])}: give the data that it was trained on"
+        )
+    return labels
+
+
+def training_folds(ecgs: Recordings) -> Recordings:
+    """The recordings of folds 1 to 8; ValueError where the recordings have no folds."""
+    return _folds(ecgs, 1, 8)
+
+
+def with_labels_of(ecgs: Recordings, config: Config, *, new_labels: bool = False) -> Config:
+    """The configuration with the labels of the recordings; ValueError where rate, length or labels do not fit.
+
+    new_labels: take the labels of the recordings, whatever the configuration calls its own.
+    """
+    trainset, network = config.trainset_config, config.wavenet_config
+    _check_rate_and_length(config, ecgs)
+    named = None if new_labels else trainset.label_names
+    if named is not None and tuple(named) != ecgs.label_names:
+        raise ValueError(
+            f"the recordings have the labels {', '.join(ecgs.label_names[:8])}; the configuration names "
+            f"{', '.join(named[:8])} (trainset_config.label_names)"
+        )
+    patient = len(COLUMNS) if trainset.patient else 0
+    if (
+        ecgs.label_names == CODES
+        and network.label_embed_classes == len(CODES) + patient
+        and trainset.label_names is None
+    ):
+        return config
+    content = config.model_dump()
+    content["wavenet_config"]["label_embed_classes"] = len(ecgs.label_names) + patient
+    content["trainset_config"]["label_names"] = list(ecgs.label_names)
+    return Config.model_validate(content)
+
+
+def _check_rate_and_length(config: Config, ecgs: Recordings) -> None:
+    trainset, length = config.trainset_config, ecgs.signal_uv.shape[-1]
+    if ecgs.fs_hz != trainset.sampling_rate or length != trainset.segment_length:
+        raise ValueError(
+            f"the recordings have {length} samples at {ecgs.fs_hz:g} Hz; the configuration expects "
+            f"{trainset.segment_length} at {trainset.sampling_rate:g} Hz (trainset_config)"
+        )
+
+
+def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:
+    if ecgs.strat_fold is None:
+        raise ValueError("the recordings have no folds (strat_fold); `sssd-ecg prepare` assigns them")
+    return subset(ecgs, (ecgs.strat_fold >= first) & (ecgs.strat_fold <= last))
+
+
+def _label_columns(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
+    """(n, K): the labels, followed by age and sex where the network takes them, unknown where recordings lack them."""
+    vectors = ecgs.labels.astype(np.float32)
+    if not config.trainset_config.patient:
+        return vectors
+    return np.hstack((vectors, columns(ecgs.age, ecgs.sex, records=len(ecgs))))

@@ -1,0 +1,47 @@
+"""A training step as a CUDA graph: recorded once, and replayed for every batch that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+WARMUP_CALLS = 3  # before recording, while kernels compile and Adam allocates its state
+
+
+def recorded(
+    update: Callable[..., Tensor], optimizer: torch.optim.Optimizer
+) -> Callable[[Sequence[Tensor]], Tensor]:
+    """update(*inputs) -> loss from a CUDA graph, which spares hundreds of launches that take longer than the work.
+
+    `update` takes one step of `optimizer`; the gradients are cleared before it. Learning rates must be tensors on the
+    device. The inputs have the same shapes in every call.
+    """
+    graph = torch.cuda.CUDAGraph()
+    calls = 0
+    inputs: list[Tensor] = []
+    loss: Tensor | None = None
+
+    def run(batch: Sequence[Tensor]) -> Tensor:
+        nonlocal calls, inputs, loss
+        calls += 1
+        if calls <= WARMUP_CALLS:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                optimizer.zero_grad(set_to_none=True)
+                result = update(*batch)
+            torch.cuda.current_stream().wait_stream(side)
+            return result
+        if loss is None:
+            inputs = [t.clone() for t in batch]
+            optimizer.zero_grad(set_to_none=True)
+            with torch.cuda.graph(graph):
+                loss = update(*inputs)
+        for static, new in zip(inputs, batch, strict=True):
+            static.copy_(new)
+        graph.replay()
+        return loss.clone()
+
+    return run

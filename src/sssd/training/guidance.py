@@ -1,0 +1,46 @@
+"""A network that learns what another one predicts under classifier-free guidance (Meng et al. 2023, first stage)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoints import configuration_of, read_state
+from ..config.schema import Config
+from ..factory import build_network, label_names
+from ..loss import Predict
+from ..models.denoiser import Denoiser
+from .checkpoint import start_from
+from .network import TrainingNet
+
+
+def guided(net: Denoiser, length: int, strength: float, precision: str, device: torch.device) -> Predict:
+    """The prediction of `net` under guidance (Ho and Salimans 2022, eq. 6), without gradients.
+
+    A network trained on it needs one evaluation where guidance needs two. A strength of 1 is no guidance.
+    """
+    frozen = TrainingNet(net.to(device), length, precision, toeplitz=device.type == "cuda").to(device).eval()
+
+    @torch.no_grad()
+    def predict(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        unconditional = frozen(x, torch.zeros_like(y), t)
+        return unconditional + strength * (frozen(x, y, t) - unconditional)
+
+    return predict
+
+
+def network_to_guide(config: Config, init: Path | None) -> Denoiser:
+    """The network that training starts from, with its first weights; ValueError where it cannot guide."""
+    if init is None:
+        raise ValueError("train_config.guidance needs a trained network to start from: give one (--init)")
+    before, _ = configuration_of(init, *read_state(init))
+    if label_names(before) != label_names(config):
+        raise ValueError(
+            f"{init} was trained on other labels, so it cannot guide a network with these: fine-tune it to the new "
+            "labels first, without train_config.guidance"
+        )
+    net = build_network(config)
+    start_from(net, config, init)
+    return net

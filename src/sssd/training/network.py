@@ -1,0 +1,69 @@
+"""The network as training calls it, with what does not change between steps computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.bound import kernels_run
+from ..models.denoiser import Denoiser
+from ..models.function import biases, denoise, residual_block
+from ..models.weights import effective_weights, kernel_bases
+
+# Up to so many tokens a record's Toeplitz matrices are stored: at 512 they take 0.3 GB for 512 features in bf16.
+MOST_STORED_TOKENS = 512
+
+
+class TrainingNet(nn.Module):
+    """The network's raw prediction (noise or velocity) for records of one length.
+
+    The bases of the S4 kernels are constant. On a GPU the convolutions run on tensor cores and the blocks are compiled.
+
+    length: samples of a record. precision: "float32" or "bf16", of the matrix products. toeplitz: convolve by products
+    with Toeplitz matrices, as GPUs do best, and not by FFT.
+    """
+
+    def __init__(self, net: Denoiser, length: int, precision: str, toeplitz: bool) -> None:
+        super().__init__()
+        self.net, self.length, self.toeplitz = net, length, toeplitz
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.block: Callable[..., Any] = residual_block
+        if toeplitz:
+            self.block = torch.compile(_gpu_block(length // net.config.patch))
+        for i, pair in enumerate(kernel_bases(net, length)):
+            for j, basis in enumerate(pair):
+                self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        cond: Tensor,
+        steps: Tensor,
+        seen: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """The prediction (B, 8, L) for x (B, 8, L), label columns cond (B, K) and steps (B, 1).
+
+        seen: called with the number of each block and the residual stream after it, (C, B, tokens).
+        """
+        layers = range(self.net.config.num_res_layers)
+        bases = [(self.get_buffer(f"basis_{i}_0"), self.get_buffer(f"basis_{i}_1")) for i in layers]
+        weights = effective_weights(
+            self.net, self.length, dtype=self.dtype, bases=bases, toeplitz=self.toeplitz
+        )
+        dropout = self.net.config.s4_dropout if self.training else 0.0
+        return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block, seen)
+
+
+def _gpu_block(tokens: int) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The residual block with the convolution that suits a GPU and records of so many tokens."""
+    if tokens <= MOST_STORED_TOKENS or not torch.cuda.is_available():
+        return residual_block
+    if not kernels_run(torch.device("cuda", torch.cuda.current_device())):
+        return residual_block
+    from ..engine.kernels.trainable import convolve
+
+    return partial(residual_block, convolve=convolve)
