@@ -22,9 +22,10 @@ from sssd.config.schema import PUBLISHED, Config, read_config
 from sssd.engine.kernels.trainable import convolve
 from sssd.factory import build_network
 from sssd.models.function import biases, denoise, residual_block
+from sssd.models.precision import float32_products
 from sssd.models.weights import effective_weights, kernel_bases
-from sssd.training.loop import SHORT
-from sssd.training.step import recorded
+from sssd.training.graph import recorded
+from sssd.training.network import MOST_STORED_TOKENS
 
 BUILT_IN = Path(sssd.config.__file__).parent / "default.json"
 
@@ -57,7 +58,7 @@ def steps(name: str, config: Config, records: int, device: torch.device) -> None
         ("products", torch.compile(residual_block), True),
         ("kernels", torch.compile(partial(residual_block, convolve=convolve)), True),
     ]
-    for way, block, kept in ways if length // config.wavenet_config.patch > SHORT else ways[:2]:
+    for way, block, kept in ways if length // config.wavenet_config.patch > MOST_STORED_TOKENS else ways[:2]:
         torch._dynamo.reset()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -96,10 +97,10 @@ def steps(name: str, config: Config, records: int, device: torch.device) -> None
 
 def main() -> None:
     device = torch.device("cuda")
-    torch.set_float32_matmul_precision("high")
     print(f"{datetime.date.today()}, {machine(device)}, torch {torch.__version__}, bf16 products")
-    steps("built-in", read_config(BUILT_IN), 256, device)
-    steps("published", read_config(PUBLISHED), 16, device)
+    with float32_products("high"):
+        steps("built-in", read_config(BUILT_IN), 256, device)
+        steps("published", read_config(PUBLISHED), 16, device)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from sssd.cli import main
-from sssd.cli.train import fitted, training_data
+from sssd.training.data import training_data, with_labels_of
 from sssd.config.schema import Config, parse_config
 from sssd.data.recordings import Recordings, write
 from sssd.labels import CODES
@@ -522,15 +522,15 @@ def test_train_and_fine_tune(checkpoint: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_data_that_does_not_fit() -> None:
     config = parse_config(json.dumps(SMALL))
-    assert fitted(config, _recordings()) is config
-    own = fitted(config, _recordings(names=("WARM", "COLD")))
+    assert with_labels_of(_recordings(), config) is config
+    own = with_labels_of(_recordings(names=("WARM", "COLD")), config)
     assert own.wavenet_config.label_embed_classes == 2
     assert own.trainset_config.label_names == ["WARM", "COLD"]
     with pytest.raises(ValueError, match="the configuration names WARM, COLD"):
-        fitted(own, _recordings(names=("COLD", "WARM")))
-    assert fitted(own, _recordings(), new_labels=True).trainset_config.label_names == list(CODES)
+        with_labels_of(_recordings(names=("COLD", "WARM")), own)
+    assert with_labels_of(_recordings(), own, new_labels=True).trainset_config.label_names == list(CODES)
     with pytest.raises(ValueError, match="200 samples at 500 Hz; the configuration expects 200 at 100 Hz"):
-        fitted(config, _recordings(fs_hz=500.0))
+        with_labels_of(_recordings(fs_hz=500.0), config)
     with pytest.raises(ValueError, match="no folds"):
         training_data(_recordings(strat_fold=None), Config())
     with pytest.raises(ValueError, match="nothing to train on"):

@@ -1,4 +1,4 @@
-"""Distillation: the consistency sampler, trajectories of the teacher, what each of the lessons does."""
+"""Distillation: the consistency sampler, the teacher's trajectories, and what each stage does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import consistency, ddim, run
 from sssd.schedule import choose_steps, linear, rescaled
-from sssd.training import distill as lessons
-from sssd.training.distill.adversary import away, verdict
-from sssd.training.loop import save_model
+from sssd.training import distill as stages
+from sssd.training.checkpoint import save_model
+from sssd.training.distill.discriminator import adversarial_gradient, discriminator_loss
 
 SCHEDULE = rescaled(linear(), 0.01)
 LENGTH = 64
@@ -87,19 +87,19 @@ def test_one_step_of_consistency_is_one_step_of_ddim() -> None:
     np.testing.assert_allclose(one.b, other.b, atol=1e-12)
 
 
-# --- the lessons --------------------------------------------------------------------------------------------
+# --- the stages ---------------------------------------------------------------------------------------------
 
 
-def school(folder: Path, **distilled: Any) -> lessons.School:
+def distillation(folder: Path, **distilled: Any) -> stages.Distillation:
     settings = config(**distilled)
     path = teacher(folder, settings)
     master = SSSDECG.from_pretrained(path, device="cpu").model
-    return lessons.School(settings, master, torch.from_numpy(labels()))
+    return stages.Distillation(settings, master, torch.from_numpy(labels()))
 
 
 def test_trajectories_of_a_teacher_that_knows_one_record(tmp_path: Path) -> None:
     """Then all noise stays as it is: states are known. Fails if one is taken after its step, or at another node."""
-    of, x, truth = school(tmp_path), torch.randn(3, 8, LENGTH), torch.full((3, 8, LENGTH), 0.7)
+    of, x, truth = distillation(tmp_path), torch.randn(3, 8, LENGTH), torch.full((3, 8, LENGTH), 0.7)
     alpha, sigma = of.schedule.alpha, of.schedule.sigma
 
     def knowing(y: torch.Tensor, steps: list[int]) -> Any:
@@ -116,17 +116,17 @@ def test_trajectories_of_a_teacher_that_knows_one_record(tmp_path: Path) -> None
 def test_guidance_of_the_teacher(tmp_path: Path) -> None:
     """Fails if the velocity without labels is added instead of moved away from."""
     x, y = torch.randn(3, 8, LENGTH), torch.from_numpy(labels(3))
-    plain, guided = (school(tmp_path, guidance=w).guided(y, [100])(x, 0) for w in (1.0, 3.0))
-    untold = school(tmp_path).guided(torch.zeros_like(y), [100])(x, 0)
-    torch.testing.assert_close(guided - untold, 3 * (plain - untold), rtol=1e-3, atol=1e-5)
+    plain, guided = (distillation(tmp_path, guidance=w).guided(y, [100])(x, 0) for w in (1.0, 3.0))
+    unconditional = distillation(tmp_path).guided(torch.zeros_like(y), [100])(x, 0)
+    torch.testing.assert_close(guided - unconditional, 3 * (plain - unconditional), rtol=1e-3, atol=1e-5)
 
 
 def test_following_trajectories_shortens_the_way(tmp_path: Path) -> None:
-    """After the first lesson one evaluation ends nearer to the teacher's end. Fails if the student learns states."""
+    """After the first stage one evaluation ends nearer to the teacher's end. Fails if the student learns states."""
     settings = config(trajectory_iters=150, learning_rate=3e-3, batch_size=16, ema_decay=0.5)
     path = teacher(tmp_path, settings)
-    student = lessons.distill(settings, path, labels(), tmp_path / "out", device="cpu")
-    of, new = school(tmp_path), SSSDECG.from_pretrained(student, device="cpu")
+    student = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu")
+    of, new = distillation(tmp_path), SSSDECG.from_pretrained(student, device="cpu")
     x, y = torch.randn(16, 8, LENGTH), torch.from_numpy(labels(16))
     _, end = of.trajectories(y, x)
     t = torch.full((16,), 199)
@@ -140,13 +140,13 @@ def test_following_trajectories_shortens_the_way(tmp_path: Path) -> None:
 
 def test_a_student_as_likely_as_its_teacher_has_nothing_to_learn(tmp_path: Path) -> None:
     """At the start critic and teacher agree. Fails if the two denoisers see other noise, levels or labels."""
-    told: list[lessons.Lesson] = []
+    told: list[stages.StageProgress] = []
     settings = config(matching_iters=1, critic_rate=1e-12)
-    lessons.distill(
+    stages.distill(
         settings, teacher(tmp_path, settings), labels(), tmp_path / "a", device="cpu", report=told.append
     )
     guided = config(matching_iters=1, critic_rate=1e-12, guidance=2.0)
-    lessons.distill(
+    stages.distill(
         guided, teacher(tmp_path, guided), labels(), tmp_path / "b", device="cpu", report=told.append
     )
     assert told[0].loss < 1e-8 < 1e-6 < told[1].loss
@@ -154,7 +154,7 @@ def test_a_student_as_likely_as_its_teacher_has_nothing_to_learn(tmp_path: Path)
 
 def test_matching_moves_the_student_to_its_teachers_distribution(tmp_path: Path) -> None:
     """A student whose records are too large comes nearer in size. Fails if the direction has the wrong sign."""
-    of = school(
+    of = distillation(
         tmp_path, matching_iters=60, matching_rate=2e-3, critic_rate=2e-3, batch_size=32, ema_decay=0.5
     )
     student, critic = (
@@ -171,32 +171,32 @@ def test_matching_moves_the_student_to_its_teachers_distribution(tmp_path: Path)
 
     torch.manual_seed(0)
     aim, before = size(of.teacher), size(student)
-    lessons.match_distributions(of, student, critic, lambda *_: None)
+    stages.match_distributions(of, student, critic, lambda *_: None)
     assert abs(size(student) - aim) < 0.7 * abs(before - aim)
 
 
 def test_a_student_whose_time_is_up_is_its_teacher(tmp_path: Path) -> None:
-    """Fails if a lesson begins although its time is over."""
+    """Fails if a stage begins although the time is up."""
     settings = config(trajectory_iters=10**6, matching_iters=10**6, adversary=1.0, records=10**9)
     path = teacher(tmp_path, settings)
-    out = lessons.distill(settings, path, labels(), tmp_path / "out", device="cpu", until=0.0)
+    out = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu", until=0.0)
     one, other = (SSSDECG.from_pretrained(p, device="cpu").model_hash for p in (path, out))
     assert one == other
 
 
-# --- the adversary ------------------------------------------------------------------------------------------
+# --- the discriminator --------------------------------------------------------------------------------------
 
 
 def network(folder: Path) -> Any:
     return SSSDECG.from_pretrained(folder / "teacher.safetensors", device="cpu").model
 
 
-def test_an_adversary_learns_to_tell_records_apart(tmp_path: Path) -> None:
+def test_a_discriminator_learns_to_tell_records_apart(tmp_path: Path) -> None:
     """It begins without an opinion, finds records with a bump out, and leads them away from it. Fails if pairs are
     turned round, a record is not beside one of its own labels, or the gradient is the adversary's own."""
-    of = school(tmp_path, batch_size=16, adversary_penalty=1.0)
+    of = distillation(tmp_path, batch_size=16, adversary_penalty=1.0)
     torch.manual_seed(1)
-    judge, y = lessons.Adversary(network(tmp_path), of), torch.from_numpy(labels(16))
+    discriminator, y = stages.Discriminator(network(tmp_path), of), torch.from_numpy(labels(16))
     bump = torch.zeros(LENGTH)
     bump[20:30] = 0.5
 
@@ -204,54 +204,54 @@ def test_an_adversary_learns_to_tell_records_apart(tmp_path: Path) -> None:
         true, made = 0.25 * torch.randn(2, 16, 8, LENGTH)
         return true, made + bump
 
-    assert verdict(judge, of, *pair(), y).item() == pytest.approx(np.log(2), abs=1e-6)
-    optimizer = torch.optim.Adam(judge.parameters(), lr=2e-3)
+    assert discriminator_loss(discriminator, of, *pair(), y).item() == pytest.approx(np.log(2), abs=1e-6)
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-3)
     for _ in range(60):
         optimizer.zero_grad()
-        verdict(judge, of, *pair(), y).backward()
+        discriminator_loss(discriminator, of, *pair(), y).backward()
         optimizer.step()
-    assert float(verdict(judge, of, *pair(), y)) < 0.35
+    assert float(discriminator_loss(discriminator, of, *pair(), y)) < 0.35
     true, made = pair()
-    gradient = away(judge, of, true, made, y)
+    gradient = adversarial_gradient(discriminator, of, true, made, y)
     inside, outside = gradient[..., 20:30].mean(), gradient[..., 40:].mean()
-    assert inside > 0 and inside > 3 * outside.abs() and judge.features[0].weight.requires_grad
+    assert inside > 0 and inside > 3 * outside.abs() and discriminator.features[0].weight.requires_grad
 
 
 def test_records_are_compared_within_their_group(tmp_path: Path) -> None:
     """Alike records get another verdict than unlike ones, and it is not changed by those beside them. Fails if groups
     span the true and the made, or only each record alone is seen."""
-    of = school(tmp_path, batch_size=16)
-    judge, y = lessons.Adversary(network(tmp_path), of), torch.from_numpy(labels(1)).repeat(16, 1)
+    of = distillation(tmp_path, batch_size=16)
+    discriminator, y = stages.Discriminator(network(tmp_path), of), torch.from_numpy(labels(1)).repeat(16, 1)
     with torch.no_grad():
-        for layer in judge.of_group:
+        for layer in discriminator.of_group:
             layer.weight.fill_(1.0)
     unlike = 0.25 * torch.randn(16, 8, LENGTH)
     alike, t = unlike[:1].repeat(16, 1, 1), torch.zeros(16, 1)
-    together = judge(torch.cat((unlike, alike)), y.repeat(2, 1), t.repeat(2, 1))
-    torch.testing.assert_close(together[16:], judge(alike, y, t))
+    together = discriminator(torch.cat((unlike, alike)), y.repeat(2, 1), t.repeat(2, 1))
+    torch.testing.assert_close(together[16:], discriminator(alike, y, t))
     assert (together[:16] > together[16:] + 0.1).all()
 
 
 def test_the_penalty_is_on_verdicts_that_noise_changes(tmp_path: Path) -> None:
     """Fails if it is left out, or falls on the distance of the two kinds."""
-    plain, strict = (school(tmp_path, batch_size=16, adversary_penalty=p) for p in (0.0, 1e3))
-    judge, y = lessons.Adversary(network(tmp_path), plain), torch.from_numpy(labels(16))
+    plain, strict = (distillation(tmp_path, batch_size=16, adversary_penalty=p) for p in (0.0, 1e3))
+    discriminator, y = stages.Discriminator(network(tmp_path), plain), torch.from_numpy(labels(16))
     with torch.no_grad():
-        for layer in judge.of_samples:
+        for layer in discriminator.of_samples:
             layer.weight.normal_(std=30.0)
     true, made = 0.25 * torch.randn(2, 16, 8, LENGTH)
     losses = []
     for of in (plain, strict):
         torch.manual_seed(2)
-        losses.append(float(verdict(judge, of, true, made, y)))
+        losses.append(float(discriminator_loss(discriminator, of, true, made, y)))
     assert losses[1] > losses[0] + 1e-3
 
 
 def test_records_of_the_teacher(tmp_path: Path) -> None:
     """Those of DDIM with eta 1, with the labels they were made for. Fails if the last batch is lost."""
-    of = school(tmp_path, records=70)
+    of = distillation(tmp_path, records=70)
     told: list[int] = []
-    made = lessons.make_records(of, lambda n, _: told.append(n))
+    made = stages.make_true_records(of, lambda n, _: told.append(n))
     assert len(made.x) == len(made.y) == 128 and told == [64, 70]
     table = ddim(of.schedule, choose_steps(of.schedule, 50), 1.0)
     x = SSSDECG.from_pretrained(tmp_path / "teacher.safetensors", device="cpu").generate_batch(
@@ -264,9 +264,9 @@ def test_records_of_the_teacher(tmp_path: Path) -> None:
 
 def test_recordings_among_the_true_records(tmp_path: Path) -> None:
     """A share of them, each beside its own labels. Fails if labels are of other rows, or all are the teacher's."""
-    of = school(tmp_path, records=64, adversary=1.0, adversary_recordings=0.25)
+    of = distillation(tmp_path, records=64, adversary=1.0, adversary_recordings=0.25)
     x = torch.arange(len(of.labels)).float()[:, None, None].expand(-1, 8, LENGTH)
-    made = lessons.make_records(of, lambda *_: None, x)
+    made = stages.make_true_records(of, lambda *_: None, x)
     assert len(made.x) == len(made.y) == 64
     rows = made.x[:16, 0, 0].long()
     assert torch.equal(made.x[:16].float(), x[rows]) and (made.x[16:].float().std(-1) > 0).all()
@@ -274,36 +274,42 @@ def test_recordings_among_the_true_records(tmp_path: Path) -> None:
     torch.testing.assert_close(made.y[:16, :K], of.labels[rows, :K])
     settings = config(matching_iters=1, adversary=1.0, adversary_recordings=1.0, records=8, batch_size=4)
     path, out, y = teacher(tmp_path, settings), tmp_path / "out", labels()
-    with pytest.raises(ValueError, match="give the recordings"):
-        lessons.distill(settings, path, y, out, device="cpu")
+    with pytest.raises(ValueError, match="give them"):
+        stages.distill(settings, path, y, out, device="cpu")
     with pytest.raises(ValueError, match=r"expected \(40, 8, 64\)"):
-        lessons.distill(settings, path, y, out, signal_mv=x[:39].numpy(), device="cpu")
+        stages.distill(settings, path, y, out, signal_mv=x[:39].numpy(), device="cpu")
     with pytest.raises(ValueError, match="needs an adversary"):
         config(adversary_recordings=0.5)
 
 
-@pytest.mark.parametrize("share, nearer", [(0.0, False), (2.0, True)])
-def test_an_adversary_leads_the_student_to_the_records(tmp_path: Path, share: float, nearer: bool) -> None:
-    """Records that the teacher's denoiser does not know of, 0.5 higher: only with the adversary does the student move
-    there. Fails if it reads other records than it is given."""
-    of = school(
-        tmp_path, nodes=1, matching_iters=120, matching_rate=1e-3, critic_rate=1e-3, critic_steps=1, batch_size=32,
-        ema_decay=0.5, adversary=share, adversary_rate=2e-3, adversary_penalty=1.0, records=256,
+@pytest.mark.parametrize("share, nearer", [(0.0, False), (4.0, True)])
+def test_a_discriminator_leads_the_student_to_the_true_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, nearer: bool
+) -> None:
+    """Records that the teacher's denoiser does not know of, 0.5 higher: only a discriminator moves the student there.
+    Fails if it reads other records than it is given."""
+    monkeypatch.setattr("sssd.training.distill.dmd.HEADSTART", 20)
+    of = distillation(
+        tmp_path, nodes=1, matching_iters=80, matching_rate=2e-3, critic_rate=1e-3, critic_steps=1, batch_size=16,
+        ema_decay=0.5, adversary=share, adversary_rate=2e-3, adversary_penalty=1.0, records=64,
     )  # fmt: skip
     student, critic = network(tmp_path), network(tmp_path)
-    torch.manual_seed(0)
-    made = lessons.make_records(of, lambda *_: None)
-    shifted = lessons.Records((made.x.float() + 0.5).half(), made.y)
-    judge = lessons.Adversary(network(tmp_path), of) if share else None
+    torch.manual_seed(1)
+    made = stages.make_true_records(of, lambda *_: None)
+    shifted = stages.TrueRecords((made.x.float() + 0.5).half(), made.y)
+    discriminator = stages.Discriminator(network(tmp_path), of) if share else None
 
     def height() -> float:
+        torch.manual_seed(9)
         x, t = torch.randn(64, 8, LENGTH), torch.full((64,), 199)
         with torch.no_grad():
             return float(of.clean(x, student.predict(x, made.y[:64], t[:, None].float()), t).mean())
 
     before = height()
-    lessons.match_distributions(of, student, critic, lambda *_: None, judge, shifted if share else None)
-    assert (height() > before + 0.1) == nearer
+    stages.match_distributions(
+        of, student, critic, lambda *_: None, discriminator, shifted if share else None
+    )
+    assert (height() > before + 0.03) == nearer
 
 
 @pytest.mark.parametrize("weight, told", [(0.0, False), (3.0, True)])
@@ -311,32 +317,34 @@ def test_the_loss_on_beats_leads_the_student(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float, told: bool
 ) -> None:
     """It is asked about the true records and the student's, and the student follows. Fails if it is left out."""
-    of = school(
+    of = distillation(
         tmp_path, nodes=1, matching_iters=60, matching_rate=1e-3, critic_steps=1, batch_size=16, ema_decay=0.5,
         adversary=0.01, beats=weight, records=64,
     )  # fmt: skip
-    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 0)
+    monkeypatch.setattr("sssd.training.distill.dmd.HEADSTART", 0)
     heights: list[float] = []
 
     def pull(true: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         heights.append(float(made.detach().mean()))
         return ((made - true - 0.5) ** 2).mean() / 0.0625
 
-    monkeypatch.setattr("sssd.training.distill.matching.unlike", pull)
+    monkeypatch.setattr("sssd.training.distill.dmd.feature_distance", pull)
     torch.manual_seed(0)
-    records = lessons.make_records(of, lambda *_: None)
-    judge = lessons.Adversary(network(tmp_path), of)
-    lessons.match_distributions(of, network(tmp_path), network(tmp_path), lambda *_: None, judge, records)
+    records = stages.make_true_records(of, lambda *_: None)
+    discriminator = stages.Discriminator(network(tmp_path), of)
+    stages.match_distributions(
+        of, network(tmp_path), network(tmp_path), lambda *_: None, discriminator, records
+    )
     assert (len(heights) == 60 and heights[-1] > heights[0] + 0.2) == told
 
 
 @pytest.mark.parametrize("anchor, low, high", [(0.0, 0.15, 1.0), (1e4, -0.05, 0.05)])
-def test_polish_brings_records_near_recordings(
+def test_fine_tuning_brings_records_near_recordings(
     tmp_path: Path, anchor: float, low: float, high: float
 ) -> None:
     """Recordings twice as high as what the student makes: it follows, and stays where the anchor is strong. Fails if
     the anchor is on other noise, or the loss compares the student with itself."""
-    of = school(tmp_path, nodes=1, polish_iters=60, polish_rate=2e-3, anchor=anchor, batch_size=32)
+    of = distillation(tmp_path, nodes=1, polish_iters=60, polish_rate=2e-3, anchor=anchor, batch_size=32)
     student, x, t = network(tmp_path), torch.randn(64, 8, LENGTH), torch.full((64,), 199)
 
     def made() -> torch.Tensor:
@@ -345,22 +353,22 @@ def test_polish_brings_records_near_recordings(
 
     before, told = made(), []
     torch.manual_seed(0)
-    lessons.polish(of, student, 2.0 * before[:40], lambda n, _: told.append(n))
+    stages.fine_tune(of, student, 2.0 * before[:40], lambda n, _: told.append(n))
     grown = float(torch.log2(made().std(-1).median() / before.std(-1).median()))
     assert low < grown < high and told == list(range(1, 61))
 
 
-def test_polish_needs_recordings_and_one_node(tmp_path: Path) -> None:
+def test_fine_tuning_needs_recordings_and_one_node(tmp_path: Path) -> None:
     """And the weights that are kept lie `share` of its way. Fails if either is not asked, or share is left out."""
     with pytest.raises(ValueError, match="for nodes 1 only"):
         config(polish_iters=1)
     y, x = labels(), 0.3 * np.random.default_rng(0).standard_normal((40, 8, LENGTH)).astype(np.float32)
     path, found = teacher(tmp_path, config()), {}
-    with pytest.raises(ValueError, match="polish_iters is 2: give the recordings"):
-        lessons.distill(config(polish_iters=2, nodes=1), path, y, tmp_path / "out", device="cpu")
+    with pytest.raises(ValueError, match="polish_iters is 2, which needs recordings"):
+        stages.distill(config(polish_iters=2, nodes=1), path, y, tmp_path / "out", device="cpu")
     for share in (0.5, 1.0):
         settings = config(polish_iters=12, polish_rate=2e-2, nodes=1, share=share)
-        out = lessons.distill(settings, path, y, tmp_path / str(share), signal_mv=x, device="cpu")
+        out = stages.distill(settings, path, y, tmp_path / str(share), signal_mv=x, device="cpu")
         found[share] = SSSDECG.from_pretrained(out, device="cpu").model
     first = SSSDECG.from_pretrained(path, device="cpu").model
     for p, half, whole in zip(*(net.parameters() for net in (first, found[0.5], found[1.0])), strict=True):
@@ -371,10 +379,10 @@ def test_polish_needs_recordings_and_one_node(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_lessons_with_an_adversary_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_with_a_discriminator_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled, recorded as graphs, replayed more often than they warm up. Fails where one cannot be recorded, or
     what it learns is not finite."""
-    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 8)
+    monkeypatch.setattr("sssd.training.distill.dmd.HEADSTART", 8)
     settings = config(
         matching_iters=16,
         adversary=1.0,
@@ -387,10 +395,10 @@ def test_lessons_with_an_adversary_on_a_gpu(tmp_path: Path, monkeypatch: pytest.
     )
     path, told = teacher(tmp_path, settings), []
     x = 0.3 * np.random.default_rng(0).standard_normal((40, 8, LENGTH)).astype(np.float32)
-    out = lessons.distill(
+    out = stages.distill(
         settings, path, labels(), tmp_path / "out", signal_mv=x, device="cuda", report=told.append
     )
-    assert np.isfinite(told[-1].loss) and (told[-1].name, told[-1].iteration) == ("polish", 16)
+    assert np.isfinite(told[-1].loss) and (told[-1].name, told[-1].iteration) == ("fine-tuning", 16)
     one, other = (SSSDECG.from_pretrained(p, device="cpu") for p in (path, out))
     assert one.model_hash != other.model_hash
     assert all(torch.isfinite(p).all() for p in other.model.parameters())
@@ -420,7 +428,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     command = ["distill", "--teacher", str(path), "--data", str(tmp_path / "signals.npz"), "--device", "cpu"]
     command += ["--config", str(recipe), "--out", str(tmp_path / "few")]
     assert main(command) == 0
-    assert "made for 2, 1 evaluations" in capsys.readouterr().out
+    assert "for 2, 1 evaluations" in capsys.readouterr().out
     few = SSSDECG.from_pretrained(tmp_path / "few" / "model.safetensors", device="cpu")
     table = few.step_table()
     assert (table.name, table.steps.tolist()) == ("consistency", [199, 99])
@@ -439,15 +447,15 @@ def test_the_command_with_recordings(
 ) -> None:
     """An adversary sees those of folds 1 to 8, and polish goes on from there. Fails if it sees others, recordings at
     another rate are taken, or what is no student of one evaluation is polished."""
-    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 1)
+    monkeypatch.setattr("sssd.training.distill.dmd.HEADSTART", 1)
     seen: list[torch.Tensor] = []
-    make = lessons.make_records
+    make = stages.make_true_records
 
-    def watched(of: lessons.School, tell: Any, recordings: torch.Tensor) -> lessons.Records:
+    def watched(of: stages.Distillation, tell: Any, recordings: torch.Tensor) -> stages.TrueRecords:
         seen.append(recordings)
         return make(of, tell, recordings)
 
-    monkeypatch.setattr("sssd.training.distill.make_records", watched)
+    monkeypatch.setattr("sssd.training.distill.make_true_records", watched)
     path, n = teacher(tmp_path, config()), 12
     x = np.random.default_rng(0).normal(0, 200, (n, 12, LENGTH)).astype(np.int16)
     y, fold = labels(n).astype(np.uint8), np.repeat([3, 9], [10, 2])
@@ -461,7 +469,7 @@ def test_the_command_with_recordings(
     )
     command = ["distill", "--teacher", str(path), "--device", "cpu", "--config", str(recipe)]
     assert main([*command, "--data", str(tmp_path / "signals.npz"), "--out", str(tmp_path / "one")]) == 0
-    assert "made for 1 evaluations" in capsys.readouterr().out
+    assert "for 1 evaluations" in capsys.readouterr().out
     scale = np.array(config().trainset_config.lead_scale_mv)[:, None]
     expected = x[:10][:, [0, 6, 7, 8, 9, 10, 11, 5]] / 1000 / scale
     np.testing.assert_allclose(seen[0].numpy(), expected, rtol=1e-5)
@@ -473,7 +481,7 @@ def test_the_command_with_recordings(
     )
     command += ["--data", str(tmp_path / "signals.npz"), "--out", str(tmp_path / "fine")]
     assert main(command) == 2 and main([*command, "--init", str(path)]) == 2
-    assert capsys.readouterr().err.count("polish goes on with a student of one evaluation") == 2
+    assert capsys.readouterr().err.count("polish fine-tunes a student of one evaluation") == 2
     assert main([*command, "--init", str(tmp_path / "one" / "model.safetensors")]) == 0
     assert (tmp_path / "fine" / "model.safetensors").exists()
 
@@ -489,13 +497,13 @@ def test_the_recipe_that_ships_and_what_is_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     eps = save_model(tmp_path / "eps.safetensors", build_network(published), published)
     with pytest.raises(ValueError, match="only networks that predict the velocity"):
-        lessons.distill(published, eps, labels(), tmp_path / "out", device="cpu")
+        stages.distill(published, eps, labels(), tmp_path / "out", device="cpu")
 
 
 def test_what_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each in one line with exit code 2. Fails if labels are compared by number, or a student is distilled again."""
     path = teacher(tmp_path, config())
-    student = lessons.distill(config(), path, labels(), tmp_path / "student", device="cpu")
+    student = stages.distill(config(), path, labels(), tmp_path / "student", device="cpu")
     names = ("A", *CODES[1:])
     n = 4
     data = Recordings(

@@ -11,13 +11,13 @@ import torch
 from sssd.cli import main
 from sssd.config.schema import Config, Fit
 from sssd.data.recordings import Recordings, eight_leads_mv, write
+from sssd.fitting.solver import SPREAD, Generation, point_of, search, solver_of, starting_solver, write_fit
+from sssd.fitting.trials import Figures, Trials
 from sssd.labels import CODES
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import eps_denoiser, fitted, run, unipc
 from sssd.schedule import choose_steps
-from sssd.training import fit as fitting
-from sssd.training.fit import Figures, Trials, beginning, fit_of, point_of, search, write_fit
 from tests.test_distill import config, teacher
 from tests.test_samplers import MIXTURE, exact_network, no_noise, start
 
@@ -31,7 +31,7 @@ FIT = Fit(
 
 def test_points_are_solvers() -> None:
     """There and back; any point is a solver that has a table. Fails if two parts of a point change places."""
-    again, gain = fit_of(point_of(FIT, 0.9), 199)
+    again, gain = solver_of(point_of(FIT, 0.9), 199)
     assert again.steps == FIT.steps and gain == pytest.approx(0.9, abs=1e-3)
     for name in ("eta", "slope", "before"):
         np.testing.assert_allclose(getattr(again, name), getattr(FIT, name), atol=1e-3)
@@ -39,7 +39,7 @@ def test_points_are_solvers() -> None:
 
     for seed in range(50):
         point = np.random.default_rng(seed).normal(0, 4, 4 * 7 - 4)
-        fit, _ = fit_of(point, 40)
+        fit, _ = solver_of(point, 40)
         assert len(fit.steps) == 7 and fitted(linear(), **fit.model_dump()).S == 7
 
 
@@ -58,14 +58,14 @@ def test_the_search_finds_a_better_solver(tmp_path: Path) -> None:
         made = gain * run(table, eps_denoiser(table, net), x, no_noise)
         return float((made - ends).square().mean())
 
-    begin, _ = beginning(model, 3)
-    said: list[fitting.Generation] = []
+    begin, _ = starting_solver(model, 3)
+    said: list[Generation] = []
     found = search(
         lambda solvers, _: [error(s) for s in solvers], begin, generations=25, on_generation=said.append
     )
     assert error(found) < 0.5 * error(begin)
     assert [of.number for of in said] == list(range(1, 26)) and said[-1].median < said[0].median
-    assert search(lambda s, _: [0.0] * len(s), begin, generations=9, over=lambda: True) == fit_of(
+    assert search(lambda s, _: [0.0] * len(s), begin, generations=9, out_of_time=lambda: True) == solver_of(
         point_of(*begin), 199
     )
 
@@ -74,9 +74,9 @@ def test_a_search_begins_at_the_solver_that_is_known() -> None:
     """Of the built-in model, to the last figure. Fails where neighbouring steps are torn apart."""
     model = SSSDECG.from_pretrained(device="cpu")
     for fit in model.config.ddim_config.fits:
-        (known, gain), spread = beginning(model, len(fit.steps))
-        assert known == fit and spread == fitting.SPREAD / 2
-        assert fit_of(point_of(known, gain), fit.steps[0]) == (known, gain)
+        (known, gain), spread = starting_solver(model, len(fit.steps))
+        assert known == fit and spread == SPREAD / 2
+        assert solver_of(point_of(known, gain), fit.steps[0]) == (known, gain)
 
 
 def test_the_cost_of_a_set() -> None:
@@ -121,7 +121,7 @@ def test_trials_measure_what_a_solver_makes(ten_seconds: Path) -> None:
     """Real records cost less than an untrained network's; figures are of the gain asked for, and of its noise alone."""
     real = ecgs(40)
     with Trials(SSSDECG.from_pretrained(ten_seconds, device="cpu"), real, records=20, workers=2) as trials:
-        table = fitted(trials.model.schedule, **beginning(trials.model, 3)[0][0].model_dump())
+        table = fitted(trials.model.schedule, **starting_solver(trials.model, 3)[0][0].model_dump())
         one, two, again = trials.figures([(table, 1.0), (table, 2.0), (table, 1.0)], 1)
         assert one == again and one != trials.figures([(table, 1.0)], 2)[0]
         assert two.amplitude == pytest.approx(2 * one.amplitude, rel=1e-5)
@@ -148,12 +148,12 @@ def test_the_command(ten_seconds: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*said, *few, "--steps", "3", "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert "3 evaluations cost" in told and "generate --checkpoint" in told
-    fit, _ = beginning(SSSDECG.from_pretrained(out, device="cpu"), 4)
+    fit, _ = starting_solver(SSSDECG.from_pretrained(out, device="cpu"), 4)
     write_fit(out, tmp_path / "both.safetensors", fit, "half_spectrum")
     both = SSSDECG.from_pretrained(tmp_path / "both.safetensors", device="cpu")
     assert both.model.cauchy == "half_spectrum"
     assert [len(one.steps) for one in both.config.ddim_config.fits] == [3, 4]
-    assert beginning(both, 4) == (fit, fitting.SPREAD / 2), "a later search goes on from it"
+    assert starting_solver(both, 4) == (fit, SPREAD / 2), "a later search goes on from it"
     assert both.model_hash == SSSDECG.from_pretrained(ten_seconds, device="cpu").model_hash
     assert torch.isfinite(both.generate("AFIB", sampler="fitted", steps=3, seed=1)).all()
     for wrong, message in (

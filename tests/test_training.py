@@ -17,19 +17,16 @@ from sssd.checkpoints import load_into, read_state
 from sssd.config.schema import DEFAULT, Config, TrainConfig, read_config
 from sssd.factory import build_network, build_schedule
 from sssd.labels import CODES
+from sssd.loss import add_noise, denoising_loss, noise_levels
 from sssd.schedule import linear
-from sssd.training.batches import (
-    EXTRA,
-    LIMIT_MV,
-    augmented,
-    chosen_records,
-    generator,
-    learning_rate_factor,
-    lengthened,
-    to_model_scale,
-)
-from sssd.training.loop import TrainingData, TrainingNet, guided_by, start_from, train, training_batch
-from sssd.training.loss import levels, noisy, weighted_error
+from sssd.training.augment import EXTRA, augmented, lengthened
+from sssd.training.batches import LIMIT_MV, chosen_records, generator, to_model_scale, training_batch
+from sssd.training.checkpoint import start_from
+from sssd.training.data import TrainingData
+from sssd.training.guidance import guided
+from sssd.training.loop import train
+from sssd.training.network import TrainingNet
+from sssd.training.optimizer import learning_rate_factor
 
 CPU = torch.device("cpu")
 
@@ -199,24 +196,25 @@ def test_focus_draws_a_share_of_the_steps_from_a_range() -> None:
         Config.model_validate({"train_config": {"focus": {"share": 0.5, "first": 9, "last": 200}}})
 
 
-def test_guidance_is_what_the_first_network_says_away_from_no_labels() -> None:
-    """Fails if a record without labels is not left to what the network says without, or the sign is wrong."""
+def test_guidance_extrapolates_from_the_unconditional_prediction() -> None:
+    """Fails if the sign is wrong, or a record without labels is guided too."""
     torch.manual_seed(0)
     net = build_network(tiny()).eval()
     torch.nn.init.normal_(net.outer_convs[2].weight)
-    guide = guided_by(net, 1000, TrainConfig(guidance=3.0), CPU)
+    guide = guided(net, 1000, 3.0, "float32", CPU)
     x, t = torch.randn(2, 8, 1000), torch.full((2, 1), 50.0)
     y = torch.zeros(2, 71)
     y[0, :9] = 1
     with torch.no_grad():
-        told, untold = net.predict(x, y, t), net.predict(x, torch.zeros_like(y), t)
+        conditional, unconditional = net.predict(x, y, t), net.predict(x, torch.zeros_like(y), t)
     result = guide(x, y, t)
-    torch.testing.assert_close(result[0] - untold[0], 3 * (told[0] - untold[0]), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(result[1], untold[1], rtol=1e-3, atol=1e-4)
+    difference = conditional[0] - unconditional[0]
+    torch.testing.assert_close(result[0] - unconditional[0], 3 * difference, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(result[1], unconditional[1], rtol=1e-3, atol=1e-4)
 
 
 def test_training_under_guidance_starts_from_a_network(tmp_path: Path) -> None:
-    """Fails if the network itself, which changes, guides; it needs one to start from."""
+    """Fails if guidance is accepted without a trained network to guide."""
     config = tiny(n_iters=2, guidance=2.0)
     with pytest.raises(ValueError, match="give one"):
         train(config, records(), tmp_path / "none", accelerator="cpu")
@@ -287,27 +285,30 @@ def test_edm_weighting_makes_all_levels_alike_to_a_network_that_knows_nothing(ve
     the same at all levels (Karras et al. 2022, table 1: weight (sigma^2 + s^2) / (sigma s)^2).
     """
     s, schedule = 0.25, linear()
-    at = levels(schedule, velocity=velocity, data_std=s)
+    levels = noise_levels(schedule, velocity=velocity, data_std=s)
     random = torch.Generator().manual_seed(0)
     x0, z = s * torch.randn(4, 8, 40_000, generator=random), torch.randn(4, 8, 40_000, generator=random)
     t = torch.tensor([0, 30, 100, 199])
-    x_t, target, weight = noisy(x0, t, z, at)
-    alpha, sigma = at.alpha[t][:, None, None], at.sigma[t][:, None, None]
+    x_t, y = add_noise(x0, t, z, levels), torch.zeros(4, 0)
+    alpha, sigma = levels.alpha[t][:, None, None], levels.sigma[t][:, None, None]
     guess = alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t
     eps = (x_t - alpha * guess) / sigma
     prediction = alpha * eps - sigma * guess if velocity else eps
-    error = [float(weighted_error(prediction[i], target[i], weight[i])) for i in range(4)]
+    rows = [slice(i, i + 1) for i in range(4)]
+    error = [
+        float(denoising_loss(lambda *_, i=i: prediction[i], x0[i], y[i], t[i], z[i], levels)) for i in rows
+    ]
     assert error == pytest.approx([1.0] * 4, rel=0.03)
 
 
 def test_without_weighting_all_levels_count_one() -> None:
     """Fails if the published loss is weighted."""
-    assert (levels(linear(), velocity=False).weight == 1).all()
+    assert (noise_levels(linear(), velocity=False).weight == 1).all()
 
 
 @pytest.mark.parametrize("toeplitz", [True, False])
 def test_the_training_network_is_the_network(toeplitz: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails if bases, padding to whole tiles or Toeplitz products change outputs or gradients."""
+    """Fails if bases, padding or Toeplitz products change outputs or gradients."""
     monkeypatch.setattr(torch, "compile", lambda f: f)
     config = tiny()
     torch.manual_seed(0)

@@ -27,6 +27,7 @@ from .device import batches, choose_batch_size, choose_device, choose_precision,
 from .factory import build_network, build_schedule, label_names
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
+from .loss import denoising_loss, noise_levels
 from .models.denoiser import Denoiser
 from .models.s4 import Cauchy
 from .presets import WEIGHTS, checkpoint_file
@@ -368,15 +369,10 @@ class SSSDECG:
                 f"y has shape {tuple(cond.shape)}: expected {(len(x0), len(self.label_names))}, (B, K)"
             )
         x0 = x0 / self._scale(x0.device)
-        t = torch.randint(self.schedule.T, size=(len(x0), 1, 1))
+        t = torch.randint(self.schedule.T, size=(len(x0), 1, 1)).view(-1).to(self.device)
         z = std_normal(x0.shape).to(self.device)
-        alpha, sigma = (
-            torch.from_numpy(table)[t].float().to(self.device)
-            for table in (self.schedule.alpha, self.schedule.sigma)
-        )
-        target = alpha * z - sigma * x0 if self.model.velocity else z
-        prediction = self.model.predict(alpha * x0 + sigma * z, cond, t.view(-1, 1).float().to(self.device))
-        return torch.nn.functional.mse_loss(prediction, target)
+        levels = noise_levels(self.schedule, velocity=self.model.velocity, device=self.device)
+        return denoising_loss(self.model.predict, x0, cond, t, z, levels)
 
 
 def _only(how: Mapping[str, Any], kind: type) -> Any:

@@ -1,4 +1,4 @@
-"""`sssd-ecg distill`: from a network that needs many evaluations to one that needs 4, 2 or 1."""
+"""`sssd-ecg distill`: from a network that needs many evaluations, make one that needs 4, 2 or 1."""
 
 from __future__ import annotations
 
@@ -11,82 +11,88 @@ import typer
 from ..presets import BUILTIN
 from . import options
 from .console import UsageError, progress_bar, say, usage
-from .train import weights
+from .train import checkpoint_path
 
 if TYPE_CHECKING:
     from ..config.schema import Config
 
-RECIPES = ("distill", "one-step", "polish")  # of the package, in config/
-EXAMPLES = (
-    "Examples: sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few | "
-    "sssd-ecg distill --teacher builtin --init few-step --config one-step --data data/ --out runs/one | "
-    "sssd-ecg distill --teacher builtin --init one-step --config polish --data data/ --out runs/fine | "
-    "sssd-ecg generate --checkpoint runs/few/model.safetensors --label AFIB --out ecgs"
-)
+RECIPES = ("distill", "one-step", "polish")  # configurations in the package's folder config/
+EXAMPLES = """Examples:
+
+sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few
+
+sssd-ecg distill --teacher builtin --init few-step --config one-step --data data/ --out runs/one
+
+sssd-ecg distill --teacher builtin --init one-step --config polish --data data/ --out runs/fine
+
+sssd-ecg generate --checkpoint runs/few/model.safetensors --label AFIB --out ecgs
+"""
 
 
 def command(
     teacher: Annotated[
-        str, typer.Option(help=f"The checkpoint to distil, or '{BUILTIN}' for the model that ships.")
+        str, typer.Option(help=f"The checkpoint to distil, or '{BUILTIN}' for the built-in model.")
     ],
     data: Annotated[
         Path,
         typer.Option(
-            help="What `prepare` wrote: folds 1-8 give labels, the right amplitudes, and recordings to learn from."
+            help="The folder that `prepare` wrote. Folds 1-8 are used: their labels, their amplitudes and, for a "
+            "discriminator and for fine-tuning, the recordings."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
     config: Annotated[
         str | None,
         typer.Option(
-            help="'one-step': for one evaluation only, from a student of a few; 'polish': minutes more for such a "
-            "one; or JSON with distill_config and ddim_config; default: config/distill.json."
+            help="'one-step' trains a student of few evaluations further, for one evaluation only. 'polish' "
+            "fine-tunes a student of one evaluation on features of recordings, which takes minutes. Or give a JSON "
+            "file with distill_config and ddim_config. Default: 'distill', for 4 evaluations."
         ),
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="A student to go on with, such as 'few-step'; default: the teacher itself."),
+        typer.Option(
+            help="A student to train further, such as 'few-step'. Default: start from the teacher itself."
+        ),
     ] = None,
     device: options.Device = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after this time, with a model as far as it has come.")
+        float | None, typer.Option(min=0, help="Stop after this time and write the model as it then is.")
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Teach a network to make in 4 evaluations, 2 or 1 what its teacher makes in many.
-
-    From labels. Signals give amplitudes, and recordings to an adversary (adversary_recordings) and to polish."""
+    """Distil a network: the student makes in 4, 2 or 1 evaluations what its teacher makes in many."""
     with usage():
         from ..data import recordings
         from ..data.recordings import eight_leads_mv
-        from .train import training_folds, training_labels
+        from ..training.data import training_folds, training_labels
 
-        start, ecgs = weights(teacher), recordings.read(data)
-        begun = None if init is None else weights(init)
+        start, ecgs = checkpoint_path(teacher), recordings.read(data)
+        begun = None if init is None else checkpoint_path(init)
         settings = student_of(start, config)
         labels, real = training_labels(ecgs, settings), training_folds(ecgs)
-        polished = settings.distill_config is not None and settings.distill_config.polish_iters
-        if polished and (begun is None or evaluations_of(begun) != 1):
-            raise UsageError("polish goes on with a student of one evaluation: give it as --init")
+        fine_tunes = settings.distill_config is not None and settings.distill_config.polish_iters
+        if fine_tunes and (begun is None or evaluations_of(begun) != 1):
+            raise UsageError("polish fine-tunes a student of one evaluation: give one as --init")
         path = out / "model.safetensors"
         if path.exists():
             raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
         out.mkdir(parents=True, exist_ok=True)
         todo = settings.distill_config
         assert todo is not None
+    from ..fitting.gains import calibrate, write_gains
     from ..model_wrapper import SSSDECG
-    from ..training.calibrate import calibrate, write_gains
-    from ..training.distill import Lesson, distill
+    from ..training.distill import StageProgress, distill
 
     total = todo.trajectory_iters + todo.matching_iters + todo.polish_iters
     say(f"{len(labels)} label vectors, {total} iterations of {todo.batch_size} records", quiet=quiet)
     with progress_bar(quiet, "loss {task.fields[loss]}") as bar:
         tasks: dict[str, Any] = {}
 
-        def report(lesson: Lesson) -> None:
-            if lesson.name not in tasks:
-                tasks[lesson.name] = bar.add_task(lesson.name, total=lesson.of, loss="-")
-            bar.update(tasks[lesson.name], completed=lesson.iteration, loss=f"{lesson.loss:.4f}")
+        def report(stage: StageProgress) -> None:
+            if stage.name not in tasks:
+                tasks[stage.name] = bar.add_task(stage.name, total=stage.of, loss="-")
+            bar.update(tasks[stage.name], completed=stage.iteration, loss=f"{stage.loss:.4f}")
 
         until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
         model = distill(
@@ -101,13 +107,13 @@ def command(
             until=until,
         )
     if until is not None and time.monotonic() > until:
-        say("the time was up before the lessons ended", quiet=quiet)
-    taught = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
-    if not (todo.adversary or todo.polish_iters):  # which see amplitudes themselves
+        say("the time was up before all stages had ended", quiet=quiet)
+    evaluations = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
+    if not (todo.adversary or todo.polish_iters):  # these see amplitudes themselves
         student, gains = SSSDECG.from_pretrained(model, device=device), {}
         with progress_bar(quiet) as bar:
-            task = bar.add_task("amplitudes", total=len(real) * len(taught))
-            for steps in taught:
+            task = bar.add_task("amplitudes", total=len(real) * len(evaluations))
+            for steps in evaluations:
                 gains["consistency", steps] = calibrate(
                     student,
                     real,
@@ -117,14 +123,14 @@ def command(
                 )
         write_gains(model, gains)
     say(
-        f"wrote {model}, made for {', '.join(map(str, taught))} evaluations",
+        f"wrote {model}, for {', '.join(map(str, evaluations))} evaluations",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
         quiet=quiet,
     )
 
 
 def evaluations_of(path: Path) -> int | None:
-    """How many a checkpoint was distilled to; None where it was not."""
+    """The number of evaluations that a checkpoint was distilled for; None where it was not distilled."""
     from ..checkpoints import configuration_of, read_state
 
     sampling = configuration_of(path, *read_state(path))[0].ddim_config
@@ -132,7 +138,7 @@ def evaluations_of(path: Path) -> int | None:
 
 
 def student_of(teacher: Path, config: str | None) -> Config:
-    """The teacher's configuration with the distillation and the sampling of another: a file, or a recipe by name."""
+    """The teacher's configuration, with distill_config and ddim_config of `config`: a file, or one of `RECIPES`."""
     from ..checkpoints import configuration_of, read_state
     from ..config.schema import DEFAULT, Config, read_config
 
@@ -140,10 +146,10 @@ def student_of(teacher: Path, config: str | None) -> Config:
     named = config is None or config in RECIPES
     recipe = read_config(DEFAULT.with_name(f"{config or RECIPES[0]}.json") if named else Path(str(config)))
     if recipe.distill_config is None:
-        raise ValueError(f"{config} has no distill_config: start from config/distill.json of the package")
+        raise ValueError(f"{config} has no distill_config: start from config/distill.json in the package")
     if own.diffusion_config.prediction != "v":
         raise ValueError(
-            f"{teacher} predicts the noise: only networks that predict the velocity can be distilled"
+            f"{teacher} predicts the noise; only networks that predict the velocity can be distilled"
         )
     if own.ddim_config.sampler == "consistency":
         raise ValueError(f"{teacher} was distilled already: give the network that it was distilled from")

@@ -1,4 +1,4 @@
-"""`sssd-ecg prepare`: recordings on disk to one file for training and evaluation."""
+"""`sssd-ecg prepare`: read recordings from disk into one file for training and evaluation."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import typer
 
 from .console import progress_bar, say, usage
 
-EXAMPLES = (
-    "Examples: sssd-ecg prepare ptb-xl-1.0.3/ data/ | "
-    "sssd-ecg prepare my_records/ data/ --labels my_labels.csv --statements AFIB,NORM"
-)
+EXAMPLES = """Examples:
+
+sssd-ecg prepare ptb-xl-1.0.3/ data/
+
+sssd-ecg prepare my_records/ data/ --labels my_labels.csv --statements AFIB,NORM
+"""
 
 
 def command(
     source: Annotated[Path, typer.Argument(help="The PTB-XL download, or a folder of WFDB or NPZ records.")],
-    out: Annotated[Path, typer.Argument(help="Folder for signals.npz and prepare.json.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write signals.npz and prepare.json to.")],
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Your own labels: a CSV whose first column names the record; then one 0/1 column per label, or "
-            "one column 'labels' with names joined by '+'; optionally strat_fold (1-10) or patient_id."
+            help="Labels of your own recordings: a CSV whose first column names the record. Then comes one 0/1 column "
+            "per label, or one column 'labels' of names joined by '+', and optionally strat_fold (1-10) or patient_id."
         ),
     ] = None,
     statements: Annotated[
         str | None, typer.Option(help="Keep these labels only, in this order: A,B,C.")
     ] = None,
     rate: Annotated[
-        Literal["100", "500"], typer.Option(help="Which files of PTB-XL to read, in Hz.")
+        Literal["100", "500"], typer.Option(help="Which version of PTB-XL's files to read, in Hz.")
     ] = "100",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in OUT.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
-    """Read 12-lead recordings and their labels; resample to 100 Hz, 10 s; keep folds 1-8 / 9 / 10 apart."""
+    """Read 12-lead recordings and their labels into one file: 100 Hz, 10 s, each recording in a fold from 1 to 10."""
     from ..data.prepare import prepare
 
     chosen = None if statements is None else [name.strip() for name in statements.split(",") if name.strip()]

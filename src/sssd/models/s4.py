@@ -185,7 +185,7 @@ def two_sided_taps(
         with float32_products("highest"):
             taps = kernel_taps(kernel, torch.view_as_complex(kernel.C), length, cauchy)
     else:
-        taps = _BasisProduct.apply(kernel.C.flatten(-2), basis)
+        taps = _BasisProduct.apply(kernel.C.flatten(-2), basis)  # type: ignore[no-untyped-call]
     forward = torch.cat(((taps[0, :, 0] + d[0])[:, None], taps[0, :, 1:]), dim=1)
     backward = taps[1, :, : length - 1].flip(-1) if len(taps) == 2 else torch.zeros_like(taps[0, :, 1:])
     return torch.cat((backward, forward), dim=1)

@@ -69,7 +69,7 @@ def with_patients_hidden(y: Tensor, random: torch.Generator) -> Tensor:
 
 
 def to_model_scale(signal_mv: np.ndarray, lead_scale_mv: list[float] | None) -> np.ndarray:
-    """Signals (n, 8, L) in mV on the network's scale: clipped at electrode artefacts, each lead divided by its scale."""
+    """Bring signals (n, 8, L) in mV to the network's scale: clip artefacts, and divide each lead by its scale."""
     x = np.clip(signal_mv, -LIMIT_MV, LIMIT_MV)
     if lead_scale_mv is not None:
         x = x / np.asarray(lead_scale_mv, dtype=np.float32)[:, None]

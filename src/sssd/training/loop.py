@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ def _train(
     def checkpoint() -> None:
         nonlocal saved
         saved = iteration
-        pending = fabric.all_reduce(torch.stack(losses), reduce_op="mean") if losses else torch.empty(0)
+        pending: Any = fabric.all_reduce(torch.stack(losses), reduce_op="mean") if losses else torch.empty(0)
         if fabric.is_global_zero:
             write_log(out / LOG, rows)
             run = RunState(iteration, time.monotonic() - started, pending)

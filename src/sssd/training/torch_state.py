@@ -9,7 +9,9 @@ import torch
 
 from ..models.precision import float32_products
 
-COMPILED_VARIANTS = 64  # of a block: with attention or dropout or gradients or none, for networks that are not alike
+COMPILED_VARIANTS = (
+    64  # of a block: with attention or dropout or gradients or none, for networks that are not alike
+)
 
 
 @contextmanager
@@ -21,9 +23,7 @@ def training_state(device: torch.device) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(float32_products("high"))
-        stack.enter_context(
-            torch.random.fork_rng([device] if device.type == "cuda" else [])
-        )
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         limit = max(COMPILED_VARIANTS, torch._dynamo.config.recompile_limit)
         stack.enter_context(torch._dynamo.config.patch(recompile_limit=limit))
         yield

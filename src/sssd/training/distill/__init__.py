@@ -12,9 +12,9 @@ A student starts as its teacher, or as an earlier student of it, and is sampled 
 3. finetune.py, for one evaluation. A loss on features (features.py) compares the student's records with recordings: how
    alike beats are, how quiet quiet stretches are, where waves are and how regularly beats come.
 
-Without a discriminator, the second stage overshoots: amplitudes grow from node to node, because a teacher under guidance
-is not the denoiser of any distribution. The first stage falls short. So the weights that are kept lie on the line between
-those before and after the second stage (`share`).
+Without a discriminator, the second stage overshoots: amplitudes grow from node to node, because a teacher under
+guidance is not the denoiser of any distribution. The first stage falls short. So the weights that are kept lie on the
+line between those before and after the second stage (`share`).
 
 The first two stages need label columns only, and recordings where the discriminator shall see some. The third needs
 recordings. Shapes: B records, K label columns, N nodes (the levels at which the student is evaluated), T steps.

@@ -37,7 +37,7 @@ class Pool:
         self.x = torch.randn(size, 8, run.length, device=device)
 
     def advance(self, x0: Tensor, y: Tensor, true: Tensor | None = None) -> None:
-        """Move the rows to their next nodes from the predicted x0 (B, 8, L), or start them over with labels y (B, K)."""
+        """Move the rows to their next nodes from predictions x0 (B, 8, L), or start them over with labels y (B, K)."""
         node = self.node + 1
         done = node == len(self.run.nodes)
         node = torch.where(done, 0, node)

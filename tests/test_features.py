@@ -1,11 +1,11 @@
-"""What is seen of whole records: rhythm, beats, and how unlike batches of them are (sssd.training.distill.views)."""
+"""Features of whole records: rhythm, beats, and the distance between batches (sssd.training.distill.features)."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from sssd.training.distill.views import BEAT, LAGS, autocorrelation, beats, p_wave, unlike
+from sssd.training.distill.features import BEAT, LAGS, autocorrelation, beats, feature_distance, p_wave
 
 PEAKS = torch.arange(60, 960, 80)
 
@@ -63,19 +63,19 @@ def batch(wander: float, n: int = 32) -> torch.Tensor:
     return torch.cat([beating(wave(-20 + k % 8) + wander * noise[k]) for k in range(n)])
 
 
-def test_unlike_is_of_distributions() -> None:
+def test_the_distance_is_between_distributions() -> None:
     """0 for the same records in another order, and the larger the more beats differ, or the higher they are; its
     gradient leads back. Fails if records are compared in pairs, or only mean beats are."""
     true = batch(0.05)
-    assert float(unlike(true, true.flip(0))) < 1e-6
-    assert float(unlike(true, 1.5 * true)) > float(unlike(true, 1.1 * true)) > 0.1
-    near, far = (float(unlike(true, batch(wander))) for wander in (0.06, 0.2))
+    assert float(feature_distance(true, true.flip(0))) < 1e-6
+    assert float(feature_distance(true, 1.5 * true)) > float(feature_distance(true, 1.1 * true)) > 0.1
+    near, far = (float(feature_distance(true, batch(wander))) for wander in (0.06, 0.2))
     assert 1.0 < near < far / 4
     made = batch(0.1).requires_grad_()
-    before = unlike(true, made)
+    before = feature_distance(true, made)
     before.backward()
     moved = made.detach() - made.grad
-    assert float(unlike(true, moved)) < 0.9 * float(before)
+    assert float(feature_distance(true, moved)) < 0.9 * float(before)
 
 
 def test_the_place_of_the_p_wave() -> None:

@@ -1,7 +1,8 @@
-"""Amplitudes as in real records: a factor for each lead, for one sampler, found on records that the network has seen.
+"""Gains: a factor for each lead and one sampler, which gives generated records the amplitudes of real ones.
 
-A distilled network gains amplitude at each evaluation. The factors (`StepTable.gain`) give the median generated record
-the standard deviation of the median real one with the same statements.
+The amplitude of a distilled network's records grows with each evaluation. The factors (`StepTable.gain`) give the
+median generated record the standard deviation of the median real one with the same statements. They are found on
+records that the network was trained on.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def calibrate(
     seed: int = 0,
     on_records: Callable[[int], None] = lambda _: None,
 ) -> list[float]:
-    """The factors of the 8 leads (I, V1..V6, aVF) for a sampler: what a configuration's `gains` hold.
+    """The factors of the 8 leads (I, V1..V6, aVF) for a sampler, as a configuration's `gains` hold them.
 
-    Generates one record for the label vector of each real one; on_records is told how many were made. 1 for a lead
-    that is flat in half of the records.
+    One record is generated for the label vector of each real one. on_records: called with the number of records in each
+    batch. The factor is 1 for a lead that is flat in half of the records.
     """
     table = replace(model.step_table(sampler=sampler, steps=steps), gain=np.ones(1))
     vectors = real.labels.astype(np.float32)
@@ -49,7 +50,10 @@ def calibrate(
 
 
 def write_gains(path: Path, gains: Mapping[tuple[str, int], list[float]]) -> Path:
-    """Put the factors of samplers and their steps into the configuration of a .safetensors checkpoint, in place."""
+    """Put the factors into the configuration of a .safetensors checkpoint, in place.
+
+    gains: the factors by sampler and number of steps.
+    """
 
     def change(sampling: dict[str, Any]) -> None:
         sampling["gains"] = {key_of(*which): gain for which, gain in gains.items()}

@@ -8,9 +8,9 @@ import pytest
 from sssd.config.schema import Config, parse_config
 from sssd.data.recordings import Recordings
 from sssd.evaluation.amplitude import median_amplitude_ratio
+from sssd.fitting.gains import calibrate, write_gains
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
-from sssd.training.calibrate import calibrate, write_gains
 from tests.test_distill import LENGTH, config, labels, teacher
 
 N = 40

@@ -1,0 +1,137 @@
+"""What a solver costs: how far the records that it makes are from real ones, by what evaluation calls quality.
+
+The cost is turned round from sssd.evaluation.quality: how much farther a set is from real records than other real
+records are, as a multiple of the same for DDPM over all steps. Each generation of solvers gets other noise, so that no
+solver is fitted to one noise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.recordings import Recordings, eight_leads_mv
+from ..evaluation import classifier
+from ..evaluation.amplitude import median_amplitude_ratio
+from ..evaluation.frechet import frechet_distance
+from ..evaluation.quality import SMALLEST, rhythm_distance
+from ..evaluation.rhythm import rhythm_and_shape
+from ..model_wrapper import SSSDECG
+from ..samplers import StepTable, ddpm, fitted
+from .solver import Solver
+
+PARTS = 4  # of a set, one for each process that measures it
+TOLERANCE = 0.05  # of the amplitude, within which it costs nothing
+AT_ONCE_GPU, AT_ONCE_CPU = 1024, 8  # records in a batch
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A set's rhythm and Frechet distances to the real records, and its amplitude as a share of theirs."""
+
+    rhythm: float
+    frechet: float
+    amplitude: float
+
+
+class Trials:
+    """Tries solvers with a model, on the label vectors of real records; a context that ends its processes.
+
+    records: how many of the real ones are drawn; as many others tell what distance chance gives. Needs the `eval`
+    extra. ValueError where there are fewer than 20 recordings.
+    """
+
+    def __init__(
+        self,
+        model: SSSDECG,
+        real: Recordings,
+        *,
+        records: int = 870,
+        seed: int = 0,
+        workers: int | None = None,
+    ) -> None:
+        if len(real) < 20:
+            raise ValueError(f"there are {len(real)} recordings; expected 20 or more")
+        self.model, self.seed, self.fs_hz = model, seed, real.fs_hz
+        cuda = model.device.type == "cuda"
+        order = np.random.default_rng(seed).permutation(len(real))
+        n = min(records, len(real) // 2)
+        drawn, others = np.sort(order[:n]), np.sort(order[n : 2 * n])
+        x = eight_leads_mv(real)
+        self.vectors, self.real = real.labels[drawn].astype(np.float32), x[drawn]
+        self.classifier = classifier.train(
+            x, real.labels, seed=seed, epochs=30, width=32 if cuda else 16, device=model.device
+        )
+        self.features = classifier.features(self.classifier, self.real)
+        self.pool: Executor = ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"))
+        self.shape = self._measured(self.real)()
+        self.chance = self._figures(x[others], self._measured(x[others]))
+        self.ddpm = self.figures([(ddpm(model.schedule), 1.0)], 0)[0]
+
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def costs(self, solvers: Sequence[Solver], generation: int) -> list[float]:
+        """The costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4."""
+        tables = [(fitted(self.model.schedule, **fit.model_dump()), gain) for fit, gain in solvers]
+        return [self.cost(figures) for figures in self.figures(tables, generation + 1)]
+
+    def cost(self, of: Figures) -> float:
+        """The cost of a set with these figures."""
+        excess = []
+        for name in ("rhythm", "frechet"):
+            mine, ddpms, chance = (getattr(f, name) for f in (of, self.ddpm, self.chance))
+            excess.append((mine - chance) / max(ddpms - chance, SMALLEST * chance))
+        return max(excess) + 0.2 * sum(excess) + 2.0 * max(0.0, abs(of.amplitude - 1.0) - TOLERANCE)
+
+    def figures(self, tables: Sequence[tuple[StepTable, float]], noise: int) -> list[Figures]:
+        """The figures of one set for each table and gain, all with the same noise.
+
+        One set is measured while the next is made.
+        """
+        made = []
+        for table, gain in tables:
+            x = np.float32(gain) * self._generated(table, noise)
+            made.append((x, self._measured(x)))
+        return [self._figures(x, measured) for x, measured in made]
+
+    def _generated(self, table: StepTable, noise: int) -> NDArray[np.float32]:
+        n = len(self.vectors)
+        size = AT_ONCE_GPU if self.model.device.type == "cuda" else AT_ONCE_CPU
+        seed = self.seed + 1_000_003 * noise
+        parts = [
+            self.model.generate_batch(
+                self.vectors[i : i + size], [seed] * min(size, n - i), range(i, min(i + size, n)), table
+            )
+            for i in range(0, n, size)
+        ]
+        return np.concatenate([part.numpy() for part in parts])
+
+    def _measured(self, x: NDArray[np.float32]) -> Callable[[], dict[str, NDArray[Any]]]:
+        """Start to measure rhythm and shape of records (n, 8, L) in the processes; call the result to wait for them."""
+        jobs: list[Future[dict[str, NDArray[Any]]]] = [
+            self.pool.submit(rhythm_and_shape, part, self.fs_hz) for part in np.array_split(x, PARTS)
+        ]
+
+        def gathered() -> dict[str, NDArray[Any]]:
+            parts = [job.result() for job in jobs]
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+        return gathered
+
+    def _figures(self, x: NDArray[np.float32], measured: Callable[[], dict[str, NDArray[Any]]]) -> Figures:
+        return Figures(
+            rhythm=rhythm_distance(measured(), self.shape),
+            frechet=frechet_distance(classifier.features(self.classifier, x), self.features),
+            amplitude=float(np.mean(median_amplitude_ratio(x, self.real))),
+        )
