@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from sssd.cli import main
-from sssd.training.data import training_data, with_labels_of
 from sssd.config.schema import Config, parse_config
 from sssd.data.recordings import Recordings, write
 from sssd.labels import CODES
 from sssd.leads import SSSD
+from sssd.training.data import training_data, with_labels_of
 
 torch = pytest.importorskip("torch")
 
