@@ -1,4 +1,4 @@
-"""Rhythm and shape: nine measures of each record, from the regularity of its beats to its T waves.
+"""Rhythm and shape: what is measured on each record, from the regularity of its beats to its T waves.
 
 Beat regularity needs no detector and no threshold. With x (C, L) the leads of one record,
 
@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import EIGHT
-from ..signals.beats import find_beats, heart_rate, likeness, rr_s, rr_variability
-from ..signals.waves import delineate, median
+from ..signals.beats import find_beats, heart_rate, likeness, qrs_width, rr_s, rr_variability
+from ..signals.voltage import limb_voltage, sokolow_lyon
+from ..signals.waves import delineate, median, p_waves
 
 FloatArray = NDArray[np.floating]
 
@@ -33,10 +34,15 @@ UNITS = {
     "rr_variability": "ms",  # root mean square of successive differences of RR intervals
     "pr": "ms",
     "qrs": "ms",
+    "qrs_width": "ms",  # over all leads, see `signals.beats`; `qrs` is NeuroKit2's in lead II
+    "qt": "ms",
     "qtc": "ms",  # Bazett 1920
+    "p_waves": "",  # share of beats with a P wave, see `signals.waves`
     "st": "mV",  # 60 ms after the end of QRS, against the level before QRS
     "t": "mV",  # at the peak of T, against the same
     "beat_likeness": "",
+    "sokolow_lyon": "mV",
+    "limb_voltage": "mV",
 }
 
 
@@ -114,6 +120,9 @@ def _of_record(record: FloatArray, fs_hz: float) -> dict[str, float]:
         "heart_rate": heart_rate(beats, fs_hz),
         "rr_variability": rr_variability(beats, fs_hz),
         "beat_likeness": likeness(record, beats, fs_hz),
+        "qrs_width": qrs_width(record, beats, fs_hz),
+        "sokolow_lyon": sokolow_lyon(record, beats, fs_hz),
+        "limb_voltage": limb_voltage(record, beats, fs_hz),
     }
     lead = lead_two(record)
     waves = delineate(lead, fs_hz)
@@ -123,6 +132,8 @@ def _of_record(record: FloatArray, fs_hz: float) -> dict[str, float]:
     return values | {
         "pr": median(waves.pr_ms),
         "qrs": median(waves.qrs_ms),
+        "p_waves": float(p_waves(lead, waves).mean()),
+        "qt": median(waves.qt_ms),
         "qtc": median(waves.qt_ms) / float(np.sqrt(rr_s(beats, fs_hz))),
         "st": median(_level(lead, waves.qrs_end + 0.06 * fs_hz, fs_hz) - level),
         "t": median(_level(lead, waves.t_peak, fs_hz) - level),
