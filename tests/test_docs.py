@@ -2,9 +2,13 @@
 
 Blocks of one page run in order and share their names, as a reader would type them. `python` blocks run here; `sh` and
 `bash` blocks run where every line begins with sssd-ecg, in a folder with the files that the pages speak of. A block
-marked no-run (```python no-run) is left out, training stops before its first iteration, a benchmark measures little.
+marked no-run (```python no-run) is left out. Training stops before its first iteration, a benchmark measures little.
+
+The fast tests run every line of every page once, in this process, and train a small network. The slow ones run the same
+lines in processes of their own, with the network that the page names.
 """
 
+import json
 import os
 import re
 import shlex
@@ -16,14 +20,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sssd.cli import main
 from sssd.data.recordings import Recordings, write
 from sssd.labels import CODES
 from tests.test_data import ptbxl, table, write_wfdb
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(python|sh|bash)[ ]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = "import sys; from sssd.cli import main; sys.exit(main())"
+SMALL = {"num_res_layers": 2, "res_channels": 32, "skip_channels": 32, "s4_d_state": 8}
 
 
 def blocks(page):
@@ -41,6 +47,15 @@ def commands(code):
     return code.replace("\\\n", " ").strip().splitlines()
 
 
+def arguments(command):
+    """The arguments of a command as a test gives them: on the CPU, and for no longer than it must."""
+    given = shlex.split(command, comments=True)[1:]
+    given += ["--accelerator", "cpu", "--max-minutes", "0"] if given[0] == "train" else []
+    given += ["--device", "cpu", "--max-minutes", "0"] if given[0] == "distill" else []
+    given += ["--only", "builtin", "--seconds", "0"] if given[0] == "benchmark" else []
+    return given
+
+
 def lay_out(folder):
     """The files that the pages speak of: a published checkpoint, recordings, a PTB-XL download, own records."""
     (folder / "path/to").mkdir(parents=True)
@@ -55,26 +70,72 @@ def lay_out(folder):
     table(folder / "my_labels.csv", [["record", "MYLABEL", "strat_fold"], ["a", 1, 1], ["b", 0, 9]])
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.exists() and blocks(p)], ids=lambda p: str(p.relative_to(ROOT))
-)
-def test_examples_run(page, tmp_path, monkeypatch):
-    """Fails when a name, an argument or an option in the text is not what the code has."""
-    monkeypatch.chdir(tmp_path)
-    lay_out(tmp_path)
+def small_configurations(folder):
+    """Those that ship, for a network and batches small enough to be tried in a second."""
+    folder.mkdir()
+    for path in (ROOT / "src/sssd/config").glob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "wavenet_config" in content:
+            content["wavenet_config"].update(SMALL)
+        if "train_config" in content:
+            content["train_config"]["batch_size"] = 2
+        (folder / path.name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def in_this_process(command, folder, capsys):
+    """(exit code, what was printed) of a command, with small configurations in place of those that it names."""
+    given = arguments(command)
+    if "--config" in given:
+        at = given.index("--config") + 1
+        given[at] = str(folder / f"{given[at]}.json")
+    capsys.readouterr()
+    code = main(given)
+    return code, "".join(capsys.readouterr())
+
+
+def in_its_own_process(command):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments(command)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def run(page, tell):
+    """Fails when a name, an argument or an option in the text is not what the code has."""
     names = {"__name__": "__main__"}
     for kind, line, code in blocks(page):
         if kind == "python":
             exec(compile("\n" * (line - 1) + code, str(page), "exec"), names)
             continue
         for command in commands(code):
-            arguments = [sys.executable, "-c", COMMAND, *shlex.split(command, comments=True)[1:]]
-            arguments += ["--accelerator", "cpu", "--max-minutes", "0"] if " train " in command else []
-            arguments += ["--device", "cpu", "--max-minutes", "0"] if " distill " in command else []
-            arguments += ["--only", "builtin", "--seconds", "0"] if " benchmark" in command else []
-            done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
-            assert done.returncode == 0, f"{page.name}, line {line}: {command}\n{done.stdout}{done.stderr}"
+            returned, told = tell(command)
+            assert returned == 0, f"{page.name}, line {line}: {command}\n{told}"
+
+
+every_page = pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.exists() and blocks(p)], ids=lambda p: str(p.relative_to(ROOT))
+)
+
+
+@every_page
+def test_examples_run(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path)
+    small_configurations(tmp_path / "configurations")
+    run(page, lambda command: in_this_process(command, tmp_path / "configurations", capsys))
+
+
+@pytest.mark.slow
+@every_page
+def test_examples_run_as_a_reader_runs_them(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path)
+    run(page, in_its_own_process)
 
 
 def test_blocks_are_found():
