@@ -36,3 +36,13 @@ def test_a_preset_chooses_all_or_nothing():
         choose("draft", UNDISTILLED)
     with pytest.raises(ValueError, match="^--quality chooses --eta itself"):
         choose("best", prefix="--", steps=None, eta=0.0)
+
+
+@pytest.mark.parametrize("name", ["builtin", "built-in", "default"])
+def test_the_command_line_knows_every_name(name):
+    """Fails when a name is taken for a checkpoint of the user's, for which nothing is said about rare statements."""
+    from sssd.cli import options
+
+    nothing = {"sampler": None, "steps": None, "eta": None, "spacing": None}
+    assert options.sampling(None, checkpoint=Path(name), **nothing) == (None, nothing)
+    assert options.sampling("draft", checkpoint=None, **nothing)[0] == Path("one-step")

@@ -7,22 +7,31 @@ from typing import Any
 
 
 def whole(name: str, value: Any) -> int:
-    """The value as a plain int; ValueError, which calls it by `name`, unless it is a whole number of at least 1."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool):
+    """The value as a plain int; ValueError, which calls it `name`, unless it is a whole number of at least 1."""
+    number = _integer(value)
+    if number is None or number < 1:
         raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
-    return count
+    return number
 
 
 def checked_seed(seed: Any) -> int:
     """The seed as a plain int; ValueError unless it is a whole number from 0 to 2**64 - 1."""
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        value = -1
-    if not 0 <= value < 2**64:
+    number = _integer(seed)
+    if number is None or not 0 <= number < 2**64:
         raise ValueError(f"seed is {seed!r}: expected a whole number, 0 <= seed < 2**64")
-    return value
+    return number
+
+
+def checked_index(index: Any) -> int:
+    """The number of a record as a plain int; ValueError unless it is a whole number from 0 to 2**63 - 1."""
+    number = _integer(index)
+    if number is None or not 0 <= number < 2**63:
+        raise ValueError(f"index is {index!r}: expected a whole number, 0 <= index < 2**63")
+    return number
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None

@@ -38,6 +38,7 @@ from .request import Classes, Request, RequestKeywords, conditions, make_request
 from .samplers import StepTable
 from .samplers.adapter import Scheduler
 from .sampling import Sampling, SamplingKeywords, sample
+from .schedule import IntArray
 from .utils.util import hyperparams_of, std_normal
 
 if TYPE_CHECKING:
@@ -282,8 +283,8 @@ class SSSDECG:
     def generate_batch(
         self,
         vectors: NDArray[np.float32],
-        seeds: Sequence[int] | NDArray[np.integer[Any]],
-        index: Sequence[int] | NDArray[np.integer[Any]],
+        seeds: Sequence[int] | IntArray,
+        index: Sequence[int] | IntArray,
         table: Table,
         *,
         age: Any = None,
@@ -298,24 +299,19 @@ class SSSDECG:
         on_step(i, x0): is called after row i of the table with the clean records predicted there, (B, 8, L) in mV on
             the device. An exception that it raises ends the batch.
         """
-        dtype, seeds = choose_precision(precision, self.device), [checked_seed(seed) for seed in seeds]
-        if len(seeds) != len(index):
-            raise ValueError(
-                f"there are {len(seeds)} seeds and {len(index)} record numbers: give one of each"
-            )
-        cond = torch.from_numpy(
-            conditions(vectors, len(seeds), self.classes, age=age, sex=sex)
-        )  # (B, K) or (B, K + 4)
+        cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, age=age, sex=sex)).to(
+            self.device
+        )
         scale = self._scale(self.device)
         x = sample(
             self.model,
             table,
-            cond.to(self.device),
+            cond,
             seeds,
-            [int(i) for i in index],
+            index,
             T=self.schedule.T,
             length=self.shape[1],
-            dtype=dtype,
+            dtype=choose_precision(precision, self.device),
             on_step=lambda i, x0: on_step(i, x0 * scale),
         )
         return (x * scale).cpu()

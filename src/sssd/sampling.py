@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import checked_index, checked_seed
 from .config.schema import Config, DdimConfig, Fit
 from .engine.bound import bind
 from .models.denoiser import Denoiser
@@ -33,7 +34,7 @@ from .samplers import (
     v_denoiser,
 )
 from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
-from .schedule import SPACINGS, Schedule, check_steps, choose_steps
+from .schedule import SPACINGS, IntArray, Schedule, check_steps, choose_steps
 
 
 class SamplingKeywords(TypedDict, total=False):
@@ -175,8 +176,8 @@ def sample(
     network: Denoiser,
     table: StepTable | Scheduler,
     cond: Tensor,
-    seeds: Sequence[int],
-    index: Sequence[int],
+    seeds: Sequence[int] | IntArray,
+    index: Sequence[int] | IntArray,
     *,
     T: int,
     length: int,
@@ -188,6 +189,9 @@ def sample(
     cond: (B, K) labels and patient. seeds, index: (B,) numbers on which the noise of each record depends. T: number of
     steps of the schedule. dtype: of matrix products. on_step(i, x0): called with the clean records predicted at row i.
     """
+    seeds, index = [checked_seed(seed) for seed in seeds], [checked_index(i) for i in index]
+    if len({len(seeds), len(index), len(cond)}) > 1:
+        raise ValueError(f"there are {len(seeds)} seeds and {len(index)} numbers for {len(cond)} records")
     times = [int(t) for t in table.steps]
     visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
     predict = bind(network, cond, visited, length=length, dtype=dtype)
