@@ -135,6 +135,14 @@ def test_keywords(keywords, want):
     assert of(**keywords) == want
 
 
+def test_equal_samplings_are_equal():
+    """Whatever the keywords were, so that equal requests can share a batch and its table."""
+    assert Sampling.of(ddim_timesteps=5) == Sampling.of(use_ddim=True, steps=5) == Sampling("ddim", 5)
+    assert hash(Sampling.of(ddim_timesteps=5)) == hash(Sampling("ddim", 5)) and "steps_name" not in repr(
+        Sampling()
+    )
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
