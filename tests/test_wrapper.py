@@ -152,11 +152,11 @@ def test_a_network_of_71_classes_takes_71_columns(model, columns):
 
 def test_the_hash_is_that_of_the_weights(monkeypatch):
     """It is computed once, and again when a weight changes. Fails when it is kept too long or not at all."""
-    from sssd import model_wrapper
+    from sssd import pretrained
     from sssd.checkpoints import state_hash
 
     calls = []
-    monkeypatch.setattr(model_wrapper, "state_hash", lambda state: calls.append(1) or state_hash(state))
+    monkeypatch.setattr(pretrained, "state_hash", lambda state: calls.append(1) or state_hash(state))
     model = tiny()
     hashes = [model.generate_ecgs("AFIB", steps=1)[0].provenance["model"] for _ in range(3)]
     assert len(set(hashes)) == 1 and len(calls) == 1

@@ -1,0 +1,139 @@
+"""A network with its configuration and schedule: read from a checkpoint, written to one, and what it is.
+
+`sssd.model_wrapper.SSSDECG` adds generating and the training loss.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .checkpoints import open_checkpoint, state_hash, write_model
+from .config.schema import PUBLISHED, Config, read_config
+from .device import choose_device
+from .factory import build_network, build_schedule, label_names
+from .models.denoiser import Denoiser
+from .models.s4 import Cauchy
+from .presets import checkpoint_file
+from .request import Classes
+from .utils.util import hyperparams_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+File = str | os.PathLike[str]
+
+
+class PretrainedModel:
+    """A network, its configuration and its schedule.
+
+    config         the configuration (sssd.config.schema.Config)
+    model          the network, called as model((x (B, 8, L), cond (B, K), steps (B, 1))) -> eps (B, 8, L)
+    schedule       alpha, sigma in float64
+    label_names    (K,) names of the classes
+    """
+
+    _given: Config | None = None  # the configuration that the caller gave
+    _source: Path | None = None  # of the weights
+
+    def __init__(
+        self, config_path: File | Config | None = None, *, device: str | torch.device | None = None
+    ) -> None:
+        """Make a network with random weights, which `load_checkpoint` replaces.
+
+        config_path: a JSON file or a Config; by default the published configuration. device: by default CUDA, else MPS,
+        else the CPU. FileNotFoundError or ValueError if the file is missing or wrong, or there is no such device.
+        """
+        chosen = choose_device(device)
+        config = config_path if isinstance(config_path, Config) else read_config(config_path or PUBLISHED)
+        self._given = None if config_path is None else config
+        self._set(config, build_network(config).to(chosen))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: File | None = None,
+        *,
+        cauchy: Cauchy | None = None,
+        device: str | torch.device | None = None,
+    ) -> Self:
+        """Load the built-in model, or another checkpoint as `load_checkpoint` does.
+
+        path: a file, or "few-step" or "one-step", the built-in model distilled to 4 evaluations or 2, or to one.
+        """
+        model, chosen = cls.__new__(cls), choose_device(device)
+        checkpoint = open_checkpoint(checkpoint_file(path), cauchy=cauchy)
+        model._set(checkpoint.config, checkpoint.network().to(chosen), checkpoint.path)
+        return model
+
+    def _set(self, config: Config, network: Denoiser, source: Path | None = None) -> None:
+        self.config, self.schedule, self.model = config, build_schedule(config), network.eval()
+        self._source = source
+
+    def load_checkpoint(self, path: File, *, cauchy: Cauchy | None = None) -> Self:
+        """Load a checkpoint: SSSD-ECG's .pkl, a bare state dict (keys may begin with model. or module.), safetensors.
+
+        It must fit the configuration that was given. Without one, the file's own configuration is used, or else the
+        size of the network is inferred from the shapes. `model` stays the same object where the network keeps its size.
+        cauchy: "conjugate_pairs" or "half_spectrum"; by default what the file says, or else the first.
+        FileNotFoundError or ValueError if the file is missing, damaged or does not fit; the model then stays as it was.
+        """
+        checkpoint = open_checkpoint(checkpoint_file(path), self._given, cauchy)
+        parts = ("wavenet_config", "diffusion_config")
+        if all(getattr(checkpoint.config, part) == getattr(self.config, part) for part in parts):
+            network = checkpoint.load_into(self.model)
+        else:
+            network = checkpoint.network().to(self.device)
+        self._set(checkpoint.config, network, checkpoint.path)
+        return self
+
+    def save_checkpoint(self, path: File, overwrite: bool = False) -> Path:
+        """Write the model with its configuration: as .safetensors, or as .pkl or .pt in SSSD-ECG's form.
+
+        Returns the path. FileExistsError if the file exists and `overwrite` is not set.
+        """
+        return write_model(Path(path), self.model, self.config, overwrite)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """(K,) the configuration's names, else PTB-XL's 71 codes where K is 71, else class_0, class_1, ..."""
+        return label_names(self.config)
+
+    @property
+    def classes(self) -> Classes:
+        """What the model can be asked for."""
+        named = self.config.trainset_config.label_names is not None
+        return Classes(self.label_names, patient=self.config.trainset_config.patient, named=named)
+
+    @property
+    def takes_patient(self) -> bool:
+        """Whether the model takes a patient's age and sex."""
+        return self.config.trainset_config.patient
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of the weights. It is computed once, and again after a weight has changed."""
+        return self.model.kept("hash", (), lambda: state_hash(self.model.state_dict()))
+
+    @property
+    def diffusion_hyperparams(self) -> dict[str, Any]:
+        """The schedule as SSSD-ECG's functions take it: {"T", "Beta", "Alpha", "Alpha_bar", "Sigma"}, (T,) float32."""
+        return hyperparams_of(self.config.diffusion_config, self.schedule)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(8, L) of a record."""
+        return 8, self.config.trainset_config.segment_length
+
+    def _scale(self, device: torch.device) -> Tensor:
+        """(8, 1) the mV of each lead that are 1 to the network."""
+        scale = self.config.trainset_config.lead_scale_mv or [1.0] * 8
+        return torch.tensor(scale, dtype=torch.float32, device=device)[:, None]
