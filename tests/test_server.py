@@ -424,6 +424,24 @@ def test_requests_that_take_too_long(model):
         assert eventually(lambda: batcher.idle)
 
 
+def test_an_error_of_the_server(model, capfd):
+    """Fails when an unexpected error is not answered as JSON, tells clients its details, or is not logged."""
+    with service(model) as running:
+        batcher = running.app.state.backend.batcher
+        original = batcher._run
+
+        def fail(batch, on_step):
+            raise RuntimeError("a secret detail")
+
+        batcher._run = fail
+        status, message = running.refusal("/v1/ecgs", {"statements": ["NORM"]})
+        assert status == 500 and "error in the server" in message and "secret" not in message
+        batcher._run = original
+        assert running.get("/v1/ecgs", {"statements": ["NORM"]})["records"]
+        assert 'route="/v1/ecgs",status="500"} 1.0' in running.ask("/metrics")[2].decode()
+    assert "a secret detail" in capfd.readouterr().err
+
+
 # --- jobs ---------------------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(QueueFull, _full)
     app.add_exception_handler(DeadlineExceeded, _late)
+    app.add_exception_handler(Exception, _failed)
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
@@ -58,6 +59,11 @@ async def _full(_: Request, error: Any) -> Response:
 
 async def _late(_: Request, error: Any) -> Response:
     return problem(503, str(error), {"Retry-After": "30"})
+
+
+async def _failed(_: Request, error: Any) -> Response:
+    """Say nothing of the error, which the server has logged."""
+    return problem(500, "an error in the server has ended this request; the server's log has the details")
 
 
 async def _invalid(_: Request, error: Any) -> Response:
