@@ -128,6 +128,54 @@ def test_wfdb_files_are_those_of_the_reference_writer(tmp_path: Path) -> None:
     assert (tmp_path / "r.hea").read_text().split() == (tmp_path / "theirs/r.hea").read_text().split()
 
 
+@pytest.mark.parametrize(("unit", "per_mv"), [("uV", 1e3), ("mV", 1.0), ("V", 1e-3)])
+def test_wfdb_reads_other_units(tmp_path: Path, unit: str, per_mv: float) -> None:
+    """Broken by a wrong scale, or by dividing by it (seen: both)."""
+    ecg = _ecg()
+    physionet.wrsamp(
+        "r",
+        fs=100,
+        units=[unit] * 12,
+        sig_name=list(CLINICAL),
+        p_signal=ecg.signal.T.astype(np.float64) * per_mv,
+        fmt=["16"] * 12,
+        write_dir=str(tmp_path),
+    )
+    np.testing.assert_allclose(wfdb.read(tmp_path / "r").signal, ecg.signal, atol=2e-4)
+    header = (tmp_path / "r.hea").read_text()
+    (tmp_path / "r.hea").write_text(header.replace(f"/{unit} ", "/bpm "))
+    with pytest.raises(ValueError, match=r"r\.hea' is in bpm; expected uV, mV or V"):
+        wfdb.read(tmp_path / "r")
+    (tmp_path / "r.hea").write_text(header.replace(" V1\n", " V9\n"))
+    with pytest.raises(ValueError, match=r"r\.hea': .*each once"):
+        wfdb.read(tmp_path / "r")
+
+
+def test_wfdb_lines(tmp_path: Path) -> None:
+    """No line has more than 255 characters, short values stay on one, and the order of keys does not matter.
+
+    Broken by a longer line, by a statement that is cut at its hyphen, or by keys as they come (seen: all).
+    """
+    statements = tuple(f"SOME-LONG-CODE-{i}" for i in range(71))
+    provenance = {
+        40 * "n": 400 * "x",
+        "short": 99 * "y ",
+        "a": {"c": 1, "b": 2},
+        "long": {"c": 400 * "z", "b": 2},
+    }
+    other = {"long": {"b": 2, "c": 400 * "z"}, "a": {"b": 2, "c": 1}, "short": 99 * "y ", 40 * "n": 400 * "x"}
+    header, _ = wfdb.render("r", _ecg(statements=statements, provenance=provenance))
+    assert header == wfdb.render("r", _ecg(statements=statements, provenance=other))[0]
+    assert max(map(len, header.splitlines())) == 255
+    assert sum(line.startswith("# provenance.short: ") for line in header.splitlines()) == 1
+    ecg = _ecg(statements=statements, provenance=provenance)
+    path = wfdb.write(tmp_path / "r", ecg)
+    again = wfdb.read(path)
+    assert (again.statements, again.provenance) == (statements, provenance)
+    with pytest.raises(FileExistsError):
+        wfdb.write(tmp_path / "r", ecg)
+
+
 def test_values_beyond_16_bits_are_refused(tmp_path: Path) -> None:
     """Broken by clipping or by wrapping around (seen: the check taken out)."""
     signal = np.zeros((12, 10))
@@ -186,6 +234,13 @@ def test_npz_labels(tmp_path: Path) -> None:
         npz.write(tmp_path / "x.npz", [_ecg()], labels=weights, label_names=("A",))
     with pytest.raises(ValueError, match="300 samples at 100 Hz, 300 samples at 250 Hz"):
         npz.write(tmp_path / "x.npz", [_ecg(), _ecg(fs_hz=250)])
+    with pytest.raises(ValueError, match="no ECGs to write"):
+        npz.write(tmp_path / "x.npz", [])
+    for half in ({"labels": weights}, {"label_names": ("A", "B")}):
+        with pytest.raises(ValueError, match="labels and label_names belong together"):
+            npz.write(tmp_path / "x.npz", [_ecg()], **half)
+    with pytest.raises(FileExistsError):
+        npz.write(tmp_path / "own.npz", [_ecg()])
 
 
 def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
@@ -195,6 +250,8 @@ def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
         (CLINICAL, 100.0, {"ecg_id": 11}),
         (CLINICAL, 100.0, {"ecg_id": 12}),
     ]
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        npz.read(tmp_path / "none.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "bare.npz").read_bytes()[:200])
     with pytest.raises(ValueError, match="is not an NPZ archive, or is cut short"):
         npz.read(tmp_path / "cut.npz")
