@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..labels import has
 from ..leads import EIGHT
 from ..signals.beats import find_beats, heart_rate, likeness, qrs_width, rr_s, rr_variability
 from ..signals.voltage import limb_voltage, sokolow_lyon
@@ -102,7 +103,7 @@ def median_by_statement(
         raise ValueError(f"statement {unknown[0]!r} is not among the {len(names)} label names of this set")
     medians = {}
     for statement in statements:
-        chosen = values[np.asarray(labels)[:, list(names).index(statement)] == 1]
+        chosen = values[has(labels)[:, list(names).index(statement)]]
         chosen = chosen[~np.isnan(chosen)]
         if len(chosen):
             medians[statement] = float(np.median(chosen))

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from ..labels import has
+
 LEAST_RECORDINGS = 20  # fewer do not say how often recordings obey
 MARGIN = 0.05  # generated records may obey this much less often
 
@@ -102,7 +104,7 @@ def compare(
 
 
 def _share(rule: Rule, values: Values, carried: NDArray[np.integer]) -> dict[str, Any] | None:
-    obeyed = rule.obeyed(np.asarray(values[rule.measure])[np.asarray(carried) == 1])
+    obeyed = rule.obeyed(np.asarray(values[rule.measure])[has(carried)])
     if not len(obeyed):
         return None
     test = binomtest(int(obeyed.sum()), len(obeyed)).proportion_ci(method="wilson")
