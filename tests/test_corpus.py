@@ -16,7 +16,7 @@ import pytest
 from sssd.corpora import conversion, manifest, notes, recipe, run
 from sssd.corpora.files import SPARE
 from sssd.corpora.formats import ShardReader
-from sssd.corpora.lock import locked
+from sssd.corpora.lock import HOLDER, locked
 from sssd.corpora.manifest import FILE, REQUESTS
 from sssd.corpora.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, with_patients
 from sssd.corpora.verify import repair, verify
@@ -649,7 +649,7 @@ def test_values_beyond_16_bits_are_cut_off_and_counted(tmp_path):
     assert "were cut off" in (tmp_path / "a" / "README.md").read_text()
 
 
-HOLD = "import sys, time; from sssd.corpora.lock import locked; from pathlib import Path\n"
+HOLD = "import sys, time; from sssd.corpora.lock import HOLDER, locked; from pathlib import Path\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 
@@ -670,6 +670,7 @@ def test_two_runs_on_one_folder(tmp_path):
     assert run.resume(tmp_path / "a", LOCAL) == []
     with locked(tmp_path / "a"), pytest.raises(BlockingIOError):
         run.resume(tmp_path / "a", LOCAL)
+    assert not (tmp_path / "a" / HOLDER).exists(), "the folder still names a process"
 
 
 def test_memory_does_not_grow_with_the_records(tmp_path):
