@@ -1,8 +1,10 @@
-"""How much faster DDIM is than DDPM here: python test_ddim.py [--batch N] [--steps 50 20 100] [--checkpoint FILE].
+"""Measure how much faster DDIM is than DDPM on this machine.
 
-Generates the same records by DDPM over all steps and by DDIM in fewer, and prints measured times: after a warm-up,
-medians of three rounds in which the methods take turns (fewer where they would take more than four minutes), the
-device synchronised before the clock is read.
+    python test_ddim.py [--batch N] [--steps 50 20 100] [--checkpoint FILE]
+
+It generates the same records by DDPM over all steps and by DDIM in fewer, and prints measured times. After a warm-up,
+each is the median of three rounds in which the methods take turns, or of fewer where they would take more than four
+minutes. The device is synchronised before the clock is read.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def main() -> None:
     for steps in args.steps:
         model.step_table(
             sampler="ddim", steps=steps, ddim_eta=0.0
-        )  # a wrong number is told before anything takes time
+        )  # a wrong number is refused before anything takes time
     parameters = sum(p.numel() for p in model.model.parameters())
     where = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else str(model.device)
     threads = f", {torch.get_num_threads()} threads" if model.device.type == "cpu" else ""

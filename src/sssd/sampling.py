@@ -59,9 +59,7 @@ class Sampling:
     steps: int | None = None
     eta: float | None = None
     spacing: str | None = None
-    steps_name: str = field(
-        default="steps", repr=False, compare=False
-    )  # the keyword that gave them, for messages
+    steps_name: str = field(default="steps", repr=False, compare=False)  # what messages call them
 
     @classmethod
     def of(
