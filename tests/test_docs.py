@@ -144,3 +144,14 @@ def test_blocks_are_found():
     found = [(m[1], m[2]) for m in FENCE.finditer(text)]
     assert found == [("sh", "sssd-ecg labels\n"), ("python", "x = 1\n"), ("sh", "ls\n")]
     assert [is_command(code) for kind, code in found if kind == "sh"] == [True, False]
+
+
+def test_the_page_of_the_flow_names_files_that_exist():
+    """Fails when a module moves and docs/flow.md does not follow, or when the page leaves out a folder."""
+    page = (ROOT / "docs/flow.md").read_text(encoding="utf-8")
+    package = ROOT / "src/sssd"
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", page)) - {"src/sssd/model_wrapper.py", "distill/"}
+    assert len(named) > 30
+    assert not [name for name in named if not (package / name).exists()]
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert not [name for name in folders if f"`{name}/" not in page]
