@@ -18,9 +18,10 @@ pytest.importorskip("sklearn")
 from sssd.cli import main  # noqa: E402
 from sssd.data.recordings import Recordings, eight_leads_mv, subset, write  # noqa: E402
 from sssd.evaluation import amplitude, auc, memorisation, quality, rhythm, spectrum  # noqa: E402
-from sssd.evaluation.evaluate import aligned, evaluate, split  # noqa: E402
+from sssd.evaluation.evaluate import ORDER, evaluate  # noqa: E402
 from sssd.evaluation.kernel import kernel_distance  # noqa: E402
 from sssd.evaluation.manifold import precision_recall_density_coverage  # noqa: E402
+from sssd.evaluation.sets import aligned, pair_rows, size_warnings, split  # noqa: E402
 from sssd.leads import to_twelve  # noqa: E402
 from sssd.signals import beats, waves  # noqa: E402
 from tests.test_evaluation import one_thread, pulses  # noqa: E402, F401
@@ -224,7 +225,7 @@ def test_evaluate_tells_good_from_bad() -> None:
         real, made, unseen, seeds=1, epochs=2, width=2, on_stage=lambda what, *_: told.append(what)
     )
     assert json.loads(json.dumps(good, allow_nan=False)) == good
-    assert list(good) == ["about", "utility", "fidelity", "rhythm", "adherence", "diversity", "privacy"]
+    assert tuple(good) == ORDER
     assert good["about"]["records"] == {"train": 24, "test": 16, "synthetic": 18}
     assert good["fidelity"]["amplitude"]["std_ratio"] == pytest.approx([1] * 12, abs=0.1)
     assert good["privacy"]["nearest_distance_ratio"] == pytest.approx(1, abs=0.3)
@@ -234,6 +235,22 @@ def test_evaluate_tells_good_from_bad() -> None:
         assert steady[part] == pytest.approx(np.median(regularity))
     assert steady["statements"]["AFIB"]["synthetic"] < steady["statements"]["NORM"]["synthetic"]
     assert set(good["utility"]["statements"]["real"]) == {"AFIB", "NORM", "PACE"}
+    told_apart = good["detectability"]
+    assert (
+        told_apart["records"] == 16
+        and told_apart["same_labels"] == 1.0
+        and told_apart["deep_trained_on"] == 0
+    )
+    assert set(told_apart["simple"]) == set(told_apart["simple_real"]) and "raw" in told_apart["deep"]
+    assert told_apart["bands"]["edges_hz"][-1] == 50 and len(told_apart["bands"]["difference"]) == 9
+    for pair in told_apart["examples"]["most"] + told_apart["examples"]["least"]:
+        same = made.labels[pair["synthetic"]] == unseen.labels[pair["test"]]
+        assert same.all() and pair["score"] == pytest.approx(pair["score"])
+    assert told_apart["examples"]["most"][0]["score"] >= told_apart["examples"]["least"][0]["score"]
+    (irregular, absent) = good["rules"]
+    assert irregular["statement"] == "AFIB" and irregular["recorded"]["records"] == 12 + 8
+    assert irregular["generated"]["records"] == 9 and irregular["generated"]["share"] > 0.7
+    assert good["warnings"] == []
     assert {"training classifiers", "beats and intervals", "nearest training records"} <= set(told)
 
     halved = Recordings((real.signal_uv // 2).astype(np.int16), real.labels, real.label_names)
@@ -241,9 +258,31 @@ def test_evaluate_tells_good_from_bad() -> None:
     assert bad["fidelity"]["amplitude"]["std_ratio"] == pytest.approx([0.5] * 12, abs=0.05)
     assert bad["privacy"]["nearest_distance_ratio"] < 0.2  # a smaller amplitude does not hide a copy
     assert bad["privacy"]["membership_inference_auc"] > 0.95
+    assert bad["detectability"]["bands"]["difference"] == pytest.approx([-0.6] * 9, abs=0.35)
     pair = bad["privacy"]["nearest_pairs"][0]
     assert pair["synthetic"] == pair["train"]
     assert bad["fidelity"]["spectrum"]["distance_db"] == pytest.approx(20 * np.log10(2), abs=1.5)
+
+
+def test_pairs_of_records() -> None:
+    """Same labels first, each row once; at random only where few are the same. Breaks when a row is used twice, or rows
+    of the two sides are exchanged."""
+    a = np.array([[1, 0], [1, 0], [0, 1], [1, 1]], np.uint8)
+    b = np.array([[0, 1], [1, 0], [0, 0], [1, 0], [1, 0]], np.uint8)
+    rows, others, same = pair_rows(a, b)
+    assert sorted(rows) == [0, 1, 2] and len(set(others)) == 3 and same == 1
+    assert (a[rows] == b[others]).all()
+    rows, others, same = pair_rows(a, 1 - np.ones_like(b))
+    assert sorted(rows) == [0, 1, 2, 3] and len(set(others)) == 4 and same == 0
+
+
+def test_unequal_sizes_are_told() -> None:
+    """Breaks when 300 generated records against 3,000 real ones pass without a word."""
+    train, test, few = ecgs(60, 0), ecgs(20, 1), ecgs(12, 2)
+    assert size_warnings(train, test, ecgs(60, 3)) == []
+    utility, distances = size_warnings(train, test, few)
+    assert "training on 12 generated records with training on 60 real ones" in utility
+    assert "12 generated records for 20 test records" in distances
 
 
 def test_sets_that_do_not_fit() -> None:
@@ -288,27 +327,35 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(classifier, "train", quick(classifier.train))
-    write("real.npz", ecgs(28, 0))
+    write("real.npz", ecgs(40, 0))
     Path("made").mkdir()
     write("made/ecgs.npz", ecgs(12, 1))
     command = ["evaluate", "--real", "real.npz", "--synthetic", "made", "--seeds", "1"]
     command += ["--device", "cpu", "--json", "out.json", "--html", "out.html"]
     assert main(command) == 0
-    printed = capsys.readouterr().out
-    assert "beat regularity" in printed and "12 synthetic records against 7 real ones" in printed
+    shown = capsys.readouterr()
+    printed = shown.out
+    assert "beat regularity" in printed and "12 synthetic records against 10 real ones" in printed
+    assert (
+        "warning: utility compares training on 12 generated records with training on 30 real ones" in printed
+    )
+    assert "What gives the records away" in printed and "AFIB: RMSSD > 100 ms" in printed
+    assert re.search(r"training classifiers, \d+ of 150\n", shown.err) and "detectability, " in shown.err
     result = json.loads(Path("out.json").read_text())
     assert 0 < result["rhythm"]["beat_regularity"]["real"] < 1
     assert isinstance(result["rhythm"]["beat_regularity"]["synthetic"], float)
     assert isinstance(result["fidelity"]["frechet_distance"], float)
     page = Path("out.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
-    assert len(sources) == 7 and all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert len(sources) == 8 and all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     assert "Nearest pairs side by side" in page and "<script" not in page
+    assert "Most and least detectable records side by side" in page and "45 to 50 Hz" in page
     assert main(command) == 2
     assert "out.json' exists" in capsys.readouterr().err
     assert main([*command[:4], "nothing", "--seeds", "1"]) == 2
+    capsys.readouterr()
     assert main([*command[:-2], "--overwrite", "-q"]) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def quick(train):  # type: ignore[no-untyped-def]

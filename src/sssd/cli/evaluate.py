@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +20,8 @@ sssd-ecg evaluate --real data --synthetic ecgs --html report.html
 
 sssd-ecg evaluate --real train.npz --holdout unseen.npz --synthetic ecgs/ecgs.npz --json figures.json
 """
+
+LINE_S = 30.0  # between two lines of progress outside a terminal
 
 _SET = "a prepared folder, a folder that `generate` wrote, or an NPZ file of either"
 
@@ -40,9 +46,9 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --json and --html files.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
-    """Measure utility, fidelity, rhythm, adherence, diversity and privacy of generated ECGs.
+    """Measure utility, fidelity, detectability, rhythm, adherence, diversity and privacy of generated ECGs.
 
-    500 records take minutes on two cores: classifiers are trained on the spot.
+    500 records take several minutes on two cores, because classifiers are trained on the spot.
     """
     with usage():
         for file in (json_file, html_file):
@@ -59,16 +65,8 @@ def command(
         from ..evaluation.evaluate import evaluate
         from ..evaluation.table import text
 
-        with progress_bar(quiet) as bar:
-            task = bar.add_task("reading", total=None)
-            result = evaluate(
-                sets[0],
-                sets[1],
-                unseen,
-                seeds=seeds,
-                device=device,
-                on_stage=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
-            )
+        with stages(quiet) as on_stage:
+            result = evaluate(sets[0], sets[1], unseen, seeds=seeds, device=device, on_stage=on_stage)
     if json_file is not None:
         from ..io.files import replacing
 
@@ -81,3 +79,27 @@ def command(
     say(text(result), quiet=quiet)
     written = [str(file) for file in (json_file, html_file) if file is not None]
     say(*([f"written: {', '.join(written)}"] if written else []), quiet=quiet)
+
+
+@contextmanager
+def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function to call with what is being done, how much of it is done, and how much there is.
+
+    On a terminal it moves a bar. Elsewhere it prints a line to standard error when something else begins, and then
+    every half minute.
+    """
+    if quiet or sys.stderr.isatty():
+        with progress_bar(quiet) as bar:
+            task = bar.add_task("reading", total=None)
+            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        return
+    begun, last, shown = time.monotonic(), "", 0.0
+
+    def line(what: str, done: int, total: int) -> None:
+        nonlocal last, shown
+        now = time.monotonic()
+        if what != last or now - shown >= LINE_S:
+            print(f"{now - begun:6.0f} s  {what}, {done} of {total}", file=sys.stderr, flush=True)
+            last, shown = what, now
+
+    yield line

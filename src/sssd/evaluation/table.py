@@ -21,7 +21,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: of the generated records, of real records in their place, and what it should be."""
+    """One figure of the generated records, the same figure of real records in their place, and what it should be."""
 
     section: str
     name: str
@@ -38,7 +38,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
     found = [
         Row("utility", "train on synthetic, test on real: AUC", _area(u["train_synthetic_test_real"]),
             _area(u[trained]), "as high"),
-        Row("utility", "  the same over that of real", _number(u["ratio"], 3), "1", "1"),
+        Row("utility", "  ratio to training on real", _number(u["ratio"], 3), "1", "1"),
         Row("utility", "train on real and synthetic: AUC", _area(u["train_both_test_real"]), _area(u[trained]),
             "higher"),
         Row("utility", "train on real, test on synthetic: AUC", _area(u["train_real_test_synthetic"]),
@@ -49,13 +49,14 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
             _number(f["frechet_distance_real"], 3), "as low"),
         Row("fidelity", "kernel distance (KID)", _number(f["kernel_distance"], 3),
             _number(f["kernel_distance_real"], 3), "as low"),
-        Row("fidelity", "standard deviation over real, mean of leads", _mean(f["amplitude"]["std_ratio"]),
+        Row("fidelity", "standard deviation, ratio to real, mean of leads", _mean(f["amplitude"]["std_ratio"]),
             _mean(f["amplitude"]["std_ratio_real"]), "1"),
         Row("fidelity", "spectra: distance, dB", _number(f["spectrum"]["distance_db"], 3),
             _number(f["spectrum"]["distance_real_db"], 3), "as low"),
         Row("fidelity", "correlation of leads: error", _number(f["lead_correlation_error"], 3),
             _number(f["lead_correlation_error_real"], 3), "as low"),
     ]  # fmt: skip
+    found += _detectability(result["detectability"])
     for key, name in NAMES.items():
         m = result["rhythm"][key]
         unit = f", {m['unit']}" if m["unit"] else ""
@@ -71,13 +72,18 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
                 "as low",
             )
         )
+    for rule in result["rules"]:
+        made, real = rule["generated"], rule["recorded"]
+        aim = "as high" if rule["enough"] else f"(few: {real['records']})"
+        found.append(Row("rules", f"{rule['statement']}: {rule['rule']}", _share(made), _share(real), aim))
     found += [
         Row("adherence", "requested statements found: AUC", _area(a["macro_auc"]), _area(a["real"]), "as high"),
         *(
             Row("diversity", name, _number(d[name], 2), _number(d["real"][name], 2), "as high")
             for name in ("precision", "recall", "density", "coverage")
         ),
-        Row("privacy", "nearest training record: distance over held-out's",
+        *_spectra(result["detectability"]),
+        Row("privacy", "distance to the nearest training record, ratio to test records",
             _number(p["nearest_distance_ratio"], 3), "1", "1 or more"),
         Row("privacy", "records nearer than 99 % of real ones are", _number(p["share_near"], 2), "0.01",
             "as low"),
@@ -87,7 +93,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """The rows as lines of text, with what was compared above them."""
+    """The rows as lines of text: above them what was compared, below them what gives the records away."""
     about = result["about"]
     counts = about["records"]
     lines = [("", "synthetic", "real", "should be")]
@@ -108,9 +114,63 @@ def text(result: Mapping[str, Any]) -> str:
         f"{counts['synthetic']} synthetic records against {counts['test']} real ones: {about['test_set']}; "
         f"{counts['train']} real training records",
         f"classifier: {about['classifier']}; {about['seeds']} seeds",
+        *(f"warning: {warning}" for warning in result["warnings"]),
         "",
     ]
-    return "\n".join(line.rstrip() for line in head + body)
+    return "\n".join(line.rstrip() for line in [*head, *body, *findings(result)])
+
+
+def findings(result: Mapping[str, Any]) -> list[str]:
+    """Sentences that say what gives the generated records away, and which rules they obey too rarely."""
+    found = []
+    detectability = result["detectability"]
+    if detectability is not None:
+        groups = ", ".join(f"{g['name']} ({g['alone']:.3f})" for g in detectability["groups"][:3])
+        found.append(f"What gives the records away, with its AUC alone: {groups}.")
+        bands = detectability["bands"]
+        edges = bands["edges_hz"]
+        names = [f"{low:g}-{high:g} Hz" for low, high in zip(edges, edges[1:], strict=False)]
+        at = max(range(len(names)), key=lambda i: abs(bands["difference"][i] or 0.0))
+        least = min(range(len(names)), key=lambda i: bands["spread"][i] or 1.0)
+        found.append(
+            f"The power is farthest off in {names[at]}, by {bands['difference'][at]:+.2f} decades; it spreads least in "
+            f"{names[least]}, {bands['spread'][least]:.2f} times as much as in real records."
+        )
+    failed = [rule["statement"] for rule in result["rules"] if rule["passed"] is False]
+    if failed:
+        found.append(f"Fewer records obey their rule than real ones do: {', '.join(dict.fromkeys(failed))}.")
+    return found
+
+
+def _detectability(value: Mapping[str, Any] | None) -> list[Row]:
+    if value is None:
+        return []
+    simple = [
+        Row(
+            "detectability", f"simple, {name}: AUC", _area(area), _area(value["simple_real"].get(name)), "0.5"
+        )
+        for name, area in value["simple"].items()
+    ]
+    deep = [
+        Row("detectability", f"deep, {name}: AUC", _area(area), "-", "0.5")
+        for name, area in value["deep"].items()
+    ]
+    return simple + deep
+
+
+def _spectra(value: Mapping[str, Any] | None) -> list[Row]:
+    if value is None:
+        return []
+    return [
+        Row("diversity", f"spectra of {band}, {name}", _number(of[name], 2),
+            _number(value["spectra_real"][band][name], 2), "equal")
+        for band, of in value["spectra"].items()
+        for name in ("precision", "recall")
+    ]  # fmt: skip
+
+
+def _share(value: Mapping[str, Any]) -> str:
+    return f"{100 * value['share']:.0f} % of {value['records']}"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -1,0 +1,117 @@
+"""The sets of records that are compared: real training and test records, generated ones, and which belong together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import labels as statements
+from ..data.recordings import Recordings, subset
+from .manifold import NEAREST
+
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")  # of PTB-XL's diagnostic statements
+UNEQUAL = 1.5  # sets whose sizes differ by a larger factor are not compared without a warning
+
+
+def split(real: Recordings, holdout: Recordings | None = None) -> tuple[Recordings, Recordings, str]:
+    """Training records, test records, and a description of the test records."""
+    if holdout is not None:
+        train, test, words = real, holdout, "the records held out"
+    elif real.strat_fold is not None and 0 < (real.strat_fold == 9).sum() < len(real):
+        train, test = subset(real, real.strat_fold < 9), subset(real, real.strat_fold == 9)
+        words = "fold 9 of the real records"
+    else:
+        shuffled = np.random.default_rng(0).permutation(len(real))
+        cut = len(real) // 4
+        train, test = subset(real, np.sort(shuffled[cut:])), subset(real, np.sort(shuffled[:cut]))
+        words = "a random quarter of the real records, which the generator may have been trained on"
+    fewest = NEAREST + 1
+    for name, part in (("real training", train), ("real test", test)):
+        if len(part) < fewest:
+            raise ValueError(f"there are {len(part)} {name} records: expected {fewest} or more")
+    return train, test, words
+
+
+def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
+    """The records with the label names of the training records, in their order.
+
+    ValueError for other label names, another rate or length, or too few records.
+    """
+    if len(records) <= NEAREST:
+        raise ValueError(f"the {name} set has {len(records)} records: expected {NEAREST + 1} or more")
+    here, there = (r.signal_uv.shape[-1] for r in (records, train))
+    if records.fs_hz != train.fs_hz or here != there:
+        raise ValueError(
+            f"the {name} records are {here} samples at {records.fs_hz:g} Hz, the real ones {there} at "
+            f"{train.fs_hz:g} Hz: prepare all sets with the same rate and length"
+        )
+    if set(records.label_names) != set(train.label_names):
+        missing = sorted(set(records.label_names) ^ set(train.label_names))
+        raise ValueError(
+            f"the {name} set and the real one have other label names, {missing[0]!r} for one: "
+            "prepare all sets with the same ones"
+        )
+    order = [records.label_names.index(code) for code in train.label_names]
+    return Recordings(
+        records.signal_uv,
+        records.labels[:, order],
+        train.label_names,
+        fs_hz=records.fs_hz,
+        strat_fold=records.strat_fold,
+        record_id=records.record_id,
+    )
+
+
+def superclasses(names: Sequence[str]) -> dict[str, list[int]]:
+    """Columns of the statements of each superclass of PTB-XL, of those that the label names hold."""
+    of = {s.code: s.superclass for s in statements.STATEMENTS}
+    columns = {c: [k for k, name in enumerate(names) if of.get(name) == c] for c in SUPERCLASSES}
+    return {c: k for c, k in columns.items() if k}
+
+
+def pair_rows(
+    recorded: NDArray[np.integer], generated: NDArray[np.integer], *, seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
+    """Rows of recorded (n, K) and of generated (m, K) labels that belong together, and the share with the same labels.
+
+    Each row is used at most once. If at least half of the smaller set finds a partner with the same label vector, only
+    those pairs are returned. Else the rest is paired at random, as many as there are.
+    """
+    rng = np.random.default_rng(seed)
+    waiting: dict[bytes, list[int]] = defaultdict(list)
+    for i in rng.permutation(len(generated)):
+        waiting[np.ascontiguousarray(generated[i]).tobytes()].append(int(i))
+    pairs = []
+    for i in rng.permutation(len(recorded)):
+        alike = waiting[np.ascontiguousarray(recorded[i]).tobytes()]
+        if alike:
+            pairs.append((int(i), alike.pop()))
+    same = len(pairs)
+    smaller = min(len(recorded), len(generated))
+    if 2 * same < smaller:
+        used, taken = ({pair[side] for pair in pairs} for side in (0, 1))
+        left = [i for i in rng.permutation(len(recorded)).tolist() if i not in used]
+        right = [i for i in rng.permutation(len(generated)).tolist() if i not in taken]
+        pairs += list(zip(left, right, strict=False))
+    rows = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1], same / max(len(rows), 1)
+
+
+def size_warnings(train: Recordings, test: Recordings, synthetic: Recordings) -> list[str]:
+    """What a reader must know about sets of unequal size."""
+    found = []
+    larger, smaller = max(len(train), len(synthetic)), min(len(train), len(synthetic))
+    if larger > UNEQUAL * smaller:
+        found.append(
+            f"utility compares training on {len(synthetic)} generated records with training on {len(train)} real "
+            "ones for as many epochs, so its ratio depends on these numbers. Generate as many as there are real ones."
+        )
+    if len(synthetic) * UNEQUAL < len(test):
+        found.append(
+            f"there are {len(synthetic)} generated records for {len(test)} test records: distances and intervals of so "
+            "few are wide. Generate as many as there are test records."
+        )
+    return found
