@@ -21,6 +21,16 @@ def test_rows_are_numbered_and_completed_by_their_number():
     assert not np.array_equal(whole.vectors, make_request(["AFIB"] * 6, PTBXL, seed=4).vectors)
 
 
+def test_each_label_is_repeated_and_only_vectors_stay_as_they_are():
+    """Fails when rows are repeated as a whole, vectors are completed, or the records without labels are not."""
+    named = make_request(["AFIB", "NORM"], PTBXL, seed=0, num_samples=2, exact=True)
+    assert named.requested == ("AFIB", "AFIB", "NORM", "NORM") and named.vectors.shape == (4, 71)
+    whole = make_request(encode(["AFIB"]), PTBXL, seed=0, num_samples=50)
+    assert np.array_equal(whole.vectors, encode(["AFIB"]).repeat(50, axis=0))
+    drawn = make_request(None, PTBXL, seed=0, num_samples=50)
+    assert has(drawn.vectors).any(axis=1).all() and drawn.requested == ("",) * 50
+
+
 def test_a_part_is_its_rows():
     """Fails when numbers, ages or sexes of a part are those of other rows."""
     request = make_request(
@@ -42,7 +52,7 @@ def test_only_rows_given_by_name_are_completed():
     assert has(many.vectors[:50]).sum() > 60 and np.array_equal(
         many.vectors[50:], vectors[:1].repeat(50, axis=0)
     )
-    assert many.requested == ("AFIB",) * 100
+    assert many.requested == ("AFIB",) * 100 and list(many.numbers) == list(range(100))
     exact = complete_rows(rows, PTBXL, seed=0, exact=True)
     assert np.array_equal(exact.vectors, vectors) and exact.age is None and exact.sex is None
     own = complete_rows(Rows(np.eye(2, dtype=np.float32), np.ones(2, bool), nobody, nobody), OWN, seed=0)
@@ -79,6 +89,7 @@ def test_wrong_requests(labels, classes, how, message):
     with pytest.raises(ValueError, match=message) as error:
         make_request(labels, classes, seed=0, **how)
     assert "\n" not in str(error.value)
+    assert ("set trainset_config.label_names" in str(error.value)) == (not classes.named)
 
 
 def test_a_model_without_classes_needs_no_labels():

@@ -198,6 +198,8 @@ def test_a_table_is_recorded_as_it_was_made():
     table = model.step_table(sampler="ddim", steps=3, ddim_eta=0.3, spacing="trailing")
     how = model.provenance(table, seed=1)
     assert (how["sampler"], how["steps"], how["eta"], how["spacing"]) == ("ddim", 3, 0.3, "trailing")
+    assert "gain" not in how
+    assert model.provenance(replace(table, gain=[1.5] * 8), seed=1)["gain"] == [1.5] * 8
     request = model.request("AFIB", seed=1)
     (ecg,) = model.records(model.sample(request, table, seed=1), request, table, seed=1)
     assert (ecg.provenance["eta"], ecg.provenance["spacing"]) == (0.3, "trailing")
