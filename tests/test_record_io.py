@@ -252,6 +252,13 @@ def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
     ]
     with pytest.raises(FileNotFoundError, match="there is no file"):
         npz.read(tmp_path / "none.npz")
+    damaged = bytearray((tmp_path / "bare.npz").read_bytes())
+    damaged[damaged.index(b"NUMPY") + 200] ^= 255  # a sample
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    np.savez(tmp_path / "pickle.npz", signal_uv=np.array([{"code": "runs"}], dtype=object))
+    for name in ("damaged.npz", "pickle.npz"):  # no pickle is ever read
+        with pytest.raises(ValueError, match=rf"{name}' is damaged: "):
+            npz.read(tmp_path / name)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "bare.npz").read_bytes()[:200])
     with pytest.raises(ValueError, match="is not an NPZ archive, or is cut short"):
         npz.read(tmp_path / "cut.npz")
@@ -506,6 +513,20 @@ def test_set_replaces_only_its_own(tmp_path: Path) -> None:
             save_set([_ecg()], foreign, ["csv"], names=["c"], overwrite=True)
         assert (foreign / "manifest.json").read_text() == text
     assert _left(out) == ["b.csv", "b.dat", "b.hea", "manifest.json", "notes.txt"]
+
+
+def test_set_reports_its_progress_and_refuses_a_file(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    out = save_set(
+        [_ecg(), _ecg(1)],
+        tmp_path / "out",
+        ["csv", "csv"],
+        names=["a", "b"],
+        progress=lambda *at: seen.append(at),
+    )
+    assert (seen, _left(out)) == ([(1, 2), (2, 2)], ["a.csv", "b.csv", "manifest.json"])
+    with pytest.raises(FileExistsError, match="a.csv' is a file; choose another folder"):
+        save_set([_ecg()], out / "a.csv", ["csv"], names=["a"], overwrite=True)
 
 
 def test_a_manifest_cannot_name_a_folder(tmp_path: Path) -> None:
