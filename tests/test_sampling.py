@@ -209,6 +209,19 @@ def test_a_table_is_recorded_as_it_was_made():
     assert plain["eta"] == 0.2 and "spacing" not in plain  # of steps that somebody chose one by one
 
 
+def test_records_are_a_sequence():
+    """Fails when a record counted from the end, or one of a slice, is another than that of its number."""
+    model = tiny()
+    request, table = model.request(["AFIB", "NORM", "LVH"], seed=1, exact=True), model.step_table(steps=1)
+    records = model.records(model.sample(request, table, seed=1), request, table, seed=1)
+    assert [ecg.statements for ecg in records] == [("AFIB",), ("NORM",), ("LVH",)]
+    last = records[-1].provenance
+    assert (last["index"], last["requested"]) == (2, "LVH")
+    assert [ecg.provenance["index"] for ecg in records[1:]] == [1, 2] and len(records) == 3
+    with pytest.raises(IndexError):
+        records[3]
+
+
 def test_what_a_table_says_of_itself_can_be_written_down():
     """Settings survive a change of the gain, and are plain values."""
     import json
