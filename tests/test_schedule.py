@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from sssd.schedule import SPACINGS, Schedule, choose_steps, linear, rescaled
+from sssd.samplers import BY_STEPS, ddim, ddpm, run
+from sssd.schedule import SPACINGS, Schedule, choose_steps, karras, linear, rescaled
 from tests.reference import textbook
 
 SCHEDULES = {
@@ -143,3 +145,63 @@ def test_unknown_spacing_is_refused():
 
 def test_whole_numbers_of_numpy_are_accepted():
     assert len(choose_steps(linear(), np.int32(7))) == 7
+
+
+def test_karras_levels():
+    """Karras et al. 2022, eq. 5, from the other end; breaks when sigma is taken for sigma / alpha."""
+    schedule = karras(200, 0.0015, 100.0, 7.0)
+    i = np.arange(200)
+    expected = (100 ** (1 / 7) + i / 199 * (0.0015 ** (1 / 7) - 100 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(schedule.sigma / schedule.alpha, expected[::-1], rtol=1e-9)
+    np.testing.assert_allclose(schedule.alpha**2 + schedule.sigma**2, 1.0, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1, 0.1, 1.0, 7.0), (9, 0.0, 1.0, 7.0), (9, 2.0, 1.0, 7.0), (9, 0.1, np.inf, 7.0), (9, 0.1, 1, 0)],
+)
+def test_karras_refuses_what_is_no_schedule(values):
+    with pytest.raises(ValueError, match="expected"):
+        karras(*values)
+
+
+def test_ddpm_on_karras_levels_is_the_ancestral_sampler():
+    """x = D + sqrt(s'^2 - v) / s (x - D) + sqrt(v) z, v = s'^2 (1 - s'^2 / s^2), in variance-exploding form.
+
+    This is the form of Song et al. 2021 (score SDE, appendix F) for x / alpha. Breaks with another variance, or a level
+    that is off by one.
+    """
+    schedule = karras()
+    table, s = ddpm(schedule), schedule.sigma / schedule.alpha
+    random = np.random.default_rng(0)
+    x = s[-1] * random.standard_normal(50)
+    ours = torch.from_numpy(schedule.alpha[-1] * x)[None, None]
+    noises = random.standard_normal((200, 50))
+
+    def clean(x_ve):
+        return np.tanh(x_ve)  # any function of x
+
+    for i, t in enumerate(range(199, -1, -1)):
+        d = clean(x)
+        after = s[t - 1] if t else 0.0
+        v = after**2 * (1 - after**2 / s[t] ** 2)
+        x = d + np.sqrt(after**2 - v) / s[t] * (x - d) + np.sqrt(v) * noises[i]
+
+    def denoise(x_vp, i):
+        d = torch.from_numpy(clean(x_vp.numpy() / table.alpha[i]))
+        return (x_vp - table.alpha[i] * d) / table.sigma[i], d
+
+    made = run(table, denoise, ours, lambda i: torch.from_numpy(noises[i])[None, None])
+    np.testing.assert_allclose(made.numpy()[0, 0], x, atol=1e-9)
+
+
+@pytest.mark.parametrize("S", [4, 20, 50])
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_sampler_takes_karras_levels(spacing, S):
+    """Tables check that they keep signal and noise to 1e-12; breaks with levels where that is lost."""
+    schedule = karras()
+    steps = choose_steps(schedule, S, spacing)
+    for make in BY_STEPS.values():
+        assert make(schedule, steps).S == S
+    for eta in (0.0, 1.0):
+        assert ddim(schedule, steps, eta).S == S

@@ -23,6 +23,7 @@ from .engine.bound import bind
 from .model_wrapper import SSSDECG
 from .models.denoiser import Denoiser
 from .models.function import biases, denoise
+from .models.network import Network
 from .models.weights import effective_weights
 from .presets import BUILTIN
 
@@ -123,6 +124,7 @@ def random_published(device: torch.device) -> SSSDECG:
     """Return the published network with random weights, even in the last layer, which is zero before training."""
     torch.manual_seed(0)
     model = SSSDECG(read_config(PUBLISHED), device=device)
+    assert isinstance(model.model, Denoiser)
     torch.nn.init.normal_(model.model.outer_convs[2].weight, std=0.05)
     return model
 
@@ -136,6 +138,8 @@ def inputs(model: SSSDECG, records: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def unbound(net: Denoiser, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+def unbound(net: Network, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
     """Evaluate the network without keeping anything between calls."""
+    if not isinstance(net, Denoiser):
+        return net.predict(x, cond, steps)
     return denoise(effective_weights(net, x.shape[-1]), x, biases(net, cond, steps))

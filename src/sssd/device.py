@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from .config.schema import TransformerConfig
 from .models.parameters import DenoiserConfig
 
 PRECISIONS = ("auto", "float32", "bf16")
@@ -66,12 +67,13 @@ def _has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-def choose_batch_size(net: DenoiserConfig, length: int, device: torch.device) -> int:
+def choose_batch_size(net: DenoiserConfig | TransformerConfig, length: int, device: torch.device) -> int:
     """Return how many records of `length` fill the device.
 
     On a GPU this follows from its free memory, on a CPU from the size of the network.
     """
-    features, tokens = 2 * net.res_channels, -(-length // net.patch)
+    channels = net.width if isinstance(net, TransformerConfig) else net.res_channels
+    features, tokens = 2 * channels, -(-length // net.patch)
     record = (
         64 * features * tokens
     )  # bytes in one S4 layer: spectra at twice the length, their product, signals

@@ -9,20 +9,24 @@ import torch
 from .config.schema import Config
 from .labels import CODES
 from .models.denoiser import Denoiser
+from .models.network import Network
 from .models.parameters import DenoiserConfig
 from .models.s4 import Cauchy
+from .models.transformer import Transformer
 from .patient import COLUMNS
-from .schedule import Schedule, linear, rescaled
+from .schedule import Schedule, karras, linear, rescaled
 
 
 def build_schedule(config: Config) -> Schedule:
-    """Build the published linear schedule, rescaled if the configuration has a terminal alpha."""
+    """Build the published linear schedule, rescaled if the configuration has a terminal alpha, or Karras et al.'s."""
     d = config.diffusion_config
+    if d.sigma_min is not None and d.sigma_max is not None and d.rho is not None:
+        return karras(d.T, d.sigma_min, d.sigma_max, d.rho)
     schedule = linear(d.T, d.beta_0, d.beta_T)
     return schedule if d.terminal_alpha is None else rescaled(schedule, d.terminal_alpha)
 
 
-def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: bool = False) -> Denoiser:
+def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: bool = False) -> Network:
     """Build the network with random weights, which torch's global generator draws.
 
     empty: give it shapes but no values (PyTorch's meta device), for `load_into` to fill, because computing the initial
@@ -32,12 +36,17 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
     velocity = None
     if config.diffusion_config.prediction == "v":
         velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
+    patient = config.trainset_config.patient
     with torch.device("meta") if empty else nullcontext():
+        if config.transformer_config is not None:
+            assert velocity is not None  # the configuration has been checked
+            classes = config.wavenet_config.label_embed_classes
+            return Transformer(config.transformer_config, classes=classes, velocity=velocity, patient=patient)
         return Denoiser(
             DenoiserConfig(**config.wavenet_config.model_dump()),
             cauchy=cauchy,
             velocity=velocity,
-            patient=config.trainset_config.patient,
+            patient=patient,
         )
 
 

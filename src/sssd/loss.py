@@ -77,6 +77,20 @@ def denoising_loss(
     x0, z (B, C, L), y (B, K), t (B,) int64. The target is the noise z or the velocity alpha z - sigma x0, or else what
     `teacher` predicts from the same x_t.
     """
+    prediction, target = prediction_and_target(predict, x0, y, t, z, levels, teacher)
+    return weighted_error(prediction, target, levels.weight[t])
+
+
+def prediction_and_target(
+    predict: Predict,
+    x0: Tensor,
+    y: Tensor,
+    t: Tensor,
+    z: Tensor,
+    levels: NoiseLevels,
+    teacher: Predict | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a network predicts from x_t and what it is to predict, each (B, C, L); see `denoising_loss`."""
     x_t, steps = add_noise(x0, t, z, levels), t[:, None].float()
     if teacher is not None:
         target = teacher(x_t, y, steps)
@@ -84,7 +98,7 @@ def denoising_loss(
         target = levels.alpha[t][:, None, None] * z - levels.sigma[t][:, None, None] * x0
     else:
         target = z
-    return weighted_error(predict(x_t, y, steps), target, levels.weight[t])
+    return predict(x_t, y, steps), target
 
 
 def weighted_error(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:

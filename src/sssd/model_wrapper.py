@@ -24,7 +24,7 @@ from .device import batches, choose_batch_size, choose_precision, precision_name
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
-from .models.denoiser import Denoiser
+from .models.network import Network
 from .presets import WEIGHTS
 from .pretrained import PretrainedModel
 from .progress import Progress, reporting
@@ -270,14 +270,13 @@ def _seed(seed: int | None) -> int:
     return int(torch.randint(2**63 - 1, ())) if seed is None else checked_seed(seed)
 
 
-def _warn_if_random(network: Denoiser) -> bool:
+def _warn_if_random(network: Network) -> bool:
     """Whether the last layer is zero, which it is after initialisation but not after training; warns if it is."""
-    random = not network.outer_convs[2].weight.any()
-    if random:
+    if network.untrained:
         _warn(
             "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
         )
-    return random
+    return network.untrained
 
 
 def _warn_rare(request: Request) -> None:

@@ -24,10 +24,11 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
 _ROUNDS = 10
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
+Seeds = int | np.integer[Any] | Sequence[int] | NDArray[np.integer[Any]]
 
 
 def normal(
-    seed: int | np.integer[Any] | Sequence[int] | NDArray[np.integer[Any]],
+    seed: Seeds,
     index: Tensor | Sequence[int],
     step: int,
     shape: tuple[int, int],
@@ -39,6 +40,27 @@ def normal(
     index low, index high), so that no two (index, step, element) share random bits under one seed.
     Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32, and index holds whole numbers, one for each seed.
     """
+    size = shape[0] * shape[1]
+    r0, r1, r2, r3 = _words(seed, index, step, -(-size // 4), device)  # each (B, blocks)
+    z = torch.stack((*_box_muller(r0, r1), *_box_muller(r2, r3)), dim=-1)  # (B, blocks, 4)
+    return z.flatten(1)[:, :size].reshape(len(z), *shape)
+
+
+def integers(
+    seed: Seeds, index: Tensor | Sequence[int], step: int, below: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """A whole number from 0 to below - 1 for each of the records `index` (B,): (B,) int64.
+
+    seed, index and step are as in `normal`, which uses the same random bits: take a step that nothing else has. All
+    numbers are equally likely but for below / 2**32. Raises ValueError as `normal`.
+    """
+    return (_words(seed, index, step, 1, device)[0] * below >> 32)[:, 0]
+
+
+def _words(
+    seed: Seeds, index: Tensor | Sequence[int], step: int, blocks: int, device: torch.device | str
+) -> Words:
+    """Four words of random bits for each record and block, each (B, blocks) int64; see `normal`."""
     seeds = [checked_seed(one) for one in ([seed] if np.ndim(seed) == 0 else seed)]  # type: ignore[union-attr]
     if not 0 <= step < 2**32:
         raise ValueError(f"step is {step}: expected 0 <= step < 2**32")
@@ -54,12 +76,9 @@ def normal(
         torch.tensor([[one >> bits & _MASK] for one in seeds], device=device) for bits in (0, 32)
     )  # (B, 1) or (1, 1)
 
-    size = shape[0] * shape[1]
-    block = torch.arange(-(-size // 4), device=device)[None]  # (1, blocks) of 4 elements
+    block = torch.arange(blocks, device=device)[None]  # (1, blocks) of 4 elements
     counter = (block, torch.full_like(block, step), record & _MASK, (record >> 32) & _MASK)
-    r0, r1, r2, r3 = philox(counter, (low, high))  # each (B, blocks)
-    z = torch.stack((*_box_muller(r0, r1), *_box_muller(r2, r3)), dim=-1)  # (B, blocks, 4)
-    return z.flatten(1)[:, :size].reshape(len(record), *shape)
+    return philox(counter, (low, high))
 
 
 def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Words:

@@ -16,7 +16,7 @@ from .checkpoints import open_checkpoint, state_hash, write_model
 from .config.schema import PUBLISHED, Config, read_config
 from .device import choose_device
 from .factory import build_network, build_schedule, label_names
-from .models.denoiser import Denoiser
+from .models.network import Network
 from .models.s4 import Cauchy
 from .presets import checkpoint_file
 from .request import Classes
@@ -70,7 +70,7 @@ class PretrainedModel:
         model._set(checkpoint.config, checkpoint.network().to(chosen), checkpoint.path)
         return model
 
-    def _set(self, config: Config, network: Denoiser, source: Path | None = None) -> None:
+    def _set(self, config: Config, network: Network, source: Path | None = None) -> None:
         self.config, self.schedule, self.model = config, build_schedule(config), network.eval()
         self._source = source
 
@@ -83,7 +83,7 @@ class PretrainedModel:
         FileNotFoundError or ValueError if the file is missing, damaged or does not fit; the model then stays as it was.
         """
         checkpoint = open_checkpoint(checkpoint_file(path), self._given, cauchy)
-        parts = ("wavenet_config", "diffusion_config")
+        parts = ("wavenet_config", "transformer_config", "diffusion_config")
         if all(getattr(checkpoint.config, part) == getattr(self.config, part) for part in parts):
             network = checkpoint.load_into(self.model)
         else:

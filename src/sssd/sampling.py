@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from .checks import checked_index, checked_seed
+from .circumstances import with_circumstances
 from .config.schema import Config, DdimConfig, Fit
 from .engine.bound import bind
-from .models.denoiser import Denoiser
+from .models.network import Network
 from .noise import normal
 from .samplers import (
     BY_STEPS,
@@ -171,7 +172,7 @@ class Sampling:
 
 @torch.no_grad()
 def sample(
-    network: Denoiser,
+    network: Network,
     table: StepTable | Scheduler,
     cond: Tensor,
     seeds: Sequence[int] | IntArray,
@@ -192,6 +193,7 @@ def sample(
         raise ValueError(f"there are {len(seeds)} seeds and {len(index)} numbers for {len(cond)} records")
     times = [int(t) for t in table.steps]
     visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
+    cond = with_circumstances(network, cond, seeds, index)
     predict = bind(network, cond, visited, length=length, dtype=dtype)
 
     def net(x: Tensor, t: int) -> Tensor:

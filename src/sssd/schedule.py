@@ -1,4 +1,4 @@
-"""The diffusion schedule (Ho et al. 2020; Lin et al. 2024) and the choice of the time steps that a sampler visits.
+"""The diffusion schedule (Ho et al. 2020; Lin et al. 2024; Karras et al. 2022) and the time steps a sampler visits.
 
 Steps are the integers t = 0 .. T-1. All values are float64 NumPy arrays: alpha_t = sqrt(abar_t),
 sigma_t = sqrt(1 - abar_t), lambda_t = log(alpha_t / sigma_t).
@@ -91,6 +91,24 @@ def rescaled(schedule: Schedule, terminal_alpha: float = 0.005) -> Schedule:
         raise ValueError(f"terminal_alpha is {terminal_alpha}: expected from 0 to below {alpha[0]:.6f}")
     weight = (alpha - alpha[-1]) / (alpha[0] - alpha[-1])  # 1 at t = 0, exactly 0 at t = T-1
     return Schedule((terminal_alpha + (alpha[0] - terminal_alpha) * weight) ** 2)
+
+
+def karras(T: int = 200, sigma_min: float = 0.0015, sigma_max: float = 100.0, rho: float = 7.0) -> Schedule:
+    """The noise levels of Karras et al. 2022, eq. 5, as a variance-preserving schedule: abar = 1 / (1 + s^2).
+
+    Their levels s are the noise over the signal, sigma_t / alpha_t here. s^(1/rho) rises linearly from sigma_min at
+    t = 0 to sigma_max at t = T-1, in units of the network. Raises ValueError unless T >= 2, 0 < sigma_min < sigma_max
+    and rho > 0.
+    """
+    if T < 2:
+        raise ValueError(f"T is {T}: expected at least 2 steps")
+    if not (0.0 < sigma_min < sigma_max < math.inf and 0.0 < rho < math.inf):
+        raise ValueError(
+            f"sigma_min is {sigma_min}, sigma_max {sigma_max} and rho {rho}: "
+            "expected 0 < sigma_min < sigma_max and rho above 0"
+        )
+    level = np.linspace(sigma_min ** (1 / rho), sigma_max ** (1 / rho), T, dtype=np.float64) ** rho
+    return Schedule(1.0 / (1.0 + level**2))
 
 
 def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArray:

@@ -110,6 +110,10 @@ def fit_cauchy(
     state, metadata = read_state(path)
     given = None if config is None else read_config(config)
     settings, _ = configuration_of(path, state, metadata, given)
+    if settings.transformer_config is not None:
+        raise ValueError(
+            f"{path} holds a transformer, which has no S4 kernels: there are no conventions to compare"
+        )
     rate = settings.trainset_config.sampling_rate
     if real.fs_hz != rate:
         raise ValueError(f"the real ECGs are at {real.fs_hz:g} Hz; this checkpoint works at {rate:g} Hz")

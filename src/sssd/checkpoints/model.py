@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..factory import build_network
-from ..models.denoiser import Denoiser
+from ..models.network import Network
 from ..models.s4 import CAUCHY, Cauchy
 from .read import configuration_of, read_state
 from .state import load_into
@@ -30,13 +30,13 @@ class Checkpoint:
     config: Config
     cauchy: Cauchy
 
-    def network(self) -> Denoiser:
+    def network(self) -> Network:
         """A new network with these weights; ValueError where they do not fit the configuration."""
         network = build_network(self.config, self.cauchy, empty=True)
         load_into(network, self.state, str(self.path))
         return network
 
-    def load_into(self, network: Denoiser) -> Denoiser:
+    def load_into(self, network: Network) -> Network:
         """The network, of the same configuration, with these weights; ValueError where they do not fit it."""
         load_into(network, self.state, str(self.path))
         network.cauchy, network.patient = self.cauchy, self.config.trainset_config.patient
@@ -57,7 +57,7 @@ def open_checkpoint(path: Path, given: Config | None = None, cauchy: Cauchy | No
     return Checkpoint(path, state, config, convention)
 
 
-def write_model(path: Path, network: Denoiser, config: Config, overwrite: bool = False) -> Path:
+def write_model(path: Path, network: Network, config: Config, overwrite: bool = False) -> Path:
     """Write a network and its configuration: .safetensors, or .pkl or .pt in SSSD-ECG's form.
 
     ValueError for another suffix; FileExistsError where the file exists and `overwrite` is not set.

@@ -97,6 +97,11 @@ def configuration_of(
 def _check_agreement(given: Config, own: Config, path: Path) -> None:
     """Raise ValueError for the first key of network, schedule or data in which the two differ."""
     free = ("s4_dropout", "finetune_dataset")  # these do not change what the weights compute
+    if own.transformer_config != given.transformer_config:
+        raise ValueError(
+            f"{path} was trained with another transformer_config, or without one: leave the configuration out, or "
+            "give the one it was trained with"
+        )
     for part in ("wavenet_config", "diffusion_config", "trainset_config"):
         for key, value in getattr(own, part):
             asked = getattr(getattr(given, part), key)

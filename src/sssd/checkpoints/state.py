@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..models.denoiser import Denoiser
+from ..models.network import Network
 from ..models.parameters import DenoiserConfig
 
 _CONSTANTS = ("B", "P", "Q", "w")  # buffers of an S4 kernel that are the same for all of its features
@@ -56,7 +56,7 @@ def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
         ) from None
 
 
-def load_into(net: Denoiser, state: Mapping[str, Tensor], source: str = "the checkpoint") -> None:
+def load_into(net: Network, state: Mapping[str, Tensor], source: str = "the checkpoint") -> None:
     """Load a state dict into `net`. Every entry must fit; constants that are stored once are expanded.
 
     ValueError names the first entry that is missing, unexpected, of the wrong shape or not finite. `net` then stays as

@@ -13,6 +13,7 @@ from .console import progress_bar, say, usage
 
 if TYPE_CHECKING:
     from ..checkpoints.inspection import CauchyFit, Inspection
+    from ..config.schema import Config
 
 EXAMPLES = """Examples:
 
@@ -68,21 +69,19 @@ def command(
 
 
 def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
-    net, schedule = found.config.wavenet_config, found.config.diffusion_config
-    direction = "bidirectional" if net.s4_bidirectional else "unidirectional"
-    patch = f", patches of {net.patch} samples" if net.patch > 1 else ""
-    norm = "LayerNorm" if net.s4_layernorm else "no LayerNorm"
+    schedule = found.config.diffusion_config
     ending = "" if schedule.terminal_alpha is None else f", ending at alpha {schedule.terminal_alpha:g}"
+    levels = f"beta {schedule.beta_0:g} to {schedule.beta_T:g}"
+    if schedule.rho is not None:
+        levels = f"sigma / alpha {schedule.sigma_min:g} to {schedule.sigma_max:g}, rho {schedule.rho:g}"
     predicts = "velocity" if schedule.prediction == "v" else "noise (eps)"
     scale = found.config.trainset_config.lead_scale_mv
     lines = [
         f"file           {found.path}",
         f"form           {found.form}, {found.size_bytes / 1e6:.1f} MB, {', '.join(found.dtypes)}",
         f"parameters     {found.parameters:,} trainable, {found.stored:,} values stored",
-        f"network        {net.num_res_layers} layers x {net.res_channels} channels, S4 state {net.s4_d_state}, "
-        f"length {net.s4_lmax}, {direction}, {norm}{patch}",
-        f"labels         {net.label_embed_classes} classes, embedded in {net.label_embed_dim}",
-        f"schedule       {schedule.T} steps, beta {schedule.beta_0:g} to {schedule.beta_T:g}{ending}",
+        *_network_lines(found.config),
+        f"schedule       {schedule.T} steps, {levels}{ending}",
         f"predicts       {predicts}",
         f"works in       {'mV' if scale is None else 'mV over ' + ', '.join(f'{s:g}' for s in scale)}",
         f"configuration  from {found.config_from}",
@@ -97,6 +96,25 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
         lines.append(f"cauchy fit     {verdict}: denoising loss {losses} ({fit.records} real ECGs)")
         if fit.better:
             lines.append(f'               load it with load_checkpoint(path, cauchy="{fit.better}")')
-    elif found.cauchy is None:
+    elif found.cauchy is None and found.config.transformer_config is None:
         lines.append("               use --real ECGS to find out which convention fits better")
     return lines
+
+
+def _network_lines(config: Config) -> list[str]:
+    """The size of the network, and of its labels."""
+    net, transformer = config.wavenet_config, config.transformer_config
+    if transformer is not None:
+        return [
+            f"network        transformer, {transformer.layers} layers x {transformer.width} channels, "
+            f"{transformer.heads} heads, patches of {transformer.patch} samples",
+            f"labels         {net.label_embed_classes} classes, embedded in {transformer.embed}",
+        ]
+    direction = "bidirectional" if net.s4_bidirectional else "unidirectional"
+    patch = f", patches of {net.patch} samples" if net.patch > 1 else ""
+    norm = "LayerNorm" if net.s4_layernorm else "no LayerNorm"
+    return [
+        f"network        {net.num_res_layers} layers x {net.res_channels} channels, S4 state {net.s4_d_state}, "
+        f"length {net.s4_lmax}, {direction}, {norm}{patch}",
+        f"labels         {net.label_embed_classes} classes, embedded in {net.label_embed_dim}",
+    ]

@@ -31,8 +31,8 @@ def command(
     config: Annotated[
         str | None,
         typer.Option(
-            help="A JSON file, or 'default' (the built-in model), 'published', 'guided' or 'finetune'. The last two "
-            "describe no network, so they need --init. With --init alone it is 'finetune'."
+            help="A JSON file, or 'default' (the built-in model), 'transformer', 'published', 'guided' or 'finetune'. "
+            "The last two describe no network, so they need --init. With --init alone it is 'finetune'."
         ),
     ] = None,
     init: Annotated[
@@ -121,10 +121,10 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
     from ..config.schema import DEFAULT, PUBLISHED, read_config
 
     packaged = {"default": DEFAULT, "published": PUBLISHED}
-    packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}
+    packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided", "transformer")}
     name = name or "finetune"
     settings = read_config(Path(name) if Path(name).exists() else packaged.get(name, Path(name)))
-    if "wavenet_config" in settings.model_fields_set or (
+    if settings.model_fields_set & {"wavenet_config", "transformer_config"} or (
         start is None and name not in ("finetune", "guided")
     ):
         return settings, False

@@ -38,14 +38,39 @@ class DiffusionConfig(_Section):
     """The noise schedule, and what the network predicts.
 
     beta rises linearly from beta_0 to beta_T in T steps; the schedule is rescaled to end at alpha = terminal_alpha if
-    that is given. prediction: "eps", the noise, or "v", the velocity.
+    that is given. With sigma_min, sigma_max and rho, which go together, the schedule is that of sssd.schedule.karras,
+    and beta_0 and beta_T have no effect. prediction: "eps", the noise, or "v", the velocity.
     """
 
     T: Annotated[int, Field(ge=2)] = 200
     beta_0: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     beta_T: Annotated[float, Field(gt=0, lt=1)] = 0.02
     terminal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    sigma_min: Annotated[float, Field(gt=0)] | None = None
+    sigma_max: Annotated[float, Field(gt=0)] | None = None
+    rho: Annotated[float, Field(gt=0)] | None = None
     prediction: Literal["eps", "v"] = "eps"
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> DiffusionConfig:
+        levels = {name: getattr(self, name) for name in ("sigma_min", "sigma_max", "rho")}
+        missing = [name for name, value in levels.items() if value is None]
+        if 0 < len(missing) < len(levels):
+            raise ValueError(
+                f"diffusion_config lacks {' and '.join(missing)}: sigma_min, sigma_max and rho go together"
+            )
+        if missing:
+            return self
+        if self.terminal_alpha is not None:
+            raise ValueError(
+                "diffusion_config has terminal_alpha and sigma_max: each says how the schedule ends, so leave one out"
+            )
+        if levels["sigma_min"] >= levels["sigma_max"]:
+            raise ValueError(
+                f"diffusion_config.sigma_min is {self.sigma_min} and sigma_max is {self.sigma_max}: "
+                "expected sigma_min below sigma_max"
+            )
+        return self
 
 
 class WavenetConfig(_Section):
@@ -70,6 +95,33 @@ class WavenetConfig(_Section):
     attention_every: Annotated[int, Field(ge=0)] = 0
 
 
+class TransformerConfig(_Section):
+    """The transformer (sssd.models.transformer), which takes the place of wavenet_config's network.
+
+    label_embed_classes is still the one of wavenet_config.
+
+    width          channels of a token; patch: samples of a token
+    embed          width of the embedding of step, statements and patient
+    circumstances  rows of the table of recordings' circumstances that is kept with the weights (sssd.circumstances);
+                   0 for a network that is not conditioned on them
+    """
+
+    width: Count = 256
+    layers: Count = 12
+    heads: Count = 8
+    patch: Count = 8
+    embed: Count = 256
+    circumstances: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> TransformerConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"transformer_config.width is {self.width}: expected a multiple of {2 * self.heads}, twice the heads"
+            )
+        return self
+
+
 class Focus(_Section):
     share: Annotated[float, Field(gt=0, le=1)]
     first: Annotated[int, Field(ge=0)]
@@ -82,7 +134,7 @@ class TrainConfig(_Section):
     batch_size       records of one step, over all devices together
     focus            trains a share of the records at diffusion steps first..last, and the others at any step
     guidance         the network learns what the one it started from predicts with guidance of this strength
-    edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022)
+    edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022); a transformer always does
     output_directory, ckpt_iter   not used, see `UNUSED`
     """
 
@@ -226,6 +278,7 @@ class Config(_Section):
 
     diffusion_config: DiffusionConfig = DiffusionConfig()
     wavenet_config: WavenetConfig = WavenetConfig()
+    transformer_config: TransformerConfig | None = None
     train_config: TrainConfig = TrainConfig()
     trainset_config: TrainsetConfig = TrainsetConfig()
     gen_config: GenConfig = GenConfig()
@@ -237,6 +290,8 @@ class Config(_Section):
         steps, t = self.ddim_config.ddim_timesteps, self.diffusion_config.T
         if steps > t:
             raise ValueError(f"ddim_config.ddim_timesteps is {steps}: expected 1..{t} (diffusion_config.T)")
+        if self.transformer_config is not None:
+            self._check_transformer()
         names, classes = self.trainset_config.label_names, self.wavenet_config.label_embed_classes
         patient = len(COLUMNS) if self.trainset_config.patient else 0
         if classes < patient:
@@ -255,6 +310,18 @@ class Config(_Section):
                 "(wavenet_config.label_embed_classes" + (", less 4 of age and sex)" if patient else ")")
             )
         return self
+
+    def _check_transformer(self) -> None:
+        if self.diffusion_config.prediction != "v":
+            raise ValueError(
+                f'diffusion_config.prediction is "{self.diffusion_config.prediction}": expected "v" with '
+                "transformer_config, because a transformer predicts the velocity"
+            )
+        if self.train_config.focus is not None:
+            raise ValueError(
+                "train_config.focus does not go with transformer_config, which has a choice of noise levels of its "
+                "own: leave it out"
+            )
 
 
 def read_config(path: str | os.PathLike[str]) -> Config:

@@ -17,9 +17,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ..config.schema import TransformerConfig
 from ..models.denoiser import Denoiser
 from ..models.function import Biases, biases, denoise
+from ..models.network import Network
 from ..models.parameters import DenoiserConfig
+from ..models.transformer import Transformer
 from ..models.weights import Weights, effective_weights
 from . import graph
 from .graph import Evaluate
@@ -28,18 +31,22 @@ from .recent import Recent
 ENGINES = 2  # lengths and precisions of one network that are kept
 GRAPHS = 16  # numbers of records that are kept of each
 SHARE = 1 / 16  # of the GPU's memory, for the graphs of each
+TRANSFORMER_BYTES = 128  # of one layer, for each channel of a token
 STEPS = 4  # sequences of time steps that are kept of each
 
 
 @torch.no_grad()
 def bind(
-    net: Denoiser, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype = torch.float32
+    net: Network, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype = torch.float32
 ) -> Callable[[Tensor, int], Tensor]:
     """Return the raw prediction (eps or v) as a float32 function of x (B, 8, length) and the row i of `steps`.
 
     cond (B, K). S4 kernels, folded weights, the embeddings of all steps and the label projections are computed once.
     Matrix products run in `dtype`; convolutions and norms run in float32 unless the kernels of `fused` are used.
     """
+    if isinstance(net, Transformer):
+        return bind_transformer(net, cond, steps, length=length, dtype=dtype)
+    assert isinstance(net, Denoiser)
     if cond.device.type == "cuda":
         return bind_recorded(net, cond, steps, length=length, dtype=dtype)
     weights = net.frozen_weights(length, dtype)
@@ -50,6 +57,32 @@ def bind(
             return denoise(weights, x, Biases(step[..., i : i + 1], label))
 
     return predict
+
+
+@torch.no_grad()
+def bind_transformer(
+    net: Transformer, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype
+) -> Callable[[Tensor, int], Tensor]:
+    """Do as `bind` does for a transformer: its plain function, which is recorded as a graph on a GPU."""
+    column, cond, records = _column(steps, cond.device), net.full(cond), len(cond)
+    weights = net.weights(dtype)
+
+    def plain(x: Tensor, step: Tensor, told: Tensor | None) -> Tensor:
+        assert told is not None
+        with torch.no_grad():
+            return net.evaluate(x, told, step, weights)
+
+    if cond.device.type != "cuda":
+        return lambda x, i: plain(x, column[i : i + 1], cond)
+    graphs: Recent[graph.Recording] = net.kept(
+        "engines", (), lambda: Recent(GRAPHS, SHARE * memory(cond.device))
+    )
+    evaluate = graphs.get(
+        (length, dtype, records),
+        lambda: graph.record(plain, cond.new_zeros(records, 8, length), column[:1], cond),
+        activation_bytes(net.config, records, length),
+    )
+    return lambda x, i: evaluate(x, column[i : i + 1], cond)
 
 
 @torch.no_grad()
@@ -139,8 +172,10 @@ def memory(device: torch.device) -> float:
     return float(torch.cuda.get_device_properties(device).total_memory)
 
 
-def activation_bytes(config: DenoiserConfig, records: int, length: int) -> float:
-    """Estimate the activations of one evaluation: those of one S4 layer, and the gates of all blocks in bf16."""
+def activation_bytes(config: DenoiserConfig | TransformerConfig, records: int, length: int) -> float:
+    """Estimate the activations of one evaluation: those of one layer, and in S4 the gates of all blocks in bf16."""
+    if isinstance(config, TransformerConfig):
+        return float(records * -(-length // config.patch) * TRANSFORMER_BYTES * config.width)
     features, tokens = 2 * config.res_channels, -(-length // config.patch)
     return float(records * tokens * (64 * features + 2 * config.num_res_layers * config.res_channels))
 

@@ -47,11 +47,46 @@ def augmented(x: Tensor, length: int, random: torch.Generator) -> Tensor:
     They are read from any place, up to 8 % slower or faster, and scaled by about 8 %. Beats can then be anywhere, so a
     network cannot learn their places, only their rhythm. Cubic interpolation (four-point Lagrange) keeps QRS complexes.
     """
-    b, c, available = x.shape
+    b, available = len(x), x.shape[-1]
     u = torch.rand(2, b, 1, device=x.device, generator=random)
+    rate, start = _rate_and_start(u, available, length)
+    moved = _played(x, rate, start, length)
+    gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
+    return gain * moved
+
+
+def augmented_under_noise(
+    x: Tensor, length: int, hidden: Tensor, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Records as `augmented` reads them where noise hides what that breaks, and else only shifted.
+
+    Interpolation breaks the band limit of recordings, and a continued record is not the recording. Under little noise a
+    network would learn both. So where `hidden` (B,) is false, half of the records are read from their start, and the
+    others from up to a tenth of their length later, by whole samples. Returns records (B, C, length) and a mask
+    (B, 1, length) that is 0 where such a record is past what was recorded, and 1 elsewhere.
+    """
+    b, available = len(x), x.shape[-1]
+    u = torch.rand(2, b, 1, device=x.device, generator=random)
+    rate, start = _rate_and_start(u, available, length)
+    shift = torch.where(u[0] < 0.5, 0.0, (u[1] * (length // 10 + 1)).floor())
+    hidden = hidden[:, None]
+    rate, start = torch.where(hidden, rate, 1.0), torch.where(hidden, start, shift)
+    gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
+    moved = torch.where(hidden[..., None], gain, 1.0) * _played(x, rate, start, length)
+    position = start + torch.arange(length, device=x.device)
+    return moved, (hidden | (position < int(USED * length)))[:, None].float()
+
+
+def _rate_and_start(u: Tensor, available: int, length: int) -> tuple[Tensor, Tensor]:
+    """How fast and from where to read, each (B, 1), from uniform u (2, B, 1)."""
     fastest = min(1 + SPEED, (available - 4) / (length - 1))
     rate = 1 - SPEED + (fastest - 1 + SPEED) * u[0]
-    start = 1 + u[1] * (available - 4 - rate * (length - 1)).clamp(min=0)
+    return rate, 1 + u[1] * (available - 4 - rate * (length - 1)).clamp(min=0)
+
+
+def _played(x: Tensor, rate: Tensor, start: Tensor, length: int) -> Tensor:
+    """x (B, C, L') at start + rate i, i = 0 .. length - 1, by four-point Lagrange interpolation: (B, C, length)."""
+    b, c, available = x.shape
     position = start + rate * torch.arange(length, device=x.device)  # (B, length)
     left = position.floor()
     f = (position - left)[:, None]
@@ -63,6 +98,4 @@ def augmented(x: Tensor, length: int, random: torch.Generator) -> Tensor:
         -(f + 1) * f * (f - 2) / 2,
         (f + 1) * f * (f - 1) / 6,
     )
-    moved = sum((w * p for w, p in zip(weights, points, strict=True)), torch.zeros_like(points[0]))
-    gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
-    return gain * moved
+    return sum((w * p for w, p in zip(weights, points, strict=True)), torch.zeros_like(points[0]))

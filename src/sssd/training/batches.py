@@ -7,9 +7,18 @@ import torch
 from torch import Tensor
 
 from ..config.schema import Config
-from .augment import augmented
+from ..factory import label_count
+from ..loss import NoiseLevels
+from .augment import USED, augmented, augmented_under_noise
 
 LIMIT_MV = 6.0  # a sample beyond it is an electrode artefact
+
+# The noise levels that a transformer is trained at, as sigma / alpha: most of them where the record is decided, some
+# where its fine noise is, and the rest at any step. Log-normal levels follow Karras et al. 2022, table 1.
+DECIDED = 0.6, 0.7, 1.6  # share; median and standard deviation of the logarithm
+FINE = 0.15, 0.0015, 0.05  # share; from, to
+HIDING = 1.0  # the level from which on noise hides what augmentation breaks
+UNTOLD = 0.1  # share of the records whose circumstances are not told
 
 
 def seed_of(seed: int, iteration: int, stream: int) -> int:
@@ -60,6 +69,55 @@ def training_batch(
         )
         t = torch.where(focused, inside, t)
     return x, y, t, torch.randn(x.shape, device=device, generator=random)
+
+
+def transformer_batch(
+    signals: Tensor, conditions: Tensor, length: int, config: Config, levels: NoiseLevels, iteration: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What `training_batch` gives, for a transformer, and the mask (B, 1, length) of `augmented_under_noise`.
+
+    conditions (n, K): all columns that the transformer takes (sssd.models.transformer).
+    """
+    todo, device = config.train_config, signals.device
+    chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
+    random = generator(todo.seed, iteration, 1, device)
+    level = levels.sigma / levels.alpha
+    t = drawn_steps(len(chosen), level, random)
+    x, hidden = signals[chosen], level[t] >= HIDING
+    if todo.augment:
+        x, mask = augmented_under_noise(x, length, hidden, random)
+    else:
+        recorded = torch.arange(length, device=device) < int(USED * length)
+        mask = (hidden[:, None] | recorded)[:, None].float()
+    y = partly_told(conditions[chosen], config, random)
+    return x, y, t, torch.randn(x.shape, device=device, generator=random), mask
+
+
+def drawn_steps(count: int, level: Tensor, random: torch.Generator) -> Tensor:
+    """Steps t (count,) int64 for training, given the noise level sigma / alpha of each step, (T,) ascending."""
+    device, last = level.device, len(level) - 1
+
+    def uniform() -> Tensor:
+        return torch.rand(count, device=device, generator=random)
+
+    which = uniform()
+    t = torch.randint(last + 1, (count,), device=device, generator=random)
+    decided = DECIDED[1] * torch.exp(DECIDED[2] * torch.randn(count, device=device, generator=random))
+    fine = FINE[1] * (FINE[2] / FINE[1]) ** uniform()
+    wanted = torch.where(which < DECIDED[0], decided, fine)
+    at_level = torch.searchsorted(level, wanted).clamp(max=last)
+    return torch.where(which < DECIDED[0] + FINE[0], at_level, t)
+
+
+def partly_told(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
+    """The conditions (B, K) of a transformer with statements, patients and circumstances left out of some records."""
+    labels, classes = label_count(config), config.wavenet_config.label_embed_classes
+    u = torch.rand(2, len(y), 1, device=y.device, generator=random)
+    told, known = (u[0] >= config.train_config.label_dropout).float(), (u[1] >= UNTOLD).float()
+    told_classes = torch.cat((y[:, :labels] * told, y[:, labels:classes]), dim=1)
+    if config.trainset_config.patient:
+        told_classes = with_patients_hidden(told_classes, random)
+    return torch.cat((told_classes, 1 - told, y[:, classes + 1 :] * known), dim=1)
 
 
 def with_patients_hidden(y: Tensor, random: torch.Generator) -> Tensor:

@@ -13,6 +13,9 @@ from ..checkpoints import compact, configuration_of, load_into, read_state, writ
 from ..config.schema import Config
 from ..factory import label_names
 from ..models.denoiser import Denoiser
+from ..models.network import Network
+from ..models.transformer import Transformer
+from .balance import Balance
 from .ema import WeightAverage
 
 LAST = "last.pt"  # everything that a resumed run needs
@@ -32,9 +35,10 @@ def save_run(
     path: Path,
     run: RunState,
     config: Config,
-    net: Denoiser,
+    net: Network,
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
+    balance: Balance | None = None,
 ) -> None:
     """Write all that `resume` needs."""
     state = {
@@ -46,14 +50,20 @@ def save_run(
         "average": average.average,
         "optimizer_state_dict": optimizer.state_dict(),
         "losses": run.losses,
+        **({} if balance is None else {"balance": balance.state_dict()}),
     }
     write_pickle(path, state)
 
 
 def resume(
-    path: Path, config: Config, net: Denoiser, optimizer: torch.optim.Optimizer, average: WeightAverage
+    path: Path,
+    config: Config,
+    net: Network,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    balance: Balance | None = None,
 ) -> RunState:
-    """Restore the network, the optimizer and the average; ValueError where the run had another configuration."""
+    """Restore the network, optimizer, average and balance; ValueError where the run had another configuration."""
     rates = [group["lr"] for group in optimizer.param_groups]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -70,23 +80,31 @@ def resume(
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate  # the tensor on the device, where there is one
     average.load(state["average"])
+    if balance is not None:
+        balance.load_state_dict(state["balance"])
     losses = state["losses"].to(average.average[0].device)
     return RunState(int(state["iteration"]), float(state["seconds"]), losses)
 
 
-def save_model(path: Path, net: Denoiser, config: Config) -> Path:
+def save_model(path: Path, net: Network, config: Config) -> Path:
     """Write the model as it ships: float16 weights and the configuration in one safetensors file."""
     metadata = {"config": json.dumps(config.model_dump(mode="json")), "cauchy": net.cauchy}
     return write_safetensors(path, compact(net.state_dict()), metadata)
 
 
-def start_from(net: Denoiser, config: Config, init: Path) -> None:
+def start_from(net: Network, config: Config, init: Path) -> None:
     """Load the weights to fine-tune from. Labels that the checkpoint knows by name keep their embedding."""
     state, metadata = read_state(init)
     before, now = label_names(configuration_of(init, state, metadata)[0]), label_names(config)
+    if isinstance(net, Transformer) and before != now:
+        raise ValueError(
+            f"{init} was trained on other labels, and a transformer can only be fine-tuned on its own: give data with "
+            f"the labels {', '.join(before[:8])}"
+        )
     known = state.get("embedding.weight")
     if (
-        net.embedding is not None
+        isinstance(net, Denoiser)
+        and net.embedding is not None
         and known is not None
         and (before != now or len(known) != net.config.label_embed_classes)
     ):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..circumstances import measure, normalised, table
 from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..factory import label_names
 from ..labels import CODES
+from ..models.transformer import Transformer
 from ..patient import COLUMNS, columns
 
 
@@ -38,6 +40,25 @@ def training_data(ecgs: Recordings, config: Config) -> TrainingData:
         val_signal_mv=eight_leads_mv(validation),
         val_labels=_label_columns(validation, config),
     )
+
+
+def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> TrainingData:
+    """The same data with all the columns that a transformer is conditioned on, in place of the label columns.
+
+    Behind them are a zero, since all of them are told, and the circumstances of the records, in units of the training
+    records' mean and standard deviation. A table of those of the training records is put into `net`.
+    """
+    columns, parts = [data.labels, data.val_labels], (data.signal_mv, data.val_signal_mv)
+    columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in columns]
+    if net.circumstances is not None:
+        measured = [measure(part, fs_hz) for part in parts]
+        values = [normalised(part, measured[0]) for part in measured]
+        net.circumstances.copy_(table(values[0], len(net.circumstances)))
+        columns = [
+            np.hstack((part, np.ones((len(part), 1)), value))
+            for part, value in zip(columns, values, strict=True)
+        ]
+    return replace(data, labels=columns[0], val_labels=columns[1])
 
 
 def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:

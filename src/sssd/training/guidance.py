@@ -11,27 +11,27 @@ from ..checkpoints import configuration_of, read_state
 from ..config.schema import Config
 from ..factory import build_network, label_names
 from ..loss import Predict
-from ..models.denoiser import Denoiser
+from ..models.network import Network
 from .checkpoint import start_from
-from .network import TrainingNet
+from .network import training_net
 
 
-def guided(net: Denoiser, length: int, strength: float, precision: str, device: torch.device) -> Predict:
+def guided(net: Network, length: int, strength: float, precision: str, device: torch.device) -> Predict:
     """The prediction of `net` under guidance (Ho and Salimans 2022, eq. 6), without gradients.
 
     A network trained on it needs one evaluation where guidance needs two. A strength of 1 is no guidance.
     """
-    frozen = TrainingNet(net.to(device), length, precision, toeplitz=device.type == "cuda").to(device).eval()
+    frozen = training_net(net.to(device), length, precision, device).eval()
 
     @torch.no_grad()
     def predict(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        unconditional = frozen(x, torch.zeros_like(y), t)
+        unconditional = frozen(x, net.unconditional(y), t)
         return unconditional + strength * (frozen(x, y, t) - unconditional)
 
     return predict
 
 
-def network_to_guide(config: Config, init: Path | None) -> Denoiser:
+def network_to_guide(config: Config, init: Path | None) -> Network:
     """The network that training starts from, with its first weights; ValueError where it cannot guide."""
     if init is None:
         raise ValueError("train_config.guidance needs a trained network to start from: give one (--init)")

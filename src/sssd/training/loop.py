@@ -17,15 +17,17 @@ from torch import Tensor
 from ..config.schema import Config
 from ..factory import build_network, build_schedule
 from ..loss import noise_levels
+from ..models.transformer import DATA_STD, Transformer
 from .augment import lengthened
-from .batches import seed_of, to_model_scale, training_batch
+from .balance import Balance
+from .batches import seed_of, to_model_scale, training_batch, transformer_batch
 from .checkpoint import LAST, MODEL, RunState, resume, save_model, save_run, start_from
-from .data import TrainingData
+from .data import TrainingData, transformer_data
 from .ema import WeightAverage, warmed_up_decay
 from .guidance import guided, network_to_guide
 from .log import LOG, Progress, read_log, write_log
-from .network import TrainingNet
-from .optimizer import adam, learning_rate_factor
+from .network import training_net
+from .optimizer import learning_rate_factor, optimizer_for
 from .step import make_step
 from .torch_state import training_state
 from .validation import validation_loss
@@ -87,21 +89,26 @@ def _train(
         start_from(net, config, init)
     net.to(device)
     length = data.signal_mv.shape[-1]
-    wrapped = TrainingNet(net, length, todo.precision, toeplitz=device.type == "cuda").to(device)
-    graph = device.type == "cuda" and world == 1
-    optimizer: torch.optim.Optimizer = adam(net.parameters(), device, momentum=0.9, graph=graph)
-    model, optimizer = fabric.setup(wrapped, optimizer)
-    average = WeightAverage(net)
-
+    transformer = isinstance(net, Transformer)
+    if isinstance(net, Transformer):
+        data = transformer_data(data, net, config.trainset_config.sampling_rate)
     scale = config.trainset_config.lead_scale_mv
     x_train = torch.from_numpy(to_model_scale(data.signal_mv, scale)).to(device)
     y_train = torch.from_numpy(data.labels.astype(np.float32)).to(device)
     x_val = torch.from_numpy(to_model_scale(data.val_signal_mv, scale)).to(device)
     y_val = torch.from_numpy(data.val_labels.astype(np.float32)).to(device)
     data_std = float(x_train.std()) if todo.edm_weighting else None
+    if transformer:
+        data_std = DATA_STD
     if todo.augment:
         x_train = lengthened(x_train)
     levels = noise_levels(build_schedule(config), velocity=net.velocity, data_std=data_std, device=device)
+    balance = Balance(levels) if transformer else None
+    wrapped = training_net(net, length, todo.precision, device, balance)
+    graph = device.type == "cuda" and world == 1
+    optimizer: torch.optim.Optimizer = optimizer_for(net, device, graph=graph)
+    model, optimizer = fabric.setup(wrapped, optimizer)
+    average = WeightAverage(net)
     teacher = None
     if todo.guidance is not None:
         teacher = guided(network_to_guide(config, init), length, todo.guidance, todo.precision, device)
@@ -112,7 +119,7 @@ def _train(
     started = time.monotonic()
     losses: list[Tensor] = []  # since the last row of the log
     if last.exists():
-        run = resume(last, config, net, optimizer, average)
+        run = resume(last, config, net, optimizer, average, balance)
         iteration = saved = run.iteration
         losses, started = list(run.losses), started - run.seconds
     rows = read_log(out / LOG, iteration)
@@ -124,7 +131,7 @@ def _train(
         if fabric.is_global_zero:
             write_log(out / LOG, rows)
             run = RunState(iteration, time.monotonic() - started, pending)
-            save_run(last, run, config, net, optimizer, average)
+            save_run(last, run, config, net, optimizer, average, balance)
         fabric.barrier()
 
     def out_of_time() -> bool:
@@ -134,12 +141,23 @@ def _train(
         return bool(fabric.broadcast(time.monotonic() > until))
 
     step = make_step(
-        model, fabric.backward, optimizer, list(net.parameters()), levels, todo.gradient_clip, teacher
+        model,
+        fabric.backward,
+        optimizer,
+        list(net.parameters()),
+        levels,
+        todo.gradient_clip,
+        teacher,
+        balance,
     )
     share = slice(rank * todo.batch_size // world, (rank + 1) * todo.batch_size // world)
     model.train()
     while iteration < todo.n_iters and not out_of_time():
-        batch = training_batch(x_train, y_train, length, config, iteration)
+        batch: tuple[Tensor, ...]
+        if transformer:
+            batch = transformer_batch(x_train, y_train, length, config, levels, iteration)
+        else:
+            batch = training_batch(x_train, y_train, length, config, iteration)
         torch.manual_seed(seed_of(todo.seed, iteration, 3 + rank))  # for dropout
         factor = learning_rate_factor(iteration, todo.warmup_iters, todo.n_iters, todo.decay)
         losses.append(step([part[share] for part in batch], todo.learning_rate * factor))

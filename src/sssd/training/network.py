@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from ..engine.bound import kernels_run
 from ..models.denoiser import Denoiser
 from ..models.function import biases, denoise, residual_block
+from ..models.network import Network
+from ..models.transformer import Transformer, layer
 from ..models.weights import effective_weights, kernel_bases
+from .balance import Balance
 
 # Up to so many tokens a record's Toeplitz matrices are stored: at 512 they take 0.3 GB for 512 features in bf16.
 MOST_STORED_TOKENS = 512
@@ -56,6 +59,35 @@ class TrainingNet(nn.Module):
         )
         dropout = self.net.config.s4_dropout if self.training else 0.0
         return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block, seen)
+
+
+class TransformerTrainingNet(nn.Module):
+    """The velocity that a transformer predicts; on a GPU its layers are compiled.
+
+    precision: "float32" or "bf16", of the matrix products. balance: the weights of the noise levels, which belong to
+    the module so that several GPUs share them.
+    """
+
+    def __init__(self, net: Transformer, precision: str, compiled: bool, balance: Balance | None) -> None:
+        super().__init__()
+        self.net, self.balance = net, balance
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.block: Callable[..., Any] = torch.compile(layer) if compiled else layer
+
+    def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+        """The prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1)."""
+        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype), self.block)
+
+
+def training_net(
+    net: Network, length: int, precision: str, device: torch.device, balance: Balance | None = None
+) -> nn.Module:
+    """The network as training calls it on this device."""
+    gpu = device.type == "cuda"
+    if isinstance(net, Transformer):
+        return TransformerTrainingNet(net, precision, gpu, balance).to(device)
+    assert isinstance(net, Denoiser)
+    return TrainingNet(net, length, precision, toeplitz=gpu).to(device)
 
 
 def _gpu_block(tokens: int) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -1,12 +1,26 @@
-"""Adam, and the learning rate that it is given in each iteration."""
+"""The optimizer of a network, and the learning rate that it is given in each iteration."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ..models.network import Network
+from ..models.transformer import Transformer
+from .muon import Muon
+
+
+def optimizer_for(net: Network, device: torch.device, *, graph: bool) -> torch.optim.Adam:
+    """Adam for SSSD-ECG's network; for a transformer Muon trains the hidden matrices. See `adam`."""
+    if not isinstance(net, Transformer):
+        return adam(net.parameters(), device, momentum=0.9, graph=graph)
+    hidden = {id(p) for p in net.hidden}
+    others = [p for p in net.parameters() if id(p) not in hidden]
+    return Muon(net.hidden, others, **_settings(device, 0.9, graph))
 
 
 def adam(
@@ -16,10 +30,12 @@ def adam(
 
     graph: the step is recorded as a CUDA graph, so the rate is a tensor on the device.
     """
+    return torch.optim.Adam(parameters, **_settings(device, momentum, graph))
+
+
+def _settings(device: torch.device, momentum: float, graph: bool) -> dict[str, Any]:
     rate = torch.tensor(0.0, device=device) if graph else 0.0
-    return torch.optim.Adam(
-        parameters, lr=rate, betas=(momentum, 0.99), fused=device.type == "cuda", capturable=graph
-    )
+    return {"lr": rate, "betas": (momentum, 0.99), "fused": device.type == "cuda", "capturable": graph}
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

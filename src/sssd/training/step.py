@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..loss import NoiseLevels, Predict, denoising_loss
+from .balance import Balance
 from .graph import recorded
 from .optimizer import set_learning_rate
 
@@ -22,20 +23,26 @@ def make_step(
     levels: NoiseLevels,
     gradient_clip: float | None,
     teacher: Predict | None = None,
+    balance: Balance | None = None,
 ) -> Step:
-    """step((x, y, t, z), learning_rate) -> loss, a scalar on the device; the batch is that of `training_batch`.
+    """step(batch, learning_rate) -> loss, a scalar on the device; the batch is that of `training_batch`.
 
     backward: computes the gradients of the loss. gradient_clip: the largest norm of all gradients together. teacher:
-    its predictions are the target, in place of the noise or velocity.
+    its predictions are the target, in place of the noise or velocity. balance: weights of the noise levels; the batch
+    is that of `transformer_batch` then.
     """
 
-    def update(x: Tensor, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        loss = denoising_loss(model, x, y, t, z, levels, teacher)
+    def update(*batch: Tensor) -> Tensor:
+        if balance is None:
+            x, y, t, z = batch
+            shown = loss = denoising_loss(model, x, y, t, z, levels, teacher)
+        else:
+            loss, shown = balance.loss(model, batch, levels, teacher)
         backward(loss)
         if gradient_clip is not None:
             nn.utils.clip_grad_norm_(parameters, gradient_clip)
         optimizer.step()
-        return loss.detach()
+        return shown.detach()
 
     def eager(batch: Sequence[Tensor]) -> Tensor:
         optimizer.zero_grad(set_to_none=True)

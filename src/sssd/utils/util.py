@@ -101,7 +101,7 @@ def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str
 
 def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any]:
     """The schedule that `config` describes, in the form of `calc_diffusion_hyperparams`."""
-    if config.terminal_alpha is None:
+    if config.terminal_alpha is None and config.rho is None:
         return calc_diffusion_hyperparams(config.T, config.beta_0, config.beta_T)
     abar, beta = schedule.abar, schedule.beta
     variance = np.append(beta[0], beta[1:] * (1 - abar[:-1]) / (1 - abar[1:]))  # beta tilde, eq. 7

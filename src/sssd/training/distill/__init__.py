@@ -113,6 +113,8 @@ def _distil(
 
     def network(path: Path) -> Denoiser:
         net = build_network(config, empty=True)
+        if not isinstance(net, Denoiser):
+            raise ValueError(f"{path} holds a transformer; only SSSD-ECG's network can be distilled")
         load_into(net, read_state(path)[0], str(path))
         return net.to(device)
 

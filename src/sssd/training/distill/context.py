@@ -88,7 +88,9 @@ class Distillation:
         w = self.todo.guidance
         if w == 1:
             return conditional
-        unconditional = bind(self.teacher, torch.zeros_like(y), steps, length=self.length, dtype=self.dtype)
+        unconditional = bind(
+            self.teacher, self.teacher.unconditional(y), steps, length=self.length, dtype=self.dtype
+        )
 
         def predict(x: Tensor, i: int) -> Tensor:
             v, without = conditional(x, i), unconditional(x, i)

@@ -1,0 +1,88 @@
+"""The circumstances of a recording, for networks that are conditioned on them: baseline wander and fine noise.
+
+A recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A network that is not
+told of these gives every record about the same. For each of the 8 leads, 16 numbers in all:
+
+    wander   log10 of the power below 0.5 Hz
+    noise    log10 of the 40 % quantile of |signal between 30 and 47 Hz|: what is left between the QRS complexes
+
+At generation they are drawn from a kernel density over those of the training records. A Gaussian with their mean and
+covariance would be told from recordings by these numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .models.network import Network
+from .models.transformer import Transformer
+from .noise import integers, normal
+
+USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
+WANDER_HZ = 0.5
+NOISE_HZ = (30.0, 47.0)
+QUANTILE = 0.4
+SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 uV in mV
+BANDWIDTH = 0.15  # of the kernel density, in standard deviations
+ROW, JITTER = 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
+CHUNK = 1024  # records whose spectra are computed at a time
+
+Floats = NDArray[np.float64]
+
+
+def measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
+    """The circumstances (n, 16) of records (n, 8, L) in mV: wander in all leads, then noise in all leads."""
+    parts = [_measure(signal_mv[i : i + CHUNK], fs_hz) for i in range(0, len(signal_mv), CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros((0, 2 * signal_mv.shape[1]))
+
+
+def _measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
+    used = int(USED * signal_mv.shape[-1])
+    x = signal_mv[..., :used].astype(np.float64)
+    frequency = np.fft.rfftfreq(used, 1 / fs_hz)
+    window = np.hanning(used + 1)[:used]
+    centred = x - x.mean(axis=-1, keepdims=True)
+    power = np.abs(np.fft.rfft(centred * window)) ** 2
+    wander = np.log10(power[..., frequency < WANDER_HZ].sum(axis=-1) + SMALLEST[0])
+    band = (frequency > NOISE_HZ[0]) & (frequency < NOISE_HZ[1])
+    fine = np.abs(np.fft.irfft(np.fft.rfft(x) * band, used))
+    noise = np.log10(np.quantile(fine, QUANTILE, axis=-1) + SMALLEST[1])
+    return np.concatenate((wander, noise), axis=-1)
+
+
+def normalised(values: Floats, reference: Floats) -> Floats:
+    """Values (n, 16) less the mean of `reference` (m, 16), over its standard deviation."""
+    spread = reference.std(axis=0)
+    scaled: Floats = (values - reference.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return scaled
+
+
+def table(values: Floats, rows: int) -> Tensor:
+    """`rows` of normalised values (n, 16), float16, evenly from all records; where n is less, they repeat."""
+    chosen = np.arange(rows) * len(values) // rows
+    return torch.from_numpy(values[chosen].astype(np.float16))
+
+
+def draw(rows: Tensor, seeds: Sequence[int], index: Sequence[int]) -> Tensor:
+    """The circumstances (B, 16) of records `index` (B,) under their seeds (B,), from a table (n, 16).
+
+    Each is a row of the table plus normal noise, and depends on its own seed and index only.
+    """
+    chosen = integers(seeds, index, ROW, len(rows), rows.device)
+    jitter = normal(seeds, index, JITTER, (1, rows.shape[1]), rows.device)[:, 0]
+    return rows[chosen].float() + BANDWIDTH * jitter
+
+
+def with_circumstances(network: Network, cond: Tensor, seeds: Sequence[int], index: Sequence[int]) -> Tensor:
+    """Conditions (B, K) with the circumstances that are drawn for these records, where the network takes them."""
+    if not isinstance(network, Transformer) or network.circumstances is None:
+        return cond
+    where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64
+    drawn = draw(network.circumstances.to(where), seeds, index).to(cond.device)
+    told = network.full(cond)[:, : network.classes + 1]
+    return torch.cat((told, torch.ones_like(told[:, :1]), drawn), dim=1)

@@ -1,0 +1,72 @@
+"""What every network has: it is called as SSSD-ECG's is, and keeps what is computed from its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from .s4 import Cauchy
+
+T = TypeVar("T")
+
+
+class Network(nn.Module):
+    """A network. net((x, cond, steps)) predicts eps (B, 8, L) from x (B, 8, L), cond (B, K) and steps (B, 1).
+
+    With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
+    2022). It is turned into eps = sigma x + alpha v here, in float32; `predict` returns v itself.
+
+    config: the size. cauchy: the convention of S4 kernels, for networks that have them (sssd.models.s4). patient:
+    whether the last 4 of the K columns are the patient's age and sex (sssd.patient).
+    """
+
+    config: Any
+    cauchy: Cauchy
+
+    def __init__(self, velocity: tuple[Sequence[float], Sequence[float]] | None, patient: bool) -> None:
+        super().__init__()
+        self.velocity, self.patient = velocity is not None, patient
+        if velocity is not None:
+            for name, table in zip(("alpha", "sigma"), velocity, strict=True):
+                self.register_buffer(
+                    name, torch.tensor(table, dtype=torch.float32, device="cpu"), persistent=False
+                )
+        self._cache: dict[str, tuple[tuple[object, ...], object]] = {}
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the last layer is zero, as it is after initialisation and never once trained or loaded."""
+        raise NotImplementedError
+
+    def forward(self, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        x, cond, steps = inputs
+        prediction = self.predict(x, cond, steps)
+        if not self.velocity:
+            return prediction
+        index = steps.reshape(-1).long()
+        alpha, sigma = (self.get_buffer(name)[index][:, None, None] for name in ("alpha", "sigma"))
+        return sigma * x + alpha * prediction
+
+    def predict(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+        """Return the raw output (B, 8, L), eps or v, for x (B, 8, L), cond (B, K) and steps (B, 1)."""
+        raise NotImplementedError
+
+    def unconditional(self, cond: Tensor) -> Tensor:
+        """Return conditions as `cond` (B, K) that tell the network nothing of statements and patient."""
+        return torch.zeros_like(cond)
+
+    @torch.no_grad()
+    def kept(self, what: str, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """Return make(), which is kept until a parameter or buffer changes or another key is asked for."""
+        state = tuple((t.data_ptr(), t._version) for t in (*self.parameters(), *self.buffers()))
+        key = (*key, self.cauchy, state)
+        if what not in self._cache or self._cache[what][0] != key:
+            self._cache.pop(what, None)  # before the new one takes its memory
+            self._cache[what] = key, make()
+        return cast("T", self._cache[what][1])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_cache": {}}

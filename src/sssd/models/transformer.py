@@ -1,0 +1,270 @@
+"""A transformer over patches of a record (Peebles and Xie 2023, DiT), preconditioned as in EDM (Karras et al. 2022).
+
+    x (B, 8, L) and a high-passed copy, each of unit variance -> tokens (B, N, width) -> layers -> F (B, 8, L) -> v
+
+Step, statements and patient scale, shift and gate both halves of every layer, so they are heard where small waves are
+decided. The residual stream, the input and the output are float32; the products of the layers run in the precision of
+their weights. float32 at the ends matters: next to a QRS complex of 1 mV, bf16 does not see 1 uV.
+
+B records, N tokens of `patch` samples, K columns of conditions, E width of their embedding, T steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config.schema import TransformerConfig
+from ..patient import COLUMNS
+from .network import Network
+
+LEADS = 8
+CIRCUMSTANCES = 16  # columns: two for each lead, see sssd.circumstances
+DATA_STD = 0.25  # standard deviation of records on the network's scale
+HIGH_STD = 0.02  # and of their high-passed copies
+SMOOTHING = tuple(math.comb(6, k) / 64 for k in range(7))  # binomial; the copy is what it leaves over
+TAPS = 5  # of the convolution over tokens in front of attention
+FREQUENCIES = (0.25, 16.0, 32)  # of sines of log sigma: from, to, how many
+SLOWEST = 0.01  # radians per token of the slowest rotation; the fastest is 1
+MLP = 4  # width of the hidden layer behind attention, in widths of a token
+
+
+class LayerWeights(NamedTuple):
+    """The matrices of one layer, (outputs, inputs), all but `modulation` in the precision of the products."""
+
+    qkv: Tensor
+    output: Tensor
+    up: Tensor
+    down: Tensor
+    taps: Tensor  # (TAPS, width) float32
+    modulation: tuple[Tensor, Tensor]  # (6 width, E) and (6 width,) float32
+
+
+class Layer(nn.Module):
+    """The parameters of `layer`; before training the modulation and the convolution over tokens are zero."""
+
+    def __init__(self, width: int, embed: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(embed, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, MLP * width, bias=False)
+        self.down = nn.Linear(MLP * width, width, bias=False)
+        self.taps = nn.Parameter(torch.zeros(TAPS, width))
+
+    @property
+    def hidden(self) -> list[nn.Parameter]:
+        """The matrices between hidden layers, which Muon trains."""
+        return [cast(nn.Parameter, part.weight) for part in (self.qkv, self.output, self.up, self.down)]
+
+    def weights(self, dtype: torch.dtype) -> LayerWeights:
+        qkv, output, up, down = (matrix.to(dtype) for matrix in self.hidden)
+        modulation = self.modulation.weight, self.modulation.bias
+        return LayerWeights(qkv, output, up, down, self.taps, modulation)
+
+
+Block = Callable[[Tensor, Tensor, LayerWeights, tuple[Tensor, Tensor], int], Tensor]
+
+
+def layer(x: Tensor, e: Tensor, w: LayerWeights, rotation: tuple[Tensor, Tensor], heads: int) -> Tensor:
+    """Apply one layer to x (B, N, width) float32, given the embedded conditions e (B, E).
+
+    Attention with rotary positions (Su et al. 2021) and normalised queries and keys (Henry et al. 2020), and a
+    perceptron; each is scaled, shifted and gated (Peebles and Xie 2023, adaLN). rotation: cos and sin (N, d / 2).
+    """
+    batch, tokens, width = x.shape
+    dtype = w.qkv.dtype
+    modulation = F.linear(e, *w.modulation)[:, None]
+    scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = modulation.chunk(6, -1)
+    z = F.layer_norm(x, (width,)) * (1 + scale_1) + shift_1
+    padded = F.pad(z, (0, 0, TAPS // 2, TAPS // 2))
+    for k in range(TAPS):
+        z = z + w.taps[k] * padded[:, k : k + tokens]
+    qkv = F.linear(z.to(dtype), w.qkv).view(batch, tokens, 3, heads, width // heads)
+    q, k_, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, d)
+    q, k_ = (rotated(F.rms_norm(part.float(), part.shape[-1:]), *rotation).to(dtype) for part in (q, k_))
+    attended = F.scaled_dot_product_attention(q, k_, v).transpose(1, 2).reshape(batch, tokens, width)
+    x = x + (0.5 + 0.5 * gate_1) * F.linear(attended, w.output)
+    z = F.layer_norm(x, (width,)) * (1 + scale_2) + shift_2
+    hidden = F.gelu(F.linear(z.to(dtype), w.up), approximate="tanh")
+    return x + (0.5 + 0.5 * gate_2) * F.linear(hidden, w.down)
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate x (..., N, d) by angles that grow along N (Su et al. 2021, eq. 34); cos and sin (N, d / 2)."""
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
+
+
+def high_passed(x: Tensor) -> Tensor:
+    """Return what a binomial smoothing over 7 samples leaves of x (B, 8, L)."""
+    length, reach = x.shape[-1], len(SMOOTHING) // 2
+    padded = F.pad(x, (reach, reach), mode="replicate")
+    for k, weight in enumerate(SMOOTHING):
+        x = x - weight * padded[..., k : k + length]
+    return x
+
+
+class Transformer(Network):
+    """The network; see `Network`. It predicts the velocity.
+
+    The K columns of conditions are the classes of wavenet_config (with `patient`, the last 4 are age and sex), then one
+    that is 1 where nothing is told of them, so that "not told" differs from "no statement", then, with
+    `config.circumstances`, one that is 1 where the circumstances of the recording are told, and these (16). cond may
+    leave out columns from the end: patient and circumstances are unknown then.
+
+    The schedule gives the noise level s = sigma / alpha of each step. With the record x_ve = x / alpha,
+    D = c_skip x_ve + c_out F (Karras et al. 2022, table 1) and v = (alpha x - D) / sigma, so v = skip x - out F.
+    """
+
+    config: TransformerConfig
+    circumstances: Tensor | None  # (rows, 16) float16, those of training records; normalised
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        classes: int,
+        velocity: tuple[Sequence[float], Sequence[float]],
+        patient: bool = False,
+    ) -> None:
+        super().__init__(velocity, patient)
+        self.config, self.classes = config, classes
+        self.cauchy = "conjugate_pairs"  # files and provenance name one, though there are no S4 kernels
+        self.columns = classes + 1 + (1 + CIRCUMSTANCES if config.circumstances else 0)
+        width, embed, sines = config.width, config.embed, 2 * FREQUENCIES[2]
+        self.step = nn.Linear(sines, embed)
+        self.early = nn.Linear(self.columns, embed)
+        self.mix = nn.Linear(embed, embed)
+        self.late = nn.Linear(self.columns, embed)
+        self.first = nn.Linear(2 * LEADS * config.patch, width)
+        self.layers = nn.ModuleList(Layer(width, embed) for _ in range(config.layers))
+        self.last = nn.Linear(width, LEADS * config.patch)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        table = torch.zeros(config.circumstances, CIRCUMSTANCES, dtype=torch.float16)
+        self.register_buffer("circumstances", table if config.circumstances else None)
+        for name, values in preconditioning(*velocity).items():
+            self.register_buffer(
+                name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False
+            )
+        low, high, count = FREQUENCIES
+        planes = width // config.heads // 2
+        constants = {
+            "frequency": np.geomspace(low, high, count),
+            "turn": np.geomspace(1.0, SLOWEST, planes),  # radians per token
+        }
+        for name, values in constants.items():
+            self.register_buffer(
+                name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False
+            )
+
+    @property
+    def untrained(self) -> bool:
+        return not self.last.weight.any()
+
+    @property
+    def hidden(self) -> list[nn.Parameter]:
+        """The matrices between hidden layers, which Muon trains."""
+        return [matrix for one in self._layers for matrix in one.hidden]
+
+    @property
+    def _layers(self) -> list[Layer]:
+        return cast("list[Layer]", list(self.layers))
+
+    def predict(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+        return self.evaluate(x, cond, steps, self.weights(torch.float32))
+
+    def weights(self, dtype: torch.dtype) -> list[LayerWeights]:
+        """Return the weights of all layers with matrices in `dtype`; without gradients they are kept."""
+        if torch.is_grad_enabled():
+            return [one.weights(dtype) for one in self._layers]
+        return self.kept("weights", (dtype,), lambda: [one.weights(dtype) for one in self._layers])
+
+    def evaluate(
+        self, x: Tensor, cond: Tensor, steps: Tensor, weights: Sequence[LayerWeights], block: Block = layer
+    ) -> Tensor:
+        """Return the velocity (B, 8, L) float32 for x (B, 8, L), cond (B, K) and steps (B, 1) or (1, 1).
+
+        block: the function that applies a layer, which training compiles.
+        """
+        at = steps.reshape(-1).long()
+        skip, out, whole, high = (
+            self.get_buffer(name)[at][:, None, None] for name in ("skip", "out", "whole", "high")
+        )
+        batch, _, length = x.shape
+        patch = self.config.patch
+        tokens = -(-length // patch)
+        u = torch.cat((whole * x, high * high_passed(x)), 1)
+        u = F.pad(u, (0, tokens * patch - length)).unflatten(-1, (tokens, patch))
+        h = self.first(u.permute(0, 2, 1, 3).flatten(2))
+        e = self._embedded(cond, at)
+        angle = torch.arange(tokens, device=x.device)[:, None] * self.get_buffer("turn")
+        rotation = angle.cos(), angle.sin()
+        for w in weights:
+            h = block(h, e, w, rotation, self.config.heads)
+        y = self.last(F.layer_norm(h, h.shape[-1:])).unflatten(-1, (LEADS, patch))
+        y = y.permute(0, 2, 1, 3).reshape(batch, LEADS, tokens * patch)[..., :length]
+        return skip * x - out * y
+
+    def _embedded(self, cond: Tensor, at: Tensor) -> Tensor:
+        """Embed steps (B,) or (1,) and conditions (B, K): (B, E)."""
+        cond = self.full(cond)
+        phase = self.get_buffer("log_level")[at][:, None] * self.get_buffer("frequency")
+        e = F.silu(self.step(torch.cat((phase.sin(), phase.cos()), 1)) + self.early(cond))
+        return F.silu(self.mix(e) + self.late(cond))
+
+    def full(self, cond: Tensor) -> Tensor:
+        """Return conditions (B, K') with all K columns; those left out are zero, which means unknown."""
+        given, allowed = cond.shape[-1], {self.classes, self.columns}
+        if self.patient:
+            allowed.add(self.classes - len(COLUMNS))
+        if given not in allowed:
+            expected = " or ".join(str(n) for n in sorted(allowed))
+            raise ValueError(f"conditions have {given} columns: the network expects {expected}")
+        return F.pad(cond.float(), (0, self.columns - given))
+
+    def unconditional(self, cond: Tensor) -> Tensor:
+        """Return conditions that tell nothing of statements and patient, but the same circumstances, (B, K)."""
+        full = self.full(cond)
+        told = self.classes
+        return torch.cat(
+            (torch.zeros_like(full[:, :told]), torch.ones_like(full[:, :1]), full[:, told + 1 :]), 1
+        )
+
+
+def preconditioning(alpha: Sequence[float], sigma: Sequence[float]) -> dict[str, np.ndarray]:
+    """Return the (T,) tables of a schedule that `Transformer` uses, from its alpha and sigma.
+
+    With s = sigma / alpha and d = DATA_STD, c_skip = d^2 / (s^2 + d^2) and c_out = s d / sqrt(s^2 + d^2) give
+
+        v = (alpha x - c_skip x / alpha - c_out F) / sigma = skip x - out F
+        skip = s (1 - d^2) / (s^2 + d^2),    out = d sqrt(1 + s^2) / sqrt(s^2 + d^2)
+
+    where no digits are lost at small s. whole and high scale x and its high-passed copy to unit variance; log_level is
+    log s. ValueError where a step has no signal, since s is infinite there.
+    """
+    a, b = np.asarray(alpha), np.asarray(sigma)
+    if not (a > 0).all():
+        raise ValueError(
+            "the schedule ends without signal (alpha = 0): a transformer expects a finite sigma / alpha"
+        )
+    s, d = b / a, DATA_STD
+    left = (
+        sum(w * w for w in SMOOTHING) + 1 - 2 * SMOOTHING[len(SMOOTHING) // 2]
+    )  # of the variance of white noise
+    return {
+        "skip": s * (1 - d**2) / (s**2 + d**2),
+        "out": d * np.sqrt((1 + s**2) / (s**2 + d**2)),
+        "whole": np.sqrt((1 + s**2) / (s**2 + d**2)),
+        "high": np.sqrt((1 + s**2) / (left * s**2 + HIGH_STD**2)),
+        "log_level": np.log(s),
+    }

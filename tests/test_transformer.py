@@ -1,0 +1,540 @@
+"""The transformer: preconditioning, conditions, the engine, its training, and the way from data to records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sssd import SSSDECG
+from sssd.checkpoints import read_state
+from sssd.cli import main
+from sssd.config.schema import DEFAULT, Config, TransformerConfig, read_config
+from sssd.data.recordings import Recordings, write
+from sssd.engine.bound import bind
+from sssd.factory import build_network, build_schedule
+from sssd.labels import CODES
+from sssd.loss import noise_levels
+from sssd.models.transformer import (
+    CIRCUMSTANCES,
+    DATA_STD,
+    HIGH_STD,
+    Transformer,
+    high_passed,
+    preconditioning,
+)
+from sssd.schedule import karras
+from sssd.training.augment import EXTRA, augmented, augmented_under_noise
+from sssd.training.balance import Balance
+from sssd.training.batches import drawn_steps, generator, partly_told, transformer_batch
+from sssd.training.checkpoint import start_from
+from sssd.training.data import TrainingData, transformer_data
+from sssd.training.guidance import guided
+from sssd.training.loop import train
+
+TRANSFORMER = DEFAULT.with_name("transformer.json")
+CPU = torch.device("cpu")
+LENGTH = 96
+SMALL = {"width": 16, "layers": 2, "heads": 2, "patch": 8, "embed": 16, "circumstances": 8}
+
+
+def tiny(length: int = LENGTH, **train_options: object) -> Config:
+    content = read_config(TRANSFORMER).model_dump()
+    content["transformer_config"] = SMALL
+    content["trainset_config"]["segment_length"] = length
+    content["train_config"] |= {"n_iters": 4, "batch_size": 4, "iters_per_ckpt": 2, "iters_per_logging": 1}
+    content["train_config"] |= {"precision": "float32", "warmup_iters": 0, "ema_decay": 0.5, **train_options}
+    return Config.model_validate(content)
+
+
+def random_net(config: Config | None = None) -> Transformer:
+    torch.manual_seed(0)
+    net = build_network(config or tiny())
+    assert isinstance(net, Transformer)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    if net.circumstances is not None:
+        net.circumstances.normal_()
+    return net.eval()
+
+
+def data(n: int = 12, length: int = LENGTH) -> TrainingData:
+    random = np.random.default_rng(0)
+    phase = random.uniform(0, 2 * np.pi, (n, 8, 1))
+    x = 0.4 * np.sin(2 * np.pi * 1.2 * np.arange(length) / 100 + phase)
+    x = (x + 0.01 * random.standard_normal(x.shape)).astype(np.float32)
+    y = np.zeros((n, 75), np.float32)
+    y[np.arange(n), np.arange(n) % 71] = 1
+    y[:, 71:] = 1, 0.5, 1, 0
+    return TrainingData(x, y, x[:3], y[:3])
+
+
+# --- preconditioning ----------------------------------------------------------------------------------------
+
+
+def test_the_shipped_configuration_describes_the_network_of_the_decision() -> None:
+    """Broken by another width or schedule."""
+    config = read_config(TRANSFORMER)
+    net = build_network(config, empty=True)
+    assert isinstance(net, Transformer) and net.velocity
+    assert sum(p.numel() for p in net.hidden) == 12 * 12 * 256**2
+    assert sum(p.numel() for p in net.parameters()) == pytest.approx(14.4e6, rel=0.02)
+    schedule = build_schedule(config)
+    assert schedule.T == 200
+    np.testing.assert_allclose(schedule.abar, karras().abar)
+
+
+@pytest.mark.parametrize("step", [0, 70, 199])
+def test_inputs_and_target_have_unit_variance(step: int) -> None:
+    """Broken by a scale that forgets alpha, or by the gain of the high-pass filter on white noise."""
+    schedule = karras()
+    at = preconditioning(schedule.alpha.tolist(), schedule.sigma.tolist())
+    alpha, sigma = schedule.alpha[step], schedule.sigma[step]
+    random = torch.Generator().manual_seed(0)
+    x0, z = (torch.randn(64, 8, 1000, generator=random, dtype=torch.float64) for _ in range(2))
+    x0 = DATA_STD * x0
+    x = alpha * x0 + sigma * z
+    assert float((at["whole"][step] * x).std()) == pytest.approx(1.0, rel=0.01)
+    target = (at["skip"][step] * x - (alpha * z - sigma * x0)) / at["out"][step]
+    assert float(target.std()) == pytest.approx(1.0, rel=0.01)
+    fine = HIGH_STD * torch.randn(x0.shape, generator=random, dtype=torch.float64)  # what is left of a record
+    left = alpha * fine + sigma * high_passed(z)
+    assert float((at["high"][step] * left).std()) == pytest.approx(1.0, rel=0.01)
+
+
+def test_high_passing_removes_slow_waves() -> None:
+    """Broken by a smoothing that is shifted, or whose weights do not add up to 1."""
+    t = torch.arange(1000) / 100
+    slow, fast = (torch.sin(2 * torch.pi * f * t).expand(1, 8, -1) for f in (1.0, 40.0))
+    assert high_passed(slow)[..., 10:-10].abs().max() < 0.01
+    torch.testing.assert_close(high_passed(fast)[..., 10:-10], fast[..., 10:-10], atol=0.01, rtol=0)
+    assert high_passed(torch.ones(1, 8, 50)).abs().max() < 1e-6
+
+
+def test_without_noise_the_clean_record_is_the_input() -> None:
+    """Broken by c_skip without its square, or a velocity with another sign."""
+    net, schedule = random_net(), karras()
+    x = DATA_STD * torch.randn(2, 8, LENGTH)
+    with torch.no_grad():
+        v = net.predict(float(schedule.alpha[0]) * x, torch.zeros(2, 75), torch.zeros(2, 1))
+    d = float(schedule.alpha[0]) ** 2 * x - float(schedule.sigma[0]) * v
+    assert 0 < (d - x).abs().max() < 10 * schedule.sigma[0]
+
+
+def test_the_velocity_is_that_of_edm() -> None:
+    """The closed form equals (alpha x - D) / sigma with D = c_skip x_ve + c_out F, computed in float64."""
+    schedule = karras()
+    alpha, sigma = schedule.alpha, schedule.sigma
+    at = preconditioning(alpha.tolist(), sigma.tolist())
+    s, d, x, f = sigma / alpha, DATA_STD, 0.7, -0.3
+    clean = d**2 / (s**2 + d**2) * x / alpha + s * d / np.sqrt(s**2 + d**2) * f
+    np.testing.assert_allclose(at["skip"] * x - at["out"] * f, (alpha * x - clean) / sigma, rtol=1e-8)
+
+
+def test_a_schedule_without_signal_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends without signal"):
+        preconditioning([0.9, 0.0], [0.1, 1.0])
+
+
+# --- conditions ---------------------------------------------------------------------------------------------
+
+
+def evaluated(net: Transformer, cond: torch.Tensor, step: int = 120) -> torch.Tensor:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return net.predict(torch.randn(1, 8, LENGTH), cond, torch.full((1, 1), float(step)))
+
+
+def test_every_kind_of_condition_changes_the_output() -> None:
+    """Broken by a column that is cut off, or by embeddings that do not reach the layers."""
+    net = random_net()
+    nothing = torch.zeros(1, net.columns)
+    before = evaluated(net, nothing)
+    for column in (0, 70, 72, 75, 76, 77, net.columns - 1):  # statements, age, not told, circumstances
+        cond = nothing.clone()
+        cond[0, column] = 1.0
+        assert (evaluated(net, cond) - before).abs().max() > 1e-3, column
+    assert (evaluated(net, nothing, step=60) - before).abs().max() > 1e-3
+
+
+def test_columns_that_are_left_out_are_unknown() -> None:
+    """Broken by padding on the wrong side, or by taking any number of columns."""
+    net = random_net()
+    full = torch.zeros(1, net.columns)
+    full[0, 3] = 1
+    for given in (71, 75):
+        assert torch.equal(evaluated(net, full[:, :given]), evaluated(net, full))
+    with pytest.raises(ValueError, match="72 columns: the network expects 71 or 75 or 93"):
+        evaluated(net, full[:, :72])
+
+
+def test_unconditional_is_not_the_same_as_no_statements() -> None:
+    """Broken when the column of the null label is not set, or circumstances are taken away too."""
+    net = random_net()
+    cond = torch.rand(1, net.columns)
+    untold = net.unconditional(cond)
+    assert untold[0, :75].abs().max() == 0 and untold[0, 75] == 1
+    assert torch.equal(untold[0, 76:], cond[0, 76:])
+    untold_and_unmeasured = net.unconditional(cond[:, :71])
+    assert (evaluated(net, untold_and_unmeasured) - evaluated(net, torch.zeros(1, 71))).abs().max() > 1e-3
+
+
+def test_attention_reaches_the_whole_record_and_depends_on_intervals() -> None:
+    """Broken by attention within a patch only, or without rotation (equal records would stay equal when shifted)."""
+    net = random_net()
+    x = torch.zeros(1, 8, LENGTH, requires_grad=True)
+    net.predict(x, torch.zeros(1, 71), torch.full((1, 1), 100.0))[0, 0, 0].backward()
+    assert x.grad is not None and (x.grad[0, 0].reshape(-1, 8).abs().amax(1) > 0).all()
+
+
+def test_lengths_that_no_patch_divides() -> None:
+    """Broken by tokens that are cut off, or a result of another length."""
+    net = random_net()
+    with torch.no_grad():
+        out = net.predict(torch.randn(2, 8, 93), torch.zeros(2, 71), torch.zeros(2, 1))
+    assert out.shape == (2, 8, 93) and torch.isfinite(out).all()
+
+
+def test_called_as_sssd_ecg_it_returns_the_noise() -> None:
+    """eps = sigma x + alpha v, so that the functions of SSSD-ECG can sample from it."""
+    net, schedule, step = random_net(), karras(), 40
+    x, cond, steps = torch.randn(2, 8, LENGTH), torch.zeros(2, 71), torch.full((2, 1), float(step))
+    with torch.no_grad():
+        eps = net((x, cond, steps))
+        v = net.predict(x, cond, steps)
+    torch.testing.assert_close(eps, float(schedule.sigma[step]) * x + float(schedule.alpha[step]) * v)
+
+
+# --- the engine ---------------------------------------------------------------------------------------------
+
+
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_bound_equals_plain(device: str) -> None:
+    """Broken by steps or conditions that are mixed up, or weights of another precision that are kept."""
+    net = random_net().to(device)
+    x, cond = torch.randn(3, 8, LENGTH, device=device), torch.rand(3, 71, device=device)
+    steps = [150, 7]
+    predict = bind(net, cond, steps, length=LENGTH)
+    for i, step in enumerate(steps):
+        with torch.no_grad():
+            plain = net.predict(x, cond, torch.full((3, 1), float(step), device=device))
+        torch.testing.assert_close(predict(x, i), plain, atol=1e-5, rtol=1e-5)
+    half = bind(net, cond, steps, length=LENGTH, dtype=torch.bfloat16)
+    error = (half(x, 1) - predict(x, 1)).norm() / predict(x, 1).norm()
+    assert 0 < error < 0.03
+    before = predict(x, 0)
+    with torch.no_grad():
+        net.hidden[0].mul_(-1.0)
+        changed = net.predict(x, cond, torch.full((3, 1), 150.0, device=device))
+    again = bind(net, cond, steps, length=LENGTH)(x, 0)
+    torch.testing.assert_close(again, changed, atol=1e-5, rtol=1e-5)
+    assert (again - before).abs().max() > 1e-4
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+def test_under_little_noise_records_are_only_shifted() -> None:
+    """Whole samples of the recording, exactly, and a mask where the recording ends."""
+    torch.manual_seed(0)
+    length, end = 1000, 990
+    x = torch.randn(64, 8, end + EXTRA)
+    moved, mask = augmented_under_noise(x, length, torch.zeros(64, dtype=torch.bool), generator(0, 0, 0, CPU))
+    shifts = []
+    for k in range(64):
+        shift = next(s for s in range(101) if torch.equal(moved[k], x[k, :, s : s + length]))
+        shifts.append(shift)
+        assert mask[k, 0].sum() == end - shift and mask[k, 0, : end - shift].all()
+    assert 20 <= sum(s == 0 for s in shifts) <= 44 and max(shifts) > 80
+
+
+def test_under_much_noise_records_are_augmented_as_before() -> None:
+    """Broken by a gain or a speed that little noise alone may have."""
+    x = torch.randn(6, 8, 990 + EXTRA)
+    hidden = torch.ones(6, dtype=torch.bool)
+    moved, mask = augmented_under_noise(x, 1000, hidden, generator(0, 0, 0, CPU))
+    assert torch.equal(moved, augmented(x, 1000, generator(0, 0, 0, CPU)))
+    assert mask.shape == (6, 1, 1000) and mask.all()
+
+
+def test_noise_levels_are_drawn_where_they_matter() -> None:
+    """The shares 0.6, 0.15 and 0.25; broken by levels that are looked up in steps, or not in logarithms."""
+    schedule = karras()
+    level = torch.tensor(schedule.sigma / schedule.alpha, dtype=torch.float32)
+    t = drawn_steps(200_000, level, generator(0, 0, 0, CPU))
+    assert int(t.min()) == 0 and int(t.max()) == 199
+    drawn = level[t].log()
+
+    def share(low: float, high: float) -> float:
+        return float(((drawn >= np.log(low)) & (drawn < np.log(high))).float().mean())
+
+    def uniform(low: float, high: float) -> float:
+        return float(((level >= low) & (level < high)).float().mean())
+
+    def lognormal(low: float, high: float) -> float:
+        cdf = torch.distributions.Normal(np.log(0.7), 1.6).cdf
+        return float(cdf(torch.tensor(np.log(high))) - cdf(torch.tensor(np.log(low))))
+
+    fine = np.log(0.05 / 0.005) / np.log(0.05 / 0.0015)
+    for low, high, third in ((0.005, 0.05, fine), (0.3, 3.0, 0.0), (10.0, 50.0, 0.0)):
+        expected = 0.6 * lognormal(low, high) + 0.15 * third + 0.25 * uniform(low, high)
+        assert share(low, high) == pytest.approx(expected, abs=0.012), (low, high)
+
+
+def test_labels_patients_and_circumstances_are_left_out_separately() -> None:
+    """Broken when the null label goes with circumstances, or is set where statements are told."""
+    config = tiny(label_dropout=0.2)
+    y = partly_told(torch.ones(4000, 93), config, generator(0, 0, 0, CPU))
+    told, age, null, circumstances = y[:, 0], y[:, 71], y[:, 75], y[:, 76]
+    assert torch.equal(null, 1 - told) and (y[:, :71] == told[:, None]).all()
+    assert (y[:, 76:] == circumstances[:, None]).all()
+    for part, expected in ((told, 0.8), (age, 0.5), (circumstances, 0.9)):
+        assert float(part.mean()) == pytest.approx(expected, abs=0.03)
+    assert abs(float(torch.corrcoef(torch.stack((told, circumstances)))[0, 1])) < 0.06
+
+
+def balanced(mask_end: int, spoiled: torch.Tensor | None = None) -> tuple[float, float]:
+    levels = noise_levels(karras(), velocity=True, data_std=DATA_STD)
+    balance = Balance(levels)
+    random = torch.Generator().manual_seed(0)
+    x, z = (torch.randn(4, 8, 50, generator=random) for _ in range(2))
+    if spoiled is not None:
+        x = torch.where(spoiled, 100.0, x)
+    mask = (torch.arange(50) < mask_end).float().expand(4, 1, 50)
+    batch = (x, torch.zeros(4, 71), torch.tensor([3, 50, 110, 190]), z, mask)
+    loss, shown = balance.loss(lambda x_t, y, t: torch.zeros_like(x_t), batch, levels, None)
+    return float(loss), float(shown)
+
+
+def test_the_mask_excludes_what_is_not_the_recording() -> None:
+    """Broken by a mask that is not applied, or a mean that counts the excluded samples."""
+    outside = torch.arange(50) >= 40
+    assert balanced(40, outside) == pytest.approx(balanced(40))
+    assert balanced(50, outside)[1] > 2 * balanced(50)[1]
+    assert balanced(40)[1] == pytest.approx(balanced(50)[1], rel=0.3)
+
+
+def test_noise_levels_are_balanced() -> None:
+    """Once the means have settled, every level has a loss of 1, however large its error is."""
+    levels = noise_levels(karras(), velocity=True, data_std=DATA_STD)
+    balance = Balance(levels)
+    random = torch.Generator().manual_seed(0)
+    t = torch.tensor([5, 195]).repeat(32)
+    target_size = torch.where(t < 100, 0.3, 1.0)[:, None, None]
+
+    def predict(x_t: torch.Tensor, y: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        alpha, sigma = levels.alpha[t][:, None, None], levels.sigma[t][:, None, None]
+        error = torch.randn(x.shape, generator=random) * target_size
+        return alpha * z - sigma * x + error / levels.weight[t].sqrt()[:, None, None]
+
+    mask = torch.ones(64, 1, 50)
+    for _ in range(400):
+        x, z = (torch.randn(64, 8, 50, generator=random) for _ in range(2))
+        loss, shown = balance.loss(predict, (x, torch.zeros(64, 71), t, z, mask), levels, None)
+    assert float(loss) == pytest.approx(1.0, abs=0.05)
+    assert float(shown) == pytest.approx((0.09 + 1) / 2, abs=0.05)
+
+
+def test_a_batch_is_a_function_of_the_iteration() -> None:
+    config = tiny()
+    levels = noise_levels(build_schedule(config), velocity=True, data_std=DATA_STD)
+    signals, y = torch.randn(9, 8, LENGTH), torch.rand(9, 93)
+    first, again, other = (transformer_batch(signals, y, LENGTH, config, levels, i) for i in (3, 3, 4))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[3], other[3])
+    assert first[4].shape == (4, 1, LENGTH)
+
+
+def test_a_killed_run_resumes_to_the_same_losses_and_weights(tmp_path: Path) -> None:
+    """Fails if Muon's momenta, the balance or the draws of a batch are lost with the run."""
+    config = tiny(n_iters=5, iters_per_ckpt=2)
+
+    class Killed(Exception):
+        pass
+
+    def kill_at_3(progress: Any) -> None:
+        if progress.iteration == 3:
+            raise Killed
+
+    whole = train(config, data(), tmp_path / "whole", accelerator="cpu")
+    with pytest.raises(Killed):
+        train(config, data(), tmp_path / "killed", accelerator="cpu", report=kill_at_3)
+    resumed = train(config, data(), tmp_path / "killed", accelerator="cpu")
+    logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("whole", "killed")]
+    assert [row.rsplit(",", 1)[0] for row in logs[0]] == [row.rsplit(",", 1)[0] for row in logs[1]]
+    left, right = read_state(whole.path)[0], read_state(resumed.path)[0]
+    assert left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    """Fails if gradients do not reach the weights, or Muon goes uphill."""
+    config = tiny(n_iters=50, iters_per_ckpt=5, iters_per_logging=5, batch_size=12, learning_rate=1e-2)
+    train(config, data(), tmp_path, accelerator="cpu")
+    rows = [row.split(",") for row in (tmp_path / "log.csv").read_text().splitlines()[1:]]
+    assert float(rows[-1][2]) < 0.95 * float(rows[0][2])
+
+
+def test_a_transformer_learns_from_its_own_guidance(tmp_path: Path) -> None:
+    """The target is the unconditional prediction and 1.5 times the way to the conditional one."""
+    net = random_net()
+    predict = guided(net, LENGTH, 1.5, "float32", CPU)
+    x, y, t = torch.randn(2, 8, LENGTH), torch.rand(2, net.columns), torch.full((2, 1), 90.0)
+    with torch.no_grad():
+        told, untold = net.predict(x, y, t), net.predict(x, net.unconditional(y), t)
+    torch.testing.assert_close(predict(x, y, t), untold + 1.5 * (told - untold))
+    assert (told - untold).abs().max() > 1e-3
+    first = train(tiny(), data(), tmp_path / "first", accelerator="cpu")
+    second = train(tiny(guidance=1.5), data(), tmp_path / "guided", init=first.path, accelerator="cpu")
+    assert second.iterations == 4
+
+
+def test_fine_tuning_on_other_labels_is_refused(tmp_path: Path) -> None:
+    path = train(tiny(n_iters=1), data(), tmp_path, accelerator="cpu").path
+    content = tiny().model_dump()
+    content["trainset_config"]["label_names"] = ["A", "B"]
+    content["wavenet_config"]["label_embed_classes"] = 6
+    other = Config.model_validate(content)
+    with pytest.raises(ValueError, match="trained on other labels"):
+        start_from(build_network(other), other, path)
+
+
+# --- configuration ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"transformer_config": {"width": 24, "heads": 8}}, "width is 24: expected a multiple of 16"),
+        ({"transformer_config": {}}, 'prediction is "eps": expected "v"'),
+        ({"diffusion_config": {"rho": 7.0}}, "lacks sigma_min and sigma_max"),
+        (
+            {"diffusion_config": {"rho": 7, "sigma_min": 0.1, "sigma_max": 1, "terminal_alpha": 0.01}},
+            "terminal_alpha and sigma_max",
+        ),
+        (
+            {"diffusion_config": {"rho": 7, "sigma_min": 1, "sigma_max": 0.1}},
+            "sigma_min is 1.0 and sigma_max is 0.1",
+        ),
+        (
+            {
+                "transformer_config": {},
+                "diffusion_config": {"prediction": "v"},
+                "train_config": {"focus": {"share": 0.5, "first": 1, "last": 2}},
+            },
+            "focus does not go with transformer_config",
+        ),
+    ],
+)
+def test_contradictions_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Config.model_validate(change)
+
+
+def test_the_network_is_sssd_ecgs_without_the_section() -> None:
+    """Every configuration of before has a Denoiser."""
+    assert read_config(DEFAULT).transformer_config is None
+    assert TransformerConfig().circumstances == 0
+
+
+# --- from data to records -----------------------------------------------------------------------------------
+
+
+def recordings(folder: Path, n: int = 20) -> Path:
+    random = np.random.default_rng(0)
+    labels = np.zeros((n, 71), np.uint8)
+    labels[np.arange(n), np.arange(n) % 71] = 1
+    signal = random.normal(0, 300, (n, 12, 1000)).astype(np.int16)
+    path = folder / "signals.npz"
+    write(
+        path,
+        Recordings(
+            signal_uv=signal,
+            labels=labels,
+            label_names=CODES,
+            strat_fold=np.arange(n) % 10 + 1,
+            age=np.linspace(20, 90, n),
+            sex=np.arange(n) % 2.0,
+        ),
+    )
+    return path
+
+
+def test_train_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`train --config transformer`, smaller, writes a checkpoint that `generate` and `inspect` can read."""
+    config = tiny(1000, n_iters=2, batch_size=4)
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps({**config.model_dump(), "ddim_config": {"ddim_timesteps": 3}}))
+    trained = tmp_path / "run"
+    arguments = ["train", "--config", file, "--data", recordings(tmp_path), "--out", trained, "-q"]
+    assert main([str(a) for a in [*arguments, "--accelerator", "cpu"]]) == 0
+    model = trained / "model.safetensors"
+    out = tmp_path / "ecgs"
+    arguments = ["generate", "--checkpoint", model, "--label", "AFIB", "-n", 2, "--seed", 1, "--out", out]
+    assert main([str(a) for a in [*arguments, "-q"]]) == 0
+    with np.load(out / "ecgs.npz") as made:
+        assert made["signal_uv"].shape == (2, 12, 1000)
+        assert np.abs(made["signal_uv"]).max() > 0
+    capsys.readouterr()
+    assert main(["inspect", str(model)]) == 0
+    text = capsys.readouterr().out
+    assert "transformer, 2 layers x 16 channels" in text and "sigma / alpha 0.0015 to 100, rho 7" in text
+
+
+def test_the_packaged_name_is_known(tmp_path: Path) -> None:
+    """`--config transformer` is read, and its length and rate are checked against the recordings."""
+    from sssd.cli.train import _settings
+
+    settings, kept = _settings("transformer", None)
+    assert settings == read_config(TRANSFORMER) and not kept
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    """Broken by a table or weights that safetensors does not hold, or a configuration without the section."""
+    config = tiny()
+    model = SSSDECG(config, device="cpu")
+    model.model.load_state_dict(random_net(config).state_dict())
+    path = model.save_checkpoint(tmp_path / "transformer.safetensors")
+    again = SSSDECG.from_pretrained(path, device="cpu")
+    assert again.config.transformer_config == config.transformer_config
+    assert again.model_hash == model.model_hash
+    how: dict[str, Any] = {"sampler": "ddim", "steps": 3, "seed": 5, "exact": True, "progress": False}
+    first = model.generate("AFIB", num_samples=3, **how)
+    assert torch.equal(first, again.generate("AFIB", num_samples=3, **how))
+    batches = torch.cat(
+        [again.generate("AFIB", num_samples=3, batch_size=1, **how)]
+    )  # a record depends on its own number only
+    torch.testing.assert_close(first, batches, atol=1e-5, rtol=1e-4)
+    other = tiny().model_dump()
+    other["transformer_config"]["layers"] = 1
+    with pytest.raises(ValueError, match="another transformer_config"):
+        SSSDECG(Config.model_validate(other), device="cpu").load_checkpoint(path)
+
+
+def test_training_fills_the_table_of_circumstances() -> None:
+    """Each column has mean 0 and standard deviation 1 over the training records, in the network and in the data."""
+    net = random_net()
+    told = transformer_data(data(), net, 100.0)
+    assert told.labels.shape == (12, 93) and told.val_labels.shape == (3, 93)
+    assert (told.labels[:, 75] == 0).all() and (told.labels[:, 76] == 1).all()
+    np.testing.assert_allclose(told.labels[:, 77:].mean(0), 0, atol=1e-9)
+    np.testing.assert_allclose(told.labels[:, 77:].std(0), 1, rtol=1e-9)
+    assert net.circumstances is not None and net.circumstances.shape == (8, CIRCUMSTANCES)
+    np.testing.assert_allclose(
+        net.circumstances[1].float().numpy(), told.labels[1 * 12 // 8, 77:], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_seeds_promise_holds_with_every_sampler() -> None:
+    """Every sampler takes the schedule, from 100 times the unit to 0.0015, and gives finite records."""
+    model = SSSDECG(tiny(), device="cpu")
+    model.model.load_state_dict(random_net().state_dict())
+    for sampler in ("ddim", "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m"):
+        made = model.generate("NORM", sampler=sampler, steps=6, seed=0, exact=True, progress=False)
+        assert torch.isfinite(made).all(), sampler
