@@ -515,6 +515,17 @@ def test_set_replaces_only_its_own(tmp_path: Path) -> None:
     assert _left(out) == ["b.csv", "b.dat", "b.hea", "manifest.json", "notes.txt"]
 
 
+def test_a_set_is_on_the_disk_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken by leaving either flush out, or by renaming first (seen)."""
+    calls: list[str] = []
+    rename = os.rename
+    monkeypatch.setattr(folder, "sync_files", lambda path: calls.append("files"))
+    monkeypatch.setattr(folder, "sync", lambda path: calls.append("folder"))
+    monkeypatch.setattr(os, "rename", lambda a, b: (calls.append("rename"), rename(a, b))[1])
+    save_set([_ecg()], tmp_path / "out", ["csv"], names=["a"])
+    assert calls == ["files", "rename", "folder"]
+
+
 def test_set_reports_its_progress_and_refuses_a_file(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     out = save_set(
