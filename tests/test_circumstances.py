@@ -24,6 +24,7 @@ def test_wander_and_noise_are_told_apart() -> None:
     """Ten times the wander is two decades of power, ten times the fine noise one decade of amplitude."""
     little, much = measure(waves(0.3, 0.1), FS)[0], measure(waves(0.3, 1.0), FS)[0]
     np.testing.assert_allclose((much - little)[:8], 2.0, atol=0.01)
+    assert (measure(waves(1.0, 1.0), FS)[0, :8] < little[:8] + 1).all()  # a heart beat is not wander
     fine, coarse = (measure(waves(38.0, a), FS)[0] for a in (0.01, 0.1))
     np.testing.assert_allclose((coarse - fine)[8:], 1.0, atol=0.02)
     np.testing.assert_allclose(measure(waves(10.0, 1.0), FS)[0, 8:], np.log10(2e-4), atol=0.5)  # neither

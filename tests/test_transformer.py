@@ -12,9 +12,11 @@ import torch
 
 from sssd import SSSDECG
 from sssd.checkpoints import read_state
+from sssd.checkpoints.inspection import fit_cauchy
+from sssd.circumstances import draw, with_circumstances
 from sssd.cli import main
 from sssd.config.schema import DEFAULT, Config, TransformerConfig, read_config
-from sssd.data.recordings import Recordings, write
+from sssd.data.recordings import Recordings, read, write
 from sssd.engine.bound import bind
 from sssd.factory import build_network, build_schedule
 from sssd.labels import CODES
@@ -25,7 +27,9 @@ from sssd.models.transformer import (
     HIGH_STD,
     Transformer,
     high_passed,
+    layer,
     preconditioning,
+    rotated,
 )
 from sssd.schedule import karras
 from sssd.training.augment import EXTRA, augmented, augmented_under_noise
@@ -33,6 +37,7 @@ from sssd.training.balance import Balance
 from sssd.training.batches import drawn_steps, generator, partly_told, transformer_batch
 from sssd.training.checkpoint import start_from
 from sssd.training.data import TrainingData, transformer_data
+from sssd.training.distill import distill
 from sssd.training.guidance import guided
 from sssd.training.loop import train
 
@@ -183,8 +188,25 @@ def test_unconditional_is_not_the_same_as_no_statements() -> None:
     assert (evaluated(net, untold_and_unmeasured) - evaluated(net, torch.zeros(1, 71))).abs().max() > 1e-3
 
 
-def test_attention_reaches_the_whole_record_and_depends_on_intervals() -> None:
-    """Broken by attention within a patch only, or without rotation (equal records would stay equal when shifted)."""
+def test_attention_depends_on_intervals() -> None:
+    """Products of queries and keys depend on how far apart they are; broken by a layer that does not rotate them."""
+    torch.manual_seed(0)
+    angle = torch.arange(30)[:, None] * torch.tensor([1.0, 0.3, 0.01])
+    rotation = angle.cos(), angle.sin()
+    q, k = (rotated(torch.randn(6).expand(30, 6), *rotation) for _ in range(2))
+    products = q @ k.T
+    torch.testing.assert_close(products[:-4, :-4], products[4:, 4:], atol=1e-4, rtol=1e-4)
+    assert products[0].std() > 0.1
+    weights = random_net().layers[0].weights(torch.float32)._replace(taps=torch.zeros(5, 16))
+    x, e, order = torch.randn(1, 30, 16), torch.randn(1, 16), torch.randperm(30)
+    angle = torch.arange(30)[:, None] * torch.linspace(1, 0.01, 4)
+    plain = layer(x, e, weights, (angle.cos(), angle.sin()), 2)
+    permuted = layer(x[:, order], e, weights, (angle.cos(), angle.sin()), 2)
+    assert (permuted - plain[:, order]).abs().max() > 1e-3
+
+
+def test_attention_reaches_the_whole_record() -> None:
+    """Broken by attention within a patch only."""
     net = random_net()
     x = torch.zeros(1, 8, LENGTH, requires_grad=True)
     net.predict(x, torch.zeros(1, 71), torch.full((1, 1), 100.0))[0, 0, 0].backward()
@@ -350,6 +372,9 @@ def test_a_batch_is_a_function_of_the_iteration() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[3], other[3])
     assert first[4].shape == (4, 1, LENGTH)
+    config = tiny(label_dropout=0.5, batch_size=64)
+    told = transformer_batch(signals, torch.ones(9, 93), LENGTH, config, levels, 0)[1]
+    assert 0.2 < float(told[:, 75].mean()) < 0.8 and torch.equal(told[:, 0], 1 - told[:, 75])
 
 
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(tmp_path: Path) -> None:
@@ -513,8 +538,12 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     torch.testing.assert_close(first, batches, atol=1e-5, rtol=1e-4)
     other = tiny().model_dump()
     other["transformer_config"]["layers"] = 1
+    smaller = SSSDECG(Config.model_validate(other), device="cpu")
     with pytest.raises(ValueError, match="another transformer_config"):
-        SSSDECG(Config.model_validate(other), device="cpu").load_checkpoint(path)
+        smaller.load_checkpoint(path)
+    again.load_checkpoint(smaller.save_checkpoint(tmp_path / "smaller.safetensors"))
+    assert again.model_hash == smaller.model_hash
+    np.testing.assert_allclose(again.diffusion_hyperparams["Alpha_bar"], karras().abar, rtol=1e-6)
 
 
 def test_training_fills_the_table_of_circumstances() -> None:
@@ -531,7 +560,37 @@ def test_training_fills_the_table_of_circumstances() -> None:
     )
 
 
-def test_the_seeds_promise_holds_with_every_sampler() -> None:
+def test_records_get_circumstances_of_their_own() -> None:
+    """Each is told that of a row drawn for its seed and number; broken by a generator that leaves them unknown."""
+    net = random_net()
+    assert net.circumstances is not None
+    cond = with_circumstances(net, torch.ones(3, 71), [4, 4, 5], [0, 1, 1])
+    assert cond.shape == (3, 93)
+    assert (cond[:, :71] == 1).all() and (cond[:, 71:76] == 0).all() and (cond[:, 76] == 1).all()
+    assert torch.equal(cond[:, 77:], draw(net.circumstances, [4, 4, 5], [0, 1, 1]))
+    model = SSSDECG(tiny(), device="cpu")
+    model.model.load_state_dict(net.state_dict())
+    how: dict[str, Any] = {"sampler": "ddim", "steps": 2, "seed": 5, "exact": True, "progress": False}
+    before = model.generate("AFIB", **how)
+    model.model.get_buffer("circumstances").add_(3.0)
+    assert (model.generate("AFIB", **how) - before).abs().max() > 1e-3
+    plain = tiny().model_dump()
+    plain["transformer_config"]["circumstances"] = 0
+    without = random_net(Config.model_validate(plain))
+    assert torch.equal(with_circumstances(without, cond[:, :71], [0], [0]), cond[:, :71])
+
+
+def test_what_only_sssd_ecgs_network_can_do_is_refused(tmp_path: Path) -> None:
+    """Distillation and the choice of a Cauchy convention, each with a message."""
+    config = Config.model_validate({**tiny().model_dump(), "distill_config": {}})
+    path = SSSDECG(config, device="cpu").save_checkpoint(tmp_path / "transformer.safetensors")
+    with pytest.raises(ValueError, match="only SSSD-ECG's network can be distilled"):
+        distill(config, path, data().labels, tmp_path / "out", device="cpu")
+    with pytest.raises(ValueError, match="no S4 kernels"):
+        fit_cauchy(path, read(recordings(tmp_path)))
+
+
+def test_every_sampler_gives_finite_records() -> None:
     """Every sampler takes the schedule, from 100 times the unit to 0.0015, and gives finite records."""
     model = SSSDECG(tiny(), device="cpu")
     model.model.load_state_dict(random_net().state_dict())
