@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sampler_quality import settle
+from sampler_quality import choose_gpu
 from scipy.stats import t
 
 from sssd.data import recordings
@@ -110,7 +110,7 @@ def main() -> None:
     of: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     turn = get_context("spawn").Value("i", 0)
     pool = ProcessPoolExecutor(
-        options.trainers, mp_context=get_context("spawn"), initializer=settle, initargs=(turn,)
+        options.trainers, mp_context=get_context("spawn"), initializer=choose_gpu, initargs=(turn,)
     )
     with pool:
         how = {"width": options.width, "device": options.device}

@@ -104,7 +104,7 @@ def _by_classifiers(
 
     turn = get_context("spawn").Value("i", 0)
     pool = ProcessPoolExecutor(
-        options.trainers, mp_context=get_context("spawn"), initializer=settle, initargs=(turn,)
+        options.trainers, mp_context=get_context("spawn"), initializer=choose_gpu, initargs=(turn,)
     )  # small networks leave a GPU idle
     judged, taught = [], []
     for seed, folder in enumerate(options.sets):
@@ -140,7 +140,7 @@ def _by_classifiers(
     pool.shutdown()
 
 
-def settle(turn: Any) -> None:
+def choose_gpu(turn: Any) -> None:
     """Each trainer takes the next of the GPUs."""
     with turn.get_lock():
         if torch.cuda.is_available():
