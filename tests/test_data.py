@@ -229,7 +229,7 @@ def test_prepare_ptbxl_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="rate is '250'"):
         prepare(tmp_path, tmp_path / "out", rate="250")
     source = ptbxl(tmp_path / "db", [{"NORM": 100.0}, {"XYZ": 1.0}])
-    with pytest.raises(ValueError, match="record 2 has 'XYZ'"):
+    with pytest.raises(ValueError, match="record 2 has the code 'XYZ'"):
         prepare(source, tmp_path / "out", rate="500")
     (source / "records500" / "00001_hr.dat").unlink()
     (tmp_path / "one").mkdir()

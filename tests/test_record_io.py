@@ -595,3 +595,18 @@ def test_manifest_is_stable() -> None:
     assert a == manifest_json({"a": {"c": 2, "d": 1}, "b": 1})
     with pytest.raises(ValueError, match="JSON values only"):
         manifest_json({"a": float("nan")})
+
+
+def test_a_set_reports_each_record_and_writes_provenance_in_one_order(tmp_path: Path) -> None:
+    """Fails if progress is not reported, or the provenance in ecgs.npz depends on the order of its keys."""
+    told: list[tuple[int, int]] = []
+    ecgs = [
+        dataclasses.replace(_ecg(), provenance={"b": 1, "a": 2}),
+        dataclasses.replace(_ecg(1), provenance={"a": 2, "b": 1}),
+    ]
+    out = save_set(
+        ecgs, tmp_path / "out", ["npz"], names=["x", "y"], progress=lambda *done: told.append(done)
+    )
+    assert told == [(1, 2), (2, 2)]
+    first, second = np.load(out / "ecgs.npz")["provenance"]
+    assert first == second == '{"a": 2, "b": 1}'
