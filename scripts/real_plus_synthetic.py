@@ -31,13 +31,13 @@ from sssd.evaluation import auc, classifier
 
 FEW = 100  # training records
 Records = tuple[np.ndarray, np.ndarray]  # x (n, 8, L) mV and y (n, K)
-Lesson = tuple[list[Records], int]  # sets, taken together, and for how many epochs
+Stage = tuple[list[Records], int]  # sets, taken together, and for how many epochs
 
 
-def scores(lessons: list[Lesson], x_test: np.ndarray, **how: Any) -> np.ndarray:
-    """What a classifier says of x_test that went through lessons."""
+def scores(stages: list[Stage], x_test: np.ndarray, **how: Any) -> np.ndarray:
+    """What a classifier says of x_test that went through stages."""
     model = None
-    for sets, epochs in lessons:
+    for sets, epochs in stages:
         x, y = (np.concatenate(parts) for parts in zip(*sets, strict=True))
         model = classifier.train(x, y, epochs=epochs, init=model, **how)
     assert model is not None
@@ -77,25 +77,25 @@ def main() -> None:
             "error: --synthetic has other labels than --real: give sets made for the same statements"
         )
 
-    def lesson(*these: Records, times: float = 1.0) -> Lesson:
+    def stage(*these: Records, times: float = 1.0) -> Stage:
         """About as many steps as `times` the epochs on real records have."""
         n = sum(len(x) for x, _ in these)
         return list(these), max(1, round(times * options.epochs * records / n))
 
     n = len(sets)
 
-    def ways_of(seed: int) -> dict[str, list[Lesson]]:
+    def ways_of(seed: int) -> dict[str, list[Stage]]:
         rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:records])
         real = (x[rows], y[rows]) if records < len(x) else (x, y)
         return {
-            "real": [lesson(real)],
-            "real, half as long": [lesson(real, times=0.5)],
-            "real, twice as long": [lesson(real, times=2)],
-            "real, then real": [lesson(real, times=0.5), lesson(real, times=0.5)],
-            "generated": [lesson(sets[0])],
-            "both": [lesson(real, sets[0])],
-            f"real and {n} generated sets": [lesson(real, *sets)],
-            f"{n} generated sets, then real": [lesson(*sets, times=0.5), lesson(real, times=0.5)],
+            "real": [stage(real)],
+            "real, half as long": [stage(real, times=0.5)],
+            "real, twice as long": [stage(real, times=2)],
+            "real, then real": [stage(real, times=0.5), stage(real, times=0.5)],
+            "generated": [stage(sets[0])],
+            "both": [stage(real, sets[0])],
+            f"real and {n} generated sets": [stage(real, *sets)],
+            f"{n} generated sets, then real": [stage(*sets, times=0.5), stage(real, times=0.5)],
         }
 
     ways = list(ways_of(0))
@@ -115,9 +115,9 @@ def main() -> None:
     with pool:
         how = {"width": options.width, "device": options.device}
         waiting = [
-            (way, pool.submit(scores, lessons, x_test, seed=seed, **how))
+            (way, pool.submit(scores, stages, x_test, seed=seed, **how))
             for seed in range(options.seeds)
-            for way, lessons in ways_of(seed).items()
+            for way, stages in ways_of(seed).items()
             if way in ways
         ]
         for way, read in waiting:

@@ -34,7 +34,7 @@ from sssd.models.transformer import (
 from sssd.schedule import karras
 from sssd.training.augment import EXTRA, augmented, augmented_under_noise
 from sssd.training.balance import Balance
-from sssd.training.batches import drawn_steps, generator, partly_told, transformer_batch
+from sssd.training.batches import drawn_steps, generator, transformer_batch, with_dropout
 from sssd.training.checkpoint import start_from
 from sssd.training.data import TrainingData, transformer_data
 from sssd.training.distill import distill
@@ -159,7 +159,7 @@ def test_every_kind_of_condition_changes_the_output() -> None:
     net = random_net()
     nothing = torch.zeros(1, net.columns)
     before = evaluated(net, nothing)
-    for column in (0, 70, 72, 75, 76, 77, net.columns - 1):  # statements, age, not told, circumstances
+    for column in (0, 70, 72, 75, 76, 77, net.columns - 1):  # statements, age, unconditional, circumstances
         cond = nothing.clone()
         cond[0, column] = 1.0
         assert (evaluated(net, cond) - before).abs().max() > 1e-3, column
@@ -181,11 +181,11 @@ def test_unconditional_is_not_the_same_as_no_statements() -> None:
     """Broken when the column of the null label is not set, or circumstances are taken away too."""
     net = random_net()
     cond = torch.rand(1, net.columns)
-    untold = net.unconditional(cond)
-    assert untold[0, :75].abs().max() == 0 and untold[0, 75] == 1
-    assert torch.equal(untold[0, 76:], cond[0, 76:])
-    untold_and_unmeasured = net.unconditional(cond[:, :71])
-    assert (evaluated(net, untold_and_unmeasured) - evaluated(net, torch.zeros(1, 71))).abs().max() > 1e-3
+    unconditional = net.unconditional(cond)
+    assert unconditional[0, :75].abs().max() == 0 and unconditional[0, 75] == 1
+    assert torch.equal(unconditional[0, 76:], cond[0, 76:])
+    without_circumstances = net.unconditional(cond[:, :71])
+    assert (evaluated(net, without_circumstances) - evaluated(net, torch.zeros(1, 71))).abs().max() > 1e-3
 
 
 def test_attention_depends_on_intervals() -> None:
@@ -311,15 +311,15 @@ def test_noise_levels_are_drawn_where_they_matter() -> None:
 
 
 def test_labels_patients_and_circumstances_are_left_out_separately() -> None:
-    """Broken when the null label goes with circumstances, or is set where statements are told."""
+    """Broken when the null label goes with circumstances, or is set where statements are kept."""
     config = tiny(label_dropout=0.2)
-    y = partly_told(torch.ones(4000, 93), config, generator(0, 0, 0, CPU))
-    told, age, null, circumstances = y[:, 0], y[:, 71], y[:, 75], y[:, 76]
-    assert torch.equal(null, 1 - told) and (y[:, :71] == told[:, None]).all()
+    y = with_dropout(torch.ones(4000, 93), config, generator(0, 0, 0, CPU))
+    given, age, null, circumstances = y[:, 0], y[:, 71], y[:, 75], y[:, 76]
+    assert torch.equal(null, 1 - given) and (y[:, :71] == given[:, None]).all()
     assert (y[:, 76:] == circumstances[:, None]).all()
-    for part, expected in ((told, 0.8), (age, 0.5), (circumstances, 0.9)):
+    for part, expected in ((given, 0.8), (age, 0.5), (circumstances, 0.9)):
         assert float(part.mean()) == pytest.approx(expected, abs=0.03)
-    assert abs(float(torch.corrcoef(torch.stack((told, circumstances)))[0, 1])) < 0.06
+    assert abs(float(torch.corrcoef(torch.stack((given, circumstances)))[0, 1])) < 0.06
 
 
 def balanced(mask_end: int, spoiled: torch.Tensor | None = None) -> tuple[float, float]:
@@ -373,8 +373,8 @@ def test_a_batch_is_a_function_of_the_iteration() -> None:
     assert not torch.equal(first[3], other[3])
     assert first[4].shape == (4, 1, LENGTH)
     config = tiny(label_dropout=0.5, batch_size=64)
-    told = transformer_batch(signals, torch.ones(9, 93), LENGTH, config, levels, 0)[1]
-    assert 0.2 < float(told[:, 75].mean()) < 0.8 and torch.equal(told[:, 0], 1 - told[:, 75])
+    given = transformer_batch(signals, torch.ones(9, 93), LENGTH, config, levels, 0)[1]
+    assert 0.2 < float(given[:, 75].mean()) < 0.8 and torch.equal(given[:, 0], 1 - given[:, 75])
 
 
 def test_a_killed_run_resumes_to_the_same_losses_and_weights(tmp_path: Path) -> None:
@@ -412,9 +412,9 @@ def test_a_transformer_learns_from_its_own_guidance(tmp_path: Path) -> None:
     predict = guided(net, LENGTH, 1.5, "float32", CPU)
     x, y, t = torch.randn(2, 8, LENGTH), torch.rand(2, net.columns), torch.full((2, 1), 90.0)
     with torch.no_grad():
-        told, untold = net.predict(x, y, t), net.predict(x, net.unconditional(y), t)
-    torch.testing.assert_close(predict(x, y, t), untold + 1.5 * (told - untold))
-    assert (told - untold).abs().max() > 1e-3
+        conditional, unconditional = net.predict(x, y, t), net.predict(x, net.unconditional(y), t)
+    torch.testing.assert_close(predict(x, y, t), unconditional + 1.5 * (conditional - unconditional))
+    assert (conditional - unconditional).abs().max() > 1e-3
     first = train(tiny(), data(), tmp_path / "first", accelerator="cpu")
     second = train(tiny(guidance=1.5), data(), tmp_path / "guided", init=first.path, accelerator="cpu")
     assert second.iterations == 4
@@ -549,19 +549,19 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 def test_training_fills_the_table_of_circumstances() -> None:
     """Each column has mean 0 and standard deviation 1 over the training records, in the network and in the data."""
     net = random_net()
-    told = transformer_data(data(), net, 100.0)
-    assert told.labels.shape == (12, 93) and told.val_labels.shape == (3, 93)
-    assert (told.labels[:, 75] == 0).all() and (told.labels[:, 76] == 1).all()
-    np.testing.assert_allclose(told.labels[:, 77:].mean(0), 0, atol=1e-9)
-    np.testing.assert_allclose(told.labels[:, 77:].std(0), 1, rtol=1e-9)
+    given = transformer_data(data(), net, 100.0)
+    assert given.labels.shape == (12, 93) and given.val_labels.shape == (3, 93)
+    assert (given.labels[:, 75] == 0).all() and (given.labels[:, 76] == 1).all()
+    np.testing.assert_allclose(given.labels[:, 77:].mean(0), 0, atol=1e-9)
+    np.testing.assert_allclose(given.labels[:, 77:].std(0), 1, rtol=1e-9)
     assert net.circumstances is not None and net.circumstances.shape == (8, CIRCUMSTANCES)
     np.testing.assert_allclose(
-        net.circumstances[1].float().numpy(), told.labels[1 * 12 // 8, 77:], rtol=1e-3, atol=1e-3
+        net.circumstances[1].float().numpy(), given.labels[1 * 12 // 8, 77:], rtol=1e-3, atol=1e-3
     )
 
 
 def test_records_get_circumstances_of_their_own() -> None:
-    """Each is told that of a row drawn for its seed and number; broken by a generator that leaves them unknown."""
+    """Each is given that of a row drawn for its seed and number; broken by a generator that leaves them unknown."""
     net = random_net()
     assert net.circumstances is not None
     cond = with_circumstances(net, torch.ones(3, 71), [4, 4, 5], [0, 1, 1])

@@ -1,13 +1,13 @@
 """The circumstances of a recording, for networks that are conditioned on them: baseline wander and fine noise.
 
-A recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A network that is not
-told of these gives every record about the same. For each of the 8 leads, 16 numbers in all:
+A recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A network that does
+not know these gives every record about the same. For each of the 8 leads there are two, 16 numbers in all:
 
     wander   log10 of the power below 0.5 Hz
     noise    log10 of the 40 % quantile of |signal between 30 and 47 Hz|: what is left between the QRS complexes
 
 At generation they are drawn from a kernel density over those of the training records. A Gaussian with their mean and
-covariance would be told from recordings by these numbers alone.
+covariance would give itself away by these numbers alone.
 """
 
 from __future__ import annotations
@@ -84,5 +84,5 @@ def with_circumstances(network: Network, cond: Tensor, seeds: Sequence[int], ind
         return cond
     where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64
     drawn = draw(network.circumstances.to(where), seeds, index).to(cond.device)
-    told = network.full(cond)[:, : network.classes + 1]
-    return torch.cat((told, torch.ones_like(told[:, :1]), drawn), dim=1)
+    given = network.full(cond)[:, : network.classes + 1]
+    return torch.cat((given, torch.ones_like(given[:, :1]), drawn), dim=1)

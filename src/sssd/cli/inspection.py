@@ -92,8 +92,8 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
         losses = ", ".join(f"{name} {loss:.4f}" for name, loss in fit.loss.items())
         nothing = "neither fits: with a loss of 1 or more the network removes no noise"
         unclear = "no clear difference" if min(fit.loss.values()) < 1 else nothing
-        verdict = f"{fit.better} fits better" if fit.better else unclear
-        lines.append(f"cauchy fit     {verdict}: denoising loss {losses} ({fit.records} real ECGs)")
+        conclusion = f"{fit.better} fits better" if fit.better else unclear
+        lines.append(f"cauchy fit     {conclusion}: denoising loss {losses} ({fit.records} real ECGs)")
         if fit.better:
             lines.append(f'               load it with load_checkpoint(path, cauchy="{fit.better}")')
     elif found.cauchy is None and found.config.transformer_config is None:

@@ -67,10 +67,10 @@ def bind_transformer(
     column, cond, records = _column(steps, cond.device), net.full(cond), len(cond)
     weights = net.weights(dtype)
 
-    def plain(x: Tensor, step: Tensor, told: Tensor | None) -> Tensor:
-        assert told is not None
+    def plain(x: Tensor, step: Tensor, conditions: Tensor | None) -> Tensor:
+        assert conditions is not None
         with torch.no_grad():
-            return net.evaluate(x, told, step, weights)
+            return net.evaluate(x, conditions, step, weights)
 
     if cond.device.type != "cuda":
         return lambda x, i: plain(x, column[i : i + 1], cond)

@@ -42,13 +42,13 @@ def measure(
     real_train trains the classifier and is what memorisation looks for; real_test is never trained on.
     synthetic_test: sets generated for the label vectors of real_test. synthetic_train: sets generated for
     those of real_train, for utility. Without seeds nothing is trained, and adherence, Frechet distance and
-    utility are left out. on_stage is told what begins.
+    utility are left out. on_stage is called with the name of each stage as it begins.
 
     Returns {"real": {...}, "synthetic": {name: {...}}, "utility": {name: {...}}} of numbers, lists and
     strings, None where there is no number. The Frechet distance under "real" is that of as many training
     records as there are test records. ValueError for sets with other label names, sampling rates or lengths.
     """
-    told = on_stage or (lambda _: None)
+    announce = on_stage or (lambda _: None)
     synthetic_train = synthetic_train or {}
     for name, other in {"test": real_test, **synthetic_test, **synthetic_train}.items():
         if other.label_names != real_train.label_names or other.fs_hz != real_train.fs_hz:
@@ -58,7 +58,7 @@ def measure(
                 "prepare all sets with the same label names and rate"
             )
 
-    told("rhythm and memorisation of the real records")
+    announce("rhythm and memorisation of the real records")
     held_out, _ = memorisation.nearest(eight(real_test), eight(real_train), device=device)
     real: dict[str, Any] = {
         "records": {"train": len(real_train), "test": len(real_test)},
@@ -68,7 +68,7 @@ def measure(
     }
     synthetic: dict[str, Any] = {}
     for name, made in synthetic_test.items():
-        told(f"rhythm and memorisation of {name}")
+        announce(f"rhythm and memorisation of {name}")
         distances, _ = memorisation.nearest(eight(made), eight(real_train), device=device)
         synthetic[name] = {
             "records": len(made),
@@ -85,7 +85,7 @@ def measure(
     scores: dict[str, list[float]] = {"real": []}
     distances_of: dict[str, list[float]] = {"real": []}
     for seed in seeds:
-        told(f"classifier trained on real records, seed {seed}")
+        announce(f"classifier trained on real records, seed {seed}")
         model = trained(real_train, seed)
         scores["real"].append(_score(model, real_test))
         seen = classifier.features(model, eight(real_test))
@@ -97,7 +97,7 @@ def measure(
             drawn = classifier.features(model, eight(made))
             distances_of.setdefault(name, []).append(frechet.frechet_distance(drawn, seen))
         for name, made in synthetic_train.items():
-            told(f"classifier trained on {name}, seed {seed}")
+            announce(f"classifier trained on {name}, seed {seed}")
             scores.setdefault(f"train {name}", []).append(_score(trained(made, seed), real_test))
 
     utility: dict[str, Any] = {}

@@ -9,7 +9,7 @@ Four figures of a set that a sampler made for the label vectors of the test reco
 
 Quality is the ratio to DDPM's figure; for a distance d, of which real against real already gives d_real,
 
-    min(1, (d_ddpm - d_real) / (d - d_real))        both differences at least 5 % of d_real, below which nothing is told
+    min(1, (d_ddpm - d_real) / (d - d_real))        both differences at least 5 % of d_real
 
 Ratios are taken seed by seed: a seed stands for one generated set, one training set and one classifier. The headline is
 the worst of the four.

@@ -117,8 +117,8 @@ class Transformer(Network):
     """The network; see `Network`. It predicts the velocity.
 
     The K columns of conditions are the classes of wavenet_config (with `patient`, the last 4 are age and sex), then one
-    that is 1 where nothing is told of them, so that "not told" differs from "no statement", then, with
-    `config.circumstances`, one that is 1 where the circumstances of the recording are told, and these (16). cond may
+    that is 1 where they are left out, so that unconditional differs from "no statement", then, with
+    `config.circumstances`, one that is 1 where the circumstances of the recording are known, and these (16). cond may
     leave out columns from the end: patient and circumstances are unknown then.
 
     The schedule gives the noise level s = sigma / alpha of each step. With the record x_ve = x / alpha,
@@ -233,11 +233,11 @@ class Transformer(Network):
         return F.pad(cond.float(), (0, self.columns - given))
 
     def unconditional(self, cond: Tensor) -> Tensor:
-        """Return conditions that tell nothing of statements and patient, but the same circumstances, (B, K)."""
+        """Return conditions (B, K) without statements and patient, but with the same circumstances."""
         full = self.full(cond)
-        told = self.classes
+        classes = self.classes
         return torch.cat(
-            (torch.zeros_like(full[:, :told]), torch.ones_like(full[:, :1]), full[:, told + 1 :]), 1
+            (torch.zeros_like(full[:, :classes]), torch.ones_like(full[:, :1]), full[:, classes + 1 :]), 1
         )
 
 

@@ -18,7 +18,7 @@ LIMIT_MV = 6.0  # a sample beyond it is an electrode artefact
 DECIDED = 0.6, 0.7, 1.6  # share; median and standard deviation of the logarithm
 FINE = 0.15, 0.0015, 0.05  # share; from, to
 HIDING = 1.0  # the level from which on noise hides what augmentation breaks
-UNTOLD = 0.1  # share of the records whose circumstances are not told
+CIRCUMSTANCES_DROPOUT = 0.1  # share of the records that are trained on without their circumstances
 
 
 def seed_of(seed: int, iteration: int, stream: int) -> int:
@@ -89,7 +89,7 @@ def transformer_batch(
     else:
         recorded = torch.arange(length, device=device) < int(USED * length)
         mask = (hidden[:, None] | recorded)[:, None].float()
-    y = partly_told(conditions[chosen], config, random)
+    y = with_dropout(conditions[chosen], config, random)
     return x, y, t, torch.randn(x.shape, device=device, generator=random), mask
 
 
@@ -109,15 +109,15 @@ def drawn_steps(count: int, level: Tensor, random: torch.Generator) -> Tensor:
     return torch.where(which < DECIDED[0] + FINE[0], at_level, t)
 
 
-def partly_told(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
+def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
     """The conditions (B, K) of a transformer with statements, patients and circumstances left out of some records."""
     labels, classes = label_count(config), config.wavenet_config.label_embed_classes
     u = torch.rand(2, len(y), 1, device=y.device, generator=random)
-    told, known = (u[0] >= config.train_config.label_dropout).float(), (u[1] >= UNTOLD).float()
-    told_classes = torch.cat((y[:, :labels] * told, y[:, labels:classes]), dim=1)
+    kept, known = (u[0] >= config.train_config.label_dropout).float(), (u[1] >= CIRCUMSTANCES_DROPOUT).float()
+    shown = torch.cat((y[:, :labels] * kept, y[:, labels:classes]), dim=1)
     if config.trainset_config.patient:
-        told_classes = with_patients_hidden(told_classes, random)
-    return torch.cat((told_classes, 1 - told, y[:, classes + 1 :] * known), dim=1)
+        shown = with_patients_hidden(shown, random)
+    return torch.cat((shown, 1 - kept, y[:, classes + 1 :] * known), dim=1)
 
 
 def with_patients_hidden(y: Tensor, random: torch.Generator) -> Tensor:

@@ -45,8 +45,8 @@ def training_data(ecgs: Recordings, config: Config) -> TrainingData:
 def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> TrainingData:
     """The same data with all the columns that a transformer is conditioned on, in place of the label columns.
 
-    Behind them are a zero, since all of them are told, and the circumstances of the records, in units of the training
-    records' mean and standard deviation. A table of those of the training records is put into `net`.
+    Behind them are a zero, since none of them is left out, and the circumstances of the records, normalised by the mean
+    and standard deviation of the training records. A table of those of the training records is put into `net`.
     """
     columns, parts = [data.labels, data.val_labels], (data.signal_mv, data.val_signal_mv)
     columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in columns]
