@@ -29,6 +29,18 @@ def text(**given):
     return json.dumps({**NORM, **given}).encode()
 
 
+DEEP = b"[" * 2000 + b"]" * 2000
+
+
+def readable(body: bytes) -> bool:
+    """Whether this Python reads JSON that is nested so deeply: 3.13 does, those before it do not."""
+    try:
+        json.loads(body)
+    except RecursionError:
+        return False
+    return True
+
+
 BODIES = {
     "a huge count": (text(count=10**9), 422, "count"),
     "a count of more than 64 bits": (text(count=10**30), 422, "count"),
@@ -80,7 +92,7 @@ BODIES = {
     "a path to load": (text(checkpoint="/etc/passwd"), 422, "unknown key 'checkpoint'"),
     "a long name": (text(statements=["A" * 3000]), 422, "statements"),
     "a long key": (text(**{"k" * 3000: 1}), 422, "unknown key"),
-    "deep JSON": (b"[" * 2000 + b"]" * 2000, 400, "JSON"),
+    "deep JSON": (DEEP, 422, "object") if readable(DEEP) else (DEEP, 400, "JSON"),
     "deep JSON, open": (b'{"statements":' + b"[" * 4000, 400, "JSON"),
     "no JSON": (b"statements=NORM", 400, "as JSON"),
     "nothing": (b"", 422, "body"),
