@@ -21,9 +21,11 @@ class _Alias(MetaPathFinder, Loader):
         if fullname != NAME and not fullname.startswith(NAME + "."):
             return None
         real = fullname.removeprefix(f"{__name__}.")
-        if find_spec(real) is None:
+        found = find_spec(real)
+        if found is None:
             return None
-        return ModuleSpec(fullname, self, loader_state=real)
+        package = found.submodule_search_locations is not None
+        return ModuleSpec(fullname, self, loader_state=real, is_package=package)
 
     def create_module(self, spec):  # type: ignore[no-untyped-def]
         module = import_module(spec.loader_state)
@@ -32,6 +34,11 @@ class _Alias(MetaPathFinder, Loader):
 
     def exec_module(self, module):  # type: ignore[no-untyped-def]
         module.__spec__ = module.__spec__.loader_state
+
+    def get_code(self, fullname):  # type: ignore[no-untyped-def]
+        """The code that `python -m` runs."""
+        real = fullname.removeprefix(f"{__name__}.")
+        return find_spec(real).loader.get_code(real)
 
 
 sys.path.insert(0, str(Path(__file__).parent))

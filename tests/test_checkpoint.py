@@ -212,3 +212,22 @@ def test_loading_in_place_and_the_convention(tmp_path):
     with pytest.raises(ValueError, match="cauchy is 'both'"):
         model.load_checkpoint(tmp_path / "net.pkl", cauchy="both")
     assert NETWORK["num_res_layers"] == len(net.blocks)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to_sparse(),
+        lambda value: value.to("meta"),
+    ],
+    ids=["complex", "sparse", "meta"],
+)
+def test_tensors_that_are_not_dense_and_real_are_refused(changed):
+    """Broken by a raw error of PyTorch, and by an imaginary part that is dropped (both seen)."""
+    net = network()
+    before, state = state_hash(net.state_dict()), dict(net.state_dict())
+    state["residual_layer.fc_t1.bias"] = changed(state["residual_layer.fc_t1.bias"])
+    with pytest.raises(ValueError, match="fc_t1.bias is not a dense tensor of real numbers"):
+        load_into(net, state)
+    assert state_hash(net.state_dict()) == before

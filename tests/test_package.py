@@ -71,6 +71,14 @@ def test_the_names_of_sssd_ecg() -> None:
     assert _python(WITHOUT_SSSD + code) == "True"
 
 
+def test_src_sssd_runs_as_a_module() -> None:
+    """Broken by an alias that `python -m` cannot ask for its code (seen)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "src.sssd", "--version"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, f"sssd-ecg {sssd.__version__}"), done.stderr
+
+
 def test_a_module_that_does_not_exist() -> None:
     code = (
         "try:\n    import src.sssd.nothing\nexcept ModuleNotFoundError as error:\n    print(error)\n"

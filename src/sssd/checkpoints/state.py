@@ -59,8 +59,8 @@ def infer_config(state: Mapping[str, Tensor]) -> DenoiserConfig:
 def load_into(net: Network, state: Mapping[str, Tensor], source: str = "the checkpoint") -> None:
     """Load a state dict into `net`. Every entry must fit; constants that are stored once are expanded.
 
-    ValueError names the first entry that is missing, unexpected, of the wrong shape or not finite. `net` then stays as
-    it was.
+    ValueError names the first entry that is missing, unexpected, of the wrong shape, or not dense, real and finite.
+    `net` then stays as it was.
     """
     own = net.state_dict()
     full = {}
@@ -70,6 +70,8 @@ def load_into(net: Network, state: Mapping[str, Tensor], source: str = "the chec
             raise ValueError(
                 f"{source} does not fit the configuration: {name} {tuple(target.shape)} is missing in it"
             )
+        if value.is_complex() or value.is_quantized or value.is_meta or value.layout != torch.strided:
+            raise ValueError(f"{source} is damaged: {name} is not a dense tensor of real numbers")
         if name.rsplit(".", 1)[-1] in _CONSTANTS and _expands(value.shape, target.shape):
             value = value.expand(target.shape)
         if value.shape != target.shape:
