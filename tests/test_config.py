@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
+from sssd.checkpoints import read_state
 from sssd.config import schema
 from sssd.config.schema import DEFAULT, PUBLISHED, Config, parse_config, read_config
 from sssd.models.parameters import DenoiserConfig
+from tests.test_wrapper import tiny
 
 # Alcaraz and Strodthoff 2023, table 1 and the configuration published with the code.
 VALUES: dict[str, dict[str, Any]] = {
@@ -154,3 +158,31 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_config(tmp_path / "binary.json")
     (tmp_path / "marked.json").write_text("{}", encoding="utf-8-sig")
     assert read_config(tmp_path / "marked.json") == Config()
+
+
+def test_files_hold_no_keys_that_are_none(tmp_path):
+    """Earlier versions refuse keys that they do not know, also null ones. Broken by writing those (seen)."""
+    model = tiny()
+    _, metadata = read_state(model.save_checkpoint(tmp_path / "model.safetensors"))
+    written = json.loads(metadata["config"])
+    assert "null" not in metadata["config"]
+    assert "transformer_config" not in written
+    assert set(written["diffusion_config"]) == {"T", "beta_0", "beta_T", "prediction"}
+    assert Config.model_validate(written) == model.config
+
+
+def sections(kind):
+    """The section and those below it."""
+    parts = [get_args(field.annotation) or (field.annotation,) for field in kind.model_fields.values()]
+    below = [
+        part for some in parts for part in some if isinstance(part, type) and issubclass(part, BaseModel)
+    ]
+    return [kind, *(found for part in below for found in sections(part))]
+
+
+def test_none_is_the_default_wherever_it_is_allowed():
+    """Otherwise a file without the key would mean something else."""
+    fields = [(kind, name, field) for kind in sections(Config) for name, field in kind.model_fields.items()]
+    optional = [(kind, name, field) for kind, name, field in fields if NoneType in get_args(field.annotation)]
+    assert len(optional) > 5
+    assert [(kind, name) for kind, name, field in optional if field.default is not None] == []

@@ -67,7 +67,7 @@ def write_model(path: Path, network: Network, config: Config, overwrite: bool = 
     if path.exists() and not overwrite:
         raise FileExistsError(f"{str(path)!r} exists; choose another name or pass overwrite=True")
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    metadata = {"config": json.dumps(config.model_dump(mode="json")), "cauchy": network.cauchy}
+    metadata = {"config": json.dumps(config.content()), "cauchy": network.cauchy}
     if path.suffix == ".safetensors":
         return write_safetensors(path, state, metadata)
     return write_pickle(path, {"model_state_dict": state, **metadata})

@@ -50,7 +50,7 @@ def write_sampling(
     """
     state, metadata = read_state(source)
     config, _ = configuration_of(source, state, metadata)
-    content = config.model_dump(mode="json")
+    content = config.content()
     change(content["ddim_config"])
     if cauchy is not None:
         metadata = {**metadata, "cauchy": cauchy}

@@ -285,6 +285,14 @@ class Config(_Section):
     ddim_config: DdimConfig = DdimConfig()
     distill_config: DistillConfig | None = None
 
+    def content(self) -> dict[str, Any]:
+        """The configuration as it is written to files: JSON values, without the keys that are None.
+
+        None is the default of every key that may be None. A key that an earlier version does not know is therefore in
+        a file only if the model needs it, and that version reads all other files.
+        """
+        return self.model_dump(mode="json", exclude_none=True)
+
     @model_validator(mode="after")
     def _steps_fit(self) -> Config:
         steps, t = self.ddim_config.ddim_timesteps, self.diffusion_config.T

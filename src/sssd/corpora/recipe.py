@@ -59,7 +59,7 @@ def describe(
         source=source,
         model=model.model_hash,
         checkpoint=checkpoint,
-        config=None if config is None else model.config.model_dump(mode="json"),
+        config=None if config is None else model.config.content(),
         cauchy=model.model.cauchy,
         sampler=table.name,
         steps=table.S,

@@ -44,7 +44,7 @@ def save_run(
     state = {
         "iteration": run.iteration,
         "seconds": run.seconds,
-        "config": config.model_dump_json(),
+        "config": json.dumps(config.content()),
         "cauchy": net.cauchy,
         "model_state_dict": net.state_dict(),
         "average": average.average,
@@ -88,7 +88,7 @@ def resume(
 
 def save_model(path: Path, net: Network, config: Config) -> Path:
     """Write the model as it ships: float16 weights and the configuration in one safetensors file."""
-    metadata = {"config": json.dumps(config.model_dump(mode="json")), "cauchy": net.cauchy}
+    metadata = {"config": json.dumps(config.content()), "cauchy": net.cauchy}
     return write_safetensors(path, compact(net.state_dict()), metadata)
 
 
