@@ -58,15 +58,18 @@ class PretrainedModel:
         cls,
         path: File | None = None,
         *,
+        config: File | Config | None = None,
         cauchy: Cauchy | None = None,
         device: str | torch.device | None = None,
     ) -> Self:
         """Load the built-in model, or another checkpoint as `load_checkpoint` does.
 
         path: a file, or "few-step" or "one-step", the built-in model distilled to 4 evaluations or 2, or to one.
+        config: a JSON file or a Config that the checkpoint must fit; by default the file's own, or the one inferred.
         """
         model, chosen = cls.__new__(cls), choose_device(device)
-        checkpoint = open_checkpoint(checkpoint_file(path), cauchy=cauchy)
+        model._given = config if isinstance(config, Config) or config is None else read_config(config)
+        checkpoint = open_checkpoint(checkpoint_file(path), model._given, cauchy)
         model._set(checkpoint.config, checkpoint.network().to(chosen), checkpoint.path)
         return model
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..model_wrapper import SSSDECG
-    from ..models.s4 import Cauchy
     from ..records import Records
 
 EXAMPLES = """Examples:
@@ -107,10 +105,12 @@ def command(
         earlier_files(out.resolve(), overwrite)
         if checkpoint is None:
             read_requests(label, labels_from, CODES, age=age, sex=sex)  # before torch is loaded
-        model = load_model(checkpoint, config, cauchy, device)
 
         from ..device import choose_precision
+        from ..model_wrapper import SSSDECG
         from ..sampling import Sampling
+
+        model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=device)
 
         given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
         rows = read_requests(label, labels_from, model.label_names, age=age, sex=sex).repeated(count)
@@ -168,16 +168,6 @@ def command(
         ),
         quiet=quiet,
     )
-
-
-def load_model(
-    checkpoint: Path | None, config: Path | None, cauchy: Cauchy | None, device: str | None
-) -> SSSDECG:
-    from ..model_wrapper import SSSDECG
-
-    if config is None or checkpoint is None:
-        return SSSDECG.from_pretrained(checkpoint, cauchy=cauchy, device=device)
-    return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
 
 
 def _facts(ecgs: Records, i: int, asked: tuple[str, ...]) -> dict[str, Any]:

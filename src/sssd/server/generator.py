@@ -48,17 +48,12 @@ def load_generator(
     precision: str = "float32",
 ) -> Generator:
     """The generator of a checkpoint, which gets the name of the file; without one, that of the built-in model."""
-
-    def load() -> SSSDECG:
-        if config is None or checkpoint is None:
-            return SSSDECG.from_pretrained(checkpoint, cauchy=cauchy, device=device)
-        return SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=cauchy)
-
     if checkpoint is None:
         name = BUILTIN
     else:  # a file must not pass for the built-in model, whatever it is called
         name = checkpoint.name if is_builtin(checkpoint.stem) else checkpoint.stem
-    return Generator(in_own_thread(load), name, precision)
+    model = in_own_thread(SSSDECG.from_pretrained, checkpoint, config=config, cauchy=cauchy, device=device)
+    return Generator(model, name, precision)
 
 
 class Generator:

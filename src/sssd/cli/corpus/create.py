@@ -12,7 +12,7 @@ import typer
 from ...presets import BUILTIN, WEIGHTS
 from .. import options
 from ..console import UsageError, note, say, usage
-from ..generate import load_model, note_rare
+from ..generate import note_rare
 from .shared import Address, Engine, Format, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
@@ -96,10 +96,13 @@ def command(
         if checkpoint is None:
             plan_for(CODES)  # errors are reported before torch is loaded, which takes seconds
         on_ray = engine == "ray"
-        model = load_model(checkpoint, config, cauchy, "cpu" if on_ray else device)
 
+        from ...model_wrapper import SSSDECG
         from ...samplers import StepTable
         from ...sampling import Sampling
+
+        where = "cpu" if on_ray else device
+        model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=where)
 
         plan, source = plan_for(model.label_names)
         if plan.by_name:

@@ -82,10 +82,9 @@ def _model(folder: Path, corpus: Corpus, checkpoint: Path | None, device: str) -
                 f"it: {repair_command(folder, corpus)}"
             )
         checkpoint = Path(part.checkpoint)
+    config = None
     if part.config is not None:
         config = parse_config(json.dumps(part.config), "the configuration in corpus.json")
-        model = SSSDECG(config, device=device).load_checkpoint(checkpoint, cauchy=part.cauchy)
-    else:
-        model = SSSDECG.from_pretrained(checkpoint, cauchy=part.cauchy, device=device)
+    model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=part.cauchy, device=device)
     check_weights(part, model)
     return model
