@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -13,7 +14,7 @@ from .s4 import Cauchy
 T = TypeVar("T")
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network. net((x, cond, steps)) predicts eps (B, 8, L) from x (B, 8, L), cond (B, K) and steps (B, 1).
 
     With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
@@ -37,9 +38,9 @@ class Network(nn.Module):
         self._cache: dict[str, tuple[tuple[object, ...], object]] = {}
 
     @property
+    @abstractmethod
     def untrained(self) -> bool:
         """Whether the last layer is zero, as it is after initialisation and never once trained or loaded."""
-        raise NotImplementedError
 
     def forward(self, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         x, cond, steps = inputs
@@ -50,12 +51,12 @@ class Network(nn.Module):
         alpha, sigma = (self.get_buffer(name)[index][:, None, None] for name in ("alpha", "sigma"))
         return sigma * x + alpha * prediction
 
+    @abstractmethod
     def predict(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
         """Return the raw output (B, 8, L), eps or v, for x (B, 8, L), cond (B, K) and steps (B, 1)."""
-        raise NotImplementedError
 
     def unconditional(self, cond: Tensor) -> Tensor:
-        """Return conditions as `cond` (B, K) that tell the network nothing of statements and patient."""
+        """Return conditions (B, K) in which statements and patient are left out."""
         return torch.zeros_like(cond)
 
     @torch.no_grad()
