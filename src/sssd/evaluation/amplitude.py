@@ -9,9 +9,9 @@ FloatArray = NDArray[np.floating]
 
 
 def lead_std(x: FloatArray) -> NDArray[np.float64]:
-    """Root mean square over all records of each lead about its own mean in its record: x (n, C, L) -> (C,).
+    """Standard deviation of each lead, as a root mean square over all records: x (n, C, L) -> (C,).
 
-    The mean of each record and lead is removed first, so that electrode offsets count for nothing.
+    The mean of each record and lead is removed first, so that electrode offsets do not count.
     """
     deviation: NDArray[np.float64] = np.sqrt(np.asarray(x, dtype=np.float64).var(axis=-1).mean(axis=0))
     return deviation

@@ -1,10 +1,12 @@
 """All measures of generated records against real ones, as one dictionary that goes into JSON unchanged.
 
-Three questions, in the order a reader of ECGs would ask them. Do the records look right: amplitude, beat
-regularity, heart rate. Do they show what was asked for: adherence, the macro AUC of a classifier trained on
-real records when it reads the generated ones against their requested labels; and the Frechet distance in its
-features. Are they of use and new: utility, the macro AUC on real records after training on generated ones
-alone, over the same after training on real ones; and memorisation.
+The measures answer three questions, in the order in which a reader of ECGs would ask them:
+
+- Do the records look right? Amplitude, beat regularity and heart rate answer this.
+- Do they show what was asked for? A classifier that was trained on real records reads the generated ones. Adherence is
+  its macro AUC against their requested labels, and the Frechet distance is computed in its features.
+- Are they useful and new? Utility is the macro AUC on real records after training on generated ones alone, divided by
+  the AUC after training on real ones. Memorisation compares the records with those of the training set.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Each record is centred per lead and scaled to unit energy over all leads. rho of two records is the largest
 value, over all circular shifts in time, of their cross-correlation summed over leads; their distance
-sqrt(2 - 2 rho) is the Euclidean one at the best shift. It is 0 for a copy, also for a shifted or rescaled
-one, and about sqrt(2) for records that have nothing in common.
+sqrt(2 - 2 rho) is the Euclidean distance at the best shift. It is 0 for a copy, even a shifted or rescaled one,
+and about sqrt(2) for records that have nothing in common.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Four figures of a set that a sampler made for the label vectors of the test records:
 
-    utility      macro AUC on real records after training on generated ones      the higher
-    adherence    macro AUC of a classifier trained on real records, on the set   the higher
-    frechet      Frechet distance to the test records in its features            the lower
+    utility      macro AUC on real records after training on generated ones      higher is better
+    adherence    macro AUC of a classifier trained on real records, on the set   higher is better
+    frechet      Frechet distance to the test records in its features            lower is better
     rhythm       rhythm and shape: mean over `MEASURES` of the Kolmogorov-Smirnov distance to the test records
 
 Quality is the ratio to DDPM's figure; for a distance d, of which real against real already gives d_real,
