@@ -8,7 +8,7 @@ made by the few-step model, consistency1 by the one-step model, all others by th
 --few-step and --one-step name others.
 single_name: each statement with at least five records in fold 9, four times, and nothing beside it.
 single_name_completed: the same requests completed with statements that occur together.
-Beside NAME.npz, NAME.json tells evaluations and seconds.
+NAME.json, beside NAME.npz, holds the evaluations and the seconds.
 """
 
 from __future__ import annotations

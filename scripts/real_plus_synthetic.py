@@ -1,4 +1,4 @@
-"""Of what use generated records are beside real ones: classifiers trained on real records, on generated ones, on both,
+"""How useful generated records are beside real ones: classifiers trained on real records, on generated ones, on both,
 and on generated ones first and real ones then, tested on the records of strat_fold 9.
 
     python scripts/real_plus_synthetic.py --real signals.npz --synthetic sets/7/train_consistency4.npz \\

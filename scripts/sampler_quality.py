@@ -5,7 +5,7 @@
         --table samplers.md
 
 --sets: one folder per seed, each with the same NPZ files: NAME.npz for the label vectors of the test fold,
-train_NAME.npz, for utility, for those of the folds before it. NAME.json beside it tells evaluations and seconds.
+train_NAME.npz, for utility, for those of the folds before it. NAME.json beside it holds evaluations and seconds.
 --figures is read if it exists, and what it holds is not measured again: `--only classifiers` on a machine with a GPU
 and `--only rhythm` on one with NeuroKit2 share the work. What quality is: sssd.evaluation.quality.
 """
@@ -184,7 +184,7 @@ def _rhythm(
 
 
 def _cost(folders: list[Path], name: str) -> dict[str, Any]:
-    """Evaluations, and seconds per record (least of the seeds), as the files beside the sets tell."""
+    """Evaluations, and seconds per record (least of the seeds), from the files beside the sets."""
     told = [json.loads(p.read_text()) for f in folders if (p := f / f"{name}.json").exists()]
     if not told:
         return {"evaluations": None, "seconds": None}

@@ -1,7 +1,7 @@
 """The circumstances of a recording, for networks that are conditioned on them: baseline wander and fine noise.
 
 A recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A network that does
-not know these gives every record about the same. For each of the 8 leads there are two, 16 numbers in all:
+not know these gives every record about the same wander and noise. Each of the 8 leads has two numbers, 16 in all:
 
     wander   log10 of the power below 0.5 Hz
     noise    log10 of the 40 % quantile of |signal between 30 and 47 Hz|: what is left between the QRS complexes

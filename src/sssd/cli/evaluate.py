@@ -32,19 +32,21 @@ def command(
     holdout: Annotated[
         Path | None,
         typer.Option(
-            help="Real ECGs that no training saw, to compare with; without: fold 9 of --real, or a random quarter."
+            help="Real ECGs that no training saw, to compare with. Default: fold 9 of --real, or a random quarter."
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
     html_file: Annotated[
-        Path | None, typer.Option("--html", help="Write a report with plots, one file that needs no other.")
+        Path | None, typer.Option("--html", help="Write a report with plots as one self-contained page.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Classifiers for each training set.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of classifiers for each training set.")] = 3,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --json and --html files.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing --json and --html files.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no table.")] = False,
 ) -> None:
     """Measure utility, fidelity, detectability, rhythm, adherence, diversity and privacy of generated ECGs.
 

@@ -34,7 +34,7 @@ def command(
         Literal["100", "500"], typer.Option(help="Which version of PTB-XL's files to read, in Hz.")
     ] = "100",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in OUT.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
 ) -> None:
     """Read 12-lead recordings and their labels into one file: 100 Hz, 10 s, each recording in a fold from 1 to 10."""
     from ..data.prepare import prepare

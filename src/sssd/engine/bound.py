@@ -104,7 +104,7 @@ def bind_recorded(
 class Engine:
     """What is kept of a network for signals of one length in one precision.
 
-    Weights are kept once in each form. Of graphs, the last 16 are kept, as long as their activations take at most a
+    Weights are kept once in each form. The last 16 graphs are kept, as long as their activations take at most a
     sixteenth of the GPU's memory together; the last one is kept whatever its size.
     """
 

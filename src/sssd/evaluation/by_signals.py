@@ -142,7 +142,7 @@ def detectability(
     width: int,
     device: torch.device,
 ) -> dict[str, Any] | None:
-    """How well the generated records are told from the test records, and by what; see `detectability.Detectability`.
+    """How well a classifier tells generated records from test records, and by what; see `detectability.Detectability`.
 
     Each test record is paired with a generated one that has its labels. If as many generated records are left over, the
     deep classifier is trained on those and on training records; else it is cross-validated. Without a GPU, one network

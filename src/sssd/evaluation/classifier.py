@@ -1,4 +1,4 @@
-"""A 1-D residual network that reads statements from ECGs: the judge of adherence, utility and features.
+"""A 1-D residual network that reads statements from ECGs. Adherence, utility and features are measured with it.
 
 After the xresnet1d networks of Strodthoff et al. 2021 (deep learning for ECG analysis: benchmarks on PTB-XL),
 with fewer layers: a three-layer stem, four stages of residual blocks whose shortcut averages before its 1x1
@@ -83,7 +83,7 @@ def train(
 ) -> Classifier:
     """Classifier trained on x (n, C, L) millivolts and y (n, K) zeros and ones; the seed fixes it.
 
-    init: one trained before, on other records of the same leads and statements, which a copy goes on from.
+    init: a classifier trained on other records with the same leads and statements; training continues on a copy.
 
     AdamW over one rise and fall of the learning rate, binary cross-entropy, mixup; bfloat16 on a GPU. Global
     random state is left as it was. ValueError for shapes that do not match or fewer than two records.
@@ -112,7 +112,7 @@ def train(
 def train_and_predict(
     x: FloatArray, y: NDArray[np.integer], x_test: FloatArray, **how: Any
 ) -> NDArray[np.float32]:
-    """What a classifier trained on x (n, C, L) and y (n, K), see `train`, says of x_test (m, C, L): (m, K)."""
+    """Train a classifier on x (n, C, L) and y (n, K) as `train` does, and predict x_test (m, C, L): (m, K)."""
     return predict(train(x, y, **how), x_test)
 
 
@@ -153,7 +153,7 @@ def statement_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int =
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a shortcut; the last normalisation starts at 0, the block as its shortcut."""
+    """Two convolutions beside a shortcut; the last normalisation starts at 0, so the block starts as its shortcut."""
 
     def __init__(self, before: int, after: int, *, stride: int = 1) -> None:
         super().__init__()

@@ -124,7 +124,7 @@ def detectability(
     width: int | None = None,
     on_fit: Callable[[int, int], None] | None = None,
 ) -> Detectability:
-    """How well generated records (n, C, L) are told from recordings (n, C, L), and by what. Both in mV.
+    """How well a classifier tells generated records (n, C, L) from recordings (n, C, L), both in mV, and by what.
 
     Record i of one set belongs to record i of the other: they should have the same label vector. train: recordings and
     generated records for the deep classifier to train on; without it, the deep one is cross-validated like the simple

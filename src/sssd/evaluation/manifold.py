@@ -18,7 +18,7 @@ NEAREST = 5
 def precision_recall_density_coverage(
     real: FloatArray, generated: FloatArray, *, k: int = NEAREST
 ) -> dict[str, float]:
-    """Of features real (n, D) and generated (m, D).
+    """Measure features of real records (n, D) against those of generated ones (m, D).
 
     precision: share of generated points in a real ball. recall: share of real points in a generated ball.
     density: real balls that a generated point is in, over k; its expectation for two sets of one distribution is 1.

@@ -7,7 +7,7 @@ Four figures of a set that a sampler made for the label vectors of the test reco
     frechet      Frechet distance to the test records in its features            lower is better
     rhythm       rhythm and shape: mean over `MEASURES` of the Kolmogorov-Smirnov distance to the test records
 
-Quality is the ratio to DDPM's figure; for a distance d, of which real against real already gives d_real,
+Quality is the ratio to DDPM's figure. For a distance d, with d_real the distance of real records to real ones, it is
 
     min(1, (d_ddpm - d_real) / (d - d_real))        both differences at least 5 % of d_real
 

@@ -66,7 +66,7 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
 
 
 def superclasses(names: Sequence[str]) -> dict[str, list[int]]:
-    """Columns of the statements of each superclass of PTB-XL, of those that the label names hold."""
+    """Columns of the statements of each superclass of PTB-XL that are among the label names."""
     of = {s.code: s.superclass for s in statements.STATEMENTS}
     columns = {c: [k for k, name in enumerate(names) if of.get(name) == c] for c in SUPERCLASSES}
     return {c: k for c, k in columns.items() if k}

@@ -30,7 +30,7 @@ DATA_STD = 0.25  # standard deviation of records on the network's scale
 HIGH_STD = 0.02  # and of their high-passed copies
 SMOOTHING = tuple(math.comb(6, k) / 64 for k in range(7))  # binomial; the copy is what it leaves over
 TAPS = 5  # of the convolution over tokens in front of attention
-FREQUENCIES = (0.25, 16.0, 32)  # of sines of log sigma: from, to, how many
+FREQUENCIES = (0.25, 16.0, 32)  # of the sines of log sigma: lowest, highest, number
 SLOWEST = 0.01  # radians per token of the slowest rotation; the fastest is 1
 MLP = 4  # width of the hidden layer behind attention, in widths of a token
 

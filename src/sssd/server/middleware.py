@@ -18,7 +18,7 @@ from .errors import problem
 from .metrics import Metrics
 
 DOCS = "/docs"
-# Browsers load nothing from other hosts. Of all pages, only Swagger's at /docs contains an inline script.
+# Browsers load nothing from other hosts. Only Swagger's page, at /docs, contains an inline script.
 CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 )
