@@ -42,16 +42,16 @@ def sampling(name: str) -> dict[str, Any]:
     """The arguments of `generate` that a set's name stands for."""
     if name in SINGLE:
         return {"sampler": "ddim", "steps": 50}
-    told = NAME.fullmatch(name)
-    if told is None:
+    parts = NAME.fullmatch(name)
+    if parts is None:
         raise SystemExit(
             f"error: {name!r} is no set; expected {', '.join(SINGLE)} or a name like unipc10_trailing"
         )
-    how: dict[str, Any] = {"sampler": told["sampler"], "steps": int(told["steps"])}
-    if told["eta"] is not None:
-        how["ddim_eta"] = float(told["eta"])
-    if told["spacing"] is not None:
-        how["spacing"] = told["spacing"]
+    how: dict[str, Any] = {"sampler": parts["sampler"], "steps": int(parts["steps"])}
+    if parts["eta"] is not None:
+        how["ddim_eta"] = float(parts["eta"])
+    if parts["spacing"] is not None:
+        how["spacing"] = parts["spacing"]
     return how
 
 

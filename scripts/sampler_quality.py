@@ -185,13 +185,13 @@ def _rhythm(
 
 def _cost(folders: list[Path], name: str) -> dict[str, Any]:
     """Evaluations, and seconds per record (least of the seeds), from the files beside the sets."""
-    told = [json.loads(p.read_text()) for f in folders if (p := f / f"{name}.json").exists()]
-    if not told:
+    sets_made = [json.loads(p.read_text()) for f in folders if (p := f / f"{name}.json").exists()]
+    if not sets_made:
         return {"evaluations": None, "seconds": None}
     return {
-        "evaluations": told[0]["evaluations"],
-        "seconds": min(one["seconds"] / one["records"] for one in told),
-        "device": told[0]["device"],
+        "evaluations": sets_made[0]["evaluations"],
+        "seconds": min(one["seconds"] / one["records"] for one in sets_made),
+        "device": sets_made[0]["device"],
     }
 
 

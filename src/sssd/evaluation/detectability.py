@@ -407,9 +407,9 @@ def deep(
         shown = view(tested)
         by_seed: list[FloatArray] = []
         if known is not None and kinds is not None:
-            taught = view(known)
+            training = view(known)
             for seed in range(seeds):
-                by_seed.append(classifier.train_and_predict(taught, kinds, shown, seed=seed, **how)[:, 0])
+                by_seed.append(classifier.train_and_predict(training, kinds, shown, seed=seed, **how)[:, 0])
                 advance()
         else:
             for seed in range(seeds):
