@@ -1,5 +1,6 @@
 """Corpora: plans, shards in all formats, readers. Damage is found, and shards are made again with the same bits."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from sssd.corpora import conversion, manifest, notes, recipe, run
-from sssd.corpora.files import SPARE
+from sssd.corpora.files import SPARE, file_hash
 from sssd.corpora.formats import ShardReader
 from sssd.corpora.lock import HOLDER, locked
 from sssd.corpora.manifest import FILE, REQUESTS
@@ -265,8 +266,6 @@ def test_a_recipe_knows_the_table(how, tmp_path):
 
 def test_the_number_of_threads_is_the_recipe_s_while_a_batch_is_made(model, monkeypatch):
     """Fails when a corpus is made with another number of threads, or leaves its own set for the whole process."""
-    import dataclasses
-
     before, seen = torch.get_num_threads(), []
     part = dataclasses.replace(corpus_of(by_counts("AFIB=3")).parts[0], threads=before + 2)
     generate = recipe.generator(part, model)
@@ -401,6 +400,24 @@ def test_formats_hold_the_same(tmp_path, format):
     (tmp_path / "b" / notes.note_name(2)).unlink()
     assert run.resume(tmp_path / "b", LOCAL) == [2], "what was converted can be made again, too"
     assert same(everything(tmp_path / "a"), everything(tmp_path / "b"))
+
+
+def test_another_implementation_reads_hdf5(tmp_path):
+    """Fails when a shard has to be read by the HDF5 library, and in the version that wrote it."""
+    pyfive = pytest.importorskip("pyfive")
+    plan = with_patients(with_people(tmp_path), None, "male")  # pyfive 1.3 cannot read empty text
+    corpus = make(tmp_path / "a", plan=plan, format="hdf5")
+    columns = everything(tmp_path / "a")
+    for shard in range(corpus.shards):
+        with pyfive.File(tmp_path / "a" / corpus.file(shard)) as file:
+            assert set(file) == set(columns)
+            for name, column in columns.items():
+                found, span = file[name][:], corpus.span(shard)
+                if column.dtype.kind == "U":
+                    found = np.array([text.decode() for text in found])
+                assert np.array_equal(found, column[span.start : span.stop], equal_nan=name == "age")
+            assert json.loads(file.attrs["label_names"]) == list(CODES)
+            assert json.loads(file.attrs["provenance"])["seed"] == 7
 
 
 def test_a_stopped_conversion_goes_on(tmp_path, monkeypatch):
@@ -542,6 +559,22 @@ def test_damage_to_a_folder_of_records(tmp_path, damage):
     assert [problem.shard for problem in verify(tmp_path / "a")] == [1]
     assert run.resume(tmp_path / "a", LOCAL, check=True) == [1]
     assert contents(tmp_path / "a") == before
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_shard_that_was_written_wrongly(tmp_path, format):
+    """Fails when `verify` trusts the SHA-256 of a shard, which was computed from what was written, right or wrong."""
+    corpus = make(tmp_path / "a", format=format)
+    before = contents(tmp_path / "a")
+    shard = tmp_path / "a" / corpus.file(1)
+    truncate(shard / "000000019.dat" if shard.is_dir() else shard)
+    note = notes.read_note(tmp_path / "a", corpus, 1)
+    size, sha256 = file_hash(shard)
+    notes.write_note(tmp_path / "a", dataclasses.replace(note, bytes=size, sha256=sha256))
+    (problem,) = verify(tmp_path / "a")
+    assert problem.shard == 1 and "is damaged" in problem.what
+    assert run.resume(tmp_path / "a", LOCAL, check=True) == [1]
+    assert verify(tmp_path / "a") == [] and contents(tmp_path / "a") == before
 
 
 def test_a_manifest_that_is_lost_for_good(tmp_path):
@@ -815,8 +848,6 @@ def test_the_digest_covers_everything():
 
 def test_what_could_not_be_read_back_is_not_begun(tmp_path):
     """Fails when a corpus is begun that no later command could open."""
-    import dataclasses
-
     plan = by_counts("AFIB=3")
     corpus = corpus_of(plan)
     odd = dataclasses.replace(corpus, parts=(dataclasses.replace(corpus.parts[0], source="a\nb"),))

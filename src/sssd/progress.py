@@ -58,7 +58,8 @@ def _bar(total: int, what: str, worth_s: float) -> Iterator[Callable[[], None]]:
     try:
         yield _counter(show, total)
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def make_bar(status: str = "", *, quiet: bool = False) -> Bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -43,5 +43,6 @@ def note(text: str) -> None:
 @contextmanager
 def progress_bar(quiet: bool = False, status: str = "") -> Iterator[Progress]:
     """Show a progress bar on standard error, if that is a terminal; see `sssd.progress.make_bar`."""
-    with make_bar(status, quiet=quiet or not sys.stderr.isatty()) as bar:
+    bar = make_bar(status, quiet=quiet or not sys.stderr.isatty())
+    with nullcontext() if bar.disable else bar:  # rich 14 prints an empty line when a disabled bar ends
         yield bar

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..io.files import write_bytes
 from .files import SHARDS, file_hash, inside, size
+from .formats import check_readable
 from .manifest import repair_command
 from .schema import Corpus, Note, parse_note
 
@@ -59,12 +60,16 @@ def read_notes(folder: Path, corpus: Corpus) -> Iterator[Note]:
 
 
 def finished(folder: Path, corpus: Corpus, shard: int, *, check: bool = False) -> bool:
-    """Whether a shard has its note and the size that the note gives; with `check`, also its SHA-256."""
+    """Whether a shard has its note and the size that the note gives; with `check`, also its SHA-256 and records."""
     try:
         note, path = read_note(folder, corpus, shard), inside(folder, corpus.file(shard))
         if note is None or size(path) != note.bytes:
             return False
-        return not check or file_hash(path)[1] == note.sha256
+        if check and file_hash(path)[1] != note.sha256:
+            return False
+        if check:
+            check_readable(folder, corpus, shard)
+        return True
     except (ValueError, FileNotFoundError):
         return False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import manifest
 from .files import DATA, file_hash, inside, size
+from .formats import check_format, check_readable
 from .notes import read_note
 from .schema import Corpus
 
@@ -28,8 +29,12 @@ class Problem:
 
 
 def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
-    """Every missing, truncated, altered or foreign file. Raises as `manifest.read` where there is no corpus."""
+    """Every missing, truncated, altered, unreadable or foreign file.
+
+    Raises as `manifest.read` where there is no corpus; ValueError where the package that reads its format is missing.
+    """
     corpus = manifest.read(folder)
+    check_format(corpus.format)
     problems = [Problem(name, "missing or altered, and there is a copy") for name in manifest.damaged(folder)]
     for shard in range(corpus.shards):
         problem = _check_shard(folder, corpus, shard)
@@ -68,6 +73,7 @@ def _check_shard(folder: Path, corpus: Corpus, shard: int) -> Problem | None:
             return Problem(file, f"{what}: {found} bytes of {note.bytes}", shard)
         if file_hash(path)[1] != note.sha256:
             return Problem(file, "altered: its SHA-256 is not the one it was written with", shard)
+        check_readable(folder, corpus, shard)
     except ValueError as error:
         return Problem(file, str(error), shard)
     return None

@@ -12,7 +12,7 @@ from .shared import Folder, described, reporting
 
 
 def verify(folder: Folder, quiet: options.Quiet = False) -> None:
-    """Read all of a corpus and name every missing, truncated, altered or foreign file. Exit code 1 if there is one."""
+    """Read a corpus and name every missing, altered, unreadable or foreign file. Exit code 1 if there is one."""
     with usage():
         from ...corpora import manifest
         from ...corpora.verify import repair

@@ -94,10 +94,22 @@ class ShardReader:
         """Whatever a parser raises over a damaged file becomes one kind of error; errors of the disk stay."""
         try:
             yield
-        except (OSError, MemoryError, ImportError):
+        except (MemoryError, ImportError):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk: the OSError of a parser has no number
             raise ValueError(f"{self._name} is damaged: {error}") from error
+
+
+def check_readable(folder: Path, corpus: Corpus, number: int) -> None:
+    """ValueError unless a shard can be opened, and its first and its last record be read."""
+    reader, last = ShardReader(folder, corpus, number), len(corpus.span(number)) - 1
+    try:
+        for row in {0, last}:
+            reader.read(row, row + 1)
+    finally:
+        reader.close()
 
 
 def _check(block: Block, corpus: Corpus, span: range) -> None:

@@ -16,14 +16,15 @@ from .metadata import file_metadata
 class Hdf5Writer:
     """One dataset for each column, and one chunk for each record's signal, so that a record can be read alone.
 
-    The file is made in memory: the HDF5 library crashes the process when the disk fills up while it writes.
+    The file is in the format of HDF5 1.8, so that old versions and other implementations of HDF5 can read it. It is
+    made in memory: the HDF5 library crashes the process when the disk fills up while it writes.
     """
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         import h5py
 
         self._path, self._n, self._content = path, 0, io.BytesIO()
-        self._file = h5py.File(self._content, "w", libver="v110")
+        self._file = h5py.File(self._content, "w", libver="v108")
         for name, value in file_metadata(corpus).items():
             self._file.attrs["signal" if name == "signal_uv" else name] = value
         shape = (len(corpus.leads), corpus.length)
@@ -35,15 +36,13 @@ class Hdf5Writer:
         for name, rest, kind in kinds:
             if name in ("age", "sex") and name not in corpus.extra:
                 continue
-            chunk = (1, *rest) if name == "signal_uv" else (1024, *rest)
-            self._file.create_dataset(name, (0, *rest), kind, maxshape=(None, *rest), chunks=chunk)
+            chunks = (1, *rest) if name == "signal_uv" else None
+            self._file.create_dataset(name, (records, *rest), kind, chunks=chunks)
 
     def append(self, block: Block) -> None:
         stop = self._n + rows(block)
         for name, column in block.items():
-            data = self._file[name]
-            data.resize(stop, axis=0)
-            data[self._n : stop] = column.astype(object) if column.dtype.kind == "U" else column
+            self._file[name][self._n : stop] = column.astype(object) if column.dtype.kind == "U" else column
         self._n = stop
 
     def close(self, facts: dict[str, str]) -> None:
