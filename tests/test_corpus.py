@@ -162,7 +162,7 @@ def test_an_error_in_a_table_names_the_row(tmp_path, rows, said):
     [
         ("121,", "row 3: age is 121: expected years, 0 to 120"),
         ("old,", "row 3: age is 'old'"),
-        (",f", "row 3: sex is 'f': expected 'female' or 'male'"),
+        (",w", "row 3: sex is 'w': expected 'female' or 'male'"),
         (",2", "row 3: sex is '2'"),
     ],
 )

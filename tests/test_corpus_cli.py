@@ -205,7 +205,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
         ),
         (
             ["--labels-from", "header.csv"],
-            "expected a column 'labels', or columns named by statements; got ['label']",
+            "expected a column 'labels', or columns named by statements; got ['lable']",
         ),
         (["--labels-from", "nowhere.csv"], "there is no file 'nowhere.csv'"),
         (["--labels-from", "long.csv"], "row 7001: unknown statement 'AFIBB'"),
@@ -215,7 +215,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
 def test_what_cannot_be_made(capsys, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     Path("long.csv").write_text("labels\n" + "AFIB\n" * 7000 + "AFIBB\n")
-    Path("header.csv").write_text("label\nAFIB\n")
+    Path("header.csv").write_text("lable\nAFIB\n")
     Path("patients.csv").write_text("labels,age\nAFIB,70\nAFIB,-1\n")
     Path("full").mkdir()
     Path("full/x").touch()

@@ -345,12 +345,13 @@ def test_prepare_own_errors_name_the_file(tmp_path: Path) -> None:
     }.items():
         check([["record", "x"], ["good", 1], [record, 0]], message)
     check([["record", "x"], ["absent", 1]], "no record .*absent", FileNotFoundError)
-    check([["record", "x"], ["good", "maybe"]], "record good has 'maybe' in column 'x'")
-    check([["record", "x"], ["good", 1], ["good", 1]], "'good' twice")
+    check([["record", "x"], ["good", "maybe"]], "row 1: 'maybe' in column 2, 'x'; expected 0 or 1")
+    check([["record", "x"], ["good", 1], ["good", 1]], "row 2: lists the record 'good', which row 1 lists")
     check([["record", "x"], ["good"]], "1 cells; the header has 2")
     check([["record", "x"]], "lists no records")
     check([["record"], ["good"]], "has no labels")
-    for fold in ("11", "0", "inf", "nan", "1.5", "x", ""):
+    check([["labels", "age"], ["x", 1]], "no column names the recordings")
+    for fold in ("11", "0", "inf", "1.5", "x", ""):
         check([["record", "x", "strat_fold"], ["good", 1, fold]], f"strat_fold '{fold}'; expected 1 to 10")
     with pytest.raises(FileNotFoundError, match="no table of labels"):
         prepare(tmp_path, tmp_path / "out", labels_csv=tmp_path / "none.csv")

@@ -104,6 +104,32 @@ def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
     return _one_hot([_members(entry, classes, i) for i, entry in enumerate(labels)], len(classes))
 
 
+def check_names(names: Sequence[str], where: str) -> None:
+    """ValueError, which says where they stand, unless each of these names of labels can be asked for by its name.
+
+    A name has a letter or a digit, none of the signs that join names, and differs from the others in more than case
+    and signs.
+    """
+    for name in names:
+        if not _plain(name) or set(name) & set("+,;|") or not name.isprintable():
+            raise ValueError(
+                f"{where!r}: nobody could ask for a label called {name!r}; a name has a letter or a digit, and none "
+                "of + , ; |"
+            )
+    try:
+        _names(tuple(names))
+    except ValueError:
+        alike: dict[str, str] = {}
+        for name in names:
+            other = alike.setdefault(_plain(name), name)
+            if other != name:
+                raise ValueError(
+                    f"{where!r}: the labels {other!r} and {name!r} differ in case or signs only, so that nobody could "
+                    "ask for one of them; write them alike, or give them other names"
+                ) from None
+        raise
+
+
 def has(vectors: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether each statement of label vectors is present, which means above 0.5; in the shape of `vectors`."""
     return np.asarray(np.asarray(vectors) > PRESENT)

@@ -5,6 +5,7 @@ Each of the two may be unknown. Its columns are then zero, which the model has s
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ COLUMNS = ("age is known", "age", "female", "male")
 SEXES = ("male", "female")  # by PTB-XL's numbers, 0 and 1
 OLDEST = 120.0
 HIDDEN, ABOVE_89 = 300.0, 92.0  # PTB-XL writes 300 for ages above 89; we take 92
+_UNKNOWN = ("", "nan", "unknown", "unk", "u", "other", "o", "not stated")
+_NUMBERS = {"m": 0.0, "0": 0.0, "0.0": 0.0, "f": 1.0, "1": 1.0, "1.0": 1.0}
+_YEARS = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 _MIDDLE, _SPREAD = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
 
 
@@ -61,15 +65,34 @@ def sexes(sex: Any) -> NDArray[np.float64]:
 
 
 def from_cells(age: str, sex: str) -> tuple[float, float]:
-    """Age and sex from two cells of a table: years, and female, male, 1 or 0. An empty cell gives NaN.
+    """Age and sex from two cells of a table or a header: years, and 0 (male) or 1 (female). Empty cells give NaN.
 
-    PTB-XL's 300 stands for an age above 89 and gives `ABOVE_89`.
+    An age is a number of years, or written as in DICOM: 070Y, 006M, 012W, 003D. "90+", ">89" and PTB-XL's 300 stand
+    for an age above 89 and give `ABOVE_89`. A sex is male, female, M or F in any case, or PTB-XL's 0 (male) or
+    1 (female). "unknown" and "other" give NaN. ValueError for anything else.
     """
-    years, text = age.strip(), sex.strip()
-    number = float(text) if text in ("0", "1", "0.0", "1.0", "nan") else text or None
-    if years in (f"{HIDDEN:.0f}", f"{HIDDEN:.1f}"):
-        return ABOVE_89, float(sexes(number)[0])
-    return float(ages(years or None)[0]), float(sexes(number)[0])
+    return _age_from(age.strip()), _sex_from(sex.strip())
+
+
+def _age_from(text: str) -> float:
+    if text.casefold() in _UNKNOWN:
+        return float("nan")
+    if re.fullmatch(r"(>\s*89|(>=|≥)\s*90|(89|90)\s*\+)(\s*(y|years?))?", text, re.IGNORECASE):
+        return ABOVE_89
+    match = re.fullmatch(
+        r"(\d+(?:[.,]\d*)?)\s*(y|yrs?|years?|m|months?|w|weeks?|d|days?)?", text, re.IGNORECASE
+    )
+    if match is None:
+        return float(ages(text)[0])
+    number = float(match[1].replace(",", "."))
+    if number == HIDDEN and not match[2]:
+        return ABOVE_89
+    return float(ages(number * _YEARS[(match[2] or "y")[0].lower()])[0])
+
+
+def _sex_from(text: str) -> float:
+    word = text.casefold()
+    return _NUMBERS[word] if word in _NUMBERS else float(sexes(None if word in _UNKNOWN else text)[0])
 
 
 def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.float64]:

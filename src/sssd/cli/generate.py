@@ -21,7 +21,7 @@ from ..presets import BUILTIN
 from ..request import complete_rows
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
-from .requests import read_requests
+from .requests import columns_of, read_requests
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,6 +159,7 @@ def command(
     drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
         f"{total} ECG{'s' if total > 1 else ''} in {out}{drawn}",
+        *columns_of(labels_from, model.label_names),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         *([f"a picture of each: {out / names[0]}.png ..."] if "png" in kinds else []),
         *(

@@ -23,8 +23,9 @@ def command(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Labels of your own recordings: a CSV whose first column names the record. Then comes one 0/1 column "
-            "per label, or one column 'labels' of names joined by '+', and optionally strat_fold (1-10) or patient_id."
+            help="Labels of your own recordings: a CSV file with a column 'record', and one column of 0 and 1 per "
+            "label, or one column 'labels' of names joined by '+'. It may have columns patient_id, strat_fold (1-10), "
+            "age and sex."
         ),
     ] = None,
     statements: Annotated[
@@ -38,6 +39,7 @@ def command(
 ) -> None:
     """Read 12-lead recordings and their labels into one file: 100 Hz, 10 s, each recording in a fold from 1 to 10."""
     from ..data.prepare import prepare
+    from ..tables.columns import described
 
     chosen = None if statements is None else [name.strip() for name in statements.split(",") if name.strip()]
     with usage(), progress_bar(quiet) as bar:
@@ -51,9 +53,15 @@ def command(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             overwrite=overwrite,
         )
+    folds = result["folds"].values()
+    patients = [fold["patients"] for fold in folds]
     split = ", ".join(f"{count} {name}" for name, count in result["split"].items())
     say(
         f"{result['records']} records ({split}), {len(result['records_per_label'])} labels",
+        described(result["columns"]),
+        "patients by fold, 1 to 10: " + ", ".join(map(str, patients))
+        if None not in patients
+        else "patients are not known for all recordings, so those of one patient may be in several folds",
         f"rate conversion: {result['rate_conversion']}; cut to 10 s: {result['cut_to_first_10_s']}, "
         f"padded to 10 s: {result['padded_to_10_s_with_zeros']}",
         f"licence: {result['licence']}",

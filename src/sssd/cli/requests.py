@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..label_table import read_label_table
 from ..labels import encode
 from ..patient import ages, sexes
 from ..request import Rows
+from ..tables.columns import described
+from ..tables.requests import read_label_table
 
 
 def read_requests(
@@ -40,6 +41,11 @@ def read_requests(
         np.where(np.isnan(years), ages(age)[0], years),
         np.where(np.isnan(numbers), sexes(sex)[0], numbers),
     )
+
+
+def columns_of(file: Path | None, classes: tuple[str, ...]) -> list[str]:
+    """A line that says what each column of the file was taken for; no line without a file."""
+    return [] if file is None else [f"{file.name}, {described(read_label_table(file, classes).taken_for)}"]
 
 
 def _read_table(file: Path, classes: tuple[str, ...]) -> Rows:

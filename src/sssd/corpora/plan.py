@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..label_table import read_label_table
 from ..labels import CODES, complete, encode, names_of
 from ..patient import SEXES, ages, sexes
+from ..tables.requests import read_label_table
 from .arrays import Shape, load_arrays
 
 STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
@@ -204,7 +204,7 @@ def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
 def from_csv(
     file: Path, label_names: tuple[str, ...] = CODES, *, per_row: int = 1, exact: bool = False
 ) -> Plan:
-    """The plan of a CSV file (see sssd.label_table) with `per_row` records for each row.
+    """The plan of a CSV file (see sssd.tables.requests) with `per_row` records for each row.
 
     It takes 12 bytes of memory for each row, and 28 with age and sex.
     FileNotFoundError or ValueError, with the row, where the file is missing or wrong.

@@ -17,10 +17,10 @@ import numpy as np
 
 from ..io.files import replacing
 from ..io.units import microvolts
-from ..labels import find
+from ..labels import CODES, find
 from .recordings import FILE, Recordings, save
 from .signals import FS_HZ, read_signal, to_100_hz
-from .tables import own_table, ptbxl_table
+from .tables import Listing, own_table, ptbxl_table
 
 SAMPLES = 1000  # 10 s
 MANIFEST = "prepare.json"
@@ -71,10 +71,12 @@ def prepare(
                 raise FileExistsError(
                     f"{str(out / name)!r} exists; choose another folder or pass overwrite=True (--overwrite)"
                 )
-    if labels_csv is None:
-        names, rows = ptbxl_table(source, rate)
-    else:
-        names, rows = own_table(source, Path(labels_csv))
+    listing = (
+        ptbxl_table(_ptbxl_folder(source), rate)
+        if labels_csv is None
+        else own_table(source, Path(labels_csv))
+    )
+    names, rows = listing.label_names, listing.rows
     kept = _choose(names, statements)
     column = {name: new for new, name in enumerate(kept)}
 
@@ -108,7 +110,7 @@ def prepare(
         age=np.array([row.age for row in rows]),
         sex=np.array([row.sex for row in rows]),
     )
-    manifest = _manifest(recordings, source, labels_csv, rates, int(cropped), int(padded))
+    manifest = _manifest(recordings, listing, source, labels_csv, rates, int(cropped), int(padded))
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / FILE, out / MANIFEST, overwrite=overwrite) as (signals_part, manifest_part):
         save(signals_part, recordings)
@@ -121,14 +123,44 @@ def _choose(names: tuple[str, ...], statements: Sequence[str] | None) -> tuple[s
         return names
     if isinstance(statements, str) or len(statements) == 0:
         raise ValueError(f"statements is {statements!r}; expected a list of at least one label")
-    kept = [names[find(name, names)] for name in statements]
+    kept = [_named(name, names) for name in statements]
     if len(set(kept)) < len(kept):
         raise ValueError(f"statements names a label twice: {', '.join(kept)}")
     return tuple(kept)
 
 
+def _named(name: str, names: tuple[str, ...]) -> str:
+    """The label called `name`: one of the table's, or else one of the 71 statements, which no recording has then."""
+    try:
+        return names[find(name, names)]
+    except ValueError:
+        try:
+            return CODES[find(name)]
+        except ValueError:
+            pass
+        raise
+
+
+def _ptbxl_folder(source: Path) -> Path:
+    """The folder of PTB-XL's table: `source`, or the one inside that unpacking an archive made, once or twice."""
+    for pattern in ("", "*/", "*/*/"):
+        found = sorted(source.glob(f"{pattern}ptbxl_database.csv"))
+        if len(found) > 1:
+            listed = ", ".join(str(file.parent) for file in found[:3])
+            raise ValueError(
+                f"{str(source)!r} holds several downloads of PTB-XL ({listed}); choose one of them"
+            )
+        if found:
+            return found[0].parent
+    raise FileNotFoundError(
+        f"{str(source)!r} has no ptbxl_database.csv, so it is not the PTB-XL download; "
+        "give labels_csv (--labels) for recordings of your own"
+    )
+
+
 def _manifest(
     recordings: Recordings,
+    listing: Listing,
     source: Path,
     labels_csv: str | Path | None,
     rates: dict[str, int],
@@ -136,17 +168,23 @@ def _manifest(
     padded: int,
 ) -> dict[str, Any]:
     folds = np.asarray(recordings.strat_fold)
+    known = all(row.patient for row in listing.rows)
+    patients = {
+        fold: len({row.patient for row in listing.rows if row.fold == fold}) if known else None
+        for fold in range(1, 11)
+    }
     by_fold = {}
     for fold in range(1, 11):
         here = folds == fold
         counts = recordings.labels[here].sum(axis=0, dtype=int).tolist()
         by_label = {name: n for name, n in zip(recordings.label_names, counts, strict=True) if n}
-        by_fold[str(fold)] = {"records": int(here.sum()), "labels": by_label}
+        by_fold[str(fold)] = {"records": int(here.sum()), "patients": patients[fold], "labels": by_label}
     converted = {hz: n for hz, n in rates.items() if float(hz) != FS_HZ}
     total = recordings.labels.sum(axis=0, dtype=int).tolist()
     return {
         "source": str(source),
         "labels_from": "ptbxl_database.csv" if labels_csv is None else str(labels_csv),
+        "columns": listing.taken_for,
         "records": len(recordings),
         "split": {
             "train (folds 1-8)": int((folds <= 8).sum()),

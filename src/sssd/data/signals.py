@@ -22,6 +22,8 @@ def read_signal(file: Path) -> tuple[NDArray[np.float64], float]:
 
     file: an .npz or a .hea. FileNotFoundError where a signal file is missing; ValueError where the content is wrong.
     """
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no record {str(file.with_suffix(''))!r} (.hea or .npz)")
     return _read_npz(file) if file.suffix == ".npz" else _read_wfdb(file)
 
 

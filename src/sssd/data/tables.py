@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..label_table import BITS, read_cells
-from ..labels import CODES
+from ..labels import CODES, check_names
 from ..patient import from_cells
+from ..tables import values
+from ..tables.cells import Errors, read_cells
+from ..tables.columns import Columns, names_rows, names_statement, recognised
 
-NOT_LABELS = ("strat_fold", "patient_id", "age", "sex")  # columns of a table that are not labels
+SUFFIXES = (".hea", ".dat", ".mat", ".npz")  # which the name of a recording may have
+USED = ("record", "patient", "fold", "age", "sex", "labels")
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One recording to read: its file, its labels as columns of the label names, its fold and its patient."""
+    """One recording to read: its file, which may be missing, its labels as columns of the label names, and its fold."""
 
     file: Path
     record_id: int | str
@@ -25,16 +29,21 @@ class TableRow:
     fold: int  # 1 to 10
     age: float  # years, NaN: unknown
     sex: float  # 0 male, 1 female, NaN: unknown
+    patient: str = ""  # whose recording it is; "" is unknown
 
 
-def ptbxl_table(source: Path, rate: str) -> tuple[tuple[str, ...], list[TableRow]]:
-    """The 71 statements, and the records of ptbxl_database.csv at one rate, "100" or "500"."""
+@dataclass(frozen=True)
+class Listing:
+    """The recordings to prepare, the names of their labels, and what each column of the table was taken for."""
+
+    label_names: tuple[str, ...]
+    rows: list[TableRow]
+    taken_for: dict[str, str]
+
+
+def ptbxl_table(source: Path, rate: str) -> Listing:
+    """The records of ptbxl_database.csv at one rate, "100" or "500", with the 71 statements."""
     database = source / "ptbxl_database.csv"
-    if not database.is_file():
-        raise FileNotFoundError(
-            f"{str(source)!r} has no ptbxl_database.csv, so it is not the PTB-XL download; "
-            "give labels_csv (--labels) for recordings of your own"
-        )
     if not (source / f"records{rate}").is_dir():
         raise FileNotFoundError(
             f"{str(source)!r} has no folder records{rate}; download it, or choose the other rate (100 or 500)"
@@ -46,73 +55,137 @@ def ptbxl_table(source: Path, rate: str) -> tuple[tuple[str, ...], list[TableRow
         raise ValueError(f"{str(database)!r} has no column {', '.join(missing)}; expected PTB-XL's own table")
     index = {code: k for k, code in enumerate(CODES)}
     rows = []
-    for cells in table:
+    errors = Errors(database)
+    for n, cells in enumerate(table, start=1):
         row = dict(zip(header, cells, strict=True))
-        ecg_id = row["ecg_id"]
         try:
-            codes = ast.literal_eval(row["scp_codes"])
-            labels = tuple(sorted(index[code] for code in codes))
-            number = int(float(ecg_id))
-        except KeyError as error:
-            raise ValueError(
-                f"{str(database)!r}: record {ecg_id} has the code {error}, which is none of the 71 statements"
-            ) from error
-        except (ValueError, SyntaxError, TypeError, OverflowError) as error:
-            raise ValueError(
-                f"{str(database)!r}: the scp_codes or the ecg_id of record {ecg_id} cannot be read"
-            ) from error
-        file = source / row["filename_lr" if rate == "100" else "filename_hr"]
-        fold = _fold(row["strat_fold"], database, ecg_id)
-        rows.append(TableRow(_find_file(file), number, labels, fold, *_patient(row, database, ecg_id)))
-    return CODES, rows
+            number, labels = _ptbxl_labels(row["ecg_id"], row["scp_codes"], index)
+            file = source / row["filename_lr" if rate == "100" else "filename_hr"].replace("\\", "/")
+            fold, who = values.fold(row["strat_fold"]), values.patient(row.get("patient_id", ""))
+            patient = from_cells(row.get("age", ""), row.get("sex", ""))
+            rows.append(TableRow(_file_of(file), number, labels, fold, *patient, who))
+        except ValueError as error:
+            errors.add(n, error)
+    errors.raise_if_any()
+    _check_folds(database, rows)
+    used = {needed[3 if rate == "100" else 4]: "record", "scp_codes": "labels", "strat_fold": "fold"}
+    used |= {"patient_id": "patient", "age": "age", "sex": "sex"}
+    return Listing(CODES, rows, {name: used.get(name, "not used") for name in header})
 
 
-def own_table(source: Path, labels_csv: Path) -> tuple[tuple[str, ...], list[TableRow]]:
-    """The label names and the records of a user's table; see `sssd.data.prepare.prepare`."""
+def _ptbxl_labels(ecg_id: str, scp_codes: str, index: dict[str, int]) -> tuple[int, tuple[int, ...]]:
+    """The number of a record of PTB-XL, and its statements; ValueError where they cannot be read."""
+    try:
+        return int(float(ecg_id)), tuple(sorted(index[code] for code in ast.literal_eval(scp_codes)))
+    except KeyError as error:
+        raise ValueError(
+            f"record {ecg_id} has the code {error}, which is none of the 71 statements"
+        ) from error
+    except (ValueError, SyntaxError, TypeError, OverflowError) as error:
+        raise ValueError(f"the scp_codes or the ecg_id of record {ecg_id} cannot be read") from error
+
+
+def own_table(source: Path, labels_csv: Path) -> Listing:
+    """The recordings of a user's table; see `sssd.data.prepare.prepare`."""
     if not labels_csv.is_file():
         raise FileNotFoundError(f"there is no table of labels {str(labels_csv)!r}")
     header, table = _read_csv(labels_csv)
-    where = str(labels_csv)
-    if "labels" in header[1:]:
-        joined = [cells[header.index("labels", 1)] for cells in table]
-        members = [[name.strip() for name in text.split("+") if name.strip()] for text in joined]
-        names = tuple(sorted({name for record in members for name in record}))
-        index = {name: k for k, name in enumerate(names)}
-        labels = [tuple(sorted({index[name] for name in record})) for record in members]
+    columns = recognised(header, labels_csv)
+    record = columns.record if columns.record is not None else 0
+    if columns.record is None and 0 not in columns.others:
+        raise ValueError(f"{str(labels_csv)!r}: no column names the recordings; expected one called 'record'")
+    free = [k for k in columns.others if k != record and not names_rows(header[k])]
+    if columns.labels is None:
+        names, members = _labels_of_columns(labels_csv, header, table, free)
     else:
-        columns = [k for k, name in enumerate(header) if k and name not in NOT_LABELS]
-        names = tuple(header[k] for k in columns)
-        labels = []
-        for cells in table:
-            for k in columns:
-                if cells[k].strip() not in BITS:
-                    raise ValueError(
-                        f"{where!r}: record {cells[0]} has {cells[k]!r} in column {header[k]!r}; "
-                        "expected 0 or 1 (or one column 'labels' with names joined by '+')"
-                    )
-            labels.append(tuple(n for n, k in enumerate(columns) if BITS[cells[k].strip()]))
+        names, members = _labels_of_cells(labels_csv, columns, table, free)
     if not names:
         raise ValueError(
-            f"{where!r} has no labels; expected one column of 0 / 1 per label, or a column 'labels'"
+            f"{str(labels_csv)!r} has no labels; expected one column of 0 / 1 per label, or a column 'labels'"
         )
+    check_names(names, str(labels_csv))
 
+    errors = Errors(labels_csv)
+    found: list[tuple[str, Path, tuple[int, ...], str, int, tuple[float, float]]] = []
+    seen: dict[str, int] = {}
+    for n, (cells, present) in enumerate(zip(table, members, strict=True), start=1):
+        try:
+            name, file = _record(source, cells[record])
+            if seen.setdefault(name, n) != n:
+                raise ValueError(
+                    f"lists the record {name!r}, which row {seen[name]} lists: expected each once"
+                )
+            fold = values.fold(cells[columns.fold]) if columns.fold is not None else 0
+            who = values.patient(columns.cell("patient", cells))
+            patient = from_cells(columns.cell("age", cells), columns.cell("sex", cells))
+            found.append((name, file, present, who, fold, patient))
+        except ValueError as error:
+            errors.add(n, error)
+    errors.raise_if_any()
+
+    spelling: dict[str, str] = {}  # one for each patient, whichever case a row has
+    for _, _, _, who, _, _ in found:
+        spelling[who.casefold()] = min(who, spelling.get(who.casefold(), who))
     rows = []
-    seen: set[str] = set()
-    for cells, present in zip(table, labels, strict=True):
-        record = cells[0].strip()
-        if not record or record in seen:
+    for name, file, present, who, fold, patient in found:
+        who = spelling[who.casefold()]
+        rows.append(TableRow(file, name, present, fold or hashed_fold(who or name), *patient, who))
+    _check_folds(labels_csv, rows)
+    taken_for = columns.taken_for(USED) | {header[record] or "(column 1)": "record"}
+    if columns.labels is None:
+        taken_for |= {header[k]: f"label {header[k]}" for k in free}
+    return Listing(names, rows, taken_for)
+
+
+def _labels_of_columns(
+    file: Path, header: Sequence[str], table: list[list[str]], places: Sequence[int]
+) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
+    """The label names, and the labels of each row, from columns of zeros and ones."""
+    errors, members = Errors(file), []
+    for n, cells in enumerate(table, start=1):
+        present = []
+        for name, k in enumerate(places):
+            try:
+                present += [name] * values.bit(cells[k])
+            except ValueError:
+                errors.add(
+                    n,
+                    ValueError(
+                        f"{cells[k]!r} in column {k + 1}, {header[k]!r}; expected 0 or 1 (or one column 'labels' with "
+                        "names joined by '+')"
+                    ),
+                )
+                break
+        members.append(tuple(present))
+    errors.raise_if_any()
+    return tuple(header[k] for k in places), members
+
+
+def _labels_of_cells(
+    file: Path, columns: Columns, table: list[list[str]], places: Sequence[int]
+) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
+    """The label names in alphabetical order, and the labels of each row, from a column with names."""
+    title = columns.header[columns.labels or 0]
+    for k in places:
+        if names_statement(columns.header[k], CODES):
             raise ValueError(
-                f"{where!r} lists the record {record!r} twice, or a record without a name; expected each record once"
+                f"{str(file)!r}: column {k + 1}, {columns.header[k]!r}, is a statement beside the column {title!r}; "
+                "give labels in one way"
             )
-        seen.add(record)
-        if "strat_fold" in header:
-            fold = _fold(cells[header.index("strat_fold")], labels_csv, record)
-        else:
-            key = cells[header.index("patient_id")].strip() if "patient_id" in header else record
-            fold = _hashed_fold(key or record)
-        patient = _patient(dict(zip(header, cells, strict=True)), labels_csv, record)
-        rows.append(TableRow(_find_file(source / record), record, present, fold, *patient))
-    return names, rows
+    errors, lists = Errors(file), []
+    for n, cells in enumerate(table, start=1):
+        try:
+            lists.append(values.names_in(columns.cell("labels", cells)))
+        except ValueError as error:
+            errors.add(n, error)
+    errors.raise_if_any()
+    names = tuple(sorted({name for record in lists for name in record}))
+    if names and set(names) <= {"0", "1"}:
+        raise ValueError(
+            f"{str(file)!r}: column {title!r} holds zeros and ones; call it by the name of the label that they tell of"
+        )
+    index = {name: k for k, name in enumerate(names)}
+    return names, [tuple(sorted(index[name] for name in record)) for record in lists]
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -122,35 +195,45 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _fold(text: str, table: Path, record: str) -> int:
-    try:
-        fold = float(text)
-    except ValueError:
-        fold = math.nan
-    if fold not in range(1, 11):
-        raise ValueError(f"{str(table)!r}: record {record} has strat_fold {text!r}; expected 1 to 10")
-    return int(fold)
+def _record(source: Path, cell: str) -> tuple[str, Path]:
+    """The name of a recording, the same for r1, r1.dat and ./r1, and its file. ValueError outside of the folder."""
+    if not cell:
+        raise ValueError("has no name of a recording")
+    name = os.path.normpath(cell)
+    if "\\" in cell and not _file_of(source / name).is_file():
+        name = os.path.normpath(cell.replace("\\", "/"))
+    if os.path.isabs(name):
+        name = os.path.relpath(name, source.absolute())
+    name = Path(name).as_posix()
+    if name == "." or name.split("/")[0] == "..":
+        raise ValueError(f"the recording {cell!r} is not in the folder {str(source)!r}")
+    stem = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
+    return stem, _file_of(source / name)
 
 
-def _patient(row: dict[str, str], table: Path, record: str) -> tuple[float, float]:
-    """Age in years, and sex by PTB-XL's numbers; NaN where the table does not say."""
-    try:
-        return from_cells(row.get("age", ""), row.get("sex", ""))
-    except ValueError as error:
-        raise ValueError(f"{str(table)!r}: record {record}: {error}") from None
+def _file_of(record: Path) -> Path:
+    """The .hea or .npz file of a recording, which may be named without a suffix; the .hea file where there is none."""
+    stem = record.with_suffix("") if record.suffix.lower() in SUFFIXES else record
+    order = (".npz", ".hea") if record.suffix.lower() == ".npz" else (".hea", ".npz")
+    files = [stem.with_name(stem.name + suffix) for suffix in order]
+    return next((file for file in files if file.is_file()), files[0])
 
 
-def _hashed_fold(key: str) -> int:
+def _check_folds(table: Path, rows: Sequence[TableRow]) -> None:
+    """ValueError where the recordings of one patient are in several folds."""
+    folds: dict[str, set[int]] = {}
+    for row in rows:
+        if row.patient:
+            folds.setdefault(row.patient, set()).add(row.fold)
+    parted = {who: sorted(own) for who, own in folds.items() if len(own) > 1}
+    if parted:
+        listed = "; ".join(f"{who!r} in {', '.join(map(str, own))}" for who, own in list(parted.items())[:5])
+        raise ValueError(
+            f"{str(table)!r}: {len(parted)} patients are in several folds ({listed}), so that a model would be tested "
+            "on patients it was trained on; give each patient one fold, or leave the column out"
+        )
+
+
+def hashed_fold(key: str) -> int:
     """A fold from 1 to 10, which is the same for a patient or record on every machine."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 10 + 1
-
-
-def _find_file(record: Path) -> Path:
-    """The .hea or .npz file of a record, which may be named without a suffix."""
-    stem = record.with_suffix("") if record.suffix in (".hea", ".dat", ".npz") else record
-    suffixes = (".npz",) if record.suffix == ".npz" else (".hea", ".npz") if stem == record else (".hea",)
-    for suffix in suffixes:
-        file = stem.with_name(stem.name + suffix)
-        if file.is_file():
-            return file
-    raise FileNotFoundError(f"there is no record {str(stem)!r} ({' or '.join(suffixes)})")

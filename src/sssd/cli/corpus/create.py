@@ -13,6 +13,7 @@ from ...presets import BUILTIN, WEIGHTS
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
+from ..requests import columns_of
 from .shared import Address, Engine, Format, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def command(
         with reporting(quiet, "generating") as report:
             run.create(out, corpus, plan, make, progress=report)
     drawn = f", seed {settings['seed']} (repeat with --seed {settings['seed']})" if seed is None else ""
-    say(f"{described(corpus)} in {out}{drawn}", f"data card: {out / 'README.md'}", quiet=quiet)
+    lines = columns_of(labels_from, model.label_names)
+    say(f"{described(corpus)} in {out}{drawn}", *lines, f"data card: {out / 'README.md'}", quiet=quiet)
 
 
 def _check_source(counts: str | None, labels_from: Path | None, like_ptbxl: int | None, count: int) -> None:

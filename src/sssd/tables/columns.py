@@ -1,0 +1,127 @@
+"""What each column of a table is, by its name: "Patient_ID", "patient id" and "subject" are the patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..labels import find
+
+NAMES: dict[str, tuple[str, ...]] = {  # what a column is -> the names by which it is known, without spaces and case
+    "record": ("file", "filename", "filepath", "path", "recordpath", "recordfile"),
+    "record by name": ("record", "recordname", "recording", "recordid", "recordingid", "ecg", "ecgid", "name", "id"),
+    "patient": ("patientid", "patient", "patientnumber", "patientno", "subjectid", "subject", "participantid",
+                "participant", "personid", "person", "pid", "mrn"),
+    "fold": ("stratfold", "fold", "folds", "cvfold", "foldid"),
+    "age": ("age", "ages", "ageyears", "ageinyears", "agey", "patientage", "agerecorded"),
+    "sex": ("sex", "gender", "patientsex", "patientgender", "sexatbirth"),
+    "labels": ("labels", "label", "statements", "statement", "scpcodes", "scpcode", "diagnosis", "diagnoses", "dx",
+               "codes", "classes", "class"),
+}  # fmt: skip
+ROLES = ("record", "patient", "fold", "age", "sex", "labels")
+_ROW_NAMES = ("", "row", "rows", "index", "unnamed0", "no", "number")
+_LOOKS_LIKE = {"patient": ("patient", "subject", "participant"), "fold": ("fold", "split"), "age": ("age",),
+               "sex": ("sex", "gender")}  # fmt: skip
+_EXPECTED = {"patient": "patient_id", "fold": "strat_fold", "age": "age", "sex": "sex"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The places of the columns in a header; None where there is none of that kind.
+
+    labels: the column that holds names. others: the columns that are none of these, in their order.
+    """
+
+    header: tuple[str, ...]
+    record: int | None
+    patient: int | None
+    fold: int | None
+    age: int | None
+    sex: int | None
+    labels: int | None
+    others: tuple[int, ...]
+
+    def cell(self, role: str, cells: Sequence[str]) -> str:
+        """The cell of a row in the column of this role; "" where the table has no such column."""
+        place = getattr(self, role)
+        return "" if place is None else cells[place]
+
+    def taken_for(self, used: Sequence[str], others: str = "not used") -> dict[str, str]:
+        """What each column was taken for, by its name; a role that is not in `used` is "not used"."""
+        places = {getattr(self, role): role if role in used else "not used" for role in ROLES}
+        return {
+            name or f"(column {k + 1})": places.get(k, others if k in self.others else "not used")
+            for k, name in enumerate(self.header)
+        }
+
+
+def recognised(header: Sequence[str], file: Path) -> Columns:
+    """Say what the columns of a table are. file: named in errors.
+
+    ValueError where two columns have one role, or where a column looks as if it held patients, folds, ages or sexes
+    under a name that is not known, and no other column does.
+    """
+    roles = [_role(name) for name in header]
+    found: dict[str, int | None] = {}
+    for role in ROLES:
+        places = [k for k, own in enumerate(roles) if own == role]
+        if role == "record" and not places:
+            places = [k for k, own in enumerate(roles) if own == "record by name"][:1]
+        if len(places) > 1:
+            names = " and ".join(repr(header[k]) for k in places)
+            raise ValueError(f"{str(file)!r}: columns {names} both look like {role}; rename or remove one")
+        found[role] = places[0] if places else None
+    for k, (name, role) in enumerate(zip(header, roles, strict=True)):
+        for like, words in _LOOKS_LIKE.items():
+            if not role and found[like] is None and not _words(name).isdisjoint(words):
+                raise ValueError(
+                    f"{str(file)!r}: column {k + 1}, {name!r}, looks like {like} and is not known by this name; "
+                    f"call it {_EXPECTED[like]!r}, or remove it"
+                )
+    others = tuple(k for k, role in enumerate(roles) if not role)
+    return Columns(tuple(header), **found, others=others)
+
+
+def described(taken_for: dict[str, str]) -> str:
+    """What each column was taken for, in one line; many columns of statements or labels are counted."""
+    kinds: dict[str, list[str]] = {}
+    for name, what in taken_for.items():
+        kinds.setdefault(
+            what if not what.startswith(("statement ", "label ")) else what.split()[0], []
+        ).append(name)
+    parts = []
+    for what, names in kinds.items():
+        plural = f"{len(names)} {what}s" if what in ("statement", "label") and len(names) > 1 else what
+        listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+        parts.append(f"{listed} {'is' if len(names) == 1 else 'are'} {plural}")
+    return "columns: " + "; ".join(parts)
+
+
+def plain(name: str) -> str:
+    """A column's name without case, spaces and signs: "Patient_ID" and "patient id" are alike."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def names_rows(name: str) -> bool:
+    """Whether a column of this name numbers or names the rows, as the first column that pandas writes."""
+    return plain(name) in _ROW_NAMES or _role(name).startswith("record")
+
+
+def names_statement(name: str, classes: Sequence[str]) -> bool:
+    """Whether a column is called as one of the classes."""
+    try:
+        find(name, classes)
+    except ValueError:
+        return False
+    return True
+
+
+def _role(name: str) -> str:
+    return next((role for role, names in NAMES.items() if plain(name) in names), "")
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name in lower case and in the singular: "patientNumbers_2" has "patient" and "number"."""
+    return {word.lower().rstrip("s") for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}

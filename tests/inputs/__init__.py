@@ -1,0 +1,1 @@
+"""What comes from outside: every row of docs/inputs.md is run here."""
