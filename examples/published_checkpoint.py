@@ -3,7 +3,7 @@
 With real ECGs, the Cauchy convention that fits them better is used.
 """
 
-import sys
+import argparse
 
 from sssd import SSSDECG
 from sssd.checkpoints.inspection import fit_cauchy, inspect
@@ -24,4 +24,10 @@ def main(checkpoint: str, real: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", help="a .pkl file of SSSD-ECG")
+    parser.add_argument("real", nargs="?", help="real ECGs, as `sssd-ecg prepare` writes them")
+    try:
+        main(**vars(parser.parse_args()))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import runpy
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +56,7 @@ def test_every_example_is_run_here() -> None:
 
 
 def test_quickstart(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _example("quickstart").main(str(tmp_path / "out"))
+    _example("quickstart").main(tmp_path / "out")
     assert "asked for AFIB" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {f"{name}.{kind}" for name in ("NORM", "AFIB") for kind in ("hea", "dat", "png")}
@@ -79,7 +80,35 @@ def test_published_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_files(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "ecgs")
     assert main(["generate", "--checkpoint", str(tiny), "--label", "AFIB", "--steps", "2", "--out", out]) == 0
-    _example("files").main(out)
+    _example("files").main(Path(out))
     told = capsys.readouterr().out
     assert "1 records by ddim, 2 steps" in told
     assert "signal_uv (1, 12, 1000)" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("files", [], "the following arguments are required: folder"),
+        ("files", ["nowhere"], "is missing: give the folder that `sssd-ecg generate --out` wrote"),
+        ("quickstart", ["a", "b"], "unrecognized arguments: b"),
+        ("published_checkpoint", [], "the following arguments are required: checkpoint"),
+        ("published_checkpoint", ["nowhere.pkl"], "nowhere.pkl"),
+    ],
+)
+def test_an_example_explains_what_it_needs(
+    name: str,
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fails when a script that is called wrongly ends in a traceback."""
+    script = str(EXAMPLES / f"{name}.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [script, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
