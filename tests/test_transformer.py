@@ -231,6 +231,23 @@ def test_called_as_sssd_ecg_it_returns_the_noise() -> None:
     torch.testing.assert_close(eps, float(schedule.sigma[step]) * x + float(schedule.alpha[step]) * v)
 
 
+def test_the_weights_of_a_fused_optimizer_are_seen() -> None:
+    """Broken when they are kept over a step that PyTorch does not count as a change."""
+    net = random_net()
+    x, cond = torch.randn(2, 8, LENGTH), torch.rand(2, 71)
+
+    def half() -> torch.Tensor:  # in float32, the weights are the parameters themselves
+        return bind(net, cond, [40], length=LENGTH, dtype=torch.bfloat16)(x, 0)
+
+    before = half()
+    optimizer = torch.optim.Adam(net.hidden, lr=0.01, fused=True)
+    net.predict(x, cond, torch.full((2, 1), 40.0)).square().mean().backward()
+    optimizer.step()
+    after = half()
+    net.forget()
+    assert torch.equal(after, half()) and not torch.equal(before, after)
+
+
 # --- the engine ---------------------------------------------------------------------------------------------
 
 

@@ -170,6 +170,58 @@ def test_the_hash_is_that_of_the_weights(monkeypatch):
     assert model.model_hash == other.model_hash != changed
 
 
+def by_optimizer(model, name, **how):
+    """A step of training as users write it."""
+    optimizer = getattr(torch.optim, name)(model.model.parameters(), lr=0.01, **how)
+    model(torch.ones(2, 8, LENGTH), torch.eye(2, 71)).backward()
+    optimizer.step()
+
+
+def by_assignment(model):
+    state = {name: 1.5 * value for name, value in model.model.state_dict().items()}
+    model.model.load_state_dict(state, assign=True)
+
+
+def by_vector(model):
+    vector = 1.5 * torch.nn.utils.parameters_to_vector(model.model.parameters()).detach()
+    torch.nn.utils.vector_to_parameters(vector, model.model.parameters())
+
+
+def by_replacement(model):
+    last = model.model.outer_convs[2]
+    last.weight = torch.nn.Parameter(1.5 * last.weight.detach())
+
+
+CHANGES = {
+    "SGD": lambda model: by_optimizer(model, "SGD"),
+    "Adam": lambda model: by_optimizer(model, "Adam"),
+    "AdamW by foreach": lambda model: by_optimizer(model, "AdamW", foreach=True),
+    "Adam fused": lambda model: by_optimizer(model, "Adam", fused=True),
+    "SGD fused": lambda model: by_optimizer(model, "SGD", fused=True),
+    "load_state_dict": lambda model: model.model.load_state_dict(tiny(seed=1).model.state_dict()),
+    "load_state_dict with assign": by_assignment,
+    "nn.init": lambda model: torch.nn.init.normal_(model.model.outer_convs[2].weight),
+    "vector_to_parameters": by_vector,
+    "a parameter that is replaced": by_replacement,
+    "another network": lambda model: setattr(model, "model", tiny(seed=1).model),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_weights_that_change_are_seen(change):
+    """Fails when records are made with the weights of before: fused optimizers do not count their changes."""
+    from sssd.checkpoints import state_hash
+
+    model = tiny()
+    how = {"labels": "AFIB", "seed": 1, "steps": 1, "exact": True}
+    before, old = model.generate(**how), model.model_hash
+    change(model)
+    after, new = model.generate(**how), model.model_hash
+    assert new == state_hash(model.model.state_dict()) != old
+    model.model.forget()
+    assert torch.equal(after, model.generate(**how)) and not torch.equal(before, after)
+
+
 # --- the sampler --------------------------------------------------------------------------------------------
 
 

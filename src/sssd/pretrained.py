@@ -123,7 +123,7 @@ class PretrainedModel:
 
     @property
     def model_hash(self) -> str:
-        """SHA-256 of the weights. It is computed once, and again after a weight has changed."""
+        """SHA-256 of the weights. It is computed once, and again after a weight has changed (see `Network.kept`)."""
         return self.model.kept("hash", (), lambda: state_hash(self.model.state_dict()))
 
     @property

@@ -69,6 +69,7 @@ class Denoiser(Network):
 
     def predict(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
         if torch.is_grad_enabled():
+            self.forget()
             weights = effective_weights(self, x.shape[-1])
         else:
             weights = self.frozen_weights(x.shape[-1])

@@ -61,13 +61,21 @@ class Network(nn.Module, ABC):
 
     @torch.no_grad()
     def kept(self, what: str, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        """Return make(), which is kept until a parameter or buffer changes or another key is asked for."""
+        """Return make(), which is kept until a parameter or buffer changes or another key is asked for.
+
+        PyTorch counts the changes of a tensor, but not those through `parameter.data`: change weights under
+        torch.no_grad() instead. It does not count those of fused optimizers either (see `forget`).
+        """
         state = tuple((t.data_ptr(), t._version) for t in (*self.parameters(), *self.buffers()))
         key = (*key, self.cauchy, state)
         if what not in self._cache or self._cache[what][0] != key:
             self._cache.pop(what, None)  # before the new one takes its memory
             self._cache[what] = key, make()
         return cast("T", self._cache[what][1])
+
+    def forget(self) -> None:
+        """Drop what is kept. To be called where gradients begin, because what trains the weights may not be counted."""
+        self._cache.clear()
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": {}}

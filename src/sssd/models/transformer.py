@@ -186,6 +186,7 @@ class Transformer(Network):
     def weights(self, dtype: torch.dtype) -> list[LayerWeights]:
         """Return the weights of all layers with matrices in `dtype`; without gradients they are kept."""
         if torch.is_grad_enabled():
+            self.forget()
             return [one.weights(dtype) for one in self._layers]
         return self.kept("weights", (dtype,), lambda: [one.weights(dtype) for one in self._layers])
 
