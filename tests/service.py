@@ -64,10 +64,10 @@ class Service:
 
 
 @contextmanager
-def service(model=None, name="tiny", *, around=lambda app: app, root_path="", **limits):
+def service(model=None, name="tiny", *, around=lambda app: app, root_path="", only_here=False, **limits):
     """A running service. around(app) wraps the application; root_path is uvicorn's option of that name."""
     settings = Settings(**limits)
-    app = create_app(Generator(model or tiny(), name), settings)
+    app = create_app(Generator(model or tiny(), name), settings, only_here=only_here)
     bound = listen("127.0.0.1", 0)
     server = Server(app, settings)
     server.config.app, server.config.root_path = around(app), root_path

@@ -13,7 +13,9 @@ pytest.importorskip("uvicorn")
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from sssd.server import serve
 from sssd.server.security import digest, is_known
+from sssd.server.settings import Settings
 from tests.service import eventually, service
 from tests.test_wrapper import tiny
 
@@ -149,6 +151,18 @@ def test_every_protected_route_wants_a_key(placed):
             assert (status, answer["www-authenticate"]) == (401, "Bearer"), (method, path, name)
             assert "API key" in json.loads(content)["detail"]
             assert answer["content-security-policy"] and answer["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"[" * 5000, b"x" * 70_000, b'{"statements": ["NOBODY"]}'])
+def test_a_wrong_body_without_a_key(placed, body):
+    """Fails when somebody without a key learns what is wrong with a body, or has it read."""
+    up, prefix = placed
+    posts = [path for method, path, _, public in operations(up, prefix) if method == "POST" and not public]
+    assert len(posts) == 3
+    for path in posts:
+        status, said = up.refusal(prefix + path, body)
+        assert status == 401 and "API key" in said
+        assert up.refusal(prefix + path, body, **bearer(KEY))[0] in (400, 413, 422)
 
 
 def test_every_protected_route_takes_each_key(placed):
@@ -302,3 +316,44 @@ def test_metrics_count_by_route_wherever_it_is(placed):
     routes = set(re.findall(r'sssd_requests_total\{method="\w+",route="([^"]*)"', text))
     assert {"/v1/labels", "/v1/jobs/{name}", "other"} <= routes
     assert not any("made-up" in route or route.startswith("/ecg") for route in routes)
+
+
+# --- without a key ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def here():
+    with service(tiny(), only_here=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["localhost", "localhost:{port}", "LocalHost", "127.0.0.1:{port}", "127.0.0.2", "[::1]", "[::1]:80"],
+)
+def test_names_of_this_machine(here, name):
+    assert here.get("/v1/ecgs", NORM, host=name.format(port=here.port))["records"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "localhost@a.example",
+     "a.example@localhost", "a.example/localhost", "0.0.0.0", "10.0.0.7", "[fe80::1]", "[::1", "127.1", ""],
+)  # fmt: skip
+def test_names_that_somebody_else_can_point_here(here, name):
+    """Fails when a page of another site can use the service by letting its own name mean 127.0.0.1."""
+    for path, body in (("/", None), ("/healthz", None), ("/v1/labels", None), ("/v1/ecgs", NORM)):
+        status, said = here.refusal(path, body, host=name.format(port=here.port))
+        assert status == 403 and "the Host header is" in said and "--allow-anyone-without-a-key" in said
+
+
+def test_a_request_without_a_name(here):
+    assert b"403 Forbidden" in here.raw(b"GET /v1/labels HTTP/1.0\r\n\r\n")
+
+
+def test_which_services_are_for_this_machine_alone():
+    """Fails when a service that other machines may use looks at names, or one that they may not does not."""
+    keyed = Settings(key_sha256=[digest(KEY)])
+    assert serve.only_here("127.0.0.1", Settings(), False) and serve.only_here("::1", Settings(), False)
+    for case in (("0.0.0.0", Settings(), True), ("127.0.0.1", keyed, False), ("localhost", Settings(), True)):
+        assert not serve.only_here(*case)

@@ -37,7 +37,8 @@ def command(
     allow_anyone: Annotated[
         bool,
         typer.Option(
-            "--allow-anyone-without-a-key", help="Let other machines use the service without an API key."
+            "--allow-anyone-without-a-key",
+            help="Let other machines, and names other than localhost, use the service without an API key.",
         ),
     ] = False,
     checkpoint: options.Checkpoint = None,
@@ -74,7 +75,8 @@ def command(
         generator = load_generator(
             checkpoint, config=config, cauchy=cauchy, device=device, precision=limits.precision
         )
-    app = application.create_app(generator, limits)
+    here = serve.only_here(host, limits, allow_anyone)
+    app = application.create_app(generator, limits, only_here=here)
     address = serve.url(bound)
     say(f"{address}  (description of the interface: {address}/docs; stop with Ctrl-C)")
     serve.serve(app, limits, bound)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi_swagger import patch_fastapi
 
 from ..version import __version__
@@ -16,9 +16,9 @@ from .backend import Backend
 from .gate import Gate
 from .generator import Generator
 from .jobs import Jobs
-from .middleware import DOCS, BodyLimits, RequestMetrics, SecurityHeaders
+from .middleware import DOCS, BodyLimits, LocalNames, RequestMetrics, SecurityHeaders
 from .page import Page
-from .security import key_required
+from .security import BEARER, key_required
 from .settings import Settings
 
 DESCRIPTION = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
@@ -27,9 +27,12 @@ A record depends on the model, its statements, age and sex, the sampler, steps a
 nothing else, to 1 uV."""
 
 
-def create_app(generator: Generator, settings: Settings, jobs: routes.JobStore | None = None) -> FastAPI:
+def create_app(
+    generator: Generator, settings: Settings, jobs: routes.JobStore | None = None, *, only_here: bool = False
+) -> FastAPI:
     """The service of one model. jobs: where jobs are kept, in this process unless given.
 
+    only_here: answer only where the Host header names this machine, see `middleware.LocalNames`.
     Public are the page, /docs with its files, /openapi.json, /healthz and /readyz. Everything else needs an API key
     where the settings have one. app.state holds backend, jobs and gate.
     """
@@ -64,22 +67,30 @@ def create_app(generator: Generator, settings: Settings, jobs: routes.JobStore |
     app.state.backend, app.state.jobs, app.state.gate = backend, store, gate
     patch_fastapi(app, DOCS, redirect_from_root_to_docs=False, swagger_ui_parameters={"validatorUrl": None})
     app.include_router(routes.health(gate))
-    protected = [Depends(gate.refuse_crowds)]
-    if settings.key_sha256:
-        protected.append(Depends(key_required(settings.key_sha256)))
-    for router in (
+    protected = (
         routes.metrics(backend),
         routes.catalogue(generator, settings),
         routes.generation(backend, gate, settings),
         routes.jobs(backend, gate, store, settings),
-    ):
-        app.include_router(router, dependencies=protected)
+    )
+    require_key = key_required(settings.key_sha256)
+    needed = [Depends(gate.refuse_crowds), *([Depends(require_key)] if settings.key_sha256 else [])]
+    for router in protected:
+        app.include_router(router, dependencies=needed)
+    endpoints = {getattr(route, "endpoint", None) for router in protected for route in router.routes}
+
+    async def before_body(request: Request) -> None:
+        """Ask for the key before a body is read: FastAPI reads it before it comes to the dependencies."""
+        await gate.refuse_crowds()
+        if settings.key_sha256 and request.scope.get("endpoint") in endpoints:
+            await require_key(request, await BEARER(request))
+
     app.router.default = Page()
     errors.add_handlers(app)
     # The last one that is added comes first.
-    app.add_middleware(
-        BodyLimits, size=settings.body_bytes, seconds=settings.body_s, check=gate.refuse_crowds
-    )
+    app.add_middleware(BodyLimits, size=settings.body_bytes, seconds=settings.body_s, check=before_body)
+    if only_here:
+        app.add_middleware(LocalNames)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, metrics=backend.metrics)
     return app

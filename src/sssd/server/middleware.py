@@ -1,4 +1,4 @@
-"""ASGI middleware around the routes: limits on request bodies, headers of every answer, and request counters.
+"""ASGI middleware around the routes: names of the host, limits on bodies, headers of every answer, request counters.
 
 None of them looks at the path that a client sent, which depends on where the application is mounted. What is said of a
 route uses `scope["route"]`, the route that the router found.
@@ -6,11 +6,13 @@ route uses `scope["route"]`, the route that the router found.
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import anyio
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -82,15 +84,55 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers)
 
 
+def is_local(host: str) -> bool:
+    """Whether a name or an address always means this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class LocalNames:
+    """Refuse requests whose Host header names another machine than this one.
+
+    A web page of somebody else can let its own name point at a loopback address (DNS rebinding). The browser then
+    takes this service for a part of that page, and only the Host header tells them apart.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = Headers(scope=scope).get("host", "")
+            if not is_local(_host_name(given)):
+                text = (
+                    f"the Host header is {given[:80]!r}: this service has no API key and answers to localhost only; "
+                    "serve with an API key, or with --allow-anyone-without-a-key"
+                )
+                await problem(403, text, CLOSE)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _host_name(header: str) -> str:
+    """The name in a Host header, without its port; empty where there is none."""
+    try:
+        url = urlsplit(f"//{header}")
+        return (url.hostname or "") if url.netloc == header and url.username is None else ""
+    except ValueError:
+        return ""
+
+
 class BodyLimits:
     """Limit the size of a request's body and the time that it may take to arrive; HTTPException past either.
 
-    The body is checked as the route reads it, so what no route reads is never held. check() comes before that and may
-    raise HTTPException too.
+    The body is checked as the route reads it, so what no route reads is never held. check(request) comes before that
+    and may raise HTTPException too.
     """
 
     def __init__(
-        self, app: ASGIApp, *, size: int, seconds: float, check: Callable[[], Awaitable[None]]
+        self, app: ASGIApp, *, size: int, seconds: float, check: Callable[[Request], Awaitable[None]]
     ) -> None:
         self._app, self._size, self._seconds, self._check = app, size, seconds, check
 
@@ -103,16 +145,16 @@ class BodyLimits:
             text = "the request has both Content-Length and Transfer-Encoding: send one of them"
             await problem(400, text, CLOSE)(scope, receive, send)
             return
-        await self._app(scope, self._limited(headers, receive), send)
+        await self._app(scope, self._limited(Request(scope), receive), send)
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, request: Request, receive: Receive) -> Receive:
         size, deadline, complete = 0, 0.0, False
 
         async def begin() -> None:
             nonlocal deadline
             deadline = anyio.current_time() + self._seconds
-            await self._check()
-            declared = headers.get("content-length", "0")
+            await self._check(request)
+            declared = request.headers.get("content-length", "0")
             if declared.isdigit() and int(declared[:20]) > self._size:
                 raise self._too_large()
 

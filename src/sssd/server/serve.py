@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import time
 from types import FrameType
@@ -14,6 +13,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .gate import Gate
+from .middleware import is_local
 from .settings import Settings
 
 OPEN = "--allow-anyone-without-a-key"
@@ -32,12 +32,9 @@ def check_host(host: str, settings: Settings, allow_anyone: bool) -> None:
     )
 
 
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def only_here(host: str, settings: Settings, allow_anyone: bool) -> bool:
+    """Whether the service is for this machine alone: no key is needed, and only its own programs can reach it."""
+    return is_local(host) and not settings.key_sha256 and not allow_anyone
 
 
 class TimedH11Protocol(H11Protocol):
