@@ -472,7 +472,8 @@ def test_prepare_own_records(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     source, out, table = tmp_path / "records", tmp_path / "data", tmp_path / "labels.csv"
     source.mkdir()
     for name in ("a", "b"):
-        np.savez(source / f"{name}.npz", signal_mv=np.zeros((12, 1000)), fs_hz=100.0)
+        signal = np.random.default_rng(ord(name)).normal(size=(12, 1000))
+        np.savez(source / f"{name}.npz", signal_mv=signal, fs_hz=100.0)
     table.write_text("record,labels,strat_fold\na,COLD+WARM,1\nb,WARM,9\n")
     code, output, errors = _run(
         capsys, "prepare", source, out, "--labels", table, "--statements", "WARM,COLD"

@@ -10,10 +10,12 @@ function takes a NumPy array or a torch tensor, and returns a new one of the sam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +29,13 @@ ORDERS = {"clinical": CLINICAL, "sssd": SSSD}
 
 # lead -> (factor of I, factor of aVF)
 _LIMB = {"II": (0.5, 1.0), "III": (-0.5, 1.0), "aVR": (-0.75, -0.5), "aVL": (0.75, -0.5)}
+_FROM_TWO = {"I": (1.0, 0.0), "aVF": (0.0, 1.0), **_LIMB}
 _SPELLING = {name.upper(): name for name in CLINICAL}
+_NAMES = {
+    **{name.casefold(): name for name in CLINICAL},
+    **{f"d{number}": name for name in ("I", "II", "III") for number in (name.casefold(), len(name))},
+    **{f"c{k}": f"V{k}" for k in range(1, 7)},
+}
 
 
 def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
@@ -76,6 +84,52 @@ def reorder(x: Array, source: str | Sequence[str], target: str | Sequence[str] =
     names = lead_names(source)
     _check(x, names)
     return x[..., [names.index(name) for name in lead_names(target)], :]
+
+
+def lead_of(name: str) -> tuple[str, int] | None:
+    """The lead that a name stands for, and its sign; None if it is none of the 12.
+
+    "Lead I", "lead_ii", "MDC_ECG_LEAD_V1", "ECG aVR", "DII" and "C1" are names of leads, and "-aVR" is one of sign -1.
+    """
+    text = re.sub(r"\s*[\[(][num]?v[\])]$", "", str(name).strip().casefold())
+    sign = -1 if re.match("[-\u2212]", text) else 1
+    text = text.lstrip("-\u2212 ")
+    text = re.sub(r"^(mdc)?[\s_-]*(ecg)?[\s_-]*(lead|ableitung)?[\s_:-]*", "", text)
+    lead = _NAMES.get(re.sub(r"[\s_-]", "", text))
+    return None if lead is None else (lead, sign)
+
+
+def twelve_from(
+    signal: NDArray[np.float64], names: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The 12 leads (12, L) in the clinical order, from rows (n, L) with their names, and which of them were derived.
+
+    Two limb leads give the other four. Rows of other names are ignored. ValueError where a lead is missing that does
+    not follow from others, or is there twice.
+    """
+    rows: dict[str, NDArray[np.float64]] = {}
+    for name, row in zip(names, signal, strict=True):
+        found = lead_of(name)
+        if found is None:
+            continue
+        lead, sign = found
+        if lead in rows:
+            raise ValueError(f"has lead {lead} twice")
+        rows[lead] = row if sign == 1 else -row
+    limb = [lead for lead in CLINICAL if lead in _FROM_TWO and lead in rows]
+    missing = [lead for lead in CLINICAL if lead not in rows and (lead not in _FROM_TWO or len(limb) < 2)]
+    if missing:
+        raise ValueError(f"lacks lead {', '.join(missing)}; it has {', '.join(map(str, names)) or 'none'}")
+    derived = tuple(lead for lead in CLINICAL if lead not in rows)
+    if derived:
+        pair = limb[:2]
+        one_avf = np.linalg.inv(
+            np.array([_FROM_TWO[lead] for lead in pair])
+        )  # (2, 2): I and aVF from the pair
+        for lead in derived:
+            of_pair = np.array(_FROM_TWO[lead]) @ one_avf
+            rows[lead] = of_pair[0] * rows[pair[0]] + of_pair[1] * rows[pair[1]]
+    return np.stack([rows[lead] for lead in CLINICAL]), derived
 
 
 def _check(x: Array, names: tuple[str, ...]) -> None:

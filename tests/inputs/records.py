@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import savemat
 
 from sssd.data.prepare import prepare
 from sssd.data.recordings import Recordings, read
+from sssd.leads import CLINICAL
 
 
 def beats_mv(seed: int = 0, *, fs_hz: float = 100.0, seconds: float = 10.0) -> np.ndarray:
@@ -56,3 +58,40 @@ def labels_of(recordings: Recordings) -> list[str]:
     """The labels of each recording, joined by "+"."""
     names = np.array(recordings.label_names)
     return ["+".join(names[row == 1].tolist()) for row in recordings.labels]
+
+
+def wfdb_record(
+    folder: Path,
+    name: str,
+    *,
+    line: str = "{name} {n} 100 {length}",
+    signal: str = "{file} 16 1000(0)/mV 16 0 0 0 0 {lead}",
+    signal_mv: np.ndarray | None = None,
+    leads: Sequence[str] = CLINICAL,
+    units: float = 1000.0,
+    comments: Sequence[str] = (),
+    mat: bool = False,
+    encoding: str = "utf-8",
+) -> Path:
+    """A WFDB record written by hand, so that its header may be any: `line` and `signal` are its lines.
+
+    units: integers per mV. mat: the samples are in a MATLAB file of version 4, as in the PhysioNet challenges.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    values = beats_mv(len(name)) if signal_mv is None else signal_mv
+    data = np.rint(values * units).astype("<i2")
+    file = f"{name}.mat" if mat else f"{name}.dat"
+    if mat:
+        savemat(folder / file, {"val": data}, format="4")
+        signal = signal.replace(" 16 ", " 16+24 ", 1)
+    else:
+        (folder / file).write_bytes(data.T.tobytes())
+    record = line.format(name=name, n=len(leads), length=data.shape[1])
+    lines = [
+        record,
+        *(signal.format(file=file, lead=lead) for lead in leads),
+        *(f"#{text}" for text in comments),
+    ]
+    header = folder / f"{name}.hea"
+    header.write_bytes(("\n".join(lines) + "\n").encode(encoding))
+    return header

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .console import progress_bar, say, usage
+from .console import note, progress_bar, say, usage
 
 EXAMPLES = """Examples:
 
@@ -34,6 +34,17 @@ def command(
     rate: Annotated[
         Literal["100", "500"], typer.Option(help="Which version of PTB-XL's files to read, in Hz.")
     ] = "100",
+    unit: Annotated[
+        Literal["uV", "mV", "V"] | None,
+        typer.Option(help="What the stored numbers are, whatever gain and unit the files state."),
+    ] = None,
+    short: Annotated[
+        Literal["skip", "tile"],
+        typer.Option(help="Recordings below 10 s: leave them out, or repeat them from their beginning."),
+    ] = "skip",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop if any recording cannot be used, rather than skip it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in OUT.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
 ) -> None:
@@ -50,9 +61,14 @@ def command(
             labels_csv=labels,
             statements=chosen,
             rate=rate,
+            unit=unit,
+            short=short,
+            strict=strict,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             overwrite=overwrite,
         )
+    for text in result["warnings"]:
+        note(text)
     folds = result["folds"].values()
     patients = [fold["patients"] for fold in folds]
     split = ", ".join(f"{count} {name}" for name, count in result["split"].items())
@@ -63,7 +79,8 @@ def command(
         if None not in patients
         else "patients are not known for all recordings, so those of one patient may be in several folds",
         f"rate conversion: {result['rate_conversion']}; cut to 10 s: {result['cut_to_first_10_s']}, "
-        f"padded to 10 s: {result['padded_to_10_s_with_zeros']}",
+        f"repeated to 10 s: {result['repeated_to_10_s']}, "
+        f"with derived leads: {result['leads_derived_in_records']}",
         f"licence: {result['licence']}",
         f"wrote {out / 'signals.npz'} and {out / 'prepare.json'}",
         quiet=quiet,

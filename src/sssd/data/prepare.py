@@ -2,13 +2,14 @@
 
 recordings ─▶ leads by name ─▶ mV ─▶ 100 Hz ─▶ 10 s ─▶ int16 microvolts ─▶ signals.npz, prepare.json
 
-They are PTB-XL's download (Wagner et al. 2020) or a user's own. tables.py says which recordings to read, signals.py
-reads one.
+They are PTB-XL's download (Wagner et al. 2020) or a user's own. tables.py says which recordings to read, reading.py
+reads them, each by sssd.io.recording.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from ..io.files import replacing
-from ..io.units import microvolts
+from ..io.recording import FS_HZ, SAMPLES
 from ..labels import CODES, find
+from .reading import Read, check_skipped, facts, read_all, skipped_csv, warnings
 from .recordings import FILE, Recordings, save
-from .signals import FS_HZ, read_signal, to_100_hz
 from .tables import Listing, own_table, ptbxl_table
 
-SAMPLES = 1000  # 10 s
 MANIFEST = "prepare.json"
+SKIPPED = "skipped.csv"
 PTBXL_LICENCE = (
     "PTB-XL, Wagner et al. 2020, doi 10.13026/kfzx-aw45, is licensed under CC BY 4.0: name the source where "
     "you pass on these data, or a model trained on them."
@@ -37,6 +38,9 @@ def prepare(
     labels_csv: str | Path | None = None,
     statements: Sequence[str] | None = None,
     rate: str = "100",
+    unit: str | None = None,
+    short: str = "skip",
+    strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -53,12 +57,16 @@ def prepare(
     there is such a column, or else of the record's path. An NPZ record holds signal_uv (12, L) in microvolts or
     signal_mv (12, L) in mV, fs_hz, and leads unless they are in the clinical order.
 
-    statements: keep only these labels, in this order. progress: called with (records done, all records).
-    Signals are resampled to 100 Hz by a polyphase filter and cut to their first 10 s. Shorter ones are padded with
-    zeros at the end. prepare.json counts both.
+    statements: keep only these labels, in this order; a statement that no recording has gets a column of zeros.
+    unit: "uV", "mV" or "V", where files are wrong about what their numbers are. progress: called with (records done,
+    all records).
 
-    FileNotFoundError for missing files; FileExistsError where OUT holds a prepared set, unless `overwrite`; ValueError,
-    which names the file, for whatever else is wrong with it.
+    Signals are resampled to 100 Hz by a polyphase filter and cut to their first 10 s. short: "skip" leaves shorter ones
+    out, "tile" repeats them. Recordings that cannot be used are left out, and OUT/skipped.csv lists them with the
+    reason; `strict` refuses instead. docs/inputs.md lists all that is accepted.
+
+    FileNotFoundError for a missing folder or table; FileExistsError where OUT holds a prepared set, unless `overwrite`;
+    ValueError where a table is wrong, or more than half of the recordings cannot be used. It tells of all at once.
     """
     source, out = Path(source), Path(out)
     if rate not in ("100", "500"):
@@ -66,7 +74,7 @@ def prepare(
     if not source.is_dir():
         raise FileNotFoundError(f"there is no folder {str(source)!r}")
     if not overwrite:
-        for name in (FILE, MANIFEST):
+        for name in (FILE, MANIFEST, SKIPPED):
             if (out / name).exists():
                 raise FileExistsError(
                     f"{str(out / name)!r} exists; choose another folder or pass overwrite=True (--overwrite)"
@@ -76,32 +84,19 @@ def prepare(
         if labels_csv is None
         else own_table(source, Path(labels_csv))
     )
-    names, rows = listing.label_names, listing.rows
+    names = listing.label_names
     kept = _choose(names, statements)
     column = {name: new for new, name in enumerate(kept)}
 
-    signal = np.zeros((len(rows), 12, SAMPLES), np.int16)  # (n, 12, L)
+    found = read_all(listing.rows, unit=unit, short=short, progress=progress)
+    check_skipped(found, strict=strict)
+    rows = found.rows
     labels = np.zeros((len(rows), len(kept)), np.uint8)  # (n, K)
-    rates: dict[str, int] = {}
-    cropped = padded = 0
     for n, row in enumerate(rows):
-        try:
-            signal_mv, fs_hz = read_signal(row.file)
-            resampled = to_100_hz(signal_mv, fs_hz)  # (12, L')
-            length = min(resampled.shape[1], SAMPLES)
-            signal[n, :, :length] = microvolts(resampled[:, :length])
-        except ValueError as error:
-            raise ValueError(f"{str(row.file)!r}: {error}") from error
-        cropped += resampled.shape[1] > SAMPLES
-        padded += resampled.shape[1] < SAMPLES
-        rates[f"{fs_hz:g}"] = rates.get(f"{fs_hz:g}", 0) + 1
-        present = [column[names[k]] for k in row.labels if names[k] in column]
-        labels[n, present] = 1
-        if progress is not None:
-            progress(n + 1, len(rows))
+        labels[n, [column[names[k]] for k in row.labels if names[k] in column]] = 1
 
     recordings = Recordings(
-        signal_uv=signal,
+        signal_uv=found.signal_uv,
         labels=labels,
         label_names=kept,
         fs_hz=FS_HZ,
@@ -110,11 +105,16 @@ def prepare(
         age=np.array([row.age for row in rows]),
         sex=np.array([row.sex for row in rows]),
     )
-    manifest = _manifest(recordings, listing, source, labels_csv, rates, int(cropped), int(padded))
+    manifest = _manifest(recordings, listing, found, source, labels_csv)
     out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / FILE, out / MANIFEST, overwrite=overwrite) as (signals_part, manifest_part):
+    targets = [out / FILE, out / MANIFEST, *([out / SKIPPED] if found.skipped else [])]
+    with replacing(*targets, overwrite=overwrite) as (signals_part, manifest_part, *skipped_part):
         save(signals_part, recordings)
         manifest_part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for part in skipped_part:
+            part.write_text(skipped_csv(found.skipped), encoding="utf-8")
+    if not found.skipped:
+        (out / SKIPPED).unlink(missing_ok=True)  # of an earlier result
     return manifest
 
 
@@ -161,16 +161,15 @@ def _ptbxl_folder(source: Path) -> Path:
 def _manifest(
     recordings: Recordings,
     listing: Listing,
+    found: Read,
     source: Path,
     labels_csv: str | Path | None,
-    rates: dict[str, int],
-    cropped: int,
-    padded: int,
 ) -> dict[str, Any]:
     folds = np.asarray(recordings.strat_fold)
-    known = all(row.patient for row in listing.rows)
+    rates = {hz: n for hz, n in Counter(f"{one.source_fs_hz:g}" for one in found.recordings).items()}
+    known = all(row.patient for row in found.rows)
     patients = {
-        fold: len({row.patient for row in listing.rows if row.fold == fold}) if known else None
+        fold: len({row.patient for row in found.rows if row.fold == fold}) if known else None
         for fold in range(1, 11)
     }
     by_fold = {}
@@ -205,8 +204,8 @@ def _manifest(
             if converted
             else "none: all records are at 100 Hz"
         ),
-        "cut_to_first_10_s": cropped,
-        "padded_to_10_s_with_zeros": padded,
+        **facts(found),
+        "warnings": warnings(found),
         "licence": PTBXL_LICENCE
         if labels_csv is None
         else "that of the recordings themselves, which is not known here",

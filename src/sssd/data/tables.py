@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..io.raw import SUFFIXES, find_recording
 from ..labels import CODES, check_names
 from ..patient import from_cells
 from ..tables import values
 from ..tables.cells import Errors, read_cells
 from ..tables.columns import Columns, names_rows, names_statement, recognised
 
-SUFFIXES = (".hea", ".dat", ".mat", ".npz")  # which the name of a recording may have
 USED = ("record", "patient", "fold", "age", "sex", "labels")
 
 
@@ -63,7 +63,7 @@ def ptbxl_table(source: Path, rate: str) -> Listing:
             file = source / row["filename_lr" if rate == "100" else "filename_hr"].replace("\\", "/")
             fold, who = values.fold(row["strat_fold"]), values.patient(row.get("patient_id", ""))
             patient = from_cells(row.get("age", ""), row.get("sex", ""))
-            rows.append(TableRow(_file_of(file), number, labels, fold, *patient, who))
+            rows.append(TableRow(find_recording(file), number, labels, fold, *patient, who))
         except ValueError as error:
             errors.add(n, error)
     errors.raise_if_any()
@@ -200,7 +200,7 @@ def _record(source: Path, cell: str) -> tuple[str, Path]:
     if not cell:
         raise ValueError("has no name of a recording")
     name = os.path.normpath(cell)
-    if "\\" in cell and not _file_of(source / name).is_file():
+    if "\\" in cell and not find_recording(source / name).is_file():
         name = os.path.normpath(cell.replace("\\", "/"))
     if os.path.isabs(name):
         name = os.path.relpath(name, source.absolute())
@@ -208,15 +208,7 @@ def _record(source: Path, cell: str) -> tuple[str, Path]:
     if name == "." or name.split("/")[0] == "..":
         raise ValueError(f"the recording {cell!r} is not in the folder {str(source)!r}")
     stem = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
-    return stem, _file_of(source / name)
-
-
-def _file_of(record: Path) -> Path:
-    """The .hea or .npz file of a recording, which may be named without a suffix; the .hea file where there is none."""
-    stem = record.with_suffix("") if record.suffix.lower() in SUFFIXES else record
-    order = (".npz", ".hea") if record.suffix.lower() == ".npz" else (".hea", ".npz")
-    files = [stem.with_name(stem.name + suffix) for suffix in order]
-    return next((file for file in files if file.is_file()), files[0])
+    return stem, find_recording(source / name)
 
 
 def _check_folds(table: Path, rows: Sequence[TableRow]) -> None:

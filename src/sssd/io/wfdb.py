@@ -19,9 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from ..leads import CLINICAL, lead_of, twelve_from
 from ..record import PROVENANCE_NAME, STATEMENT, Ecg
 from .files import replacing
+from .raw import read_raw
 from .units import microvolts
+from .wfdb_header import RecordingError
 
 _LINE = 200  # characters of a value; its name takes up to 53 more, with "# provenance." and ": "
 
@@ -57,35 +60,31 @@ def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
 def read(path: str | Path) -> Ecg:
     """Read a 12-lead WFDB record, ours or another's (`path` with or without .hea or .dat).
 
-    ValueError if it lacks one of the 12 leads, has missing samples or is not in uV, mV or V.
+    The leads keep their order where the file has all 12; others follow from two limb leads, in the clinical order.
+    ValueError if it lacks leads, has missing samples or is not in uV, mV or V. FileNotFoundError if it is missing.
     """
     stem = _stem(path)
     header_file = stem.with_name(stem.name + ".hea")
     if not header_file.is_file():
         raise FileNotFoundError(f"there is no WFDB header {str(header_file)!r}")
-    import wfdb
-
-    record = wfdb.rdrecord(str(stem))
     try:
-        scales = [{"uV": 1e-3, "mV": 1.0, "V": 1e3}[unit] for unit in record.units]
-    except KeyError as error:
-        raise ValueError(f"{str(header_file)!r} is in {error.args[0]}; expected uV, mV or V") from None
-    statements, provenance = _parse(record.comments)
-    try:
-        return Ecg(
-            signal=record.p_signal.T * np.asarray(scales)[:, None],
-            fs_hz=record.fs,
-            leads=tuple(record.sig_name),
-            statements=statements,
-            provenance=provenance,
+        raw = read_raw(header_file)
+        statements, provenance = _parse(list(raw.comments))
+        signal, leads = (
+            raw.signal_mv,
+            tuple(lead for lead, sign in filter(None, map(lead_of, raw.names)) if sign == 1),
         )
+        if len(leads) != len(raw.names) or sorted(leads) != sorted(CLINICAL):
+            signal, leads = twelve_from(raw.signal_mv, raw.names)[0], CLINICAL
+        return Ecg(signal=signal, fs_hz=raw.fs_hz, leads=leads, statements=statements, provenance=provenance)
     except ValueError as error:
-        raise ValueError(f"{str(header_file)!r}: {error}") from None
+        missing = isinstance(error, RecordingError) and error.reason == "missing file"
+        raise (FileNotFoundError if missing else ValueError)(f"{str(header_file)!r}: {error}") from None
 
 
 def _stem(path: str | Path) -> Path:
     path = Path(path)
-    return path.with_suffix("") if path.suffix.lower() in (".hea", ".dat") else path
+    return path.with_suffix("") if path.suffix.lower() in (".hea", ".dat", ".mat") else path
 
 
 def _comments(ecg: Ecg) -> list[str]:

@@ -1,0 +1,176 @@
+"""Recordings as they lie in WFDB and NPZ files: any leads in mV, with the names and comments that the file has."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..leads import CLINICAL, lead_of
+from .wfdb_header import Header, RecordingError, read_header
+
+UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
+SUFFIXES = (".hea", ".dat", ".mat", ".npz")  # by which a recording may be named
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A recording before its leads are known.
+
+    signal_mv: (n, L) float64, NaN where samples are missing. names: (n,) as the file has them. gain: the units per mV
+    that a WFDB header states, of its first lead. comments: of a WFDB header. notes: what was done to read it.
+    """
+
+    signal_mv: NDArray[np.float64]
+    names: tuple[str, ...]
+    fs_hz: float
+    gain: float | None = None
+    comments: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_recording(path: str | Path) -> Path:
+    """The .hea or .npz file of a recording, which may be named without suffix, or as .dat or .mat.
+
+    Where there is none, the .hea file that would be expected.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    stem = path.with_suffix("") if suffix in SUFFIXES else path
+    order = (".npz", ".hea") if suffix == ".npz" else (".hea", ".npz")
+    files = [stem.with_name(stem.name + ending) for ending in order]
+    return next((file for file in files if file.is_file()), files[0])
+
+
+def read_raw(path: str | Path, *, seconds: float | None = None, unit: str | None = None) -> Raw:
+    """Read the first `seconds` of a recording, or all of it.
+
+    unit: what one unit of the stored numbers is, "uV", "mV" or "V", whatever the file says of it. In a WFDB file these
+    are the integers less the baseline. RecordingError where the recording is missing or cannot be read.
+    """
+    file = find_recording(path)
+    if not file.is_file():
+        named = str(file.with_suffix(""))
+        raise RecordingError("missing file", f"there is no record {named!r} (.hea or .npz)")
+    if unit is not None and unit.lower() not in UNITS_MV:
+        raise ValueError(f"unit is {unit!r}; expected uV, mV or V")
+    return _read_npz(file, seconds, unit) if file.suffix == ".npz" else _read_wfdb(file, seconds, unit)
+
+
+def _read_wfdb(file: Path, seconds: float | None, unit: str | None) -> Raw:
+    import wfdb
+
+    try:
+        header = read_header(file)
+        with _readable(file, header) as stem:
+            stated = wfdb.rdheader(stem)
+            fs_hz, length = float(stated.fs), stated.sig_len
+            needed = None if seconds is None or not length else min(math.ceil(seconds * fs_hz), length)
+            record = wfdb.rdrecord(stem, sampto=needed)
+    except RecordingError:
+        raise
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        raise RecordingError("missing file", f"its signal file {missing!r} is missing") from error
+    except Exception as error:  # wfdb raises many kinds of errors
+        raise RecordingError(*_said(error)) from error
+    if record.p_signal is None:
+        raise RecordingError("unreadable header", "the header states no signals")
+    signal = np.asarray(record.p_signal.T, np.float64)
+    gains, names = list(record.adc_gain or []), tuple(map(str, record.sig_name))
+    gain = None
+    if unit is None:
+        scales = [_scale(str(one), name) for one, name in zip(record.units, names, strict=True)]
+        gain = gains[0] / scales[0] if gains else None
+    else:
+        scales = [gain * UNITS_MV[unit.lower()] for gain in gains]
+    if signal.shape[0]:
+        signal = signal * np.array(scales)[:, None]
+    return Raw(signal, names, fs_hz, gain, header.comments, header.notes)
+
+
+@contextmanager
+def _readable(file: Path, header: Header) -> Iterator[str]:
+    """The name of a record that the WFDB library reads: this one, or links to its files beside a new header."""
+    if not header.changed:
+        yield str(file.with_suffix(""))
+        return
+    with tempfile.TemporaryDirectory(prefix="sssd-ecg-") as folder:
+        for short, name in header.files.items():
+            source = file.parent / name
+            if not source.is_file():
+                raise FileNotFoundError(2, "no such file", str(source))
+            target = os.path.join(folder, short)
+            try:
+                os.symlink(source.absolute(), target)
+            except OSError:  # not every system lets users make links
+                shutil.copyfile(source, target)
+        (Path(folder) / "record.hea").write_text(header.text, encoding="ascii")
+        yield os.path.join(folder, "record")
+
+
+def _said(error: Exception) -> tuple[str, str]:
+    """The kind of an error of the WFDB library, and what it says in words of ours."""
+    text = str(error)
+    if "cannot reshape" in text or "could not broadcast" in text or isinstance(error, EOFError):
+        return (
+            "cut signal file",
+            f"cannot be read as a WFDB record: its signal file is shorter than the header says ({text})",
+        )
+    return "unreadable", f"cannot be read as a WFDB record ({text})"
+
+
+def _scale(unit: str, name: str) -> float:
+    """mV in one unit. Other signals than the 12 leads may have any unit, as they are not used."""
+    scale = UNITS_MV.get(unit.strip().lower(), None if lead_of(name) else 1.0)
+    if scale is None:
+        raise RecordingError("unit", f"lead {name} is in {unit!r}; expected mV, uV or V")
+    return scale
+
+
+def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            data = {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile, zlib and numpy raise their own errors
+        raise RecordingError("unreadable", f"cannot be read as an NPZ record ({error})") from error
+    held = [name for name in ("signal_uv", "signal_mv") if name in data]
+    if len(held) != 1 or "fs_hz" not in data:
+        found = ", ".join(data) or "nothing"
+        raise RecordingError(
+            "unreadable", f"holds {found}; expected signal_uv or signal_mv (12, L), and fs_hz"
+        )
+    signal = data[held[0]]
+    if signal.ndim == 3 and len(signal) == 1:
+        signal = signal[0]
+    names = [str(name) for name in np.atleast_1d(data.get("leads", np.array(CLINICAL)))]
+    fs_hz = _rate(data["fs_hz"])
+    if signal.ndim != 2 or len(signal) != len(names) or signal.dtype.kind not in "iuf":
+        raise RecordingError(
+            "unreadable",
+            f"{held[0]} is {signal.dtype} {signal.shape} with {len(names)} lead names; expected numbers (12, L), one "
+            "row per lead",
+        )
+    scale = UNITS_MV[unit.lower()] if unit is not None else 1e-3 if held[0] == "signal_uv" else 1.0
+    if seconds is not None:
+        signal = signal[:, : math.ceil(seconds * fs_hz)]
+    return Raw(signal.astype(np.float64) * scale, tuple(names), fs_hz)
+
+
+def _rate(value: NDArray[Any]) -> float:
+    """A sampling rate, which may be an array of one number."""
+    number = float(value.reshape(())) if value.size == 1 and value.dtype.kind in "iuf" else math.nan
+    if not 0 < number < math.inf:
+        raise RecordingError(
+            "sampling rate", f"fs_hz is {value.dtype} {value.tolist()!r}; expected one sampling rate above 0"
+        )
+    return number

@@ -1,0 +1,187 @@
+"""One recording, from a file or an `Ecg`: its 12 leads in mV, at the rate and of the length that are wanted.
+
+file ─▶ leads by name ─▶ those that follow from others ─▶ mV ─▶ rate ─▶ length ─▶ what is odd about it, as notes
+
+This is the one way by which recordings come in: `sssd-ecg prepare` reads each of its records by it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..leads import CLINICAL, twelve_from
+from ..record import Ecg
+from .raw import Raw, read_raw
+from .wfdb_header import RecordingError
+
+FS_HZ = 100.0
+SAMPLES = 1000  # 10 s at 100 Hz
+UNITS = ("uV", "mV", "V")
+SHORT = ("skip", "tile")
+LEAST_RATE_HZ, MOST_RATE_HZ = 50.0, 500e3
+LEAST_TILE_S = 1.0  # a shorter recording has not one beat to repeat
+LOST_MV = 0.01  # below this amplitude, rounding to 1 uV leaves nothing of an ECG
+PLAUSIBLE_MV = (
+    0.15,
+    12.0,
+)  # of 5,600 recordings of seven public sets, `amplitude_mv` is between 0.30 and 8.7
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One recording as it is wanted.
+
+    signal_mv: (12, L) float64 in mV, leads I II III aVR aVL aVF V1..V6. fs_hz, source_fs_hz: its rate, and the file's.
+    cut, repeated: whether it was longer or shorter. derived: leads that followed from others. flat: leads that never
+    change. amplitude_mv: see `amplitude`. gain: the units per mV that a WFDB header states. comments: of that header.
+    notes: in words, all that was done and all that is odd.
+    """
+
+    signal_mv: NDArray[np.float64]
+    fs_hz: float
+    source_fs_hz: float
+    cut: bool
+    repeated: bool
+    derived: tuple[str, ...]
+    flat: tuple[str, ...]
+    amplitude_mv: float
+    gain: float | None
+    comments: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def plausible(self) -> bool:
+        """Whether the amplitude is one that ECGs have."""
+        return PLAUSIBLE_MV[0] <= self.amplitude_mv <= PLAUSIBLE_MV[1]
+
+    @property
+    def ecg(self) -> Ecg:
+        """The recording as an `Ecg`, in float32."""
+        return Ecg(self.signal_mv, self.fs_hz)
+
+
+def read_recording(
+    source: str | Path | Ecg,
+    *,
+    fs_hz: float = FS_HZ,
+    samples: int | None = SAMPLES,
+    unit: str | None = None,
+    short: str = "skip",
+) -> Recording:
+    """Read one recording.
+
+    source: a WFDB or NPZ record, with or without suffix, or an `Ecg`. fs_hz: the wanted rate. samples: the wanted
+    length at that rate; None takes all there is. unit: "uV", "mV" or "V" if the file is wrong about what its numbers
+    are. short: what is done with a recording that is shorter than wanted; "tile" repeats it from its beginning.
+
+    RecordingError, a ValueError with a `reason`, where the recording is missing, cannot be read, lacks leads or
+    samples, is too short, flat in all leads, or smaller than the resolution of 1 uV can show.
+    """
+    if short not in SHORT:
+        raise ValueError(f"short is {short!r}; expected one of {', '.join(SHORT)}")
+    seconds = None if samples is None else samples / fs_hz + 1  # the filter needs some samples after the last
+    if isinstance(source, Ecg):
+        raw = Raw(source.signal.astype(np.float64), source.leads, source.fs_hz)
+    else:
+        raw = read_raw(source, seconds=seconds, unit=unit)
+    notes = list(raw.notes)
+    if not LEAST_RATE_HZ <= raw.fs_hz <= MOST_RATE_HZ:
+        raise RecordingError(
+            "sampling rate",
+            f"is sampled at {raw.fs_hz:g} Hz; expected {LEAST_RATE_HZ:g} Hz to {MOST_RATE_HZ / 1e3:g} kHz",
+        )
+    try:
+        signal, derived = twelve_from(raw.signal_mv, raw.names)
+    except ValueError as error:
+        raise RecordingError("leads", str(error)) from None
+    if derived:
+        notes.append(f"{', '.join(derived)} follow from the other limb leads")
+    _check_samples(signal)
+
+    window = signal if samples is None else signal[:, : math.ceil(samples / fs_hz * raw.fs_hz)]
+    moving = np.ptp(window, axis=1) > 0
+    flat = tuple(lead for lead, moves in zip(CLINICAL, moving, strict=True) if not moves)
+    signal = resampled(signal, raw.fs_hz, fs_hz)
+    if raw.fs_hz != fs_hz:
+        notes.append(f"resampled from {raw.fs_hz:g} to {fs_hz:g} Hz")
+    length = signal.shape[1]
+    cut, repeated = samples is not None and length > samples, samples is not None and length < samples
+    if samples is not None:
+        if repeated:
+            signal = _tiled(signal, samples, fs_hz, short)
+            notes.append(f"repeated from its beginning, as it lasts {length / fs_hz:.3g} s")
+        signal = signal[:, :samples]
+    if len(flat) == len(CLINICAL):
+        raise RecordingError("flat", "is flat in all leads")
+    if flat:
+        notes.append(f"{', '.join(flat)} {'is' if len(flat) == 1 else 'are'} flat")
+    amplitude_mv = amplitude(window[moving])
+    if not PLAUSIBLE_MV[0] <= amplitude_mv <= PLAUSIBLE_MV[1]:
+        said = (
+            f"its amplitude is {amplitude_mv:.3g} mV, where ECGs have about 1 mV: the file may state a wrong gain or "
+            "unit (--unit says what the numbers are)"
+        )
+        if amplitude_mv < LOST_MV:
+            raise RecordingError("amplitude", said)
+        notes.append(said)
+    return Recording(
+        signal_mv=signal,
+        fs_hz=fs_hz,
+        source_fs_hz=raw.fs_hz,
+        cut=cut,
+        repeated=repeated,
+        derived=derived,
+        flat=flat,
+        amplitude_mv=amplitude_mv,
+        gain=raw.gain,
+        comments=raw.comments,
+        notes=tuple(notes),
+    )
+
+
+def amplitude(signal_mv: NDArray[np.float64]) -> float:
+    """The amplitude of leads (n, L) in mV: in each the range without its outer 1 %, then the median of the leads."""
+    low, high = np.quantile(signal_mv, (0.005, 0.995), axis=1)
+    return float(np.median(high - low))
+
+
+def resampled(signal_mv: NDArray[np.float64], source_hz: float, target_hz: float) -> NDArray[np.float64]:
+    """Resample (12, L) to another rate with an anti-aliasing filter; at the same rate, it stays as it is."""
+    if source_hz == target_hz:
+        return signal_mv
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(target_hz / source_hz).limit_denominator(5000)
+    # the ends are continued with their first and last value, because zeros would ring where the baseline is not zero
+    made: NDArray[np.float64] = resample_poly(
+        signal_mv, ratio.numerator, ratio.denominator, axis=1, padtype="edge"
+    )
+    return made
+
+
+def _check_samples(signal_mv: NDArray[np.float64]) -> None:
+    if signal_mv.shape[1] == 0:
+        raise RecordingError("short", "holds no samples")
+    lost = ~np.isfinite(signal_mv)
+    if lost.any():
+        leads = [lead for lead, bad in zip(CLINICAL, lost, strict=True) if bad.any()]
+        raise RecordingError(
+            "missing samples",
+            f"has {int(lost.sum())} missing samples in lead {', '.join(leads)}; leave the recording out or fill them",
+        )
+
+
+def _tiled(signal_mv: NDArray[np.float64], samples: int, fs_hz: float, short: str) -> NDArray[np.float64]:
+    length = signal_mv.shape[1]
+    lasts = f"lasts {length / fs_hz:.3g} s; expected at least {samples / fs_hz:g} s"
+    if short == "skip":
+        raise RecordingError("short", f"{lasts} (--short tile repeats it)")
+    if length < LEAST_TILE_S * fs_hz:
+        raise RecordingError("short", f"{lasts}, or {LEAST_TILE_S:g} s to repeat it")
+    return np.tile(signal_mv, (1, math.ceil(samples / length)))

@@ -1,0 +1,114 @@
+"""WFDB headers as they are found: what the WFDB library refuses though the signal is fine is put into its form.
+
+Record line: RECORD_NAME[/SEGMENTS] LEADS [RATE[/COUNTER] [SAMPLES [TIME [DATE]]]] (Moody, WFDB Applications Guide,
+header(5)). Headers of public sets have "E1.mat" or "dir/name" as the record's name, a rate of "5e2", 0 samples for an
+unknown number, dates of a year only, and units with a micro sign.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+_MICRO = str.maketrans({"µ": "u", "μ": "u", "Â": ""})  # Â: a micro sign in UTF-8 that was read as Latin-1
+RATE = 250.0  # Hz, where a header states none, by the WFDB standard
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be used. reason: what is wrong in a word or two, by which they are counted."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that the WFDB library reads.
+
+    text: in ASCII. files: names of the signal files in the text -> in the folder. changed: whether the text differs in
+    more than its comments from the file. comments: the lines after "#". notes: what was changed, for the user.
+    """
+
+    text: str
+    files: dict[str, str]
+    changed: bool
+    comments: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_header(file: Path) -> Header:
+    """Read a header file. RecordingError where its rate is no rate, or a signal file is outside of the folder."""
+    content = file.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    comments = tuple(line[1:].strip() for line in lines if line.startswith("#"))
+    specified = [line for line in lines if not line.startswith("#")]
+    if not specified:
+        raise RecordingError("unreadable header", "the header has no record line")
+    record, notes = _record_line(specified[0])
+    files: dict[str, str] = {}
+    several = "/" in record.split()[0]  # segments, whose names are not files
+    signals = [line if several else _signal_line(line, files) for line in specified[1:]]
+    new = [record, *signals]
+    return Header("\n".join(new) + "\n", files, new != specified, comments, notes)
+
+
+def _record_line(line: str) -> tuple[str, tuple[str, ...]]:
+    """The record line with a plain name and rate and without time and date, and what the user should know of it."""
+    name, *fields = line.split()
+    if not fields or not fields[0].isdecimal():
+        raise RecordingError("unreadable header", f"the record line {line[:80]!r} states no number of leads")
+    segments = re.fullmatch(r".*/(\d+)", name)
+    notes: tuple[str, ...] = ()
+    if len(fields) == 1:
+        rate = f"{RATE:g}"
+        notes = (f"the header states no sampling rate; {RATE:g} Hz is taken, as WFDB says",)
+    else:
+        rate = _rate(fields[1].split("/")[0].split("(")[0])
+    samples = fields[2] if len(fields) > 2 else "0"
+    if not samples.isdecimal():
+        raise RecordingError("unreadable header", f"the header states {samples!r} samples")
+    plain = (
+        name
+        if re.fullmatch(r"[-\w]+(/\d+)?", name, re.ASCII)
+        else "record" + (f"/{segments[1]}" if segments else "")
+    )
+    return " ".join((plain, fields[0], rate, *([samples] if int(samples) else []))), notes
+
+
+def _rate(text: str) -> str:
+    """A sampling rate in Hz as a plain decimal number."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = float("nan")
+    if not 0 < rate < np.inf:
+        raise RecordingError(
+            "sampling rate", f"the header states a sampling rate of {text!r}; expected a number above 0"
+        )
+    return (
+        text if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else np.format_float_positional(rate, trim="-")
+    )
+
+
+def _signal_line(line: str, files: dict[str, str]) -> str:
+    """A signal line with units in ASCII, and with a plain file name, which `files` gets."""
+    name, _, rest = line.partition(" ") if "\t" not in line else re.sub(r"\s+", " ", line).partition(" ")
+    if name != "~":
+        if "/" in name or "\\" in name or name in ("..", "."):
+            raise RecordingError(
+                "unreadable header", f"the header names a signal file outside of its folder, {name!r}"
+            )
+        plain = name if re.fullmatch(r"[-\w]*\.?\w*", name, re.ASCII) else None
+        known = next((short for short, long in files.items() if long == name), None)
+        short = known or plain or f"signal{len(files)}{re.sub(r'[^.A-Za-z0-9]', '', Path(name).suffix)}"
+        files[short] = name
+        name = short
+    return f"{name} {rest.translate(_MICRO).encode('ascii', 'replace').decode('ascii')}"
