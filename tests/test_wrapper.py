@@ -280,7 +280,7 @@ def test_labels_in_every_form(model):
     assert np.array_equal(vectors(torch.tensor([CODES.index("AFIB")])), [afib])
     assert np.array_equal(vectors([["AFIB", "NORM"]]), [afib + norm])
     assert np.array_equal(vectors(["AFIB", "NORM"], num_samples=2), [afib, afib, norm, norm])
-    odd = torch.tensor([[-0.5] * 71, [2.0] * 71])
+    odd = torch.tensor([[0.25] * 71, [1.0] * 71])
     assert np.array_equal(vectors(odd), odd.numpy())
     assert model.generate(odd, ddim_timesteps=1).shape == (2, 8, LENGTH)
 

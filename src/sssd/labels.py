@@ -22,9 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .containers import check_indices, is_integer, plain
+
 Floats = NDArray[np.float64]
 
 RARE = 20  # a model hardly learns statements with fewer training records than this
+LONGEST_NAME = 40  # characters that a record carries
 PRESENT = 0.5  # a vector has the statements whose value is above this
 
 
@@ -63,11 +66,11 @@ def find(name: str, classes: Sequence[str] = CODES) -> int:
     Raises ValueError, which suggests the nearest names.
     """
     names = _names(tuple(classes))
-    index = names.get(_plain(name))
+    index = names.get(_spelled(name))
     if index is not None:
         return index
     near: dict[str, int] = {}
-    for known in difflib.get_close_matches(_plain(name), names, n=6, cutoff=0.5):
+    for known in difflib.get_close_matches(_spelled(name), names, n=6, cutoff=0.5):
         near.setdefault(classes[names[known]], names[known])
     hint = f"did you mean {' or '.join(list(near)[:3])}?" if near else f"known: {', '.join(classes[:8])} ..."
     raise ValueError(f"unknown statement {name!r}; {hint}")
@@ -80,27 +83,22 @@ def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
     ["AFIB", "CLBBB+LVH", 4]      one record per entry; "+" combines statements
     [["CLBBB", "LVH"], [4, 17]]   one record per inner list, which combines names or indices
     array or tensor (B,) of integers   class indices, one record each
-    array or tensor (B, K) of reals    label vectors, taken as they are
+    array or tensor (B, K) of reals    label vectors, taken as they are; every value is 0 (absent) to 1 (present)
+    data frame                         label vectors; columns are named by statements, or there are K without names
 
-    Inner lists hold names or indices; pass zeros and ones as an array. Raises ValueError for unknown names, indices
-    outside 0..K-1, a wrong width, values that are not finite, and empty input.
+    Series and indices of data frames are taken as lists. Inner lists hold names or indices; pass zeros and ones as an
+    array. Raises ValueError for unknown names, indices outside 0..K-1, a wrong width, values outside 0..1, empty input,
+    and for what may mean two things: K zeros and ones that are no row of an array.
     """
     classes = tuple(classes)
     if not classes:
         raise ValueError("there are no classes to encode labels for")
-    if isinstance(labels, str) or _is_integer(labels):
-        return _one_hot([_members(labels, classes, 0)], len(classes))
-    if hasattr(labels, "detach"):
-        labels = labels.detach().cpu().numpy()
-    if not isinstance(labels, list | tuple | range):
-        array = np.asarray(labels)
-        if array.dtype.kind not in "US":
-            return _from_array(array, classes)
-        labels = array.tolist()
-        if isinstance(labels, str):
-            labels = [labels]
+    labels = plain(labels, classes, find)
+    if isinstance(labels, np.ndarray):
+        return _from_array(labels, classes)
     if len(labels) == 0:
         raise ValueError("labels are empty: give at least one statement, for example 'NORM'")
+    check_indices(labels, len(classes))
     return _one_hot([_members(entry, classes, i) for i, entry in enumerate(labels)], len(classes))
 
 
@@ -111,17 +109,25 @@ def check_names(names: Sequence[str], where: str) -> None:
     and signs.
     """
     for name in names:
-        if not _plain(name) or set(name) & set("+,;|") or not name.isprintable():
+        if not _spelled(name) or set(name) & set("+,;|") or not name.isprintable():
             raise ValueError(
                 f"{where!r}: nobody could ask for a label called {name!r}; a name has a letter or a digit, and none "
                 "of + , ; |"
+            )
+    short: dict[str, str] = {}
+    for name in names:
+        other = short.setdefault(_spelled(name[:LONGEST_NAME]), name)
+        if other != name and _spelled(other) != _spelled(name):
+            raise ValueError(
+                f"{where!r}: the labels {other!r} and {name!r} differ after {LONGEST_NAME} characters only, and "
+                "records carry no more of a name; give them shorter names"
             )
     try:
         _names(tuple(names))
     except ValueError:
         alike: dict[str, str] = {}
         for name in names:
-            other = alike.setdefault(_plain(name), name)
+            other = alike.setdefault(_spelled(name), name)
             if other != name:
                 raise ValueError(
                     f"{where!r}: the labels {other!r} and {name!r} differ in case or signs only, so that nobody could "
@@ -140,11 +146,10 @@ def names_of(vector: NDArray[Any], classes: Sequence[str] = CODES) -> tuple[str,
     return tuple(classes[k] for k in np.flatnonzero(has(vector)).tolist())
 
 
-def are_vectors(labels: Any) -> bool:
-    """Whether labels are an array or tensor (B, K) of numbers, which `encode` takes as they are."""
-    if not hasattr(labels, "ndim"):
-        return False
-    return bool(labels.ndim == 2 and getattr(labels.dtype, "kind", "f") not in "US")
+def are_vectors(labels: Any, classes: Sequence[str] = CODES) -> bool:
+    """Whether labels are an array, tensor or data frame (B, K) of numbers, which `encode` takes as they are."""
+    array = plain(labels, classes, find)
+    return isinstance(array, np.ndarray) and array.ndim == 2
 
 
 def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
@@ -158,7 +163,7 @@ def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
     return [(s.code, s.training_records) for s in sorted(rare, key=lambda s: s.training_records)]
 
 
-def _plain(name: str) -> str:
+def _spelled(name: str) -> str:
     """The name in lower case; each run of other characters than letters and digits is one space: 'ISC_' -> 'isc'."""
     return re.sub(r"[\W_]+", " ", str(name).casefold()).strip()
 
@@ -168,7 +173,7 @@ def _names(classes: tuple[str, ...]) -> dict[str, int]:
     """The index of each plain name. The name of a class takes precedence over an alias of another."""
     names: dict[str, int] = {}
     for index, name in enumerate(classes):
-        if names.setdefault(_plain(name), index) != index:
+        if names.setdefault(_spelled(name), index) != index:
             raise ValueError(
                 f"two of the classes are called {name!r}; names must differ in letters or digits"
             )
@@ -176,12 +181,8 @@ def _names(classes: tuple[str, ...]) -> dict[str, int]:
     for index, name in enumerate(classes):
         if name in known:
             for alias in (known[name].description, *known[name].aliases):
-                names.setdefault(_plain(alias), index)
+                names.setdefault(_spelled(alias), index)
     return names
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
 
 
 def _members(entry: Any, classes: tuple[str, ...], record: int) -> list[int]:
@@ -192,11 +193,11 @@ def _members(entry: Any, classes: tuple[str, ...], record: int) -> list[int]:
         entry = entry.tolist()
     if isinstance(entry, str):
         names = _names(classes)
-        parts = [entry] if _plain(entry) in names and entry in classes else entry.split("+")
+        parts = [entry] if _spelled(entry) in names and entry in classes else entry.split("+")
         if not all(part.strip() for part in parts):
             raise ValueError(f"label {record} is {entry!r}; expected statement names joined by '+'")
         return sorted({find(part, classes) for part in parts})
-    if _is_integer(entry):
+    if is_integer(entry):
         if not 0 <= entry < len(classes):
             raise ValueError(
                 f"label {record} is class index {int(entry)}; expected 0 to {len(classes) - 1}, "
@@ -207,7 +208,7 @@ def _members(entry: Any, classes: tuple[str, ...], record: int) -> list[int]:
         if len(entry) == 0:
             raise ValueError(f"label {record} is empty; expected at least one statement")
         for part in entry:
-            if not isinstance(part, str) and not _is_integer(part):
+            if not isinstance(part, str) and not is_integer(part):
                 raise ValueError(
                     f"label {record} holds {part!r}; expected names or class indices "
                     f"(pass label vectors as an array or tensor of shape (B, {len(classes)}))"
@@ -239,6 +240,7 @@ def _from_array(array: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.flo
     if array.size == 0:
         raise ValueError("labels are empty: give at least one statement, for example 'NORM'")
     if array.ndim <= 1:
+        check_indices(array.reshape(-1), len(classes))
         if array.dtype.kind not in "iu":
             raise ValueError(f"labels have type {array.dtype} and shape {array.shape}; {expected}")
         return _one_hot([_members(i, classes, n) for n, i in enumerate(array.reshape(-1))], len(classes))
@@ -248,6 +250,12 @@ def _from_array(array: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.flo
         row, column = np.argwhere(~np.isfinite(array))[0]
         raise ValueError(
             f"label vector {row} is {array[row, column]} at {classes[column]}; expected finite values"
+        )
+    if ((array < 0) | (array > 1)).any():
+        row, column = np.argwhere((array < 0) | (array > 1))[0]
+        raise ValueError(
+            f"label vector {row} is {array[row, column]:g} at {classes[column]}; expected 0 (absent) to 1 (present): "
+            "divide likelihoods of 0 to 100 by 100, or take those above a limit as 1"
         )
     return array.astype(np.float32)
 

@@ -7,21 +7,56 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
+from .labels import LONGEST_NAME
 from .leads import CLINICAL, lead_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STATEMENT = r"[!-+\--~]{1,40}"  # printable ASCII without spaces and commas
+LONGEST = (
+    200  # characters of it in ASCII, as `escaped` writes it, so that it fits into a line of a WFDB header
+)
+_PLAIN = "".join(chr(k) for k in range(33, 127) if chr(k) != "%")
 PROVENANCE_NAME = r"[\w.-]{1,40}"
 
 
 def as_statement(name: str) -> str:
-    """Turn a label into a code that a record can carry: at most 40 printable ASCII characters, no space or comma."""
-    return re.sub(r"[^!-+\--~]+", "_", name)[:40]
+    """Turn a label into a code that a record can carry: at most 40 printable characters, no space or comma.
+
+    In scripts other than Latin there is room for fewer, see `LONGEST`.
+    """
+    text = re.sub(" +", "_", "".join(char if _allowed(char) else " " for char in name))[:LONGEST_NAME]
+    while len(escaped(text)) > LONGEST:
+        text = text[:-1]
+    return text
+
+
+def escaped(statement: str) -> str:
+    """A statement in ASCII: "%" and what is not ASCII as in a web address (RFC 3986), "Ä" as "%C3%84"."""
+    return quote(statement, safe=_PLAIN)
+
+
+def unescaped(text: str) -> str:
+    """The statement that `escaped` wrote."""
+    return unquote(text)
+
+
+def is_statement(code: object) -> bool:
+    """Whether a record can carry this code."""
+    return (
+        isinstance(code, str)
+        and 0 < len(code) <= LONGEST_NAME
+        and all(map(_allowed, code))
+        and len(escaped(code)) <= LONGEST
+    )
+
+
+def _allowed(char: str) -> bool:
+    return char.isprintable() and not char.isspace() and char != ","
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +96,7 @@ class Ecg:
                 f"statements must be a tuple of codes; got {self.statements!r}, write ({self.statements!r},)"
             )
         for code in self.statements:
-            if not isinstance(code, str) or not re.fullmatch(STATEMENT, code):
+            if not is_statement(code):
                 raise ValueError(
                     f"a statement is a code without spaces or commas, such as 'NORM'; got {code!r}"
                 )

@@ -126,7 +126,7 @@ def make_request(
         vectors = _no_labels(classes, num_samples, exact)
     else:
         vectors = np.repeat(_encode(labels, classes), num_samples or 1, axis=0)
-    by_name = np.full(len(vectors), labels is None or not statements.are_vectors(labels))
+    by_name = np.full(len(vectors), labels is None or not statements.are_vectors(labels, classes.names))
     years, numbers = (
         each(values, len(vectors), name) for name, values in (("age", ages(age)), ("sex", sexes(sex)))
     )
@@ -179,7 +179,7 @@ def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:
     try:
         return statements.encode(labels, names)
     except ValueError as error:
-        if names and not classes.named:
+        if names and not classes.named and "unknown statement" in str(error):
             hint = f"the {len(names)} classes of this model have no names: give class indices or vectors"
             raise ValueError(f"{error} ({hint}, or set trainset_config.label_names)") from None
         raise

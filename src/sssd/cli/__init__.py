@@ -9,6 +9,7 @@ inside the commands, so that `--help` and `labels` answer at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -71,7 +72,7 @@ _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "C
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Without `arguments` those of the process are used."""
     configure_process()
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [_at_home(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     try:
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0
         return _interrupted() if code == 130 else int(code)
@@ -95,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "out of memory" in str(error):
             return _fail("not enough memory on the device: lower --batch-size, or use --device cpu", 1)
         return _fail(str(error), 1)
+
+
+def _at_home(argument: str) -> str:
+    """The argument with the home folder for a "~" that the shell has left, as in --out=~/x."""
+    option, path = re.fullmatch(r"(--[\w-]+=)?(.*)", argument, re.DOTALL).groups(default="")  # type: ignore[union-attr]
+    return option + os.path.expanduser(path) if re.match(r"~[/\\]|~$", path) else argument
 
 
 def _fail(message: str, code: int) -> int:

@@ -5,6 +5,7 @@ Statements and provenance are comments at the end of the header:
     # statements: NORM, SR
     # provenance.seed: 7
 
+A statement that is not in ASCII is escaped, as in a web address: "%C3%84" is "Ä".
 A header line is limited to 255 characters. A value that is too long for one line goes on in the next line of the same
 name. Comments of other programs are left alone, even if they begin with the same words.
 """
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..leads import CLINICAL, lead_of, twelve_from
-from ..record import PROVENANCE_NAME, STATEMENT, Ecg
+from ..record import PROVENANCE_NAME, Ecg, escaped, is_statement, unescaped
 from .files import replacing
 from .raw import read_raw
 from .units import microvolts
@@ -88,7 +89,9 @@ def _stem(path: str | Path) -> Path:
 
 
 def _comments(ecg: Ecg) -> list[str]:
-    listed = textwrap.wrap(", ".join(ecg.statements), _LINE, break_long_words=False, break_on_hyphens=False)
+    listed = textwrap.wrap(
+        ", ".join(map(escaped, ecg.statements)), _LINE, break_long_words=False, break_on_hyphens=False
+    )
     lines = [f"statements: {text}" for text in listed]
     for name, value in sorted(ecg.provenance.items()):
         text = _short(value)
@@ -115,8 +118,8 @@ def _parse(comments: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
     for line in comments:
         name, _, text = line.partition(": ")
         if name == "statements":
-            codes = text.removesuffix(",").split(", ")
-            if all(re.fullmatch(STATEMENT, code) for code in codes):
+            codes = [unescaped(code) for code in text.removesuffix(",").split(", ")]
+            if all(map(is_statement, codes)):
                 statements += tuple(codes)
         elif name.startswith("provenance."):
             values = texts.setdefault(name.removeprefix("provenance."), [])
