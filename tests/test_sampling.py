@@ -242,3 +242,45 @@ def test_a_scheduler_has_its_own_settings():
             Sampling(scheduler, **wrong).resolve(CONFIG)
     with pytest.raises(ValueError, match="has no table"):
         tiny().step_table(sampler=scheduler)
+
+
+ODD = (
+    np.array(["ddim", "ddpm"]),
+    np.array([1.0, 2.0]),
+    torch.ones(2),
+    ["ddim"],
+    {"a": 1},
+    b"ddim",
+    3.5,
+    object(),
+)
+
+
+NAMES = (
+    "sampler",
+    "steps",
+    "spacing",
+    "use_ddim",
+    "ddim_timesteps",
+    "ddim_eta",
+    "exact",
+    "seed",
+    "num_samples",
+)
+NAMES += ("batch_size", "precision", "return_numpy", "progress")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_of_another_type_is_named(name):
+    """Fails when an array reaches a comparison, or text counts as True."""
+    model = tiny()
+    for value, beside in itertools.product(ODD, ({}, {"sampler": "ddpm"}, {"steps": 3})):
+        with pytest.raises(ValueError, match=rf"^({name}|{name.removeprefix('ddim_')}) is"):
+            model.generate("AFIB", **{"seed": 1, **beside, name: value})
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 1])
+def test_what_is_true(value):
+    model = tiny()
+    made = model.generate("AFIB", seed=1, use_ddim=value, exact=value, return_numpy=value)
+    assert np.array_equal(made, model.generate("AFIB", seed=1, use_ddim=True, exact=True).numpy())

@@ -1,9 +1,12 @@
-"""Checks of numbers that a user gives, each with one clear message."""
+"""Checks of values that a user gives, each with one clear message."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 
 def whole(name: str, value: Any) -> int:
@@ -28,6 +31,21 @@ def checked_index(index: Any) -> int:
     if number is None or not 0 <= number < 2**63:
         raise ValueError(f"index is {index!r}: expected a whole number, 0 <= index < 2**63")
     return number
+
+
+def one_of(name: str, value: Any, known: Sequence[str], more: str = "") -> str:
+    """The value; ValueError, which calls it `name`, unless it is one of the `known` texts. more: ends the message."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} is {value!r}: expected one of {', '.join(known)}{more}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value as a plain bool; ValueError, which calls it `name`, unless it is True, False, 1 or 0."""
+    plain = bool(value) if isinstance(value, np.bool_) else value
+    if not isinstance(plain, int) or plain not in (0, 1):
+        raise ValueError(f"{name} is {value!r}: expected True or False")
+    return bool(plain)
 
 
 def _integer(value: Any) -> int | None:

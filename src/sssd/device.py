@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from .checks import one_of
 from .config.schema import TransformerConfig
 from .models.parameters import DenoiserConfig
 
@@ -45,9 +46,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
     "auto" means bf16 if the device multiplies it natively, else float32. ValueError for another precision.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    if precision == "auto":
+    if one_of("precision", precision, PRECISIONS) == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32
     return torch.bfloat16 if precision == "bf16" else torch.float32
 

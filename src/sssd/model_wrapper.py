@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checks import checked_seed, whole
+from .checks import checked_seed, flag, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
@@ -96,6 +96,7 @@ class SSSDECG(PretrainedModel):
         return_numpy: return an array instead of a tensor.
         ValueError, with one message, if an argument is wrong or two do not go together.
         """
+        return_numpy = flag("return_numpy", return_numpy)
         request, table, seed = self._resolve(labels, how)
         signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
         return signal.numpy() if return_numpy else signal

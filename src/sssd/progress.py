@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .checks import flag
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
@@ -25,8 +27,8 @@ def reporting(progress: Progress, total: int, what: str = "generating") -> Itera
     """
     if callable(progress):
         yield _counter(progress, total)
-    elif progress or (progress is None and sys.stderr.isatty()):
-        with _bar(total, what, 0.0 if progress else WORTH_S) as advance:
+    elif sys.stderr.isatty() if progress is None else flag("progress", progress):
+        with _bar(total, what, WORTH_S if progress is None else 0.0) as advance:
             yield advance
     else:
         yield lambda: None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import labels as statements
-from .checks import whole
+from .checks import flag, whole
 from .patient import ages, columns, each, sexes
 
 Floats = NDArray[np.float64]
@@ -115,6 +115,7 @@ def make_request(
     classes: of the model. seed: decides which statements are drawn beside the named ones. first: the number of the
     first record. ValueError if an argument is wrong.
     """
+    exact = flag("exact", exact)
     if isinstance(labels, Request):
         given = {"num_samples": num_samples, "exact": exact or None, "age": age, "sex": sex}
         for name in (name for name, value in given.items() if value is not None):

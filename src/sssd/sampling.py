@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import checked_index, checked_seed
+from .checks import checked_index, checked_seed, flag, one_of, whole
 from .circumstances import with_circumstances
 from .config.schema import Config, DdimConfig, Fit
 from .engine.bound import bind
@@ -78,9 +78,13 @@ class Sampling:
         As in SSSD-ECG, use_ddim=False without a sampler means DDPM, which has no use for ddim_timesteps and ddim_eta.
         ValueError if two keywords contradict each other.
         """
+        _check_sampler(sampler)
+        use_ddim = None if use_ddim is None else flag("use_ddim", use_ddim)
+        if steps is not None and ddim_timesteps is not None:
+            steps, ddim_timesteps = whole("steps", steps), whole("ddim_timesteps", ddim_timesteps)
         if use_ddim is not None and is_scheduler(sampler):
             raise ValueError("use_ddim and ddim_eta do not go with a scheduler of diffusers: leave them out")
-        if None not in (use_ddim, sampler) and bool(use_ddim) != (sampler == "ddim"):
+        if None not in (use_ddim, sampler) and use_ddim != (sampler == "ddim"):
             if use_ddim or sampler == "ddim":
                 raise ValueError(f"sampler is {sampler!r} and use_ddim is {use_ddim}: give one of them")
         if steps is not None and ddim_timesteps not in (None, steps):
@@ -99,14 +103,12 @@ class Sampling:
         ValueError if a value is wrong, or the sampler has no such setting.
         """
         own, T = config.ddim_config, config.diffusion_config.T
+        _check_sampler(self.sampler)
         sampler = _default_sampler(self, own) if self.sampler is None else self.sampler
         if is_scheduler(sampler):
             return self._resolve_scheduler(own, T)
-        if sampler not in SAMPLERS:
-            known = ", ".join(SAMPLERS)
-            raise ValueError(f"sampler is {sampler!r}: expected one of {known}, or a scheduler of diffusers")
-        if self.spacing is not None and self.spacing not in SPACINGS:
-            raise ValueError(f"spacing is {self.spacing!r}: expected one of {', '.join(SPACINGS)}")
+        if self.spacing is not None:
+            one_of("spacing", self.spacing, SPACINGS)
         if self.eta is not None and sampler != "ddim":
             raise ValueError(
                 f"eta is {self.eta}: {sampler} has no eta, only ddim has it; leave it out with {sampler}"
@@ -151,7 +153,7 @@ class Sampling:
         return replace(table, gain=np.array(gain))
 
     def _resolve_ddpm(self, T: int) -> Sampling:
-        if self.steps not in (None, T):
+        if self.steps is not None and not np.array_equal(self.steps, T):
             raise ValueError(
                 f"{self.steps_name} is {self.steps}: ddpm always takes all {T} steps; leave it out"
             )
@@ -208,6 +210,12 @@ def sample(
         return run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=on_step)
     denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
     return run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
+
+
+def _check_sampler(sampler: Any) -> None:
+    """ValueError unless it is None, the name of a sampler, or a scheduler of diffusers."""
+    if sampler is not None and not is_scheduler(sampler):
+        one_of("sampler", sampler, SAMPLERS, ", or a scheduler of diffusers")
 
 
 def _default_sampler(asked: Sampling, own: DdimConfig) -> str:

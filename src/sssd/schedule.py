@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .checks import one_of
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -124,6 +126,7 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
     """
     T = schedule.T
     S = check_steps(S, T)
+    one_of("spacing", spacing, SPACINGS)
     position: FloatArray
     if spacing == "uniform":
         position = np.linspace(T - 1, 0, S, dtype=np.float64)
@@ -131,10 +134,8 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
         position = np.floor_divide(np.arange(S - 1, -1, -1) * T, S).astype(np.float64)
     elif spacing == "trailing":
         position = np.arange(S, 0, -1) * T / S - 1.0
-    elif spacing == "log_snr":
-        position = _log_snr_positions(schedule, S)
     else:
-        raise ValueError(f"spacing is {spacing!r}: expected one of {', '.join(SPACINGS)}")
+        position = _log_snr_positions(schedule, S)
     return _distinct_integers(position, T)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import one_of
 from ..config.schema import Config
 from ..factory import build_network
 from ..models.network import Network
@@ -51,9 +52,8 @@ def open_checkpoint(path: Path, given: Config | None = None, cauchy: Cauchy | No
     """
     state, metadata = read_state(path)
     config, _ = configuration_of(path, state, metadata, given)
-    convention: Any = cauchy or metadata.get("cauchy", CAUCHY[0])
-    if convention not in CAUCHY:
-        raise ValueError(f"cauchy is {convention!r}: expected one of {', '.join(CAUCHY)}")
+    convention: Any = metadata.get("cauchy", CAUCHY[0]) if cauchy is None else cauchy
+    one_of("cauchy", convention, CAUCHY)
     return Checkpoint(path, state, config, convention)
 
 

@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..checks import one_of
 from .function import biases, denoise
 from .network import Network
 from .parameters import Conv, DenoiserConfig, LastConv, ResidualBlock, ResidualGroup, WeightNormConv
@@ -38,8 +39,7 @@ class Denoiser(Network):
         patient: bool = False,
     ) -> None:
         super().__init__(velocity, patient)
-        if cauchy not in CAUCHY:
-            raise ValueError(f"cauchy is {cauchy!r}: expected one of {', '.join(CAUCHY)}")
+        one_of("cauchy", cauchy, CAUCHY)
         self.config, self.cauchy = config, cauchy
         c, skip = config.res_channels, config.skip_channels
         self.init_conv = nn.ModuleList([Conv(WeightNormConv(config.in_channels * config.patch, c))])
