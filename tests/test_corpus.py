@@ -264,6 +264,39 @@ def test_a_recipe_knows_the_table(how, tmp_path):
     assert np.array_equal(everything(tmp_path / "c")["signal_uv"], whole)
 
 
+CALIBRATED = {
+    "ddim_timesteps": 3,
+    "fits": [{"steps": [19, 10, 3], "eta": [0.5, 0.2, 0.0], "slope": [0.0, 0.1, 0.2], "before": [0.0, 0.0, 0.1]}],
+    "gains": {"unipc3": [1.1, 0.9, 1.2, 0.8, 1.3, 0.7, 1.05, 0.95], "fitted3": [1.5] * 8},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", ["unipc", "fitted", "ddim"])
+@pytest.mark.parametrize("format", ["npz", "wfdb"])
+def test_a_recipe_knows_the_gain_and_the_fitted_solver(sampler, format, tmp_path):
+    """Fails when a corpus goes on with those of another file, whose weights, and so its hash, are the same."""
+    from sssd.corpora.formats import metadata
+    from tests.test_wrapper import tiny
+
+    model = tiny(ddim_config=CALIBRATED)
+    fit = {**CALIBRATED["fits"][0], "slope": [0.0, 0.5, 0.5]}
+    other = tiny(ddim_config={"ddim_timesteps": 3, "fits": [fit], "gains": {"ddim3": [2.0] * 8}})
+    assert other.model_hash == model.model_hash
+    plan, table = by_counts("AFIB=4", exact=True), model.step_table(sampler=sampler, steps=3)
+    corpus = recipe.describe(
+        model, plan, table, seed=5, precision="float32", source="", checkpoint="x",
+        batch_size=2, threads=1, format=format, shard_size=2,
+    )  # fmt: skip
+    run.create(tmp_path / "c", corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
+    before = contents(tmp_path / "c")
+    (part,) = manifest.read(tmp_path / "c").parts
+    (tmp_path / "c" / notes.note_name(1)).unlink()
+    assert run.resume(tmp_path / "c", run.local(recipe.generator(part, other))) == [1]
+    assert contents(tmp_path / "c") == before
+    told, how = metadata.provenance(corpus), model.provenance(table, seed=5, precision="float32")
+    assert {name: told.get(name) for name in how} == how  # what records of `generate` say
+
+
 def test_the_number_of_threads_is_the_recipe_s_while_a_batch_is_made(model, monkeypatch):
     """Fails when a corpus is made with another number of threads, or leaves its own set for the whole process."""
     before, seen = torch.get_num_threads(), []

@@ -1,6 +1,7 @@
 """Corpora whose files were written to do harm: every one is refused in one message, and nothing outside is touched."""
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ from sssd.corpora.files import file_hash
 from sssd.corpora.formats import ShardReader
 from sssd.corpora.manifest import FILE, REQUESTS
 from sssd.corpora.plan import by_counts, from_bytes, like_ptbxl, with_patients
+from sssd.corpora.schema import Recipe
 from sssd.corpora.verify import verify
 from sssd.labels import CODES
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
@@ -31,8 +33,9 @@ SECRET = b"the secret of somebody else\n"
 def altered(folder, **fields):
     """Write a corpus.json that says something else and whose digest fits, as anybody can make one."""
     content = json.loads((folder / FILE).read_text())
+    of_part = {field.name for field in dataclasses.fields(Recipe)} - {"records"}
     for name, value in fields.items():
-        part = content["parts"][0] if name in content["parts"][0] and name != "records" else content
+        part = content["parts"][0] if name in of_part else content
         part[name] = value
     del content["digest"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -92,6 +95,9 @@ def renoted(folder):
         ({"device": "cuda:99"}, "parts.0.device is 'cuda:99'"),
         ({"requests": "../x"}, "parts.0.requests is '../x'"),
         ({"eta": 7}, "parts.0.eta is 7"),
+        ({"gain": [1.0, 2.0]}, "parts.0.gain holds 2 factors"),
+        ({"gain": [-1.0]}, "parts.0.gain.0 is -1.0"),
+        ({"fit": {"steps": [1]}}, "parts.0.fit is no fitted solver"),
         ({"source": "\x1b]0;hello\x07"}, "parts.0.source holds characters that cannot be printed"),
         ({"config": "text"}, "parts.0.config is 'text'"),
         ({"source": "\ud800"}, "corpus.json: "),

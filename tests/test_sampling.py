@@ -1,16 +1,19 @@
 """Sampling: what the keywords and the configuration make together; tables that know how they were made."""
 
+import inspect
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from sssd.config import names
 from sssd.config.schema import Config
 from sssd.samplers import SAMPLERS, ddim, default_spacing
 from sssd.samplers.adapter import Scheduler
-from sssd.sampling import Sampling
+from sssd.sampling import Sampling, SamplingKeywords
 from sssd.schedule import SPACINGS, choose_steps
 from tests.test_wrapper import SECTIONS, T, tiny
 
@@ -284,3 +287,38 @@ def test_what_is_true(value):
     model = tiny()
     made = model.generate("AFIB", seed=1, use_ddim=value, exact=value, return_numpy=value)
     assert np.array_equal(made, model.generate("AFIB", seed=1, use_ddim=True, exact=True).numpy())
+
+
+# --- the same settings everywhere -----------------------------------------------------------------------------
+
+
+def test_every_interface_has_the_settings_of_sampling():
+    """Fails when a setting is added to `Sampling` and forgotten elsewhere. The service takes no spacing."""
+    from sssd.cli import generate
+    from sssd.cli.corpus import create
+    from sssd.corpora.schema import Recipe
+    from sssd.server.schemas import GenerateRequest
+
+    settings = {field.name for field in fields(Sampling)} - {"steps_name"}
+    assert settings == {"sampler", "steps", "eta", "spacing"}
+    assert {"ddim_eta" if name == "eta" else name for name in settings} < set(
+        SamplingKeywords.__annotations__
+    )
+    for command in (generate.command, create.command):
+        assert settings < set(inspect.signature(command).parameters)
+    assert settings < {field.name for field in fields(Recipe)}
+    request = GenerateRequest(statements=["NORM"], sampler="ddim", steps=3, eta=0.5)
+    assert set(request.sampling) == settings - {"spacing"}
+    assert Sampling(**request.sampling) == Sampling("ddim", 3, 0.5)
+    assert (get_args(names.Sampler), get_args(names.Spacing)) == (SAMPLERS, SPACINGS)
+
+
+def test_generate_and_corpora_have_the_same_options():
+    """Fails when an option of one of them has another name, type or help in the other."""
+    from sssd.cli import generate
+    from sssd.cli.corpus import create
+
+    one, other = (inspect.signature(command).parameters for command in (generate.command, create.command))
+    differ = {name for name in set(one) & set(other) if str(one[name]) != str(other[name])}
+    assert differ == {"out", "count"}  # what is written, and whether records are counted for labels too
+    assert set(one) - set(other) == {"label", "formats", "order", "overwrite"}

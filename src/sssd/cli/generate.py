@@ -49,13 +49,7 @@ def command(
         list[str] | None,
         typer.Option(help="A statement by its code or in words; AFIB+LVH asks for both. May be repeated."),
     ] = None,
-    labels_from: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV file with one request per row: a column 'labels' with names joined by '+', or columns of "
-            "0 and 1 named by statements, which are taken as they are. The columns 'age' and 'sex' are optional."
-        ),
-    ] = None,
+    labels_from: options.LabelsFrom = None,
     count: Annotated[
         int, typer.Option("-n", "--count", min=1, help="Records per label, or per row of the file.")
     ] = 1,
@@ -77,9 +71,7 @@ def command(
     config: options.Configuration = None,
     cauchy: options.Convention = None,
     device: options.Device = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Records at once; by default as many as suit the device.")
-    ] = None,
+    batch_size: options.BatchSize = None,
     precision: options.Precision = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier set in --out.")] = False,
     quiet: options.Quiet = False,

@@ -24,7 +24,7 @@ Sampler = Annotated[
 Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all.")]
 Eta = Annotated[float | None, typer.Option(help="Noise of ddim, from 0 (none) to 1 (as much as DDPM adds).")]
 Spacing = Annotated[
-    Literal["uniform", "leading", "trailing", "log_snr"] | None,
+    names.Spacing | None,
     typer.Option(help="How the steps are spread. By default uniform for ddim and trailing for the others."),
 ]
 Checkpoint = Annotated[
@@ -52,6 +52,16 @@ Configuration = Annotated[
 Convention = Annotated[
     Literal["conjugate_pairs", "half_spectrum"] | None,
     typer.Option("--cauchy", help="Convention of a published checkpoint; `sssd-ecg inspect` shows it."),
+]
+LabelsFrom = Annotated[
+    Path | None,
+    typer.Option(
+        help="A CSV file with one request per row: a column 'labels' with names joined by '+', or columns of "
+        "0 and 1 named by statements, which are taken as they are. The columns 'age' and 'sex' are optional."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Records at once; by default as many as suit the device.")
 ]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")

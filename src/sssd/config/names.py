@@ -1,4 +1,7 @@
-"""The names of the samplers, for configurations, the command line and the service. Nothing heavy is imported here."""
+"""The names of samplers and of spacings, for configurations, the command line, the service and corpora.
+
+Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -8,3 +11,4 @@ Other = Literal[  # all but DDIM and DDPM
     "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency", "fitted"
 ]
 Sampler = Literal["ddim", "ddpm", Other]
+Spacing = Literal["uniform", "leading", "trailing", "log_snr"]

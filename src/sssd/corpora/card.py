@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..io.files import write_bytes
+from ..leads import EIGHT
 from .schema import Corpus, Recipe
 
 HOW_TO_READ = {
@@ -84,6 +85,8 @@ def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
         sampler += f", eta {part.eta:g}"
     if part.spacing is not None:
         sampler += f", {part.spacing} spacing"
+    if part.gain is not None and len(part.gain) > 1:
+        sampler += f", times {' '.join(f'{factor:g}' for factor in part.gain)} for {' '.join(EIGHT)}"
     last = first + part.records - 1
     return [
         f"## How records {first} to {last} were made" if several else "## How it was made",

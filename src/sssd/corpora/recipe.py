@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,8 @@ def describe(
         steps=table.S,
         eta=table.settings.get("eta"),
         spacing=table.settings.get("spacing"),
+        gain=tuple(table.gain.tolist()),
+        fit=table.settings.get("fit"),
         seed=seed,
         precision="bf16" if dtype == torch.bfloat16 else "float32",
         batch_size=batch_size
@@ -143,12 +146,28 @@ def _machine(device: torch.device) -> str:
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
 
 
-def generator(recipe: Recipe, model: SSSDECG) -> Generate:
-    """The function that makes batches as the recipe says, with its number of CPU threads."""
+def table_of(recipe: Recipe, model: SSSDECG) -> StepTable:
+    """The step table of a recipe, with the gain and the fitted solver that it was begun with.
+
+    They are settings of the checkpoint and not weights, so that another file with these weights may have others.
+    """
+    from ..config.schema import Fit
+    from ..samplers import StepTable
     from ..sampling import Sampling
 
+    config = model.config
+    if recipe.fit is not None:
+        fits = {"fits": [Fit(**recipe.fit)]}
+        config = config.model_copy(update={"ddim_config": config.ddim_config.model_copy(update=fits)})
     sampling = Sampling(recipe.sampler, recipe.steps, recipe.eta, recipe.spacing)
-    table = sampling.table(model.schedule, model.config)
+    table = sampling.table(model.schedule, config)
+    assert isinstance(table, StepTable)
+    return table if recipe.gain is None else replace(table, gain=np.array(recipe.gain))
+
+
+def generator(recipe: Recipe, model: SSSDECG) -> Generate:
+    """The function that makes batches as the recipe says, with its number of CPU threads."""
+    table = table_of(recipe, model)
 
     def generate(columns: Block) -> NDArray[np.float32]:
         index = columns["index"].tolist()

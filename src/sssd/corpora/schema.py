@@ -14,7 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..config import names
-from ..leads import CLINICAL
+from ..config.schema import Fit
+from ..leads import CLINICAL, EIGHT
 from ..presets import WEIGHTS, is_builtin
 
 KIND, VERSION = "sssd-ecg corpus", 1
@@ -39,12 +40,27 @@ def _one_of(*known: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _one_or_eight(factors: tuple[float, ...]) -> tuple[float, ...]:
+    if len(factors) not in (1, len(EIGHT)):
+        raise ValueError(f"holds {len(factors)} factors: expected one, or one for each of the eight leads")
+    return factors
+
+
+def _fit(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return Fit.model_validate(values).model_dump()
+    except ValidationError as error:
+        raise ValueError(f"is no fitted solver: {error.errors()[0]['msg']}") from None
+
+
 Text = Annotated[str, AfterValidator(_printable)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Records = Annotated[int, Field(ge=1, le=10**12)]
 Size = Annotated[int, Field(ge=1, le=10**7)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -61,6 +77,8 @@ class Recipe:
     config       the configuration of the checkpoint where it was given in a file of its own
     eta          of DDIM, else None
     spacing      how the steps are spread, None for DDPM and fitted solvers
+    gain         the factors of the eight leads, or one for all; None where an earlier version did not record them
+    fit          the values of a fitted solver, else None
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -75,7 +93,7 @@ class Recipe:
     sampler: Annotated[str, _one_of(*get_args(names.Sampler))]
     steps: Size
     eta: Annotated[float, Field(ge=0, le=1)] | None
-    spacing: Annotated[str, _one_of("uniform", "leading", "trailing", "log_snr")] | None
+    spacing: Annotated[str, _one_of(*get_args(names.Spacing))] | None
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     precision: Annotated[str, _one_of("float32", "bf16")]
     batch_size: Size
@@ -84,6 +102,8 @@ class Recipe:
     machine: Text
     generator: Text
     torch: Text
+    gain: Annotated[tuple[Factor, ...], AfterValidator(_one_or_eight)] | None = None
+    fit: Annotated[dict[str, Any], AfterValidator(_fit)] | None = None
 
     @property
     def shipped(self) -> bool:
@@ -148,7 +168,12 @@ class Corpus:
 
     def to_json(self) -> dict[str, Any]:
         """The contents of corpus.json, without the digest."""
-        return {"kind": KIND, "version": VERSION, **asdict(self)}
+        content = asdict(self)
+        for part in content["parts"]:
+            for name in ("gain", "fit"):  # which earlier versions did not write
+                if part[name] is None:
+                    del part[name]
+        return {"kind": KIND, "version": VERSION, **content}
 
     @property
     def digest(self) -> str:

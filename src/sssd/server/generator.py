@@ -124,14 +124,14 @@ class Generator:
 
     def _plan(self, asked: GenerateRequest) -> Plan:
         if asked.quality is not None:
-            choose(asked.quality, self._presets, sampler=asked.sampler, steps=asked.steps, eta=asked.eta)
+            choose(asked.quality, self._presets, **asked.sampling)
             return self.qualities[asked.quality]
         if asked.sampler not in (None, *self.samplers):
             kind = "distilled models" if asked.sampler == "consistency" else "models with fitted solvers"
             raise ValueError(
                 f"sampler is {asked.sampler!r}: only {kind} have it, and this model is not one of them"
             )
-        return Plan(Sampling(asked.sampler, asked.steps, asked.eta).resolve(self.model.config))
+        return Plan(Sampling(**asked.sampling).resolve(self.model.config))
 
     def _model(self, plan: Plan) -> SSSDECG:
         """The model with the weights of a plan."""

@@ -84,6 +84,11 @@ class GenerateRequest(BaseModel):
         bool, Field(description="Whether a JSON answer includes the measured heart rate and intervals")
     ] = False
 
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """What the request says of sssd.sampling.Sampling."""
+        return {"sampler": self.sampler, "steps": self.steps, "eta": self.eta}
+
 
 class Label(BaseModel):
     """A statement that can be asked for."""

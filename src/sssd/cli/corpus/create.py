@@ -26,13 +26,7 @@ def command(
         str | None,
         typer.Option(help="Statements with the number of records of each, as in AFIB=2000,CLBBB+LVH=500."),
     ] = None,
-    labels_from: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV file with one row for each request: a column 'labels' with names joined by '+', or 0/1 columns "
-            "named by statements; optionally columns 'age' and 'sex'."
-        ),
-    ] = None,
+    labels_from: options.LabelsFrom = None,
     like_ptbxl: Annotated[
         int | None, typer.Option(min=1, help="The number of records, with labels as frequent as in PTB-XL.")
     ] = None,
@@ -54,13 +48,7 @@ def command(
     config: options.Configuration = None,
     cauchy: options.Convention = None,
     device: options.Device = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Records generated at once, the same for the whole corpus. Default: what fits on the device.",
-        ),
-    ] = None,
+    batch_size: options.BatchSize = None,
     threads: Annotated[
         int | None,
         typer.Option(

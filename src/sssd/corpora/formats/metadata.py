@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...labels import has
-from ..schema import Corpus
+from ..schema import Corpus, Recipe
 
 RECORDED = ("generator", "model", "cauchy", "sampler", "steps", "eta", "spacing", "precision", "seed")
 SIGNAL = "int16 microvolts, little-endian, lead after lead"
@@ -17,7 +17,13 @@ SIGNAL = "int16 microvolts, little-endian, lead after lead"
 
 def recipes(corpus: Corpus) -> list[dict[str, Any]]:
     """How the records of each part were made, as far as every record says so itself."""
-    return [{name: getattr(part, name) for name in RECORDED} for part in corpus.parts]
+    return [{name: getattr(part, name) for name in RECORDED} | _calibration(part) for part in corpus.parts]
+
+
+def _calibration(part: Recipe) -> dict[str, Any]:
+    """The fitted solver and the gain, where there are any, as `sssd.records.provenance` has them."""
+    gain = {"gain": list(part.gain)} if part.gain is not None and set(part.gain) != {1.0} else {}
+    return gain if part.fit is None else {"fit": part.fit, **gain}
 
 
 def provenance(corpus: Corpus) -> dict[str, Any]:
