@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .console import UsageError, progress_bar, say, usage
+from .console import UsageError, note, progress_bar, say, usage
 
 EXAMPLES = """Examples:
 
@@ -66,6 +66,9 @@ def command(
         unseen = None if holdout is None else recordings.read(holdout)
         from ..evaluation.evaluate import evaluate
         from ..evaluation.table import text
+
+        for missing in filter(None, map(recordings.not_stated, sets)):
+            note(missing)
 
         with stages(quiet) as on_stage:
             result = evaluate(sets[0], sets[1], unseen, seeds=seeds, device=device, on_stage=on_stage)

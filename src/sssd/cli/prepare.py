@@ -14,11 +14,19 @@ EXAMPLES = """Examples:
 sssd-ecg prepare ptb-xl-1.0.3/ data/
 
 sssd-ecg prepare my_records/ data/ --labels my_labels.csv --statements AFIB,NORM
+
+sssd-ecg prepare WFDB_ChapmanShaoxing/ data/
 """
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="The PTB-XL download, or a folder of WFDB or NPZ records.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="The PTB-XL download, a set in the form of the PhysioNet challenges, or, with --labels, a folder of "
+            "WFDB or NPZ records."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="The folder to write signals.npz and prepare.json to.")],
     labels: Annotated[
         Path | None,
@@ -69,12 +77,18 @@ def command(
         )
     for text in result["warnings"]:
         note(text)
+    if result["labels_not_stated"]:
+        note(
+            "labels that a header does not name are not stated, which does not mean absent: `stated` in signals.npz "
+            "says which are"
+        )
     folds = result["folds"].values()
     patients = [fold["patients"] for fold in folds]
     split = ", ".join(f"{count} {name}" for name, count in result["split"].items())
     say(
         f"{result['records']} records ({split}), {len(result['records_per_label'])} labels",
         described(result["columns"]),
+        *_unmapped(result["diagnoses_that_are_no_label"]),
         "patients by fold, 1 to 10: " + ", ".join(map(str, patients))
         if None not in patients
         else "patients are not known for all recordings, so those of one patient may be in several folds",
@@ -85,3 +99,10 @@ def command(
         f"wrote {out / 'signals.npz'} and {out / 'prepare.json'}",
         quiet=quiet,
     )
+
+
+def _unmapped(diagnoses: dict[str, int]) -> list[str]:
+    """A line that names the most frequent diagnoses that are no label; no line where there are none."""
+    listed = [f"{name} ({count})" for name, count in list(diagnoses.items())[:8]]
+    more = " ..." if len(diagnoses) > len(listed) else ""
+    return [f"diagnoses that are no label: {', '.join(listed)}{more}"] if listed else []

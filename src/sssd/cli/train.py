@@ -12,7 +12,7 @@ import typer
 
 from ..presets import BUILTIN, checkpoint_file
 from . import options
-from .console import UsageError, progress_bar, say, usage
+from .console import UsageError, note, progress_bar, say, usage
 
 if TYPE_CHECKING:
     from ..config.schema import Config, DdimConfig
@@ -71,6 +71,8 @@ def command(
         if find_spec("lightning_fabric") is None:
             raise UsageError("training needs the package lightning-fabric: pip install 'sssd-ecg[train]'")
         split = training_data(ecgs, settings)
+    if missing := recordings.not_stated(ecgs):
+        note(missing)
     from ..training.log import Progress
     from ..training.loop import train
 

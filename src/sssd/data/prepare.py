@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..io.files import replacing
 from ..io.recording import FS_HZ, SAMPLES
 from ..labels import CODES, find
+from .challenge import challenge_table, has_diagnoses
 from .reading import Read, check_skipped, facts, read_all, skipped_csv, warnings
 from .recordings import FILE, Recordings, save
-from .tables import Listing, own_table, ptbxl_table
+from .tables import Listing, TableRow, own_table, ptbxl_table
 
 MANIFEST = "prepare.json"
 SKIPPED = "skipped.csv"
@@ -57,6 +59,10 @@ def prepare(
     there is such a column, or else of the record's path. An NPZ record holds signal_uv (12, L) in microvolts or
     signal_mv (12, L) in mV, fs_hz, and leads unless they are in the clinical order.
 
+    Where `source` is neither, but its headers have lines "#Dx: ..." with SNOMED CT codes, as in the PhysioNet
+    challenges of 2020 and 2021, labels, age and sex are read from the headers, and `stated` in signals.npz tells labels
+    that are not stated from those that are absent; see sssd.data.challenge.
+
     statements: keep only these labels, in this order; a statement that no recording has gets a column of zeros.
     unit: "uV", "mV" or "V", where files are wrong about what their numbers are. progress: called with (records done,
     all records).
@@ -79,11 +85,7 @@ def prepare(
                 raise FileExistsError(
                     f"{str(out / name)!r} exists; choose another folder or pass overwrite=True (--overwrite)"
                 )
-    listing = (
-        ptbxl_table(_ptbxl_folder(source), rate)
-        if labels_csv is None
-        else own_table(source, Path(labels_csv))
-    )
+    listing = _listing(source, labels_csv, rate)
     names = listing.label_names
     kept = _choose(names, statements)
     column = {name: new for new, name in enumerate(kept)}
@@ -104,6 +106,7 @@ def prepare(
         record_id=np.array([row.record_id for row in rows]),
         age=np.array([row.age for row in rows]),
         sex=np.array([row.sex for row in rows]),
+        stated=_stated(rows, names, kept),
     )
     manifest = _manifest(recordings, listing, found, source, labels_csv)
     out.mkdir(parents=True, exist_ok=True)
@@ -141,8 +144,37 @@ def _named(name: str, names: tuple[str, ...]) -> str:
         raise
 
 
-def _ptbxl_folder(source: Path) -> Path:
-    """The folder of PTB-XL's table: `source`, or the one inside that unpacking an archive made, once or twice."""
+def _stated(
+    rows: Sequence[TableRow], names: tuple[str, ...], kept: tuple[str, ...]
+) -> NDArray[np.uint8] | None:
+    """For each recording and label (n, K) whether the source says if it is present; None where it always does."""
+    if all(row.stated is None for row in rows):
+        return None
+    stated = np.ones((len(rows), len(kept)), np.uint8)
+    for n, row in enumerate(rows):
+        if row.stated is not None:
+            told = {names[k] for k in row.stated}
+            stated[n] = [name in told for name in kept]
+    return stated
+
+
+def _listing(source: Path, labels_csv: str | Path | None, rate: str) -> Listing:
+    """The recordings of a user's table, of PTB-XL, or of headers with diagnoses."""
+    if labels_csv is not None:
+        return own_table(source, Path(labels_csv))
+    folder = _ptbxl_folder(source)
+    if folder is not None:
+        return ptbxl_table(folder, rate)
+    if has_diagnoses(source):
+        return challenge_table(source)
+    raise FileNotFoundError(
+        f"{str(source)!r} has no ptbxl_database.csv, so it is not the PTB-XL download, and no headers with #Dx lines, "
+        "so it is not in the form of the PhysioNet challenges; give labels_csv (--labels) for recordings of your own"
+    )
+
+
+def _ptbxl_folder(source: Path) -> Path | None:
+    """The folder of PTB-XL's table: `source`, or one that unpacking an archive made inside, once or twice."""
     for pattern in ("", "*/", "*/*/"):
         found = sorted(source.glob(f"{pattern}ptbxl_database.csv"))
         if len(found) > 1:
@@ -152,10 +184,7 @@ def _ptbxl_folder(source: Path) -> Path:
             )
         if found:
             return found[0].parent
-    raise FileNotFoundError(
-        f"{str(source)!r} has no ptbxl_database.csv, so it is not the PTB-XL download; "
-        "give labels_csv (--labels) for recordings of your own"
-    )
+    return None
 
 
 def _manifest(
@@ -182,7 +211,11 @@ def _manifest(
     total = recordings.labels.sum(axis=0, dtype=int).tolist()
     return {
         "source": str(source),
-        "labels_from": "ptbxl_database.csv" if labels_csv is None else str(labels_csv),
+        "labels_from": str(labels_csv)
+        if labels_csv
+        else "headers"
+        if listing.challenge
+        else "ptbxl_database.csv",
         "columns": listing.taken_for,
         "records": len(recordings),
         "split": {
@@ -191,6 +224,8 @@ def _manifest(
             "test (fold 10)": int((folds == 10).sum()),
         },
         "records_per_label": dict(zip(recordings.label_names, total, strict=True)),
+        "labels_not_stated": 0 if recordings.stated is None else int((recordings.stated == 0).sum()),
+        "diagnoses_that_are_no_label": listing.unmapped,
         "records_without_label": int((recordings.labels.sum(axis=1) == 0).sum()),
         "folds": by_fold,
         "leads": list(recordings.leads),
@@ -207,6 +242,6 @@ def _manifest(
         **facts(found),
         "warnings": warnings(found),
         "licence": PTBXL_LICENCE
-        if labels_csv is None
+        if labels_csv is None and not listing.challenge
         else "that of the recordings themselves, which is not known here",
     }

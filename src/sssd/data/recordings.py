@@ -2,7 +2,8 @@
 
 signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 (n, K); label_names
 (K,); leads (12,); fs_hz; optional strat_fold (n,), record_id (n,), age (n,) in years and sex (n,), 0 male and 1 female,
-both NaN where unknown.
+both NaN where unknown; optional stated (n, K), 1 where the source says whether the label is present and 0 where it says
+nothing, so that the label's 0 does not mean absent.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class Recordings:
     record_id: NDArray[Any] | None = None  # (n,)
     age: NDArray[np.float64] | None = None  # (n,) years, NaN: unknown
     sex: NDArray[np.float64] | None = None  # (n,) 0 male, 1 female, NaN: unknown
+    stated: NDArray[np.uint8] | None = (
+        None  # (n, K) 0: not known whether the label is present; None: all are known
+    )
 
     def __post_init__(self) -> None:
         signal, labels = self.signal_uv, self.labels
@@ -56,6 +60,13 @@ class Recordings:
             raise ValueError(f"leads are {', '.join(self.leads)}; expected {', '.join(CLINICAL)}")
         if not 0 < self.fs_hz < np.inf:
             raise ValueError(f"fs_hz is {self.fs_hz}; expected a sampling rate above 0")
+        if self.stated is not None:
+            if self.stated.dtype != np.uint8 or self.stated.shape != labels.shape:
+                raise ValueError(
+                    f"stated is {self.stated.dtype} {self.stated.shape}; expected uint8 {labels.shape}"
+                )
+            if (labels > self.stated).any() or self.stated.max(initial=0) > 1:
+                raise ValueError("stated is not 0 or 1, or 0 for a label that is present")
         for name in OPTIONAL:
             part = getattr(self, name)
             if part is not None and part.shape != (len(signal),):
@@ -115,6 +126,7 @@ def read(path: str | Path) -> Recordings:
             record_id=data.get("record_id", data.get("ecg_id")),
             age=ages(data["age"]) if "age" in data else None,
             sex=sexes(data["sex"]) if "sex" in data else None,
+            stated=data.get("stated"),
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
@@ -130,7 +142,7 @@ def write(path: str | Path, recordings: Recordings, *, overwrite: bool = False) 
 
 def save(path: Path, recordings: Recordings) -> None:
     """Write the NPZ file straight to `path`, for callers that move it into place themselves."""
-    optional = {name: getattr(recordings, name) for name in OPTIONAL}
+    optional = {name: getattr(recordings, name) for name in (*OPTIONAL, "stated")}
     arrays: dict[str, Any] = {name: part for name, part in optional.items() if part is not None}
     arrays |= {"signal_uv": recordings.signal_uv, "labels": recordings.labels}
     arrays |= {"label_names": np.array(recordings.label_names, dtype=np.str_)}
@@ -148,7 +160,7 @@ def subset(recordings: Recordings, mask: NDArray[Any]) -> Recordings:
         )
     if mask.dtype != np.bool_:
         mask = mask.astype(np.int64)
-    optional = {name: getattr(recordings, name) for name in OPTIONAL}
+    optional = {name: getattr(recordings, name) for name in (*OPTIONAL, "stated")}
     return Recordings(
         signal_uv=recordings.signal_uv[mask],
         labels=recordings.labels[mask],
@@ -157,6 +169,14 @@ def subset(recordings: Recordings, mask: NDArray[Any]) -> Recordings:
         fs_hz=recordings.fs_hz,
         **{name: None if part is None else part[mask] for name, part in optional.items()},
     )
+
+
+def not_stated(recordings: Recordings) -> str | None:
+    """A note that some labels are not stated, for whoever takes a 0 for absent; None where all are."""
+    if recordings.stated is None or recordings.stated.all():
+        return None
+    share = float((recordings.stated == 0).mean())
+    return f"of {share:.0%} of the labels it is not stated whether they are present; they are taken as absent here"
 
 
 def eight_leads_mv(recordings: Recordings) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..io.raw import SUFFIXES, find_recording
@@ -30,15 +30,25 @@ class TableRow:
     age: float  # years, NaN: unknown
     sex: float  # 0 male, 1 female, NaN: unknown
     patient: str = ""  # whose recording it is; "" is unknown
+    stated: tuple[int, ...] | None = None  # labels of which it is said whether they are present; None: of all
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The recordings to prepare, the names of their labels, and what each column of the table was taken for."""
+    """The recordings to prepare.
+
+    taken_for: what each column of the table was taken for. unmapped: diagnoses that are no label, with their numbers.
+    """
 
     label_names: tuple[str, ...]
     rows: list[TableRow]
     taken_for: dict[str, str]
+    unmapped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def challenge(self) -> bool:
+        """Whether the labels are from headers, which state some of them only."""
+        return any(row.stated is not None for row in self.rows)
 
 
 def ptbxl_table(source: Path, rate: str) -> Listing:

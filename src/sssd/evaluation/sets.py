@@ -62,6 +62,7 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
         fs_hz=records.fs_hz,
         strat_fold=records.strat_fold,
         record_id=records.record_id,
+        stated=None if records.stated is None else records.stated[:, order],
     )
 
 
