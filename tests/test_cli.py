@@ -2,11 +2,13 @@
 
 import csv
 import errno
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sssd.cli import main
+from sssd.cli import COMMANDS, corpus, main
 from sssd.config.schema import Config, parse_config
 from sssd.data.recordings import Recordings, write
 from sssd.labels import CODES
@@ -193,7 +195,8 @@ def test_an_earlier_set_stays_unless_overwritten(
     before = (out / "ecgs.npz").read_bytes()
     code, _, errors = _run(capsys, *common, 2)
     assert (code, errors.count("\n")) == (2, 1)
-    assert "--overwrite" in errors
+    assert "not empty; choose another or pass --overwrite" in errors
+    assert "overwrite=True" not in errors
     assert (out / "ecgs.npz").read_bytes() == before
     assert _run(capsys, *common, 2, "--overwrite")[0] == 0
     assert (out / "ecgs.npz").read_bytes() != before
@@ -450,6 +453,26 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         if len(arguments) == 2:
             assert f"sssd-ecg {arguments[0]} " in output.split("Example")[1]
     assert _run(capsys, "nonsense")[0] == 2
+
+
+@pytest.mark.parametrize("width", [80, 110])
+def test_help_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Examples that fit are on one line, options and choices are whole, and prose is wrapped to the terminal only."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    commands = {name: (module.command, module.EXAMPLES) for name, module in COMMANDS.items()}
+    corpora = {f"corpus {name}": (run, "\n\n".join(lines)) for name, (run, lines) in corpus.COMMANDS.items()}
+    for name, (command, examples) in (commands | corpora).items():
+        output = _run(capsys, *name.split(), "--help")[1]
+        lines = [line.strip() for line in output.splitlines()]
+        for example in examples.split("\n\n"):
+            assert example.strip() in lines or len(example) > width - 2
+        assert "…" not in output
+        assert all(line.count("<") == line.count(">") for line in lines if "[" not in line)
+        for paragraph in inspect.cleandoc(command.__doc__ or "").split("\n\n"):
+            words = " ".join(paragraph.split())
+            assert all(line.strip() in output for line in textwrap.wrap(words, width - 2))
 
 
 def test_help_and_labels_do_not_load_torch() -> None:

@@ -594,6 +594,7 @@ def test_the_command_refuses(capsys, tmp_path):
             (["--config", str(tmp_path / "none.json")], 2, "give both, or neither"),
             (["--port", "0", "--checkpoint", str(tmp_path / "none.pkl")], 2, "none.pkl"),
             (["--port", str(taken.getsockname()[1])], 1, "choose another port with --port"),
+            (["--port", "65536"], 2, "--port is 65536; expected 0 to 65535"),
         ]:
             assert main(["serve", *arguments]) == code
             assert message in capsys.readouterr().err

@@ -1,5 +1,4 @@
-"""The command `sssd-ecg`: generate, corpus, labels, inspect, prepare, train, distill, fit, evaluate,
-benchmark, serve.
+"""The command `sssd-ecg`, with a module for each of its commands.
 
 Commands raise exceptions, and `main` turns them into one line on standard error and an exit code: 2 for a request that
 cannot be carried out as it stands, 1 for what went wrong later, 130 for Ctrl-C. Modules that need torch are imported
@@ -18,12 +17,10 @@ import typer
 
 from ..version import __version__
 from . import benchmark, corpus, distill, evaluate, fit, generate, inspection, labels, prepare, serve, train
-from .console import UsageError
+from .console import UsageError, unwrapped
 from .process import configure_process
 
-ABOUT = (
-    """12-lead ECGs from named statements: SSSD-ECG with fast DDIM sampling. Synthetic, not for diagnosis."""
-)
+ABOUT = "Generate 12-lead ECGs with named statements. They are synthetic and not for diagnosis."
 
 app = typer.Typer(
     name="sssd-ecg",
@@ -62,7 +59,7 @@ COMMANDS = {
     "serve": serve,
 }
 for name, module in COMMANDS.items():
-    app.command(name=name, epilog=module.EXAMPLES)(module.command)
+    app.command(name=name, help=unwrapped(module.command.__doc__), epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 
 # click's own class, or the class of a version of typer that includes click
@@ -82,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
-    except BrokenPipeError:  # nobody reads the pipe any more, as in `sssd-ecg labels | head -3`
+    except BrokenPipeError:  # nobody reads the output any more, as in `sssd-ecg labels | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ImportError as error:
@@ -99,12 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _at_home(argument: str) -> str:
-    """The argument with the home folder for a "~" that the shell has left, as in --out=~/x."""
+    """Put the home folder in place of a "~" that the shell has left in an argument, as in --out=~/x."""
     option, path = re.fullmatch(r"(--[\w-]+=)?(.*)", argument, re.DOTALL).groups(default="")  # type: ignore[union-attr]
     return option + os.path.expanduser(path) if re.match(r"~[/\\]|~$", path) else argument
 
 
 def _fail(message: str, code: int) -> int:
+    message = message.replace("overwrite=True", "--overwrite")  # the library's argument, by its name here
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     print(f"sssd-ecg: {' '.join(lines) or 'failed'}", file=sys.stderr)
     return code

@@ -19,7 +19,7 @@ sssd-ecg benchmark --device cpu --json speed.json
 
 def command(
     device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; by default the fastest one of this machine.")
+        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
     ] = None,
     precision: Annotated[
         str, typer.Option(help="Precision of matrix products: auto, float32 or bf16.")
@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Measure how fast this machine generates. This takes about two minutes on two CPU cores.
 
-    The table has one evaluation of the network and whole ECGs, for the built-in model and for a network of the
-    published size with random weights. The last column compares with the same network when it is run as SSSD-ECG
-    runs it: in float32, with its kernels computed at every step.
+    The table has the time of one evaluation of the network and of whole ECGs, for the built-in model and for a network
+    of the published size with random weights. The last column says how many times faster this is than the same
+    network run as SSSD-ECG runs it: in float32, with its kernels computed at every step.
     """
     import torch
     from rich.console import Console

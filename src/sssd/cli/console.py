@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from inspect import cleandoc
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,6 +34,12 @@ def say(*lines: str, quiet: bool = False) -> None:
     if not quiet:
         for line in lines:
             print(line, flush=True)
+
+
+def unwrapped(text: str | None) -> str:
+    """Return a docstring with each paragraph on one line, so that help is wrapped to the terminal only."""
+    paragraphs = cleandoc(text or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
 
 
 def note(text: str) -> None:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 RECIPES = ("distill", "one-step", "polish")  # configurations in the package's folder config/
 EXAMPLES = """Examples:
 
-sssd-ecg distill --teacher runs/mine/model.safetensors --data data/ --out runs/few
+sssd-ecg distill --teacher mine.safetensors --data data --out few
 
-sssd-ecg distill --teacher builtin --init few-step --config one-step --data data/ --out runs/one
+sssd-ecg distill --teacher builtin --init few-step --config one-step --data data --out one
 
-sssd-ecg distill --teacher builtin --init one-step --config polish --data data/ --out runs/fine
+sssd-ecg distill --teacher builtin --init one-step --config polish --data data --out fine
 
-sssd-ecg generate --checkpoint runs/few/model.safetensors --label AFIB --out ecgs
+sssd-ecg generate --checkpoint few/model.safetensors --label AFIB --out ecgs
 """
 
 

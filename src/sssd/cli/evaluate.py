@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
 
 sssd-ecg evaluate --real data --synthetic ecgs --html report.html
 
-sssd-ecg evaluate --real train.npz --holdout unseen.npz --synthetic ecgs/ecgs.npz --json figures.json
+sssd-ecg evaluate --real train.npz --holdout new.npz --synthetic ecgs --json f.json
 """
 
 LINE_S = 30.0  # between two lines of progress outside a terminal

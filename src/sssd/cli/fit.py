@@ -15,9 +15,9 @@ from .train import checkpoint_path
 
 EXAMPLES = """Examples:
 
-sssd-ecg fit --checkpoint runs/mine/model.safetensors --data data/ --steps 6 --out six.safetensors
+sssd-ecg fit --checkpoint mine.safetensors --data data --steps 6 --out six.safetensors
 
-sssd-ecg generate --checkpoint six.safetensors --sampler fitted --steps 6 --label AFIB --out ecgs
+sssd-ecg generate --checkpoint six.safetensors --sampler fitted --steps 6 --label AFIB --out six
 """
 
 
@@ -49,7 +49,8 @@ def command(
 ) -> None:
     """Fit the time steps, noise and weights of a solver to a network: better records from few evaluations.
 
-    The network is not trained. If the checkpoint has a solver of so many steps, the search starts from it.
+    The network is not trained. If the checkpoint already has a solver with this number of steps, the
+    search starts from it.
 
     A GPU is recommended: each generation makes about 14,000 records, and all cores measure their beats."""
     with usage():

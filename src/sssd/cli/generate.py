@@ -33,9 +33,11 @@ EXAMPLES = """Examples:
 
 sssd-ecg generate --label AFIB --label CLBBB+LVH -n 8 --out ecgs
 
-sssd-ecg generate --label 'atrial fibrillation' --age 70 --sex female --quality best --out ecgs --format wfdb,png
+sssd-ecg generate --label NORM --age 70 --sex female --quality best --out ecgs
 
-sssd-ecg generate --labels-from wanted.csv --checkpoint checkpoint.pkl --out ecgs
+sssd-ecg generate --label 'atrial fibrillation' --format wfdb,png --out ecgs
+
+sssd-ecg generate --labels-from wanted.csv --checkpoint mine.pkl --out ecgs
 """
 KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # least size of a record of 10 s
 

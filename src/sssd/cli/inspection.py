@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..leads import EIGHT
 from .console import progress_bar, say, usage
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
         *_network_lines(found.config),
         f"schedule       {schedule.T} steps, {levels}{ending}",
         f"predicts       {predicts}",
-        f"works in       {'mV' if scale is None else 'mV over ' + ', '.join(f'{s:g}' for s in scale)}",
+        f"unit           1 in the network is {_units(scale)}",
         f"configuration  from {found.config_from}",
         f"cauchy         {found.cauchy or 'not stated in the file'}",
         f"hash           {found.model_hash}",
@@ -101,14 +103,23 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
     return lines
 
 
+def _units(scale: Sequence[float] | None) -> str:
+    """Say how many mV the number 1 is to the network, in each lead."""
+    if scale is None:
+        return "1 mV"
+    if len(set(scale)) == 1:
+        return f"{scale[0]:g} mV"
+    return ", ".join(f"{s:g}" for s in scale) + f" mV in {', '.join(EIGHT)}"
+
+
 def _network_lines(config: Config) -> list[str]:
-    """The size of the network, and of its labels."""
+    """Describe the size of the network and of its labels."""
     net, transformer = config.wavenet_config, config.transformer_config
     if transformer is not None:
         return [
             f"network        transformer, {transformer.layers} layers x {transformer.width} channels, "
             f"{transformer.heads} heads, patches of {transformer.patch} samples",
-            f"labels         {net.label_embed_classes} classes, embedded in {transformer.embed}",
+            f"labels         {net.label_embed_classes} classes, turned into a vector of {transformer.embed} numbers",
         ]
     direction = "bidirectional" if net.s4_bidirectional else "unidirectional"
     patch = f", patches of {net.patch} samples" if net.patch > 1 else ""
@@ -116,5 +127,5 @@ def _network_lines(config: Config) -> list[str]:
     return [
         f"network        {net.num_res_layers} layers x {net.res_channels} channels, S4 state {net.s4_d_state}, "
         f"length {net.s4_lmax}, {direction}, {norm}{patch}",
-        f"labels         {net.label_embed_classes} classes, embedded in {net.label_embed_dim}",
+        f"labels         {net.label_embed_classes} classes, turned into a vector of {net.label_embed_dim} numbers",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -19,13 +19,21 @@ Seed = Annotated[
 ]
 Sampler = Annotated[
     names.Sampler | None,
-    typer.Option(help="By default the model's own. With few steps, use fitted (6 or 10) or unipc."),
+    typer.Option(
+        metavar="<name>",
+        help=f"One of {', '.join(get_args(names.Sampler))}. By default the model's own. With few steps, use fitted "
+        "(6 or 10) or unipc.",
+    ),
 ]
-Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all.")]
+Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all of them.")]
 Eta = Annotated[float | None, typer.Option(help="Noise of ddim, from 0 (none) to 1 (as much as DDPM adds).")]
 Spacing = Annotated[
     names.Spacing | None,
-    typer.Option(help="How the steps are spread. By default uniform for ddim and trailing for the others."),
+    typer.Option(
+        metavar="<name>",
+        help="How the steps are spread: uniform, leading, trailing or log_snr. By default uniform for ddim and "
+        "trailing for the others.",
+    ),
 ]
 Checkpoint = Annotated[
     Path | None,
@@ -51,7 +59,11 @@ Configuration = Annotated[
 ]
 Convention = Annotated[
     Literal["conjugate_pairs", "half_spectrum"] | None,
-    typer.Option("--cauchy", help="Convention of a published checkpoint; `sssd-ecg inspect` shows it."),
+    typer.Option(
+        "--cauchy",
+        metavar="<name>",
+        help="Convention of a published checkpoint, conjugate_pairs or half_spectrum; `sssd-ecg inspect` shows it.",
+    ),
 ]
 LabelsFrom = Annotated[
     Path | None,

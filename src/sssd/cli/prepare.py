@@ -13,7 +13,7 @@ EXAMPLES = """Examples:
 
 sssd-ecg prepare ptb-xl-1.0.3/ data/
 
-sssd-ecg prepare my_records/ data/ --labels my_labels.csv --statements AFIB,NORM
+sssd-ecg prepare my_records/ data/ --labels mine.csv --statements AFIB,NORM
 
 sssd-ecg prepare WFDB_ChapmanShaoxing/ data/
 """
@@ -37,18 +37,22 @@ def command(
         ),
     ] = None,
     statements: Annotated[
-        str | None, typer.Option(help="Keep these labels only, in this order: A,B,C.")
+        str | None, typer.Option(help="Keep only these labels, in this order, as in AFIB,NORM.")
     ] = None,
     rate: Annotated[
         Literal["100", "500"], typer.Option(help="Which version of PTB-XL's files to read, in Hz.")
     ] = "100",
     unit: Annotated[
         Literal["uV", "mV", "V"] | None,
-        typer.Option(help="What the stored numbers are, whatever gain and unit the files state."),
+        typer.Option(
+            help="The unit of the stored numbers, in place of the gain and unit that the files state."
+        ),
     ] = None,
     short: Annotated[
         Literal["skip", "tile"],
-        typer.Option(help="Recordings below 10 s: leave them out, or repeat them from their beginning."),
+        typer.Option(
+            help="What to do with recordings below 10 s: skip them, or repeat them from their beginning."
+        ),
     ] = "skip",
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop if any recording cannot be used, rather than skip it.")

@@ -25,9 +25,7 @@ def command(
         str,
         typer.Option(help="Address to listen on. An address that other machines can reach needs an API key."),
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free port.")
-    ] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on, up to 65535; 0 chooses a free port.")] = 8000,
     settings: Annotated[
         Path | None, typer.Option(help="JSON file with limits and API keys; see docs/server.md.")
     ] = None,
@@ -64,6 +62,8 @@ def command(
         key = secrets.token_urlsafe(32)
         say(f"key: {key}", f'settings: {{"key_sha256": ["{digest(key)}"]}}')
         return
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port is {port}; expected 0 to 65535")
     with usage():
         options.check(None, config, checkpoint)
         limits = read_settings(settings)

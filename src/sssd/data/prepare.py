@@ -83,7 +83,7 @@ def prepare(
         for name in (FILE, MANIFEST, SKIPPED):
             if (out / name).exists():
                 raise FileExistsError(
-                    f"{str(out / name)!r} exists; choose another folder or pass overwrite=True (--overwrite)"
+                    f"{str(out / name)!r} exists; choose another folder or pass overwrite=True"
                 )
     listing = _listing(source, labels_csv, rate)
     names = listing.label_names

@@ -31,9 +31,7 @@ def replacing(*paths: str | Path, overwrite: bool = False) -> Iterator[tuple[Pat
         if target.is_dir():
             raise FileExistsError(f"{str(target)!r} is a folder; give the name of a file")
         if target.exists() and not overwrite:
-            raise FileExistsError(
-                f"{str(target)!r} exists; choose another name or pass overwrite=True (--overwrite)"
-            )
+            raise FileExistsError(f"{str(target)!r} exists; choose another name or pass overwrite=True")
     with scratch(folder, targets[0].name) as temporary:
         new = temporary / "new"
         new.mkdir()

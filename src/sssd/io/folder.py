@@ -149,9 +149,7 @@ def earlier_files(out: Path, overwrite: bool) -> list[str]:
     if not found:
         return []
     if not overwrite:
-        raise FileExistsError(
-            f"the folder {str(out)!r} is not empty; choose another or pass overwrite=True (--overwrite)"
-        )
+        raise FileExistsError(f"the folder {str(out)!r} is not empty; choose another or pass overwrite=True")
     listed: Any = None
     if MANIFEST in found:
         try:

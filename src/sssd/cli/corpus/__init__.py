@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import typer
 
+from ..console import unwrapped
 from . import conversion, create, inspection, resume
 
 app = typer.Typer(
@@ -17,9 +18,9 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "create": (
         create.command,
         (
-            "sssd-ecg corpus create --counts AFIB=2000,CLBBB+LVH=500 --seed 7 --out corpus",
-            "sssd-ecg corpus create --labels-from wanted.csv -n 5 --quality best --out corpus",
-            "sssd-ecg corpus create --like-ptbxl 100000 --steps 20 --engine ray --out corpus",
+            "sssd-ecg corpus create --counts AFIB=2000,CLBBB+LVH=500 --seed 7 --out set",
+            "sssd-ecg corpus create --labels-from wanted.csv -n 5 --quality best --out set",
+            "sssd-ecg corpus create --like-ptbxl 100000 --steps 20 --engine ray --out set",
         ),
     ),
     "resume": (
@@ -36,4 +37,5 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 }
 for name, (command, examples) in COMMANDS.items():
     heading = "Example:" if len(examples) == 1 else "Examples:"
-    app.command(name=name, epilog="\n\n".join((heading, *examples)))(command)
+    epilog = "\n\n".join((heading, *examples))
+    app.command(name=name, help=unwrapped(command.__doc__), epilog=epilog)(command)

@@ -12,7 +12,7 @@ from .shared import Folder, described, reporting
 
 
 def verify(folder: Folder, quiet: options.Quiet = False) -> None:
-    """Read a corpus and name every missing, altered, unreadable or foreign file. Exit code 1 if there is one."""
+    """Read a corpus and name every missing, altered, unreadable or foreign file. The exit code is 1 if there is one."""
     with usage():
         from ...corpora import manifest
         from ...corpora.verify import repair
