@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -775,7 +776,7 @@ def test_records_by_number(tmp_path, format):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("shuffle", [None, 5])
 def test_a_stream_gives_each_record_once(tmp_path, workers, shuffle):
-    """Fails when workers or ranks read the same, or blocks of a short last shard are missed."""
+    """Fails when workers or ranks read the same, blocks of a short last shard are missed, or the length is wrong."""
     import sssd.corpus
 
     records = 1000 if workers else 1300
@@ -786,6 +787,7 @@ def test_a_stream_gives_each_record_once(tmp_path, workers, shuffle):
         order = [i for batch in torch.utils.data.DataLoader(stream, batch_size=64, num_workers=workers)
                  for i in batch["index"].tolist()]  # fmt: skip
         assert (order == sorted(order)) == (shuffle is None) or workers
+        assert len(stream) == len(order) and sorted(order) == sorted(record["index"] for record in stream)
         seen.update(order)
     assert seen == Counter(range(records))
 
@@ -860,6 +862,17 @@ def test_parquet_by_datasets(tmp_path, monkeypatch):
         np.frombuffer(loaded[20]["signal_uv"], "<i2").reshape(12, LENGTH), expected["signal_uv"][20]
     )
     assert loaded[20]["labels"] == expected["labels"][20].tolist()
+
+    page = (Path(__file__).parents[1] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python no-run\n(import datasets.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("corpus/data", "a/data"), names)
+    rows = names["rows"].with_transform(names["decoded"])
+    for batch in (rows[:35], next(iter(torch.utils.data.DataLoader(rows, batch_size=35)))):
+        mv = torch.from_numpy(expected["signal_uv"] / np.float32(1000))
+        assert torch.equal(batch["signal"], mv) and batch["signal"].dtype == torch.float32
+        assert torch.equal(batch["labels"], torch.from_numpy(expected["labels"]))
 
 
 def test_wfdb_by_the_wfdb_package(tmp_path):

@@ -282,6 +282,7 @@ def test_recordings_among_the_true_records(tmp_path: Path) -> None:
         config(adversary_recordings=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share, nearer", [(0.0, False), (4.0, True)])
 def test_a_discriminator_leads_the_student_to_the_true_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, nearer: bool

@@ -127,8 +127,9 @@ class Records(Dataset[Record]):
 class Stream(IterableDataset[Record]):
     """Records one after the other; each record comes once over all ranks and workers, which get blocks of 128.
 
-    The numbers of blocks that ranks get differ by one at most. Where all ranks have to take the same number of steps,
-    set that number yourself.
+    The length is the number of records that this rank gets in this epoch from all of its workers together. The numbers
+    of blocks that ranks get differ by one at most. Where all ranks have to take the same number of steps, set that
+    number yourself.
     """
 
     def __init__(self, folder: Path, corpus: Corpus, shuffle: int | None, rank: int, world_size: int) -> None:
@@ -139,12 +140,15 @@ class Stream(IterableDataset[Record]):
         """Choose another order for the next pass; it has an effect only with `shuffle`."""
         self.epoch = epoch
 
+    def __len__(self) -> int:
+        shard, number = np.divmod(self._blocks(), -(-self.corpus.shard_size // GROUP))
+        records = np.minimum(self.corpus.shard_size, self.corpus.records - shard * self.corpus.shard_size)
+        return int(np.minimum(GROUP, records - number * GROUP).sum())
+
     def __iter__(self) -> Iterator[Record]:
         worker = get_worker_info()
-        share, shares = self.rank, self.world_size
-        if worker is not None:
-            share, shares = share * worker.num_workers + worker.id, shares * worker.num_workers
-        for block in self._blocks()[share::shares].tolist():
+        mine = slice(None) if worker is None else slice(worker.id, None, worker.num_workers)
+        for block in self._blocks()[mine].tolist():
             shard, number = divmod(block, -(-self.corpus.shard_size // GROUP))
             stop = min((number + 1) * GROUP, len(self.corpus.span(shard)))
             content = self._shards.read(shard, number * GROUP, stop)
@@ -155,13 +159,13 @@ class Stream(IterableDataset[Record]):
                 yield _record(content, row)
 
     def _blocks(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The numbers of all blocks: block 0 of shard s has the number s times the blocks of a full shard."""
+        """The numbers of this rank's blocks: block 0 of shard s has the number s times the blocks of a full shard."""
         full = -(-self.corpus.shard_size // GROUP)
         last = -(-len(self.corpus.span(self.corpus.shards - 1)) // GROUP)
         blocks = np.arange((self.corpus.shards - 1) * full + last)
-        if self.shuffle is None:
-            return blocks
-        return np.random.default_rng((self.shuffle, self.epoch)).permutation(blocks)
+        if self.shuffle is not None:
+            blocks = np.random.default_rng((self.shuffle, self.epoch)).permutation(blocks)
+        return blocks[self.rank :: self.world_size]
 
 
 def _record(block: Block, row: int) -> Record:

@@ -62,6 +62,11 @@ def is_builtin(name: str) -> bool:
     return name == BUILTIN or name in ALIASES
 
 
+def is_shipped(checkpoint: str | os.PathLike[str] | None) -> bool:
+    """Whether weights that ship are given, by a name in `WEIGHTS`; None means the built-in model."""
+    return checkpoint is None or is_builtin(str(checkpoint)) or str(checkpoint) in WEIGHTS
+
+
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
     """The file of a checkpoint that is given by its path or by a name in `WEIGHTS`; None means the built-in model."""
     if checkpoint is None or is_builtin(str(checkpoint)):

@@ -17,7 +17,7 @@ import typer
 
 from ..labels import names_of
 from ..patient import facts
-from ..presets import BUILTIN
+from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
@@ -97,7 +97,7 @@ def command(
                 "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
             )
         earlier_files(out.resolve(), overwrite)
-        if checkpoint is None:
+        if is_shipped(checkpoint):
             read_requests(label, labels_from, CODES, age=age, sex=sex)  # before torch is loaded
 
         from ..device import choose_precision
@@ -114,7 +114,7 @@ def command(
         _check_space(out, kinds, len(request))
 
     total = len(request)
-    if checkpoint is None:
+    if is_shipped(checkpoint):
         note_rare(rows.vectors)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)

@@ -11,8 +11,8 @@ from ..leads import EIGHT
 from .schema import Corpus, Recipe
 
 HOW_TO_READ = {
-    "parquet": 'datasets.load_dataset("parquet", data_files="data/*.parquet"); a row\'s signal is '
-    'np.frombuffer(row["signal_uv"], "<i2").reshape({leads}, {length})',
+    "parquet": 'datasets.load_dataset("parquet", data_files="data/*.parquet"); a row\'s signal is bytes, which '
+    'np.frombuffer(row["signal_uv"], "<i2").reshape({leads}, {length}) decodes',
     "hdf5": 'h5py.File("data/00000.h5")["signal_uv"][0]',
     "npz": 'np.load("data/00000.npz")["signal_uv"]',
     "wfdb": 'wfdb.rdrecord("data/00000/000000000"); RECORDS lists all',

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from ..config import names
 from ..config.schema import Fit
 from ..leads import CLINICAL, EIGHT
-from ..presets import WEIGHTS, is_builtin
+from ..presets import is_shipped
 
 KIND, VERSION = "sssd-ecg corpus", 1
 SUFFIX = {"parquet": ".parquet", "hdf5": ".h5", "npz": ".npz", "wfdb": ""}
@@ -108,7 +108,7 @@ class Recipe:
     @property
     def shipped(self) -> bool:
         """Whether the weights ship with this package, so that their name is enough to find them."""
-        return is_builtin(self.checkpoint) or self.checkpoint in WEIGHTS
+        return is_shipped(self.checkpoint)
 
     def same_records(self) -> tuple[object, ...]:
         """Equal for two recipes that make the same records, whatever the machine rounds differently."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...presets import BUILTIN, WEIGHTS
+from ...presets import BUILTIN, is_shipped
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
@@ -82,7 +82,7 @@ def command(
             plan, source = _plan(counts, labels_from, like_ptbxl, count, exact, label_names)
             return with_patients(plan, age, sex), source
 
-        if checkpoint is None:
+        if is_shipped(checkpoint):
             plan_for(CODES)  # errors are reported before torch is loaded, which takes seconds
         on_ray = engine == "ray"
 
@@ -107,7 +107,7 @@ def command(
             "threads": threads, "source": source, "checkpoint": _recorded(checkpoint), "config": config,
             "format": file_format, "shard_size": shard_size,
         }  # fmt: skip
-    if checkpoint is None:
+    if is_shipped(checkpoint):
         note_rare(plan.vectors.astype("float32"))
     with cluster.connected(address) if on_ray else nullcontext():
         with usage():
@@ -160,4 +160,4 @@ def _recorded(checkpoint: Path | None) -> str:
     """What a recipe calls a checkpoint: weights that ship have a name, any other checkpoint has its path."""
     if checkpoint is None:
         return BUILTIN
-    return str(checkpoint) if str(checkpoint) in WEIGHTS else str(checkpoint.resolve())
+    return str(checkpoint if is_shipped(checkpoint) else checkpoint.resolve())
