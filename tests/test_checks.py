@@ -1,9 +1,9 @@
-"""Checks of numbers: what is taken, what is refused, at both ends of each range."""
+"""Checks of what users give: what is taken, what is refused, at both ends of each range."""
 
 import numpy as np
 import pytest
 
-from sssd.checks import checked_index, checked_seed, whole
+from sssd.checks import checked_index, checked_seed, flag, needed_for, one_of, whole
 
 
 @pytest.mark.parametrize("check", [lambda n: whole("n", n), checked_seed, checked_index])
@@ -26,3 +26,22 @@ def test_the_ends_of_the_range(check, least, most):
     for value in wrong:
         with pytest.raises(ValueError, match=" is .*: expected a whole number"):
             check(value)
+
+
+def test_the_package_that_is_missing_is_named():
+    """Fails when it is the one that was imported, and not the one that this one lacks."""
+    said = r"^fitting needs the module not_there, which is not installed: pip install 'sssd-ecg\[train\]'$"
+    with pytest.raises(ModuleNotFoundError, match=said), needed_for("fitting needs", "train"):
+        exec("import not_there.at_all")
+    with pytest.raises(ImportError, match="broken"), needed_for("fitting needs", "train"):
+        raise ImportError("broken")
+
+
+def test_one_of_and_flag():
+    assert one_of("spacing", "uniform", ("uniform", "trailing")) == "uniform"
+    with pytest.raises(ValueError, match="^spacing is 'odd': expected one of uniform, trailing, or none$"):
+        one_of("spacing", "odd", ("uniform", "trailing"), ", or none")
+    assert [flag("exact", value) for value in (True, 0, np.False_, np.True_)] == [True, False, False, True]
+    for value in ("no", None, 2, 1.0, [], np.ones(2)):
+        with pytest.raises(ValueError, match="^exact is .*: expected True or False$"):
+            flag("exact", value)

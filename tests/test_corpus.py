@@ -902,3 +902,23 @@ def test_what_could_not_be_read_back_is_not_begun(tmp_path):
         with pytest.raises(ValueError, match="printed|read back"):
             manifest.begin(tmp_path, wrong, requests.to_bytes())
     assert not list(tmp_path.iterdir())
+
+
+def test_packages_that_are_too_old(monkeypatch):
+    """Fails when an old package ends in a traceback later, or the versions are not those that pip is told."""
+    from sssd.corpora import formats
+
+    needed = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    (io,) = re.findall(r"^io = (\[.*?\])", needed, re.MULTILINE)
+    assert json.loads(io) == [f"{package}>={lowest}" for package, lowest in formats.NEEDS.values()]
+    for name, found, right in (("parquet", "16.1.0", False), ("parquet", "17.0.0", True), ("hdf5", "3.14.0", False),
+                               ("hdf5", "3.15.0.dev1", True), ("hdf5", "4.0", True)):  # fmt: skip
+        monkeypatch.setattr(formats, "find_spec", lambda _: True)
+        monkeypatch.setattr(formats, "version", lambda _, found=found: found)
+        if right:
+            assert formats.check_format(name) == name
+        else:
+            with pytest.raises(
+                ValueError, match=f"or newer, and {re.escape(found)} is installed: pip install --upgr"
+            ):
+                formats.check_format(name)

@@ -1,9 +1,10 @@
-"""Checks of values that a user gives, each with one clear message."""
+"""Checks of values that a user gives and of packages that a user may lack, each with one clear message."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,19 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(plain, int) or plain not in (0, 1):
         raise ValueError(f"{name} is {value!r}: expected True or False")
     return bool(plain)
+
+
+@contextmanager
+def needed_for(what: str, extra: str) -> Iterator[None]:
+    """Around imports of optional packages: ModuleNotFoundError names the one that is missing and how to install it.
+
+    what: begins the message, such as "fitting needs". extra: the extra of this package that brings them.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        text = f"{what} the module {error.name}, which is not installed: pip install 'sssd-ecg[{extra}]'"
+        raise ModuleNotFoundError(text, name=error.name) from error
 
 
 def _integer(value: Any) -> int | None:

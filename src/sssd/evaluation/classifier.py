@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checks import needed_for
+
 FloatArray = NDArray[np.floating]
 
 WINDOW = 500  # samples: 5 s at 100 Hz
@@ -139,12 +141,8 @@ def macro_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) 
 
 def statement_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) -> dict[int, float]:
     """Area under the ROC curve of each statement (column) that `macro_auc` averages."""
-    try:
+    with needed_for("areas under ROC curves need", "eval"):
         from sklearn.metrics import roc_auc_score
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "areas under ROC curves need scikit-learn, which is not installed: pip install 'sssd-ecg[eval]'"
-        ) from error
     if y.shape != p.shape or y.ndim != 2:
         raise ValueError(f"labels {y.shape} do not match scores {p.shape}: give both (records, statements)")
     positives = np.asarray(y, dtype=np.int64).sum(axis=0)

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import needed_for
 from ..leads import EIGHT
 from . import auc, manifold, spectrum
 
@@ -445,10 +446,6 @@ def _auc(y: NDArray[np.int64], score: FloatArray) -> float:
 
 
 def _boosting() -> Any:
-    try:
+    with needed_for("detectability needs", "eval"):
         from sklearn.ensemble import HistGradientBoostingClassifier
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "detectability needs scikit-learn, which is not installed: pip install 'sssd-ecg[eval]'"
-        ) from error
     return HistGradientBoostingClassifier

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import write_sampling
+from ..checks import needed_for
 from ..config.schema import Fit
 from ..model_wrapper import SSSDECG
 from ..models.s4 import Cauchy
@@ -78,12 +79,8 @@ def search(
     costs(solvers, generation) gives one cost for each solver; lower is better. out_of_time: asked before each
     generation, and True ends the search. NumPy's global generator is left as it was. ModuleNotFoundError without `cma`.
     """
-    try:
+    with needed_for("fitting needs", "train,eval"):
         import cma
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "fitting needs cma, which is not installed: pip install 'sssd-ecg[train,eval]'"
-        ) from error
     first = begin[0].steps[0]
     before = np.random.get_state()
     try:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import needed_for
+
 FloatArray = NDArray[np.floating]
 Points = NDArray[np.float64]
 
@@ -57,12 +59,8 @@ def delineate(lead: FloatArray, fs_hz: float) -> Waves | None:
 
     ModuleNotFoundError without NeuroKit2.
     """
-    try:
+    with needed_for("intervals of waves need", "eval"):
         import neurokit2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "intervals of waves need NeuroKit2, which is not installed: pip install 'sssd-ecg[eval]'"
-        ) from error
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -6,8 +6,10 @@ A shard may come from somebody else, so `ShardReader` checks everything that it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +25,10 @@ from .npz import NpzReader, NpzWriter
 from .parquet import ParquetReader, ParquetWriter
 from .wfdb import WfdbReader, WfdbWriter
 
-NEEDS = {"parquet": "pyarrow", "hdf5": "h5py"}
+NEEDS = {
+    "parquet": ("pyarrow", "17"),
+    "hdf5": ("h5py", "3.15"),
+}  # and the lowest version, as in pyproject.toml
 
 
 class Writer(Protocol):
@@ -61,13 +66,24 @@ READERS: dict[str, type[Reader]] = {
 
 
 def check_format(name: str) -> str:
-    """The format; ValueError where it is unknown or its package is not installed."""
+    """The format; ValueError where it is unknown, or its package is not installed or too old."""
     if name not in WRITERS:
         raise ValueError(f"unknown format {name!r}; choose from {', '.join(WRITERS)}")
-    package = NEEDS.get(name)
-    if package and find_spec(package) is None:
-        raise ValueError(f"{name} needs the package {package}: pip install 'sssd-ecg[io]'")
+    if name in NEEDS:
+        package, lowest = NEEDS[name]
+        if find_spec(package) is None:
+            raise ValueError(f"{name} needs the package {package}: pip install 'sssd-ecg[io]'")
+        found = version(package)
+        if _numbers(found) < _numbers(lowest):
+            raise ValueError(
+                f"{name} needs {package} {lowest} or newer, and {found} is installed: "
+                "pip install --upgrade 'sssd-ecg[io]'"
+            )
     return name
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 class ShardReader:
