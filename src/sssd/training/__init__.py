@@ -1,4 +1,4 @@
-"""Training: from prepared recordings to a network.
+"""Training makes a network from prepared recordings.
 
 data.py       recordings -> the arrays a network is trained on
 batches.py    one batch, as a function of the seed and the iteration; augment.py moves and scales its records

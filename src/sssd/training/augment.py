@@ -1,4 +1,4 @@
-"""Augmentation: records are continued, and read from any place, a little slower or faster, smaller or larger.
+"""Augmentation continues records and reads them from any place, a little slower or faster, smaller or larger.
 
 Shapes: n or B records, C leads, L samples at 100 Hz.
 """
@@ -17,7 +17,7 @@ GAIN_STD = 0.08  # standard deviation of the logarithm of the gain
 
 
 def lengthened(x: Tensor) -> Tensor:
-    """Records (n, C, L) continued by a part of themselves: (n, C, 0.99 L + EXTRA).
+    """Continue records (n, C, L) by a part of themselves, and return (n, C, 0.99 L + EXTRA).
 
     A record is cut at 0.99 L. It continues from the place in itself whose last 2 s resemble the record's last 2 s most,
     so that its rhythm goes on. Records too short for that are only cut.
@@ -42,10 +42,11 @@ def lengthened(x: Tensor) -> Tensor:
 
 
 def augmented(x: Tensor, length: int, random: torch.Generator) -> Tensor:
-    """`length` samples of lengthened records (B, C, L'): (B, C, length).
+    """Read `length` samples of each lengthened record (B, C, L'), and return (B, C, length).
 
-    They are read from any place, up to 8 % slower or faster, and scaled by about 8 %. Beats can then be anywhere, so a
-    network cannot learn their places, only their rhythm. Cubic interpolation (four-point Lagrange) keeps QRS complexes.
+    Records are read from any place, up to 8 % slower or faster, and scaled by about 8 %. Beats can be anywhere then, so
+    a network cannot learn their places, only their rhythm. Cubic interpolation (four-point Lagrange) keeps QRS
+    complexes.
     """
     b, available = len(x), x.shape[-1]
     u = torch.rand(2, b, 1, device=x.device, generator=random)
@@ -58,7 +59,7 @@ def augmented(x: Tensor, length: int, random: torch.Generator) -> Tensor:
 def augmented_under_noise(
     x: Tensor, length: int, hidden: Tensor, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Records as `augmented` reads them where noise hides what that breaks, and else only shifted.
+    """Augment records where noise hides what that breaks, and only shift the others.
 
     Interpolation breaks the band limit of recordings, and a continued record is not the recording. Under little noise a
     network would learn both. So where `hidden` (B,) is false, half of the records are read from their start, and the
@@ -78,14 +79,14 @@ def augmented_under_noise(
 
 
 def _rate_and_start(u: Tensor, available: int, length: int) -> tuple[Tensor, Tensor]:
-    """How fast and from where to read, each (B, 1), from uniform u (2, B, 1)."""
+    """Return how fast and from where to read, each (B, 1), for uniform u (2, B, 1)."""
     fastest = min(1 + SPEED, (available - 4) / (length - 1))
     rate = 1 - SPEED + (fastest - 1 + SPEED) * u[0]
     return rate, 1 + u[1] * (available - 4 - rate * (length - 1)).clamp(min=0)
 
 
 def _played(x: Tensor, rate: Tensor, start: Tensor, length: int) -> Tensor:
-    """x (B, C, L') at start + rate i, i = 0 .. length - 1, by four-point Lagrange interpolation: (B, C, length)."""
+    """Interpolate x (B, C, L') at start + rate i, i < length (four-point Lagrange), and return (B, C, length)."""
     b, c, available = x.shape
     position = start + rate * torch.arange(length, device=x.device)  # (B, length)
     left = position.floor()

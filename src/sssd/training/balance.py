@@ -1,4 +1,4 @@
-"""A loss in which all noise levels count alike, whatever is left of their error (Karras et al. 2024, EDM2, sec. 2.2).
+"""Balances the loss, so that all noise levels count alike whatever their error is (Karras et al. 2024, EDM2, sec. 2.2).
 
 EDM2 learns the weights; here a weight is 1 over the running mean of the loss in a bin of noise levels.
 """
@@ -18,7 +18,7 @@ RANGE = 0.02, 2.0  # that a mean is kept in where it is divided by
 
 
 class Balance(nn.Module):
-    """The running mean of the loss of each noise level. As a part of the trained module, it is the same on all GPUs."""
+    """Keeps the running mean of the loss at each noise level, as a part of the trained module that all GPUs share."""
 
     def __init__(self, levels: NoiseLevels) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class Balance(nn.Module):
         levels: NoiseLevels,
         teacher: Predict | None,
     ) -> tuple[Tensor, Tensor]:
-        """The loss to minimise, and the loss before the levels are balanced: two scalars.
+        """Return two scalars: the loss to minimise, and the loss before the levels are balanced.
 
-        batch: that of `transformer_batch`. Samples that its mask excludes do not count.
+        batch: what `transformer_batch` returns. Samples that its mask excludes do not count.
         """
         x, y, t, z, mask = batch
         prediction, target = prediction_and_target(predict, x, y, t, z, levels, teacher)

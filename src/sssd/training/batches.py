@@ -1,4 +1,4 @@
-"""Training batches as a function of the seed and the iteration, so that a resumed run equals one that never stopped."""
+"""Makes training batches from the seed and the iteration alone, so that a resumed run equals one that never stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..factory import label_count
 from ..loss import NoiseLevels
 from .augment import USED, augmented, augmented_under_noise
 
-LIMIT_MV = 6.0  # a sample beyond it is an electrode artefact
+LIMIT_MV = 6.0  # samples beyond it are electrode artefacts
 
 # The noise levels that a transformer is trained at, as sigma / alpha: most of them where the record is decided, some
 # where its fine noise is, and the rest at any step. Log-normal levels follow Karras et al. 2022, table 1.
@@ -22,18 +22,18 @@ CIRCUMSTANCES_DROPOUT = 0.1  # share of the records that are trained on without 
 
 
 def seed_of(seed: int, iteration: int, stream: int) -> int:
-    """A seed for each iteration and purpose."""
+    """Return a seed for each iteration and purpose."""
     key = np.random.SeedSequence((seed, iteration, stream)).generate_state(2, np.uint32)
     return int(key[0]) << 31 ^ int(key[1])
 
 
 def generator(seed: int, iteration: int, stream: int, device: torch.device) -> torch.Generator:
-    """A random generator with that seed."""
+    """Return a random generator with that seed."""
     return torch.Generator(device).manual_seed(seed_of(seed, iteration, stream))
 
 
 def chosen_records(records: int, batch: int, seed: int, iteration: int) -> Tensor:
-    """The records of one batch, (batch,) int64 on the CPU. Each epoch visits all records in a new order."""
+    """Choose the records of one batch, (batch,) int64 on the CPU. Each epoch visits all records in a new order."""
     cpu = torch.device("cpu")
     position = iteration * batch + torch.arange(batch)
     chosen = torch.empty(batch, dtype=torch.long)
@@ -47,9 +47,9 @@ def chosen_records(records: int, batch: int, seed: int, iteration: int) -> Tenso
 def training_batch(
     signals: Tensor, labels: Tensor, length: int, config: Config, iteration: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Records x (B, 8, length), label columns y (B, K), steps t (B,) and noise z (B, 8, length) of one iteration.
+    """Return a batch: records x (B, 8, length), label columns y (B, K), steps t (B,) and noise z (B, 8, length).
 
-    signals (n, 8, length), lengthened where they are to be augmented; labels (n, K).
+    signals (n, 8, length), or longer if they are augmented (see `lengthened`); labels (n, K).
     """
     todo, device = config.train_config, signals.device
     chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
@@ -74,7 +74,7 @@ def training_batch(
 def transformer_batch(
     signals: Tensor, conditions: Tensor, length: int, config: Config, levels: NoiseLevels, iteration: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """What `training_batch` gives, for a transformer, and the mask (B, 1, length) of `augmented_under_noise`.
+    """Return what `training_batch` does, for a transformer, and the mask (B, 1, length) of `augmented_under_noise`.
 
     conditions (n, K): all columns that the transformer takes (sssd.models.transformer).
     """
@@ -94,7 +94,7 @@ def transformer_batch(
 
 
 def drawn_steps(count: int, level: Tensor, random: torch.Generator) -> Tensor:
-    """Steps t (count,) int64 for training, given the noise level sigma / alpha of each step, (T,) ascending."""
+    """Draw steps t (count,) int64 for training; (T,) ascending holds the noise level sigma / alpha of each step."""
     device, last = level.device, len(level) - 1
 
     def uniform() -> Tensor:
@@ -110,7 +110,7 @@ def drawn_steps(count: int, level: Tensor, random: torch.Generator) -> Tensor:
 
 
 def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
-    """The conditions (B, K) of a transformer with statements, patients and circumstances left out of some records."""
+    """Leave statements, patients and circumstances out of the conditions (B, K) of some records."""
     labels, classes = label_count(config), config.wavenet_config.label_embed_classes
     u = torch.rand(2, len(y), 1, device=y.device, generator=random)
     kept, known = (u[0] >= config.train_config.label_dropout).float(), (u[1] >= CIRCUMSTANCES_DROPOUT).float()
@@ -121,7 +121,7 @@ def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
 
 
 def with_patients_hidden(y: Tensor, random: torch.Generator) -> Tensor:
-    """Label columns y (B, K) with age and sex, their last four, each made unknown in half of the records."""
+    """Make age and sex, the last four of the label columns y (B, K), unknown, each in half of the records."""
     keep = torch.rand(len(y), 2, device=y.device, generator=random) >= 0.5
     return torch.cat((y[:, :-4], y[:, -4:] * keep.repeat_interleave(2, dim=1)), dim=1)
 

@@ -1,4 +1,4 @@
-"""What a run starts from, resumes from and ends with: the weights of another model, last.pt, model.safetensors."""
+"""Reads what a run starts from (another model) or resumes from (last.pt), and writes its model.safetensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: its iteration, its seconds, and the losses (n,) since the last row of its log."""
+    """Says how far a run is: its iteration, its seconds, and the losses (n,) since the last row of its log."""
 
     iteration: int
     seconds: float
@@ -40,7 +40,7 @@ def save_run(
     average: WeightAverage,
     balance: Balance | None = None,
 ) -> None:
-    """Write all that `resume` needs."""
+    """Write everything that `resume` needs."""
     state = {
         "iteration": run.iteration,
         "seconds": run.seconds,
@@ -63,7 +63,7 @@ def resume(
     average: WeightAverage,
     balance: Balance | None = None,
 ) -> RunState:
-    """Restore the network, optimizer, average and balance; ValueError where the run had another configuration."""
+    """Restore the network, optimizer, average and balance; ValueError if the run had another configuration."""
     rates = [group["lr"] for group in optimizer.param_groups]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -78,7 +78,7 @@ def resume(
     net.load_state_dict(state["model_state_dict"])
     optimizer.load_state_dict(state["optimizer_state_dict"])
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate  # the tensor on the device, where there is one
+        group["lr"] = rate  # the tensor on the device, if there is one
     average.load(state["average"])
     if balance is not None:
         balance.load_state_dict(state["balance"])
@@ -112,7 +112,7 @@ def start_from(net: Network, config: Config, init: Path) -> None:
         for k, name in enumerate(now):
             if name in before:
                 rows[k] = known[before.index(name)]
-        patient = min(len(known) - len(before), len(rows) - len(now))  # age and sex, where both have them
+        patient = min(len(known) - len(before), len(rows) - len(now))  # age and sex, if both have them
         rows[len(now) : len(now) + patient] = known[len(before) : len(before) + patient]
         state["embedding.weight"] = rows
     load_into(net, state, str(init))

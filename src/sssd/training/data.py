@@ -1,4 +1,4 @@
-"""What a network is trained on, from prepared recordings: signals, label columns, and which folds are used for what."""
+"""Takes from prepared recordings what a network is trained on: signals and label columns of the right folds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..patient import COLUMNS, columns
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Signals (n, 8, L) float32 in mV, leads I V1..V6 aVF, and label columns (n, K), to train on and to validate on.
+    """Holds signals (n, 8, L) float32 in mV, leads I V1..V6 aVF, and label columns (n, K), for training and validation.
 
     With `trainset_config.patient` the last four columns are age and sex (sssd.patient).
     """
@@ -30,7 +30,7 @@ class TrainingData:
 
 
 def training_data(ecgs: Recordings, config: Config) -> TrainingData:
-    """Folds 1 to 8 to train on and fold 9 to validate on; ValueError where there is nothing to train on."""
+    """Take folds 1 to 8 for training and fold 9 for validation. ValueError if there is nothing to train on."""
     train, validation = training_folds(ecgs), _folds(ecgs, 9, 9)
     if not len(train):
         raise ValueError("none of the recordings is in folds 1 to 8, so there is nothing to train on")
@@ -43,10 +43,10 @@ def training_data(ecgs: Recordings, config: Config) -> TrainingData:
 
 
 def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> TrainingData:
-    """The same data with all the columns that a transformer is conditioned on, in place of the label columns.
+    """Return the same data with all columns that a transformer is conditioned on in place of the label columns.
 
-    Behind them are a zero, since none of them is left out, and the circumstances of the records, normalised by the mean
-    and standard deviation of the training records. A table of those of the training records is put into `net`.
+    A zero follows them, since none of them is left out, and then the circumstances of the records, normalised by the
+    mean and standard deviation of the training records. `net` gets a table of the training records' circumstances.
     """
     columns, parts = [data.labels, data.val_labels], (data.signal_mv, data.val_signal_mv)
     columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in columns]
@@ -62,7 +62,7 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
 
 
 def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
-    """The label columns (n, K) of folds 1 to 8 for a trained network; ValueError where it was trained on other data."""
+    """Return the label columns (n, K) of folds 1 to 8 for a trained network. ValueError if its data were others."""
     _check_rate_and_length(config, ecgs)
     names = label_names(config)
     if not names:
@@ -77,12 +77,12 @@ def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
 
 
 def training_folds(ecgs: Recordings) -> Recordings:
-    """The recordings of folds 1 to 8; ValueError where the recordings have no folds."""
+    """Return the recordings of folds 1 to 8. ValueError if the recordings have no folds."""
     return _folds(ecgs, 1, 8)
 
 
 def with_labels_of(ecgs: Recordings, config: Config, *, new_labels: bool = False) -> Config:
-    """The configuration with the labels of the recordings; ValueError where rate, length or labels do not fit.
+    """Return the configuration with the labels of the recordings. ValueError if rate, length or labels do not fit.
 
     new_labels: take the labels of the recordings, whatever the configuration calls its own.
     """
@@ -123,7 +123,7 @@ def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:
 
 
 def _label_columns(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
-    """(n, K): the labels, followed by age and sex where the network takes them, unknown where recordings lack them."""
+    """Return the labels (n, K), followed by age and sex if the network takes them, unknown if recordings lack them."""
     vectors = ecgs.labels.astype(np.float32)
     if not config.trainset_config.patient:
         return vectors

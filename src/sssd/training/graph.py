@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph: recorded once, and replayed for every batch that follows."""
+"""Records a training step as a CUDA graph, which is replayed for every batch that follows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WARMUP_CALLS = 3  # before recording, while kernels compile and Adam allocates i
 def recorded(
     update: Callable[..., Tensor], optimizer: torch.optim.Optimizer
 ) -> Callable[[Sequence[Tensor]], Tensor]:
-    """update(*inputs) -> loss from a CUDA graph, which spares hundreds of launches that take longer than the work.
+    """Return update(*inputs) -> loss as a CUDA graph, which saves hundreds of launches that take longer than the work.
 
     `update` takes one step of `optimizer`; the gradients are cleared before it. Learning rates must be tensors on the
     device. The inputs have the same shapes in every call.

@@ -1,4 +1,4 @@
-"""A network that learns what another one predicts under classifier-free guidance (Meng et al. 2023, first stage)."""
+"""Lets a network learn what another one predicts under classifier-free guidance (Meng et al. 2023, first stage)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .network import training_net
 
 
 def guided(net: Network, length: int, strength: float, precision: str, device: torch.device) -> Predict:
-    """The prediction of `net` under guidance (Ho and Salimans 2022, eq. 6), without gradients.
+    """Return the prediction of `net` under guidance (Ho and Salimans 2022, eq. 6), without gradients.
 
     A network trained on it needs one evaluation where guidance needs two. A strength of 1 is no guidance.
     """
@@ -32,7 +32,7 @@ def guided(net: Network, length: int, strength: float, precision: str, device: t
 
 
 def network_to_guide(config: Config, init: Path | None) -> Network:
-    """The network that training starts from, with its first weights; ValueError where it cannot guide."""
+    """Return the network that training starts from, with its first weights. ValueError if it cannot guide."""
     if init is None:
         raise ValueError("train_config.guidance needs a trained network to start from: give one (--init)")
     before, _ = configuration_of(init, *read_state(init))

@@ -1,4 +1,4 @@
-"""The log of a run: one row of log.csv for every `iters_per_logging` iterations."""
+"""Keeps the log of a run, with one row of log.csv for every `iters_per_logging` iterations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOG = "log.csv"
 
 @dataclass(frozen=True)
 class Progress:
-    """One row: the iteration, the mean loss since the last row, the last validation loss, the seconds so far."""
+    """One row of the log: iteration, mean loss since the last row, last validation loss, and seconds so far."""
 
     iteration: int
     loss: float
@@ -32,7 +32,7 @@ def write_log(path: Path, rows: list[Progress]) -> None:
 
 
 def read_log(path: Path, iteration: int) -> list[Progress]:
-    """The rows of an earlier run up to the iteration that it is resumed from; none where there is no log."""
+    """Read the rows of an earlier run up to the iteration that it is resumed from. There are none without a log."""
     if not path.exists() or not iteration:
         return []
     with path.open(newline="", encoding="utf-8") as f:

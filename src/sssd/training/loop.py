@@ -1,4 +1,4 @@
-"""One training run on Lightning Fabric: on a CPU or on GPUs, with a log, checkpoints and an exact resume."""
+"""Runs training on Lightning Fabric, on a CPU or on GPUs, with a log, checkpoints and an exact resume."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """The end of a run: the model's file, and how many of its iterations the run has done."""
+    """The result of a run: the model's file, and how many of its iterations the run has done."""
 
     path: Path
     iterations: int
@@ -59,9 +59,9 @@ def train(
     """Train, or go on from the last checkpoint in `out`. The model that is written has the averaged weights.
 
     out: the folder for log.csv, last.pt and model.safetensors. init: a checkpoint to start from. report: called with
-    each row of the log. until: the run stops cleanly at this time.monotonic(), and the same call goes on from there.
+    each row of the log. until: the time.monotonic() at which the run stops cleanly; the same call goes on from there.
     Batches, noise and augmentation are functions of the seed and the iteration, so a resumed run draws what an
-    undisturbed one would have drawn. ValueError where the configuration, `init` or an earlier run in `out` do not fit.
+    undisturbed one would have drawn. ValueError if the configuration, `init` or an earlier run in `out` do not fit.
     """
     fabric = _fabric(accelerator, devices)
     fabric.launch()
@@ -135,7 +135,7 @@ def _train(
         fabric.barrier()
 
     def out_of_time() -> bool:
-        """Whether `until` has passed; where several processes run, the first of them decides for all."""
+        """Return whether `until` has passed. If several processes run, the first of them decides for all."""
         if until is None or (world > 1 and iteration % 10):
             return False
         return bool(fabric.broadcast(time.monotonic() > until))
@@ -194,7 +194,7 @@ def _train(
 
 
 def _fabric(accelerator: str, devices: int | str) -> Fabric:
-    """One process for each device: those that torchrun started, on one machine or several, or else `devices` here."""
+    """Set up one process for each device: those that torchrun started, or else `devices` on this machine."""
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 

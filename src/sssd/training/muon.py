@@ -1,4 +1,4 @@
-"""Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) for hidden matrices, and Adam for all else.
+"""Trains hidden matrices by Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) and all else by Adam.
 
 PyTorch's torch.optim.Muon (2.11 to 2.13) is not used: it reads a learning rate that is on the device back to the host,
 which a CUDA graph cannot record, and orthogonalises matrices one by one.
@@ -19,7 +19,7 @@ ITERATIONS = 5
 
 
 class Muon(torch.optim.Adam):
-    """Adam, whose first parameter group holds the hidden matrices, (outputs, inputs) each, which Muon trains."""
+    """An Adam whose first parameter group, the hidden matrices (outputs, inputs), is trained by Muon."""
 
     def __init__(self, hidden: Iterable[nn.Parameter], others: Iterable[nn.Parameter], **adam: Any) -> None:
         super().__init__([{"params": list(hidden)}, {"params": list(others)}], **adam)
@@ -28,7 +28,7 @@ class Muon(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; gradients of the hidden matrices are used up by it."""
+        """Take one step, which overwrites the gradients of the hidden matrices."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -57,7 +57,7 @@ class Muon(torch.optim.Adam):
 def orthogonalised(x: Tensor) -> Tensor:
     """Bring the singular values of matrices x (n, rows, columns) to about 1 (0.7 to 1.2), without their directions.
 
-    Newton-Schulz iteration (Jordan 2024). In bf16 on a GPU, which is enough for it.
+    This is the Newton-Schulz iteration (Jordan 2024). On a GPU it runs in bf16, which is precise enough.
     """
     a, b, c = COEFFICIENTS
     tall = x.shape[-2] > x.shape[-1]
@@ -71,7 +71,7 @@ def orthogonalised(x: Tensor) -> Tensor:
 
 
 def _by_shape(matrices: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """The matrices that have a gradient, in lists of one shape each."""
+    """Return the matrices that have a gradient, in one list for each shape."""
     lists: dict[torch.Size, list[nn.Parameter]] = {}
     for p in matrices:
         if p.grad is not None:

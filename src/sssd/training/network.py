@@ -1,4 +1,4 @@
-"""The network as training calls it, with what does not change between steps computed once."""
+"""Wraps the network for training, which computes what does not change between steps once."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..models.transformer import Transformer, layer
 from ..models.weights import effective_weights, kernel_bases
 from .balance import Balance
 
-# Up to so many tokens a record's Toeplitz matrices are stored: at 512 they take 0.3 GB for 512 features in bf16.
+# Toeplitz matrices are stored up to this number of tokens, where 512 features take 0.3 GB in bf16.
 MOST_STORED_TOKENS = 512
 
 
 class TrainingNet(nn.Module):
-    """The network's raw prediction (noise or velocity) for records of one length.
+    """Computes the network's raw prediction (noise or velocity) for records of one length.
 
     The bases of the S4 kernels are constant. On a GPU the convolutions run on tensor cores and the blocks are compiled.
 
-    length: samples of a record. precision: "float32" or "bf16", of the matrix products. toeplitz: convolve by products
-    with Toeplitz matrices, as GPUs do best, and not by FFT.
+    length: samples of a record. precision: that of matrix products, "float32" or "bf16". toeplitz: convolve by products
+    with Toeplitz matrices, which is fastest on GPUs, and not by FFT.
     """
 
     def __init__(self, net: Denoiser, length: int, precision: str, toeplitz: bool) -> None:
@@ -48,7 +48,7 @@ class TrainingNet(nn.Module):
         steps: Tensor,
         seen: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """The prediction (B, 8, L) for x (B, 8, L), label columns cond (B, K) and steps (B, 1).
+        """Return the prediction (B, 8, L) for x (B, 8, L), label columns cond (B, K) and steps (B, 1).
 
         seen: called with the number of each block and the residual stream after it, (C, B, tokens).
         """
@@ -62,9 +62,9 @@ class TrainingNet(nn.Module):
 
 
 class TransformerTrainingNet(nn.Module):
-    """The velocity that a transformer predicts; on a GPU its layers are compiled.
+    """Computes the velocity that a transformer predicts. On a GPU its layers are compiled.
 
-    precision: "float32" or "bf16", of the matrix products. balance: the weights of the noise levels, which belong to
+    precision: that of matrix products, "float32" or "bf16". balance: the weights of the noise levels, which belong to
     the module so that several GPUs share them.
     """
 
@@ -75,14 +75,14 @@ class TransformerTrainingNet(nn.Module):
         self.block: Callable[..., Any] = torch.compile(layer) if compiled else layer
 
     def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
-        """The prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1)."""
+        """Return the prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1)."""
         return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype), self.block)
 
 
 def training_net(
     net: Network, length: int, precision: str, device: torch.device, balance: Balance | None = None
 ) -> nn.Module:
-    """The network as training calls it on this device."""
+    """Return the network as training calls it on this device."""
     gpu = device.type == "cuda"
     if isinstance(net, Transformer):
         return TransformerTrainingNet(net, precision, gpu, balance).to(device)
@@ -91,7 +91,7 @@ def training_net(
 
 
 def _gpu_block(tokens: int) -> Callable[..., tuple[Tensor, Tensor]]:
-    """The residual block with the convolution that suits a GPU and records of so many tokens."""
+    """Return the residual block with the convolution that suits a GPU and this number of tokens."""
     if tokens <= MOST_STORED_TOKENS or not torch.cuda.is_available():
         return residual_block
     if not kernels_run(torch.device("cuda", torch.cuda.current_device())):

@@ -1,4 +1,4 @@
-"""The optimizer of a network, and the learning rate that it is given in each iteration."""
+"""Chooses the optimizer of a network, and its learning rate in each iteration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .muon import Muon
 
 
 def optimizer_for(net: Network, device: torch.device, *, graph: bool) -> torch.optim.Adam:
-    """Adam for SSSD-ECG's network; for a transformer Muon trains the hidden matrices. See `adam`."""
+    """Return Adam for SSSD-ECG's network, and Muon with Adam for a transformer. See `adam`."""
     if not isinstance(net, Transformer):
         return adam(net.parameters(), device, momentum=0.9, graph=graph)
     hidden = {id(p) for p in net.hidden}
@@ -26,7 +26,7 @@ def optimizer_for(net: Network, device: torch.device, *, graph: bool) -> torch.o
 def adam(
     parameters: Iterable[nn.Parameter], device: torch.device, *, momentum: float, graph: bool
 ) -> torch.optim.Adam:
-    """Adam at rate 0, to be set by `set_learning_rate` before each step.
+    """Return Adam at rate 0; `set_learning_rate` has to set the rate before each step.
 
     graph: the step is recorded as a CUDA graph, so the rate is a tensor on the device.
     """
@@ -48,7 +48,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def learning_rate_factor(iteration: int, warmup: int, total: int, decay: bool) -> float:
-    """A linear warm-up to 1, which is constant afterwards, or with `decay` falls to 0 along half a cosine."""
+    """Return the factor of the rate: a linear warm-up to 1, then constant, or with `decay` half a cosine down to 0."""
     factor = min(1.0, (iteration + 1) / warmup) if warmup else 1.0
     if decay:
         factor *= 0.5 * (1 + math.cos(math.pi * min(1.0, iteration / total)))

@@ -1,4 +1,4 @@
-"""One step of training: loss, gradients, clipping, Adam. On one GPU it is recorded as a CUDA graph."""
+"""Makes one step of training: loss, gradients, clipping, Adam. On one GPU it is recorded as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_step(
     teacher: Predict | None = None,
     balance: Balance | None = None,
 ) -> Step:
-    """step(batch, learning_rate) -> loss, a scalar on the device; the batch is that of `training_batch`.
+    """Return step(batch, learning_rate) -> loss, a scalar on the device, for batches of `training_batch`.
 
     backward: computes the gradients of the loss. gradient_clip: the largest norm of all gradients together. teacher:
     its predictions are the target, in place of the noise or velocity. balance: weights of the noise levels; the batch

@@ -1,4 +1,4 @@
-"""PyTorch's settings for the whole process, as training wants them: changed for a run and restored after it."""
+"""Changes PyTorch's settings of the whole process for a run, and restores them after it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import torch
 
 from ..models.precision import float32_products
 
-COMPILED_VARIANTS = (
-    64  # of a block: with attention or dropout or gradients or none, for networks that are not alike
-)
+COMPILED_VARIANTS = 64  # compiled variants of a block: with and without attention, dropout and gradients, for different networks
 
 
 @contextmanager
 def training_state(device: torch.device) -> Iterator[None]:
-    """Within the block, float32 products use TF32 and blocks may be compiled in many variants.
+    """Let float32 products use TF32, and network blocks be compiled in many variants, within this context.
 
     Afterwards these settings, and the states of the random generators of the CPU and of `device`, are as they were.
     S4 kernels are built in full float32 all the same (sssd.models.s4).

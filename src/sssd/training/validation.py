@@ -1,4 +1,4 @@
-"""The validation loss of the averaged weights, always at the same noise levels and with the same noise."""
+"""Computes the validation loss, always at the same noise levels and with the same noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def validation_loss(
     seed: int,
     batch_size: int,
 ) -> float | None:
-    """The mean loss of records x (n, 8, L) with label columns y (n, K); None where there are none."""
+    """Return the mean loss of records x (n, 8, L) with label columns y (n, K), or None without records."""
     if not len(x):
         return None
     total = 0.0

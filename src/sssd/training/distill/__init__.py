@@ -1,22 +1,22 @@
-"""Distillation: students that need 4, 2 or 1 evaluations, from a teacher that needs many.
+"""Distillation trains students that need 4, 2 or 1 evaluations, from a teacher that needs many.
 
 A student starts as its teacher, or as an earlier student of it, and is sampled by `consistency`. It learns in stages:
 
 1. trajectories.py (Luhman and Luhman 2021; Song et al. 2023). At every level of a deterministic trajectory of the
-   teacher, the student's clean record shall be the trajectory's end. This is quick, but where several ends are possible
+   teacher, the student predicts the end of that trajectory. This is quick, but where several ends are possible
    the student learns their mean.
-2. dmd.py, distribution matching distillation (Yin et al. 2024). Noised again, the student's records shall be as likely
+2. dmd.py, distribution matching distillation (Yin et al. 2024). The student's records, noised again, become as likely
    as under the teacher. The difference of two denoisers gives the direction: the teacher, and a critic that is trained
-   on the student's records. For one evaluation a discriminator joins them (discriminator.py), which sees what denoisers
+   on the student's records. For one evaluation a discriminator joins them (discriminator.py). It sees what denoisers
    average away, such as beats that differ within one record.
 3. finetune.py, for one evaluation. A loss on features (features.py) compares the student's records with recordings: how
-   alike beats are, how quiet quiet stretches are, where waves are and how regularly beats come.
+   alike their beats are, how quiet they are between waves, where waves are and how regularly beats come.
 
 Without a discriminator, the second stage overshoots: amplitudes grow from node to node, because a teacher under
 guidance is not the denoiser of any distribution. The first stage falls short. So the weights that are kept lie on the
 line between those before and after the second stage (`share`).
 
-The first two stages need label columns only, and recordings where the discriminator shall see some. The third needs
+The first two stages need only label columns, and recordings if the discriminator is to see some. The third stage needs
 recordings. Shapes: B records, K label columns, N nodes (the levels at which the student is evaluated), T steps.
 """
 
@@ -49,7 +49,7 @@ from .trajectories import follow_trajectories
 
 @dataclass(frozen=True)
 class StageProgress:
-    """What is reported: the stage, its iteration and how many it has, its mean loss since the last report."""
+    """One report: the stage, its iteration, how many iterations it has, and its mean loss since the last report."""
 
     name: str
     iteration: int
@@ -74,8 +74,8 @@ def distill(
 
     config: the student's, with the network and the schedule of the teacher. labels (n, K): the label columns that
     records are made for, drawn at random. signal_mv: the recordings (n, 8, L) in mV that have these labels. init: a
-    student to go on with, in place of the teacher. until: the stages end at this time.monotonic(). ValueError where the
-    networks differ or do not predict the velocity, or where recordings are needed and missing, or do not fit.
+    student to go on with, in place of the teacher. until: the time.monotonic() at which the stages end. ValueError if
+    the networks differ or do not predict the velocity, or if recordings are needed and missing, or do not fit.
     """
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
@@ -106,7 +106,7 @@ def _distil(
     report: Callable[[StageProgress], None],
     until: float | None,
 ) -> Denoiser:
-    """The student after all stages."""
+    """Run all stages and return the student."""
     todo = config.distill_config
     assert todo is not None
     torch.manual_seed(todo.seed)
@@ -144,7 +144,7 @@ def _distil(
         return on_iteration
 
     def keep_share(stage: Callable[[], None]) -> None:
-        """Run a stage, and keep `share` of the way that the weights went in it."""
+        """Run a stage, and keep only the share `share` of the change that it made to the weights."""
         before = [p.detach().clone() for p in student.parameters()]
         stage()
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What all stages of a distillation share: the teacher, its labels, the noise levels and the student's nodes."""
+"""Holds what all stages of a distillation share: teacher, labels, noise levels and the student's nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..network import TrainingNet
 
 
 class Distillation:
-    """One distillation: `config` is the student's, `labels` (n, K) are on the device that it runs on."""
+    """One distillation. `config` is that of the student; it runs on the device of `labels` (n, K)."""
 
     def __init__(self, config: Config, teacher: Denoiser, labels: Tensor, until: float | None = None) -> None:
         assert config.distill_config is not None
@@ -40,16 +40,16 @@ class Distillation:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether `until` has passed."""
+        """Return whether `until` has passed."""
         return self.until is not None and time.monotonic() > self.until
 
     def wrapped(self, net: Denoiser) -> TrainingNet:
-        """The network as training calls it, without dropout."""
+        """Return the network as training calls it, without dropout."""
         wrapped = TrainingNet(net, self.length, self.precision, toeplitz=self.device.type == "cuda")
         return wrapped.to(self.device).eval()
 
     def drawn(self, iteration: int, records: int, stream: int) -> tuple[Tensor, Tensor]:
-        """Rows (B,) of the labels, and these labels (B, K); age and sex, where there are any, are hidden in half."""
+        """Draw rows (B,) of the labels; return them and the labels (B, K), with age and sex hidden in half of them."""
         rows = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration).to(self.device)
         y = self.labels[rows]
         if self.config.trainset_config.patient:
@@ -57,16 +57,16 @@ class Distillation:
         return rows, y
 
     def clean(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """x_0 (B, C, L) from x_t and the velocity, at steps t (B,)."""
+        """Compute x_0 (B, C, L) from x_t and the velocity, at steps t (B,)."""
         return self.levels.alpha[t][:, None, None] * x - self.levels.sigma[t][:, None, None] * v
 
     def noised(self, x0: Tensor, t: Tensor) -> Tensor:
-        """x_t (B, C, L) of x_0 with new noise, at steps t (B,)."""
+        """Add new noise to x_0, which gives x_t (B, C, L) at steps t (B,)."""
         return add_noise(x0, t, torch.randn_like(x0), self.levels)
 
     @torch.no_grad()
     def trajectories(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's trajectories from noise x (B, 8, L): states (N, B, 8, L) at the nodes, ends (B, 8, L)."""
+        """Follow the teacher from noise x (B, 8, L): return states (N, B, 8, L) at the nodes, and ends (B, 8, L)."""
         steps = choose_steps(self.schedule, self.todo.teacher_steps, "trailing")
         steps = np.union1d(steps, self.nodes.cpu().numpy())[::-1].copy()
         table, row = unipc(self.schedule, steps), {int(t): i for i, t in enumerate(steps)}
@@ -83,7 +83,7 @@ class Distillation:
         return torch.stack([states[t] for t in self.nodes.tolist()]), end
 
     def guided(self, y: Tensor, steps: list[int]) -> Callable[[Tensor, int], Tensor]:
-        """The teacher's velocity at row i of the steps, under guidance (Ho and Salimans 2022, eq. 6)."""
+        """Return the teacher's velocity at row i of the steps, under guidance (Ho and Salimans 2022, eq. 6)."""
         conditional = bind(self.teacher, y, steps, length=self.length, dtype=self.dtype)
         w = self.todo.guidance
         if w == 1:

@@ -1,7 +1,8 @@
 """The discriminator of stage 2 tells the student's records from true ones: the teacher's, or recordings.
 
 It starts as a copy of the teacher, which knows ECGs at every noise level, and reads the copy's residual stream at three
-depths: sample by sample, and as a whole by mean and spread over time, which show beats that do not belong to one heart.
+depths. It reads it sample by sample, and as a whole by mean and spread over time, which show whether the beats of a
+record fit together.
 Two more inputs are features of rhythm alone and of a record's beats (features.py). For each of these five it also sees
 how much the records of a group differ (minibatch standard deviation, Karras et al. 2018), because the student would
 otherwise make typical records only. Each record of the student is compared with a true one of the same labels
@@ -36,7 +37,7 @@ SHIFT = 0.08  # noise of the penalty, as a share of the signals' standard deviat
 
 
 class Discriminator(nn.Module):
-    """x (B, 8, L), labels (B, K), steps (B, 1) -> logit (B,); a larger one means more like the true records."""
+    """Maps x (B, 8, L), labels (B, K) and steps (B, 1) to a logit (B,), larger for records more like the true ones."""
 
     def __init__(self, net: Denoiser, of: Distillation) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ class Discriminator(nn.Module):
 
 @dataclass(frozen=True)
 class TrueRecords:
-    """The records that are true to the discriminator: x (n, 8, L) float16 on the network's scale, labels y (n, K)."""
+    """Holds the discriminator's true records: x (n, 8, L) float16 on the network's scale, with labels y (n, K)."""
 
     x: Tensor
     y: Tensor
@@ -90,11 +91,11 @@ class TrueRecords:
 def make_true_records(
     of: Distillation, on_records: Callable[[int, Tensor], None], recordings: Tensor | None = None
 ) -> TrueRecords:
-    """distill_config.records true records, or a few more to fill the last batch.
+    """Make as many true records as distill_config.records, or a few more to fill the last batch.
 
     The teacher makes them by DDIM with eta 1, which is as good as DDPM and four times as fast. With recordings
     (n, 8, L), one for each of the run's labels, a share of each batch are recordings (`adversary_recordings`).
-    on_records: called with the number of records that are made, and a loss of 0.
+    on_records: called with the number of records that exist, and a loss of 0.
     """
     table = ddim(of.schedule, choose_steps(of.schedule, min(STEPS, of.schedule.T)), 1.0)
     row = {int(t): i for i, t in enumerate(table.steps)}
@@ -126,7 +127,7 @@ def make_true_records(
 
 
 def reading_steps(of: Distillation) -> Tensor:
-    """Steps (B,) at which records are read: half of them at the cleanest, the others anywhere below `NOISY`."""
+    """Draw steps (B,) at which records are read: the cleanest for half of them, any below `NOISY` for the others."""
     n, device = of.todo.batch_size, of.device
     t = torch.randint(0, round(NOISY * of.schedule.T), (n,), device=device)
     return torch.where(torch.rand(n, device=device) < 0.5, 0, t)
@@ -135,7 +136,7 @@ def reading_steps(of: Distillation) -> Tensor:
 def discriminator_loss(
     discriminator: Discriminator, of: Distillation, true: Tensor, made: Tensor, y: Tensor
 ) -> Tensor:
-    """The discriminator's loss on true records and the student's of the same labels, (B, 8, L) each: a scalar."""
+    """Return the discriminator's loss, a scalar, on true and the student's records (B, 8, L) of the same labels."""
     t = reading_steps(of)
     both = torch.cat((of.noised(true, t), of.noised(made, t)))
     moved = both + SHIFT * of.todo.data_std * torch.randn_like(both)
@@ -149,7 +150,7 @@ def discriminator_loss(
 def adversarial_gradient(
     discriminator: Discriminator, of: Distillation, true: Tensor, made: Tensor, y: Tensor
 ) -> Tensor:
-    """The gradient (B, 8, L) of the student's adversarial loss: where its records become less like the true ones."""
+    """Return the gradient (B, 8, L) of the student's adversarial loss, towards records less like the true ones."""
     t = reading_steps(of)
     steps, made = t[:, None].float(), made.detach().requires_grad_()
     discriminator.requires_grad_(False)
@@ -165,7 +166,7 @@ def adversarial_gradient(
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear map that is zero until it has learnt."""
+    """Return a linear map that starts as zero."""
     layer = nn.Linear(inputs, outputs, bias=False)
     nn.init.zeros_(layer.weight)
     return layer

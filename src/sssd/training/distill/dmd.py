@@ -22,11 +22,11 @@ WARMUP = 50  # iterations
 
 
 class Pool:
-    """Records on their way through the student's nodes: the batches of this stage.
+    """Holds records on their way through the student's nodes, which are the batches of this stage.
 
     A row holds a record that the student predicted at the node before, noised again for its own node. After the last
-    node it starts over, as noise and with other labels. So the student is trained on its own errors, and that costs no
-    further evaluation. `true`: beside each row a true record with the same labels, where there is a discriminator.
+    node it starts over, as noise and with other labels. So the student is trained on its own errors, which costs no
+    further evaluation. `true` holds a true record with the same labels for each row, if there is a discriminator.
     """
 
     def __init__(self, run: Distillation, y: Tensor, true: Tensor | None = None) -> None:
@@ -59,7 +59,7 @@ def match_distributions(
 ) -> None:
     """Train the student until its records, noised again, are as likely as the teacher's (Yin et al. 2024a, eq. 7).
 
-    The student's weights become the averaged ones. critic: a copy of the teacher, which learns to denoise the student's
+    At the end the student has the averaged weights. critic: a copy of the teacher that learns to denoise the student's
     records. discriminator: given together with the true records that it compares the student's with; the loss on
     features (`beats`) compares with them too. on_iteration: called with the iteration and its loss.
     """
@@ -71,7 +71,7 @@ def match_distributions(
     low, high = round(EDGE * T), round((1 - EDGE) * T)
 
     def batch(k: int) -> tuple[Tensor, ...]:
-        """Labels for the rows that start over, and for a discriminator true records with these labels."""
+        """Draw labels for the rows that start over, and for a discriminator true records with these labels."""
         if true_records is None:
             return (run.drawn(k, todo.batch_size, 7)[1],)
         rows = chosen_records(len(true_records.x), todo.batch_size, todo.seed + 11, k).to(device)
@@ -161,5 +161,5 @@ def match_distributions(
 
 
 def _rms(x: Tensor) -> Tensor:
-    """The root mean square over all of x, a scalar above 0."""
+    """Return the root mean square over all of x, a scalar above 0."""
     return x.square().mean().sqrt().clamp_min(1e-20)

@@ -1,4 +1,4 @@
-"""Features of whole records: rhythm, beats, and how much the records of a group differ.
+"""Computes features of whole records: rhythm, beats, and how much the records of a group differ.
 
 Shapes: B records, C leads, L samples at 100 Hz.
 """
@@ -13,13 +13,13 @@ from ...leads import EIGHT
 
 LAGS = range(20, 200)  # samples: 0.2 to 2 s, where a beat is followed by the next
 BEAT = range(-30, 40)  # samples around the steepest one of a beat, which lies in its QRS complex
-MOST_BEATS = 12  # beats of a record that are used, the steepest
-APART = 25  # samples between two beats, at least
+MOST_BEATS = 12  # beats of a record that are used; they are the steepest ones
+APART = 25  # the least number of samples between two beats
 LEAST_STEEP = 0.4  # the least steepness of a beat, as a share of the steepest one's
 
 
 def autocorrelation(x: Tensor) -> Tensor:
-    """The autocorrelation of each lead at `LAGS`, as a share of that at lag 0: (B, C, L) -> (B, C, n)."""
+    """Compute the autocorrelation of each lead at `LAGS`, as a share of that at lag 0: (B, C, L) -> (B, C, n)."""
     x = x - x.mean(-1, keepdim=True)
     power = torch.fft.rfft(x, n=2 * max(x.shape[-1], LAGS.stop)).abs().square()
     r = torch.fft.irfft(power)
@@ -27,7 +27,7 @@ def autocorrelation(x: Tensor) -> Tensor:
 
 
 def beats(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean beat of each record, and the root mean square by which its beats differ from it, (B, C, n) each.
+    """Return each record's mean beat, and by what root mean square its beats differ from it, (B, C, n) each.
 
     x is (B, C, L). Beats are found where the leads together are steepest, at least 0.25 s apart. The steepest
     `MOST_BEATS` that lie wholly within the record are used, each lead less its mean. Both results are in units of the
@@ -50,17 +50,17 @@ def beats(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def steepness(x: Tensor) -> Tensor:
-    """The root of the leads' summed squared differences, averaged over 50 ms: (B, C, L) -> (B, L - 1)."""
+    """Compute the root of the leads' summed squared differences, averaged over 50 ms: (B, C, L) -> (B, L - 1)."""
     power = F.avg_pool1d(x.diff().square().sum(1, keepdim=True), 5, stride=1, padding=2)
     return power[:, 0].add(1e-12).sqrt()
 
 
 def feature_distance(true: Tensor, made: Tensor) -> Tensor:
-    """How far the `features` of two batches of equally many records are apart, (B, 8, L) each: a scalar.
+    """Return how far apart the `features` of two batches (B, 8, L) of equally many records are, a scalar.
 
     It is differentiable in `made`. Each number has a distribution over the batch. Two distributions are compared by
     their sorted values, in units of the true ones' standard deviation, with a squared cost below one unit and a linear
-    cost beyond: much as a sliced Wasserstein distance does (Deshpande et al. 2018), with chosen features in place of
+    cost beyond. This resembles a sliced Wasserstein distance (Deshpande et al. 2018), with chosen features in place of
     random directions. The result is the mean over the numbers of each kind, summed over the kinds.
     """
     distance = made.new_zeros(())
@@ -71,9 +71,9 @@ def feature_distance(true: Tensor, made: Tensor) -> Tensor:
 
 
 def features(x: Tensor) -> list[Tensor]:
-    """Eight kinds of numbers for each record of x (B, 8, L), each kind (B, n).
+    """Compute eight kinds of numbers for each record of x (B, 8, L), each kind (B, n).
 
-    How its beats differ, sample by sample; the same lead by lead and in all; the mean beat; the place of its P wave;
+    These are: how its beats differ, sample by sample; the same by lead and overall; the mean beat; its P wave's place;
     size, slope and curvature of each lead; the distribution of steepness; the autocorrelation of slopes; and that of
     the sum of their sizes, which measures how regularly beats come.
     """
@@ -94,7 +94,7 @@ def features(x: Tensor) -> list[Tensor]:
 
 
 def p_wave(mean: Tensor) -> Tensor:
-    """The place of the P wave in mean beats (B, 8, n), in samples: (B, 1).
+    """Find the place of the P wave in mean beats (B, 8, n), in samples: (B, 1).
 
     It is the mean place before the QRS complex in lead I / 2 + aVF, weighted by exp(5 h), where h is the height as a
     share of the highest there. That lead is II where all leads have one scale, and close to it on the network's scale.
@@ -106,6 +106,6 @@ def p_wave(mean: Tensor) -> Tensor:
 
 
 def group_spread(whole: Tensor, group: int) -> Tensor:
-    """The standard deviation of each feature within groups of records, repeated for each record: (B, W) -> (B, W)."""
+    """Compute each feature's standard deviation within groups of records, repeated for each: (B, W) -> (B, W)."""
     groups = whole.view(-1, group, whole.shape[-1])
     return groups.var(1, keepdim=True, correction=0).add(1e-4).sqrt().expand_as(groups).flatten(0, 1)

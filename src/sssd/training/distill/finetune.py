@@ -1,8 +1,8 @@
-"""Stage 3: a student of one evaluation is fine-tuned until its records have the features of recordings.
+"""Stage 3 fine-tunes a student of one evaluation until its records have the features of recordings.
 
-The denoisers and the discriminator of stage 2 weigh what they see as they will: that the beats of one record are alike,
-and that quiet stretches are quiet, costs them little. The loss of this stage, `feature_distance`, sees nothing else. A
-second term holds what the student makes of each noise near what it made before. The stage takes minutes, on a CPU too.
+The losses of stage 2 hardly notice when the beats of one record differ, or when the signal between waves is not quiet.
+The loss of this stage, `feature_distance`, sees nothing else. A second term keeps what the student makes of each noise
+near what it made before. The stage takes minutes, even on a CPU.
 The configuration calls it polish (`polish_iters`, `polish_rate`, `anchor`).
 """
 
@@ -27,7 +27,7 @@ EMA_DECAY = 0.9  # the stage is short
 def fine_tune(
     run: Distillation, student: Denoiser, recordings: Tensor, on_iteration: Callable[[int, Tensor], None]
 ) -> None:
-    """Train the student, whose weights become the averaged ones.
+    """Train the student, which has the averaged weights at the end.
 
     recordings (n, 8, L): on the network's scale, one for each of the run's labels. on_iteration: called with the
     iteration and its loss.

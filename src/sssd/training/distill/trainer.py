@@ -1,4 +1,4 @@
-"""A network that is being trained in a stage, with its optimizer and its averaged weights."""
+"""Trains a network in a stage, with an optimizer and averaged weights."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ GRADIENT_CLIP = 1.0  # the largest norm of all gradients together
 
 
 class Trainer:
-    """Trains `net`. predict: calls it; for a `Denoiser` this is `Distillation.wrapped`.
+    """Trains `net`. predict: the function that calls it; for a `Denoiser` this is `Distillation.wrapped`.
 
-    ema_decay: of the averaged weights, by default the configuration's.
+    ema_decay: the decay of the averaged weights, by default that of the configuration.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Trainer:
         self.ema_decay = run.todo.ema_decay if ema_decay is None else ema_decay
 
     def set_learning_rate(self, rate: float) -> None:
-        """The rate of the steps that follow."""
+        """Set the learning rate of the steps that follow."""
         set_learning_rate(self.optimizer, rate)
 
     def step(self, loss: Tensor) -> Tensor:
-        """One step of Adam on the loss, and one of the average; returns the loss without its gradient."""
+        """Take one step of Adam and one of the average; return the loss without its gradient."""
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_CLIP)
         self.optimizer.step()
@@ -50,7 +50,7 @@ class Trainer:
         return loss.detach()
 
     def repeated(self, update: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """`update`, which calls `step` once, to be called again and again; on a GPU as a CUDA graph."""
+        """Return `update`, which calls `step` once, for repeated calls; on a GPU it is recorded as a CUDA graph."""
         if self.on_gpu:
             graph = recorded(update, self.optimizer)
             return lambda *inputs: graph(inputs)

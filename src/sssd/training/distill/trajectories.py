@@ -1,4 +1,7 @@
-"""Stage 1: the student jumps to where the teacher's trajectories end (Luhman and Luhman 2021; Song et al. 2023)."""
+"""Stage 1 trains the student to predict the ends of the teacher's trajectories.
+
+It follows Luhman and Luhman 2021 and Song et al. 2023.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def follow_trajectories(
 ) -> None:
     """Train the student to predict, from each node of a trajectory of the teacher, the trajectory's end.
 
-    The student's weights become the averaged ones. on_iteration: called with the iteration and its loss.
+    At the end the student has the averaged weights. on_iteration: called with the iteration and its loss.
     """
     todo, iteration, chunk = run.todo, 0, 0
     trainer = Trainer(student, run.wrapped(student), run, momentum=0.9)
