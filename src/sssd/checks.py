@@ -11,7 +11,7 @@ import numpy as np
 
 
 def whole(name: str, value: Any) -> int:
-    """The value as a plain int; ValueError, which calls it `name`, unless it is a whole number of at least 1."""
+    """Return the value as a plain int; ValueError, which calls it `name`, unless it is a whole number of at least 1."""
     number = _integer(value)
     if number is None or number < 1:
         raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
@@ -19,7 +19,7 @@ def whole(name: str, value: Any) -> int:
 
 
 def checked_seed(seed: Any) -> int:
-    """The seed as a plain int; ValueError unless it is a whole number from 0 to 2**64 - 1."""
+    """Return the seed as a plain int; ValueError unless it is a whole number from 0 to 2**64 - 1."""
     number = _integer(seed)
     if number is None or not 0 <= number < 2**64:
         raise ValueError(f"seed is {seed!r}: expected a whole number, 0 <= seed < 2**64")
@@ -27,7 +27,7 @@ def checked_seed(seed: Any) -> int:
 
 
 def checked_index(index: Any) -> int:
-    """The number of a record as a plain int; ValueError unless it is a whole number from 0 to 2**63 - 1."""
+    """Return the number of a record as a plain int; ValueError unless it is a whole number from 0 to 2**63 - 1."""
     number = _integer(index)
     if number is None or not 0 <= number < 2**63:
         raise ValueError(f"index is {index!r}: expected a whole number, 0 <= index < 2**63")
@@ -35,14 +35,17 @@ def checked_index(index: Any) -> int:
 
 
 def one_of(name: str, value: Any, known: Sequence[str], more: str = "") -> str:
-    """The value; ValueError, which calls it `name`, unless it is one of the `known` texts. more: ends the message."""
+    """Return the value.
+
+    ValueError, which calls it `name`, unless it is one of the `known` texts. more: ends the message.
+    """
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} is {value!r}: expected one of {', '.join(known)}{more}")
     return value
 
 
 def flag(name: str, value: Any) -> bool:
-    """The value as a plain bool; ValueError, which calls it `name`, unless it is True, False, 1 or 0."""
+    """Return the value as a plain bool; ValueError, which calls it `name`, unless it is True, False, 1 or 0."""
     plain = bool(value) if isinstance(value, np.bool_) else value
     if not isinstance(plain, int) or plain not in (0, 1):
         raise ValueError(f"{name} is {value!r}: expected True or False")

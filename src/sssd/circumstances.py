@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 
 def measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
-    """The circumstances (n, 16) of records (n, 8, L) in mV: wander in all leads, then noise in all leads."""
+    """Return the circumstances (n, 16) of records (n, 8, L) in mV: wander in all leads, then noise in all leads."""
     parts = [_measure(signal_mv[i : i + CHUNK], fs_hz) for i in range(0, len(signal_mv), CHUNK)]
     return np.concatenate(parts) if parts else np.zeros((0, 2 * signal_mv.shape[1]))
 
@@ -56,20 +56,20 @@ def _measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
 
 
 def normalised(values: Floats, reference: Floats) -> Floats:
-    """Values (n, 16) less the mean of `reference` (m, 16), over its standard deviation."""
+    """Return values (n, 16) less the mean of `reference` (m, 16), over its standard deviation."""
     spread = reference.std(axis=0)
     scaled: Floats = (values - reference.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return scaled
 
 
 def table(values: Floats, rows: int) -> Tensor:
-    """`rows` of normalised values (n, 16), float16, evenly from all records; where n is less, they repeat."""
+    """Return `rows` of normalised values (n, 16), float16, evenly from all records; where n is less, they repeat."""
     chosen = np.arange(rows) * len(values) // rows
     return torch.from_numpy(values[chosen].astype(np.float16))
 
 
 def draw(rows: Tensor, seeds: Sequence[int], index: Sequence[int]) -> Tensor:
-    """The circumstances (B, 16) of records `index` (B,) under their seeds (B,), from a table (n, 16).
+    """Return the circumstances (B, 16) of records `index` (B,) under their seeds (B,), from a table (n, 16).
 
     Each is a row of the table plus normal noise, and depends on its own seed and index only.
     """
@@ -79,7 +79,7 @@ def draw(rows: Tensor, seeds: Sequence[int], index: Sequence[int]) -> Tensor:
 
 
 def with_circumstances(network: Network, cond: Tensor, seeds: Sequence[int], index: Sequence[int]) -> Tensor:
-    """Conditions (B, K) with the circumstances that are drawn for these records, where the network takes them."""
+    """Add the circumstances that are drawn for these records to conditions (B, K), if the network takes them."""
     if not isinstance(network, Transformer) or network.circumstances is None:
         return cond
     where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64

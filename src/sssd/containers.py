@@ -14,7 +14,7 @@ _LIKE_A_VECTOR = 8  # so many zeros and ones are no list of class indices by cha
 def plain(
     labels: Any, classes: Sequence[str], find: Callable[[str, Sequence[str]], int]
 ) -> list[Any] | NDArray[Any]:
-    """Labels as a list of entries, which are names or class indices, or as an array of numbers.
+    """Return labels as a list of entries, which are names or class indices, or as an array of numbers.
 
     find: the index of a class by its name, for the columns of a data frame. ValueError for a container that says
     neither, or whose columns are no classes.
@@ -57,14 +57,14 @@ def check_indices(entries: Sequence[Any] | NDArray[Any], width: int) -> None:
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value is a whole number, of Python or NumPy, and no truth value."""
+    """Return whether a value is a whole number, of Python or NumPy, and no truth value."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
 
 
 def _from_frame(
     frame: Any, classes: Sequence[str], find: Callable[[str, Sequence[str]], int]
 ) -> NDArray[Any]:
-    """The array (B, K) of a data frame whose columns are named by classes, or are K without names."""
+    """Return the array (B, K) of a data frame whose columns are named by classes, or are K without names."""
     names, values = list(frame.columns), np.asarray(frame.to_numpy())
     if values.dtype.kind not in "iufb":
         raise ValueError(f"the data frame of labels holds {values.dtype}; expected columns of 0 and 1")

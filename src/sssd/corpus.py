@@ -55,7 +55,7 @@ def open(
         order of their numbers.
     rank, world_size: which of the processes that share the stream this one is; by default, what torch.distributed or
         the environment of torchrun says, and otherwise one process alone.
-    FileNotFoundError where there is no corpus; ValueError where it is damaged or not complete.
+    FileNotFoundError if there is no corpus; ValueError if it is damaged or not complete.
     """
     folder = Path(path)
     corpus = manifest.read(folder)
@@ -159,7 +159,7 @@ class Stream(IterableDataset[Record]):
                 yield _record(content, row)
 
     def _blocks(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The numbers of this rank's blocks: block 0 of shard s has the number s times the blocks of a full shard."""
+        """Return the numbers of this rank's blocks: block 0 of shard s is s times the blocks of a full shard."""
         full = -(-self.corpus.shard_size // GROUP)
         last = -(-len(self.corpus.span(self.corpus.shards - 1)) // GROUP)
         blocks = np.arange((self.corpus.shards - 1) * full + last)

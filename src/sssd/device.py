@@ -52,7 +52,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def precision_name(precision: str, device: torch.device) -> Literal["float32", "bf16"]:
-    """The same choice by its name, as provenance records it."""
+    """Return the same choice by its name, as provenance records it."""
     return "bf16" if choose_precision(precision, device) == torch.bfloat16 else "float32"
 
 

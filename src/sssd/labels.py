@@ -59,7 +59,7 @@ CODES: tuple[str, ...] = tuple(statement.code for statement in STATEMENTS)
 
 
 def find(name: str, classes: Sequence[str] = CODES) -> int:
-    """The index in `classes` of the statement called `name`: its code, its description or an alias, in any case.
+    """Return the index in `classes` of the statement called `name`: its code, its description or an alias, in any case.
 
     Words may be separated by spaces, hyphens or underscores. `classes` may differ from the 71 codes, as in a fine-tuned
     model; then a name is one of theirs, or a description or an alias of one that is a code.
@@ -77,7 +77,7 @@ def find(name: str, classes: Sequence[str] = CODES) -> int:
 
 
 def encode(labels: Any, classes: Sequence[str] = CODES) -> NDArray[np.float32]:
-    """Label vectors (B, K) float32 from names, class indices or vectors.
+    """Return label vectors (B, K) float32 from names, class indices or vectors.
 
     "AFIB", 4                     one record
     ["AFIB", "CLBBB+LVH", 4]      one record per entry; "+" combines statements
@@ -137,23 +137,23 @@ def check_names(names: Sequence[str], where: str) -> None:
 
 
 def has(vectors: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether each statement of label vectors is present, which means above 0.5; in the shape of `vectors`."""
+    """Return whether each statement of label vectors is present, which means above 0.5; in the shape of `vectors`."""
     return np.asarray(np.asarray(vectors) > PRESENT)
 
 
 def names_of(vector: NDArray[Any], classes: Sequence[str] = CODES) -> tuple[str, ...]:
-    """The names of the statements that one label vector (K,) has."""
+    """Return the names of the statements that one label vector (K,) has."""
     return tuple(classes[k] for k in np.flatnonzero(has(vector)).tolist())
 
 
 def are_vectors(labels: Any, classes: Sequence[str] = CODES) -> bool:
-    """Whether labels are an array, tensor or data frame (B, K) of numbers, which `encode` takes as they are."""
+    """Return whether labels are an array, tensor or data frame (B, K) of numbers, which `encode` takes as they are."""
     array = plain(labels, classes, find)
     return isinstance(array, np.ndarray) and array.ndim == 2
 
 
 def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
-    """(code, training records) of statements that the built-in model saw fewer than 20 times, the rarest first.
+    """Return (code, training records) of statements that the built-in model saw fewer than 20 times, the rarest first.
 
     Only statements that one of the `vectors` (B, 71) has are listed.
     """
@@ -164,13 +164,16 @@ def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
 
 
 def _spelled(name: str) -> str:
-    """The name in lower case; each run of other characters than letters and digits is one space: 'ISC_' -> 'isc'."""
+    """Return the name in lower case.
+
+    Each run of other characters than letters and digits is one space: 'ISC_' -> 'isc'.
+    """
     return re.sub(r"[\W_]+", " ", str(name).casefold()).strip()
 
 
 @cache
 def _names(classes: tuple[str, ...]) -> dict[str, int]:
-    """The index of each plain name. The name of a class takes precedence over an alias of another."""
+    """Return the index of each plain name. The name of a class takes precedence over an alias of another."""
     names: dict[str, int] = {}
     for index, name in enumerate(classes):
         if names.setdefault(_spelled(name), index) != index:
@@ -186,7 +189,7 @@ def _names(classes: tuple[str, ...]) -> dict[str, int]:
 
 
 def _members(entry: Any, classes: tuple[str, ...], record: int) -> list[int]:
-    """The class indices that one entry of a list of labels combines."""
+    """Return the class indices that one entry of a list of labels combines."""
     if hasattr(entry, "detach"):
         entry = entry.detach().cpu().numpy()
     if isinstance(entry, np.ndarray) and entry.ndim <= 1:
@@ -349,13 +352,13 @@ def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDA
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:
-    """A separate generator for each (seed, record number), both modulo 2^64."""
+    """Return a separate generator for each (seed, record number), both modulo 2^64."""
     words = [(value >> shift) & 0xFFFFFFFF for value in (int(seed), number) for shift in (0, 32)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
 
 def _draw(request: list[int], generator: np.random.Generator) -> list[int]:
-    """The statements to add to `request`."""
+    """Return the statements to add to `request`."""
     together = _together()
     present = tuple(sorted(request))
     size = _choose(_size_weights(present), generator)
@@ -375,13 +378,13 @@ def _draw(request: list[int], generator: np.random.Generator) -> list[int]:
 
 
 def _add(present: tuple[int, ...], weights: Floats, generator: np.random.Generator) -> tuple[int, ...]:
-    """`present` with one more statement, unless all weights are zero."""
+    """Return `present` with one more statement, unless all weights are zero."""
     return tuple(sorted((*present, _choose(weights, generator)))) if weights.any() else present
 
 
 @lru_cache(maxsize=4096)
 def _size_weights(present: tuple[int, ...]) -> Floats:
-    """The weights (N+1,) of the number n of statements of a record that has these m.
+    """Return the weights (N+1,) of the number n of statements of a record that has these m.
 
     Statements count as independent given n: P(n | S) ~ P(n) prod_s P(n | s) / P(n) * n (n-1) .. (n-m+1) / n^m.
     """
@@ -401,7 +404,7 @@ def _size_weights(present: tuple[int, ...]) -> Floats:
 
 @lru_cache(maxsize=4096)
 def _probability(present: tuple[int, ...]) -> Floats:
-    """p(j | present) (K,), at most 0.97; 0 for statements that are present or do not occur with these."""
+    """Return p(j | present) (K,), at most 0.97; 0 for statements that are present or do not occur with these."""
     together = _together()
     gamma = 1.0 if len(present) <= 1 else _TEMPER
     log = together.log_share + gamma * together.log_lift[list(present)].sum(axis=0)
@@ -411,6 +414,6 @@ def _probability(present: tuple[int, ...]) -> Floats:
 
 
 def _choose(weights: Floats, generator: np.random.Generator) -> int:
-    """An index drawn in proportion to `weights`, with one uniform number."""
+    """Return an index drawn in proportion to `weights`, with one uniform number."""
     cumulative = np.cumsum(weights)
     return int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))

@@ -39,7 +39,7 @@ _NAMES = {
 
 
 def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
-    """The names of the 12 leads in an order: "clinical", "sssd", or the names themselves in any order and case.
+    """Return the names of the 12 leads in an order: "clinical", "sssd", or the names themselves in any order and case.
 
     ValueError unless these are the 12 leads, each once.
     """
@@ -55,7 +55,7 @@ def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
 
 
 def to_twelve(x: Array, order: str | Sequence[str] = "clinical") -> Array:
-    """Twelve leads (..., 12, L) in `order` from the eight (..., 8, L), I V1..V6 aVF; floating point only."""
+    """Return twelve leads (..., 12, L) in `order` from the eight (..., 8, L), I V1..V6 aVF; floating point only."""
     _check(x, EIGHT)
     floating = np.issubdtype(x.dtype, np.floating) if isinstance(x, np.ndarray) else x.is_floating_point()
     if not floating:
@@ -73,21 +73,21 @@ def to_twelve(x: Array, order: str | Sequence[str] = "clinical") -> Array:
 
 
 def to_eight(x: Array, order: str | Sequence[str] = "clinical") -> Array:
-    """The eight independent leads (..., 8, L), I V1..V6 aVF, from twelve (..., 12, L) in `order`."""
+    """Return the eight independent leads (..., 8, L), I V1..V6 aVF, from twelve (..., 12, L) in `order`."""
     names = lead_names(order)
     _check(x, names)
     return x[..., [names.index(name) for name in EIGHT], :]
 
 
 def reorder(x: Array, source: str | Sequence[str], target: str | Sequence[str] = "clinical") -> Array:
-    """Twelve leads (..., 12, L) in the order `target`, given in the order `source`."""
+    """Return twelve leads (..., 12, L) in the order `target`, given in the order `source`."""
     names = lead_names(source)
     _check(x, names)
     return x[..., [names.index(name) for name in lead_names(target)], :]
 
 
 def lead_of(name: str) -> tuple[str, int] | None:
-    """The lead that a name stands for, and its sign; None if it is none of the 12.
+    """Return the lead that a name stands for, and its sign; None if it is none of the 12.
 
     "Lead I", "lead_ii", "MDC_ECG_LEAD_V1", "ECG aVR", "DII" and "C1" are names of leads, and "-aVR" is one of sign -1.
     """
@@ -102,9 +102,9 @@ def lead_of(name: str) -> tuple[str, int] | None:
 def twelve_from(
     signal: NDArray[np.float64], names: Sequence[str]
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The 12 leads (12, L) in the clinical order, from rows (n, L) with their names, and which of them were derived.
+    """Return the 12 leads (12, L) in clinical order, from rows (n, L) with their names, and which were derived.
 
-    Two limb leads give the other four. Rows of other names are ignored. ValueError where a lead is missing that does
+    Two limb leads give the other four. Rows of other names are ignored. ValueError if a lead is missing that does
     not follow from others, or is there twice.
     """
     rows: dict[str, NDArray[np.float64]] = {}

@@ -37,7 +37,7 @@ class NoiseLevels:
 def noise_levels(
     schedule: Schedule, *, velocity: bool, data_std: float | None = None, device: torch.device | str = "cpu"
 ) -> NoiseLevels:
-    """The tables of a schedule. All weights are 1, or those of EDM for signals of standard deviation `data_std`.
+    """Return the tables of a schedule. All weights are 1, or those of EDM for signals of standard deviation `data_std`.
 
     EDM (Karras et al. 2022, table 1) weights the error of x_0 so that all levels cost an untrained network the same;
     for the error of the velocity that weight is (sigma^2 + alpha^2 s^2) / s^2. Without it, where s is small, the loss
@@ -59,7 +59,7 @@ def noise_levels(
 
 
 def add_noise(x0: Tensor, t: Tensor, z: Tensor, levels: NoiseLevels) -> Tensor:
-    """x_t (B, C, L) of clean records x0 and noise z, each (B, C, L), at steps t (B,) int64."""
+    """Return x_t (B, C, L) of clean records x0 and noise z, each (B, C, L), at steps t (B,) int64."""
     return levels.alpha[t][:, None, None] * x0 + levels.sigma[t][:, None, None] * z
 
 
@@ -72,7 +72,7 @@ def denoising_loss(
     levels: NoiseLevels,
     teacher: Predict | None = None,
 ) -> Tensor:
-    """The weighted mean squared error of a network's prediction from x_t: a scalar.
+    """Return the weighted mean squared error of a network's prediction from x_t: a scalar.
 
     x0, z (B, C, L), y (B, K), t (B,) int64. The target is the noise z or the velocity alpha z - sigma x0, or else what
     `teacher` predicts from the same x_t.
@@ -90,7 +90,7 @@ def prediction_and_target(
     levels: NoiseLevels,
     teacher: Predict | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What a network predicts from x_t and what it is to predict, each (B, C, L); see `denoising_loss`."""
+    """Return what a network predicts from x_t and what it is to predict, each (B, C, L); see `denoising_loss`."""
     x_t, steps = add_noise(x0, t, z, levels), t[:, None].float()
     if teacher is not None:
         target = teacher(x_t, y, steps)
@@ -102,5 +102,5 @@ def prediction_and_target(
 
 
 def weighted_error(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """The mean squared error of (B, C, L) with one weight for each record, (B,): a scalar."""
+    """Return the mean squared error of (B, C, L) with one weight for each record, (B,): a scalar."""
     return (weight[:, None, None] * (prediction - target) ** 2).mean()

@@ -123,7 +123,7 @@ class SSSDECG(PretrainedModel):
         first: int = 0,
         **how: Unpack[RequestKeywords],
     ) -> Request:
-        """The request of a call of `generate` with these arguments, which also takes it in place of labels.
+        """Return the request of a call of `generate` with these arguments, which also takes it in place of labels.
 
         first: the number of the first record. Warns about statements that the built-in model has hardly seen.
         """
@@ -133,7 +133,10 @@ class SSSDECG(PretrainedModel):
         return request
 
     def step_table(self, **how: Unpack[SamplingKeywords]) -> StepTable:
-        """The step table of a call of `generate` with these arguments; ValueError for a scheduler of diffusers."""
+        """Return the step table of a call of `generate` with these arguments.
+
+        ValueError for a scheduler of diffusers.
+        """
         table = Sampling.of(**how).table(self.schedule, self.config)
         if isinstance(table, Scheduler):
             raise ValueError(f"{table.name} is a scheduler of diffusers, which has no table")
@@ -216,18 +219,18 @@ class SSSDECG(PretrainedModel):
         precision: str = "auto",
         leads: str | Sequence[str] = "clinical",
     ) -> Records:
-        """The 12-lead records of a signal (B, 8, L) in mV that `sample` made with these arguments."""
+        """Return the 12-lead records of a signal (B, 8, L) in mV that `sample` made with these arguments."""
         how = self.provenance(table, seed=seed, precision=precision)
         fs_hz = self.config.trainset_config.sampling_rate
         return Records(np.asarray(signal), request, self.label_names, fs_hz, how, lead_names(leads))
 
     def provenance(self, table: Table, *, seed: int, precision: str = "auto") -> dict[str, Any]:
-        """The provenance that all records made with these arguments share."""
+        """Return the provenance that all records made with these arguments share."""
         name, cauchy = precision_name(precision, self.device), self.model.cauchy
         return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
 
     def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
-        """The request, the sampler and the seed of a call of `generate`."""
+        """Return the request, the sampler and the seed of a call of `generate`."""
         unknown = [name for name in how if name not in Keywords.__annotations__]
         if unknown:
             raise TypeError(f"generate() got an unexpected keyword argument {unknown[0]!r}")
@@ -238,7 +241,7 @@ class SSSDECG(PretrainedModel):
     # --- training -----------------------------------------------------------------------------------------
 
     def __call__(self, x: Any, y: Any) -> Tensor:
-        """The training loss of records x (B, 8, L) in mV with label vectors y (B, K): a scalar.
+        """Return the training loss of records x (B, 8, L) in mV with label vectors y (B, K): a scalar.
 
         It is the mean squared error of eps (Ho et al. 2020, eq. 14) or of the velocity alpha eps - sigma x0 (Salimans
         and Ho 2022), whichever the network predicts, at a random step of each record. Steps and noise are drawn from
@@ -262,17 +265,17 @@ class SSSDECG(PretrainedModel):
 
 
 def _only(how: Mapping[str, Any], kind: type) -> Any:
-    """The keywords that a TypedDict declares."""
+    """Return the keywords that a TypedDict declares."""
     return {name: value for name, value in how.items() if name in kind.__annotations__}
 
 
 def _seed(seed: int | None) -> int:
-    """The given seed, or one that is drawn from torch's global generator."""
+    """Return the given seed, or one that is drawn from torch's global generator."""
     return int(torch.randint(2**63 - 1, ())) if seed is None else checked_seed(seed)
 
 
 def _warn_if_random(network: Network) -> bool:
-    """Whether the last layer is zero, which it is after initialisation but not after training; warns if it is."""
+    """Return whether the last layer is zero, as it is before any training, and warn if it is."""
     if network.untrained:
         _warn(
             "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"

@@ -34,7 +34,7 @@ def normal(
     shape: tuple[int, int],
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Standard normal noise of records `index` (B,) at one step: (B, C, L) float32, `shape` being (C, L).
+    """Return the standard normal noise of records `index` (B,) at one step: (B, C, L) float32, `shape` being (C, L).
 
     seed: one for all records or one for each. Its 64 bits are the key of Philox. The counter holds (element // 4, step,
     index low, index high), so that no two (index, step, element) share random bits under one seed.
@@ -49,7 +49,7 @@ def normal(
 def integers(
     seed: Seeds, index: Tensor | Sequence[int], step: int, below: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """A whole number from 0 to below - 1 for each of the records `index` (B,): (B,) int64.
+    """Return a whole number from 0 to below - 1 for each of the records `index` (B,): (B,) int64.
 
     seed, index and step are as in `normal`, which uses the same random bits: take a step that nothing else has. All
     numbers are equally likely but for below / 2**32. Raises ValueError as `normal`.
@@ -60,7 +60,7 @@ def integers(
 def _words(
     seed: Seeds, index: Tensor | Sequence[int], step: int, blocks: int, device: torch.device | str
 ) -> Words:
-    """Four words of random bits for each record and block, each (B, blocks) int64; see `normal`."""
+    """Return four words of random bits for each record and block, each (B, blocks) int64; see `normal`."""
     seeds = [checked_seed(one) for one in ([seed] if np.ndim(seed) == 0 else seed)]  # type: ignore[union-attr]
     if not 0 <= step < 2**32:
         raise ValueError(f"step is {step}: expected 0 <= step < 2**32")
@@ -97,7 +97,10 @@ def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Word
 
 
 def _multiply(m: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The high and the low 32 bits of m x, for m and x below 2**32. x is split in halves so that int64 suffices."""
+    """Return the high and the low 32 bits of m x, for m and x below 2**32.
+
+    x is split in halves so that int64 suffices.
+    """
     upper, lower = m * (x >> 16), m * (x & 0xFFFF)  # below 2**48
     high = (upper + (lower >> 16)) >> 16
     low = (((upper & 0xFFFF) << 16) + lower) & _MASK
@@ -105,7 +108,7 @@ def _multiply(m: int, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _box_muller(r0: Tensor, r1: Tensor) -> tuple[Tensor, Tensor]:
-    """Two independent normals from two words of 32 bits (Box and Muller 1958), computed in float64."""
+    """Return two independent normals from two words of 32 bits (Box and Muller 1958), computed in float64."""
     radius = torch.sqrt(-2.0 * torch.log((r0.double() + 0.5) * 2.0**-32))
     angle = r1.double() * (2.0 * math.pi * 2.0**-32)
     return (radius * torch.cos(angle)).float(), (radius * torch.sin(angle)).float()

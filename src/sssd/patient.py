@@ -22,9 +22,9 @@ _MIDDLE, _SPREAD = 60.0, 20.0  # years; about PTB-XL's mean and standard deviati
 
 
 def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np.float32]:
-    """The columns (n, 4) float32 of `records` patients, in the order of `COLUMNS`.
+    """Return the columns (n, 4) float32 of `records` patients, in the order of `COLUMNS`.
 
-    age: in years; one for all patients or (n,), NaN or None where it is unknown.
+    age: in years; one for all patients or (n,), NaN or None if it is unknown.
     sex: "female" or "male", or PTB-XL's 0 (male) and 1 (female); one for all or (n,), NaN or None where unknown.
     ValueError for anything else.
     """
@@ -35,7 +35,7 @@ def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np
 
 
 def ages(age: Any) -> NDArray[np.float64]:
-    """Ages (n,) in years, NaN where unknown; ValueError for an age outside 0 to 120."""
+    """Return ages (n,) in years, NaN where unknown; ValueError for an age outside 0 to 120."""
     try:
         years = np.atleast_1d(np.asarray(np.nan if age is None else age, dtype=np.float64))
     except (TypeError, ValueError):
@@ -49,7 +49,7 @@ def ages(age: Any) -> NDArray[np.float64]:
 
 
 def sexes(sex: Any) -> NDArray[np.float64]:
-    """Sexes (n,) as 0 for male and 1 for female, NaN where unknown; ValueError for anything else."""
+    """Return sexes (n,) as 0 for male and 1 for female, NaN where unknown; ValueError for anything else."""
     given = [sex] if sex is None or isinstance(sex, str) or np.ndim(sex) == 0 else list(sex)
     numbers = []
     for one in given:
@@ -96,7 +96,7 @@ def _sex_from(text: str) -> float:
 
 
 def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.float64]:
-    """One value for each record (n,), given one for all or one for each; ValueError for any other number."""
+    """Return one value for each record (n,), given one for all or one for each; ValueError for any other number."""
     if len(values) not in (1, records):
         raise ValueError(
             f"{name} has {len(values)} values: expected one, or one for each of {records} records"
@@ -107,7 +107,7 @@ def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.flo
 def facts(
     age: NDArray[np.float64] | None, sex: NDArray[np.float64] | None, *, records: int
 ) -> list[dict[str, Any]]:
-    """For each record, what its provenance says about the patient: "age" in years and "sex" by name, if known."""
+    """Return what each record's provenance says about the patient: "age" in years and "sex" by name, if known."""
     found: list[dict[str, Any]] = [{} for _ in range(records)]
     for one, years in zip(found, [] if age is None else age.tolist(), strict=False):
         if np.isfinite(years):

@@ -44,7 +44,7 @@ UNDISTILLED = {"standard": Preset(None, "sde-dpmpp-2m", 20), "best": PRESETS["be
 
 
 def choose(quality: str, presets: dict[str, Preset] = PRESETS, *, prefix: str = "", **given: Any) -> Preset:
-    """The preset called `quality`.
+    """Return the preset called `quality`.
 
     given: settings that the preset chooses, which must be None. prefix: comes before the names in messages.
     ValueError if there is no such preset, or the caller gives a setting that it chooses.
@@ -58,7 +58,7 @@ def choose(quality: str, presets: dict[str, Preset] = PRESETS, *, prefix: str = 
 
 
 def is_builtin(name: str) -> bool:
-    """Whether this is a name of the built-in model."""
+    """Return whether this is a name of the built-in model."""
     return name == BUILTIN or name in ALIASES
 
 
@@ -68,7 +68,7 @@ def is_shipped(checkpoint: str | os.PathLike[str] | None) -> bool:
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
-    """The file of a checkpoint that is given by its path or by a name in `WEIGHTS`; None means the built-in model."""
+    """Return the file of a checkpoint, given by its path or a name in `WEIGHTS`; None means the built-in model."""
     if checkpoint is None or is_builtin(str(checkpoint)):
         return WEIGHTS[BUILTIN]
     return WEIGHTS.get(str(checkpoint), Path(checkpoint))

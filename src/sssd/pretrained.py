@@ -137,6 +137,6 @@ class PretrainedModel:
         return 8, self.config.trainset_config.segment_length
 
     def _scale(self, device: torch.device) -> Tensor:
-        """(8, 1) the mV of each lead that are 1 to the network."""
+        """Return (8, 1) the mV of each lead that are 1 to the network."""
         scale = self.config.trainset_config.lead_scale_mv or [1.0] * 8
         return torch.tensor(scale, dtype=torch.float32, device=device)[:, None]

@@ -36,17 +36,17 @@ def as_statement(name: str) -> str:
 
 
 def escaped(statement: str) -> str:
-    """A statement in ASCII: "%" and what is not ASCII as in a web address (RFC 3986), "Ä" as "%C3%84"."""
+    """Return a statement in ASCII: "%" and what is not ASCII as in a web address (RFC 3986), "Ä" as "%C3%84"."""
     return quote(statement, safe=_PLAIN)
 
 
 def unescaped(text: str) -> str:
-    """The statement that `escaped` wrote."""
+    """Return the statement that `escaped` wrote."""
     return unquote(text)
 
 
 def is_statement(code: object) -> bool:
-    """Whether a record can carry this code."""
+    """Return whether a record can carry this code."""
     return (
         isinstance(code, str)
         and 0 < len(code) <= LONGEST_NAME

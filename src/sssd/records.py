@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def provenance(
     table: StepTable | Scheduler, *, model: str, cauchy: str, seed: int, precision: str
 ) -> dict[str, Any]:
-    """The provenance that all records of a call share. Each record adds its index, its request and its patient.
+    """Return the provenance that all records of a call share. Each record adds its index, its request and its patient.
 
     model: SHA-256 of the weights. cauchy: convention of the S4 kernels. precision: "float32" or "bf16", of matrix
     products.
@@ -54,7 +54,7 @@ def record(
     provenance: dict[str, Any],
     leads: tuple[str, ...] = CLINICAL,
 ) -> Ecg:
-    """A record of 12 leads (12, L) in mV, with the statements that its label vector (K,) has.
+    """Return a record of 12 leads (12, L) in mV, with the statements that its label vector (K,) has.
 
     names: (K,) names of the statements. leads: the names of the rows.
     """

@@ -54,7 +54,7 @@ class Request:
         return range(len(self)) if self.index is None else self.index
 
     def part(self, rows: slice) -> Request:
-        """The request for these rows only."""
+        """Return the request for these rows only."""
         index = tuple(self.numbers[rows])
         age, sex = (None if values is None else values[rows] for values in (self.age, self.sex))
         return Request(self.vectors[rows], self.requested[rows], index, age, sex)
@@ -77,7 +77,7 @@ class Rows:
         return len(self.vectors)
 
     def repeated(self, count: int) -> Rows:
-        """The rows, each repeated `count` times."""
+        """Return the rows, each repeated `count` times."""
         return Rows(*(part.repeat(count, axis=0) for part in vars(self).values()))
 
 
@@ -149,7 +149,7 @@ def complete_rows(rows: Rows, classes: Classes, *, seed: int, exact: bool = Fals
 
 
 def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Floats | None]:
-    """The ages (n,) in years and the sexes (n,) as 0 and 1; each is None if all of its values are unknown.
+    """Return the ages (n,) in years and the sexes (n,) as 0 and 1; each is None if all of its values are unknown.
 
     ValueError if one is wrong, or if it is given and the model does not take it.
     """
@@ -164,7 +164,7 @@ def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Float
 def conditions(
     vectors: NDArray[np.floating[Any]], records: int, classes: Classes, *, age: Any = None, sex: Any = None
 ) -> NDArray[np.float32]:
-    """What the network is conditioned on: label vectors (B, K), followed by the 4 columns of a patient if it takes one.
+    """Return the conditions of the network: label vectors (B, K), and the 4 columns of a patient if it takes one.
 
     age, sex: one for all records or one for each. ValueError unless there is one vector of K values per record.
     """
@@ -187,7 +187,7 @@ def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:
 
 
 def _no_labels(classes: Classes, num_samples: int | None, exact: bool) -> NDArray[np.float32]:
-    """Rows of zeros. For the 71 statements they are completed later; for a model without classes they are right."""
+    """Return rows of zeros, which are right without classes; those of the 71 statements are completed later."""
     if num_samples is None:
         raise ValueError("there is nothing to generate: give labels, such as 'AFIB', or num_samples")
     if classes.names and (exact or not classes.standard):

@@ -73,7 +73,7 @@ class Sampling:
         ddim_timesteps: int | None = None,
         ddim_eta: float | None = None,
     ) -> Sampling:
-        """The sampling that keywords of `SSSDECG.generate` ask for.
+        """Return the sampling that keywords of `SSSDECG.generate` ask for.
 
         As in SSSD-ECG, use_ddim=False without a sampler means DDPM, which has no use for ddim_timesteps and ddim_eta.
         ValueError if two keywords contradict each other.
@@ -213,27 +213,27 @@ def sample(
 
 
 def _check_sampler(sampler: Any) -> None:
-    """ValueError unless it is None, the name of a sampler, or a scheduler of diffusers."""
+    """Raise ValueError unless it is None, the name of a sampler, or a scheduler of diffusers."""
     if sampler is not None and not is_scheduler(sampler):
         one_of("sampler", sampler, SAMPLERS, ", or a scheduler of diffusers")
 
 
 def _default_sampler(asked: Sampling, own: DdimConfig) -> str:
-    """DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM."""
+    """Use DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM."""
     if asked.eta is not None:
         return "ddim"
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 
 def _default_steps(sampler: str, own: DdimConfig) -> int:
-    """The steps of the configuration. For fitted, if it is not the default sampler, the steps of its largest solver."""
+    """Return the configuration's steps, or those of its largest solver for fitted if that is not its default."""
     if sampler == "fitted" and own.sampler != "fitted" and own.fits:
         return max(len(fit.steps) for fit in own.fits)
     return own.ddim_timesteps
 
 
 def _fit(own: DdimConfig, steps: int) -> Fit:
-    """The solver that was fitted for so many evaluations; ValueError if there is none."""
+    """Return the solver that was fitted for so many evaluations; ValueError if there is none."""
     fits: Mapping[int, Fit] = {len(fit.steps): fit for fit in own.fits}
     if steps not in fits:
         known = ", ".join(map(str, sorted(fits))) or "no number of them"

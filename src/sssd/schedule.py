@@ -69,7 +69,7 @@ class Schedule:
 
 
 def linear(T: int = 200, beta_0: float = 1e-4, beta_T: float = 0.02) -> Schedule:
-    """The published schedule: beta_t linear from beta_0 to beta_T (Ho et al. 2020, section 4).
+    """Return the published schedule: beta_t linear from beta_0 to beta_T (Ho et al. 2020, section 4).
 
     Raises ValueError unless T >= 1 and 0 < beta_0, beta_T < 1.
     """
@@ -96,7 +96,7 @@ def rescaled(schedule: Schedule, terminal_alpha: float = 0.005) -> Schedule:
 
 
 def karras(T: int = 200, sigma_min: float = 0.0015, sigma_max: float = 100.0, rho: float = 7.0) -> Schedule:
-    """The noise levels of Karras et al. 2022, eq. 5, as a variance-preserving schedule: abar = 1 / (1 + s^2).
+    """Return the noise levels of Karras et al. 2022, eq. 5, as a variance-preserving schedule: abar = 1 / (1 + s^2).
 
     Their levels s are the noise over the signal, sigma_t / alpha_t here. s^(1/rho) rises linearly from sigma_min at
     t = 0 to sigma_max at t = T-1, in units of the network. Raises ValueError unless T >= 2, 0 < sigma_min < sigma_max
@@ -140,7 +140,7 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
 
 
 def check_steps(S: int, T: int, name: str = "steps") -> int:
-    """S as a plain int; ValueError, which calls it `name`, unless it is a whole number in 1..T."""
+    """Return S as a plain int; ValueError, which calls it `name`, unless it is a whole number in 1..T."""
     try:
         count = operator.index(S)
     except TypeError:

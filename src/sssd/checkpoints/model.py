@@ -32,13 +32,13 @@ class Checkpoint:
     cauchy: Cauchy
 
     def network(self) -> Network:
-        """A new network with these weights; ValueError where they do not fit the configuration."""
+        """Return a new network with these weights; ValueError if they do not fit the configuration."""
         network = build_network(self.config, self.cauchy, empty=True)
         load_into(network, self.state, str(self.path))
         return network
 
     def load_into(self, network: Network) -> Network:
-        """The network, of the same configuration, with these weights; ValueError where they do not fit it."""
+        """Return the network, of the same configuration, with these weights; ValueError if they do not fit it."""
         load_into(network, self.state, str(self.path))
         network.cauchy, network.patient = self.cauchy, self.config.trainset_config.patient
         return network
@@ -48,7 +48,7 @@ def open_checkpoint(path: Path, given: Config | None = None, cauchy: Cauchy | No
     """Read a checkpoint; see `configuration_of` for its configuration.
 
     cauchy: the convention, by default what the file says, or else the first of `CAUCHY`. FileNotFoundError or
-    ValueError where the file is missing, damaged or does not fit the configuration `given`.
+    ValueError if the file is missing, damaged or does not fit the configuration `given`.
     """
     state, metadata = read_state(path)
     config, _ = configuration_of(path, state, metadata, given)
@@ -60,7 +60,7 @@ def open_checkpoint(path: Path, given: Config | None = None, cauchy: Cauchy | No
 def write_model(path: Path, network: Network, config: Config, overwrite: bool = False) -> Path:
     """Write a network and its configuration: .safetensors, or .pkl or .pt in SSSD-ECG's form.
 
-    ValueError for another suffix; FileExistsError where the file exists and `overwrite` is not set.
+    ValueError for another suffix; FileExistsError if the file exists and `overwrite` is not set.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"checkpoint {path.name!r} has no known suffix: expected .safetensors, .pkl or .pt")

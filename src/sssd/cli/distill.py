@@ -130,7 +130,7 @@ def command(
 
 
 def evaluations_of(path: Path) -> int | None:
-    """The number of evaluations that a checkpoint was distilled for; None where it was not distilled."""
+    """Return the number of evaluations that a checkpoint was distilled for; None if it was not distilled."""
     from ..checkpoints import configuration_of, read_state
 
     sampling = configuration_of(path, *read_state(path))[0].ddim_config
@@ -138,7 +138,7 @@ def evaluations_of(path: Path) -> int | None:
 
 
 def student_of(teacher: Path, config: str | None) -> Config:
-    """The teacher's configuration, with distill_config and ddim_config of `config`: a file, or one of `RECIPES`."""
+    """Return the teacher's configuration with distill_config and ddim_config of `config`, a file or a recipe."""
     from ..checkpoints import configuration_of, read_state
     from ..config.schema import DEFAULT, Config, read_config
 

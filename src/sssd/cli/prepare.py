@@ -106,7 +106,7 @@ def command(
 
 
 def _unmapped(diagnoses: dict[str, int]) -> list[str]:
-    """A line that names the most frequent diagnoses that are no label; no line where there are none."""
+    """Return a line that names the most frequent diagnoses that are no label; no line if there are none."""
     listed = [f"{name} ({count})" for name, count in list(diagnoses.items())[:8]]
     more = " ..." if len(diagnoses) > len(listed) else ""
     return [f"diagnoses that are no label: {', '.join(listed)}{more}"] if listed else []

@@ -44,7 +44,7 @@ def read_requests(
 
 
 def columns_of(file: Path | None, classes: tuple[str, ...]) -> list[str]:
-    """A line that says what each column of the file was taken for; no line without a file."""
+    """Return a line that says what each column of the file was taken for; no line without a file."""
     return [] if file is None else [f"{file.name}, {described(read_label_table(file, classes).taken_for)}"]
 
 

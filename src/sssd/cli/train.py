@@ -118,7 +118,7 @@ def command(
 
 
 def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
-    """The configuration that is asked for, by default finetune, and whether its network is the one in `start`."""
+    """Return the configuration, by default finetune, and whether its network is the one in `start`."""
     from ..checkpoints import configuration_of, read_state
     from ..config.schema import DEFAULT, PUBLISHED, read_config
 
@@ -145,14 +145,14 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
 
 
 def _without_fits(own: Config) -> DdimConfig:
-    """The sampling of a configuration, without the solvers and gains that were fitted to its old weights."""
+    """Return the sampling of a configuration, without the solvers and gains that were fitted to its old weights."""
     sampling = own.ddim_config
     sampler = None if sampling.sampler == "fitted" else sampling.sampler
     return sampling.model_copy(update={"fits": [], "gains": {}, "sampler": sampler})
 
 
 def checkpoint_path(name: str) -> Path:
-    """The file of a checkpoint, or of weights that ship, by name; FileNotFoundError where there is none."""
+    """Return the file of a checkpoint, or of weights that ship, by name; FileNotFoundError if there is none."""
     path = checkpoint_file(name)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint at {path}: give the path of one, or '{BUILTIN}'")

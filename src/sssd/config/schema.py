@@ -286,7 +286,7 @@ class Config(_Section):
     distill_config: DistillConfig | None = None
 
     def content(self) -> dict[str, Any]:
-        """The configuration as it is written to files: JSON values, without the keys that are None.
+        """Return the configuration as it is written to files: JSON values, without the keys that are None.
 
         None is the default of every key that may be None. A key that an earlier version does not know is therefore in
         a file only if the model needs it, and that version reads all other files.
@@ -351,7 +351,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 
 def parse_config(text: str, source: str = "the configuration") -> Config:
-    """A configuration from JSON text; see `read_config`."""
+    """Return a configuration from JSON text; see `read_config`."""
     try:
         content: Any = json.loads(text)
     except json.JSONDecodeError as e:

@@ -25,11 +25,11 @@ HEADERS = {
 def load_arrays(
     file: Path | IO[bytes], wanted: Mapping[str, tuple[str, Shape]], optional: tuple[str, ...] = ()
 ) -> dict[str, NDArray[Any]]:
-    """Arrays of an NPZ archive by name.
+    """Return arrays of an NPZ archive by name.
 
     wanted: the type ("U" for text, else as in "<i2") and the shape that each array must have
     optional: names that may be absent
-    ValueError where an array is absent or has another type or shape, or the archive is damaged.
+    ValueError if an array is absent or has another type or shape, or the archive is damaged.
     """
     arrays = {}
     try:

@@ -23,17 +23,17 @@ GROUP = 128  # records in a row group of Parquet, and at once in memory
 
 
 def cut(block: Block, start: int, stop: int) -> Block:
-    """Rows start .. stop - 1."""
+    """Return rows start .. stop - 1."""
     return {name: column[start:stop] for name, column in block.items()}
 
 
 def join(blocks: list[Block]) -> Block:
-    """The rows of several blocks, one block after the other."""
+    """Return the rows of several blocks, one block after the other."""
     if len(blocks) == 1:
         return blocks[0]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def rows(block: Block) -> int:
-    """The number of records."""
+    """Return the number of records."""
     return len(block["index"])

@@ -29,7 +29,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 def check(address: str | None = None) -> str:
-    """The address of the cluster to use. ValueError where it cannot be used from here, or Ray is not installed."""
+    """Return the address of the cluster to use. ValueError if it cannot be used from here, or Ray is not installed."""
     if find_spec("ray") is None:
         raise ValueError("--engine ray needs the package ray: pip install 'sssd-ecg[ray]'")
     address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -74,9 +74,9 @@ def connected(address: str | None = None) -> Iterator[None]:
 def describe(
     model: SSSDECG, plan: Plan, table: StepTable, *, device: str | None, threads: int | None, **settings: Any
 ) -> Corpus:
-    """As `recipe.describe`, but on a worker: only there it is known which device it has and what fits on it.
+    """Do as `recipe.describe` does, but on a worker, which alone knows its device and what fits on it.
 
-    device: "cuda" or "cpu"; without it, "cuda" if the cluster has a GPU. ValueError where it has none of this kind.
+    device: "cuda" or "cpu"; without it, "cuda" if the cluster has a GPU. ValueError if it has none of this kind.
     """
     import ray
 
@@ -105,7 +105,7 @@ def _describe(content: bytes, device: str, plan: Plan, table: StepTable, setting
 def with_model(
     corpus: Corpus, model: SSSDECG, *, workers: int | None = None, notify: Notify = print
 ) -> Engine:
-    """An engine whose workers use `model`, which is sent to them. workers: by default as many as there is room for."""
+    """Return an engine that sends `model` to its workers. workers: by default as many as there is room for."""
     (part,) = corpus.parts
     set_up, gpus = partial(_set_up, packed(model)), int(part.device == "cuda")
     return engine(set_up, gpus=gpus, cpus=part.threads, workers=workers, notify=notify)
@@ -120,13 +120,13 @@ def _set_up(content: bytes, corpus: Corpus) -> tuple[Generate, list[str]]:
 
 
 def packed(model: SSSDECG) -> bytes:
-    """The model as the bytes of a checkpoint."""
+    """Return the model as the bytes of a checkpoint."""
     with tempfile.TemporaryDirectory() as folder:
         return model.save_checkpoint(Path(folder) / "model.safetensors").read_bytes()
 
 
 def unpacked(content: bytes, device: str) -> SSSDECG:
-    """The model of `packed`."""
+    """Return the model of `packed`."""
     from ..model_wrapper import SSSDECG
 
     with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ def convert(
 ) -> Corpus:
     """Write the records of `source` in another format; if it was stopped, call it again to complete the copy.
 
-    ValueError where a shard of the source is missing or altered.
+    ValueError if a shard of the source is missing or altered.
     """
     corpus = manifest.read(source)
     target = replace(corpus, format=format, shard_size=shard_size or corpus.shard_size)

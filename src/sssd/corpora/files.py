@@ -12,9 +12,9 @@ FOLDERS = SPARE, DATA, SHARDS = "spare", "data", "shards"
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of a file or folder of the corpus, which need not exist.
+    """Return the path of a file or folder of the corpus, which need not exist.
 
-    ValueError where a link leads out of the corpus, or where it is neither a file nor a folder (a pipe, a device).
+    ValueError if a link leads out of the corpus, or where it is neither a file nor a folder (a pipe, a device).
     """
     path = folder / name
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
@@ -25,13 +25,13 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def check_folders(folder: Path) -> None:
-    """ValueError where a folder of the corpus is a link to somewhere else, before anything is written or removed."""
+    """Raise ValueError if a folder of the corpus is a link to another place, before anything is written or removed."""
     for name in FOLDERS:
         inside(folder, name)
 
 
 def file_hash(path: Path) -> tuple[int, str]:
-    """(bytes, SHA-256) of a file; of a folder, over its files in the order of their names."""
+    """Return (bytes, SHA-256) of a file; of a folder, over its files in the order of their names."""
     digest = hashlib.sha256()
     if not path.is_dir():
         buffer = memoryview(bytearray(1 << 18))
@@ -49,7 +49,7 @@ def file_hash(path: Path) -> tuple[int, str]:
 
 
 def has_hash(path: Path, sha256: str) -> bool:
-    """Whether the file is there and has this SHA-256."""
+    """Return whether the file is there and has this SHA-256."""
     try:
         return file_hash(path)[1] == sha256
     except OSError:
@@ -57,14 +57,14 @@ def has_hash(path: Path, sha256: str) -> bool:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Return the number of bytes of a file, or of all files in a folder."""
     if path.is_dir():
         return sum(entry.stat().st_size for entry in regular_files(path))
     return path.stat().st_size
 
 
 def regular_files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder that holds plain files only; ValueError where it holds a link or anything else."""
+    """Return the entries of a folder that holds plain files only; ValueError if it holds a link or anything else."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.is_file(follow_symlinks=False):

@@ -29,7 +29,7 @@ Pieces = Callable[[range], Iterator[Piece]]
 
 
 def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Pieces:
-    """A function that generates the records of a span, batch by batch.
+    """Return a function that generates the records of a span, batch by batch.
 
     The last batch is kept, because it may reach into the next shard.
     """
@@ -51,7 +51,7 @@ def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Pieces:
 
 
 def quantised(columns: Block, eight: NDArray[np.float32]) -> Block:
-    """The columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN and infinity."""
+    """Return the columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN and infinity."""
     units = np.rint(to_twelve(eight).astype(np.float64) * 1000.0)
     finite = np.isfinite(units).all(axis=(1, 2))
     if not finite.all():

@@ -36,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _name(holder: Path) -> str:
-    """The process that holds the lock; what the file says is checked, for it may have been written by anybody."""
+    """Return the process that holds the lock. The file is checked, because anybody may have written it."""
     try:
         content = json.loads(holder.read_bytes())
         return f"process {int(content['process'])} on {ascii(str(content['host'])[:100])[1:-1]}"

@@ -45,9 +45,9 @@ def begin(folder: Path, corpus: Corpus, requests: bytes | None) -> None:
 
 
 def read(folder: Path) -> Corpus:
-    """What the corpus in `folder` is, from the spare copy where corpus.json is damaged.
+    """Return what the corpus in `folder` is, from the spare copy where corpus.json is damaged.
 
-    FileNotFoundError where there is no corpus; ValueError where both copies are damaged.
+    FileNotFoundError if there is no corpus; ValueError if both copies are damaged.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r}")
@@ -68,7 +68,7 @@ def read(folder: Path) -> Corpus:
 
 
 def damaged(folder: Path) -> list[str]:
-    """Which copies of corpus.json and requests.npz are missing or damaged; at least one corpus.json is whole."""
+    """Return which copies of corpus.json and requests.npz are missing or damaged; at least one corpus.json is whole."""
     corpus, bad = read(folder), []
     for place in ("", f"{SPARE}/"):
         try:
@@ -83,7 +83,7 @@ def damaged(folder: Path) -> list[str]:
 
 
 def restore(folder: Path) -> list[str]:
-    """Put damaged files back from their copies; returns which. ValueError where both copies are damaged."""
+    """Put damaged files back from their copies; returns which. ValueError if both copies are damaged."""
     bad = damaged(folder)
     copies = {
         name: name.removeprefix(f"{SPARE}/") if name.startswith(SPARE) else f"{SPARE}/{name}" for name in bad
@@ -102,7 +102,7 @@ def restore(folder: Path) -> list[str]:
 
 
 def read_requests(folder: Path, corpus: Corpus) -> bytes:
-    """The contents of requests.npz, which a merged corpus has not. ValueError where both copies are damaged."""
+    """Return the contents of requests.npz, which a merged corpus lacks. ValueError if both copies are damaged."""
     for name in (REQUESTS, f"{SPARE}/{REQUESTS}"):
         if _requests_whole(folder, name, corpus.parts[0]):
             return inside(folder, name).read_bytes()
@@ -110,7 +110,7 @@ def read_requests(folder: Path, corpus: Corpus) -> bytes:
 
 
 def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
-    """The plan of a corpus that was not merged. ValueError where it is damaged, or that of another corpus."""
+    """Return the plan of a corpus that was not merged. ValueError if it is damaged, or that of another corpus."""
     plan = plans.from_bytes(read_requests(folder, corpus), corpus.label_names, corpus.records)
     if tuple(column for column in ("age", "sex") if getattr(plan, column) is not None) != corpus.extra:
         raise ValueError(f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age and sex")
@@ -118,7 +118,7 @@ def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
 
 
 def repair_command(folder: Path, corpus: Corpus) -> str:
-    """The command that makes what is missing. A merged corpus is also checked by it, others with --check."""
+    """Return the command that makes what is missing. A merged corpus is also checked by it, others with --check."""
     if len(corpus.parts) > 1:
         return "the same `sssd-ecg corpus merge` again"
     command, recipe = f"sssd-ecg corpus resume {shlex.quote(str(folder))}", corpus.parts[0]

@@ -18,7 +18,7 @@ from .schema import Corpus, Note, parse_note
 
 
 def note_name(shard: int) -> str:
-    """The file of a shard's note, relative to the corpus."""
+    """Return the file of a shard's note, relative to the corpus."""
     return f"{SHARDS}/{shard:05d}.json"
 
 
@@ -29,7 +29,7 @@ def write_note(folder: Path, note: Note) -> None:
 
 
 def read_note(folder: Path, corpus: Corpus, shard: int) -> Note | None:
-    """The note of a shard, or None where it has none. ValueError where it is damaged or of another corpus."""
+    """Return the note of a shard, or None if it has none. ValueError if it is damaged or of another corpus."""
     name = note_name(shard)
     path = inside(folder, name)
     try:
@@ -48,7 +48,7 @@ def read_note(folder: Path, corpus: Corpus, shard: int) -> Note | None:
 
 
 def read_notes(folder: Path, corpus: Corpus) -> Iterator[Note]:
-    """The notes of all shards, one at a time. ValueError where a shard is not finished."""
+    """Return the notes of all shards, one at a time. ValueError if a shard is not finished."""
     for shard in range(corpus.shards):
         note = read_note(folder, corpus, shard)
         if note is None or not inside(folder, corpus.file(shard)).exists():
@@ -60,7 +60,7 @@ def read_notes(folder: Path, corpus: Corpus) -> Iterator[Note]:
 
 
 def finished(folder: Path, corpus: Corpus, shard: int, *, check: bool = False) -> bool:
-    """Whether a shard has its note and the size that the note gives; with `check`, also its SHA-256 and records."""
+    """Return whether a shard has its note and the size in the note; with `check`, also its SHA-256 and records."""
     try:
         note, path = read_note(folder, corpus, shard), inside(folder, corpus.file(shard))
         if note is None or size(path) != note.bytes:
@@ -75,7 +75,7 @@ def finished(folder: Path, corpus: Corpus, shard: int, *, check: bool = False) -
 
 
 def summary(corpus: Corpus, notes: Iterator[Note]) -> dict[str, Any]:
-    """Totals over shards: records, bytes, clipped samples, records of each label, and lead_uv (12, 4).
+    """Return totals over shards: records, bytes, clipped samples, records of each label, and lead_uv (12, 4).
 
     lead_uv holds the least, the largest, the mean and the standard deviation of each lead in microvolts.
     """

@@ -99,7 +99,7 @@ class Plan:
         return np.searchsorted(self.ends, number, side="right").astype(np.int64)
 
     def to_bytes(self) -> bytes:
-        """The plan as an NPZ archive, which is the contents of requests.npz.
+        """Return the plan as an NPZ archive, which is the contents of requests.npz.
 
         The same plan gives the same bytes with the same versions of NumPy and zlib.
         """
@@ -126,7 +126,7 @@ class Plan:
 
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
-    """The plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
+    """Return the plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
     arrays = load_arrays(io.BytesIO(content), STORED, optional=("age", "sex"))
     plan = Plan(
         label_names=tuple(arrays["label_names"].tolist()),
@@ -162,9 +162,9 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
 
 
 def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:
-    """The plan of "AFIB=2000,CLBBB+LVH=500": that many records of each, in this order.
+    """Return the plan of "AFIB=2000,CLBBB+LVH=500": that many records of each, in this order.
 
-    exact: without statements that occur beside these. ValueError where an entry is wrong.
+    exact: without statements that occur beside these. ValueError if an entry is wrong.
     """
     requested, numbers = [], []
     for entry in counts.split(","):
@@ -189,7 +189,7 @@ def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool 
 
 
 def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
-    """A plan whose label vectors are drawn as they occur in folds 1 to 8 of PTB-XL, which have 3,436 different ones."""
+    """Return a plan that draws label vectors as in folds 1 to 8 of PTB-XL, which have 3,436 different ones."""
     if label_names != CODES:
         raise ValueError("the mix of PTB-XL consists of its 71 statements, and this model has other labels")
     if records < 1:
@@ -204,7 +204,7 @@ def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
 def from_csv(
     file: Path, label_names: tuple[str, ...] = CODES, *, per_row: int = 1, exact: bool = False
 ) -> Plan:
-    """The plan of a CSV file (see sssd.tables.requests) with `per_row` records for each row.
+    """Return the plan of a CSV file (see sssd.tables.requests) with `per_row` records for each row.
 
     It takes 12 bytes of memory for each row, and 28 with age and sex.
     FileNotFoundError or ValueError, with the row, where the file is missing or wrong.
@@ -231,7 +231,10 @@ def from_csv(
 
 
 def with_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
-    """The plan with this age and sex for all records that have none. ValueError where the age or the sex is wrong."""
+    """Return the plan with this age and sex for all records that have none.
+
+    ValueError if the age or the sex is wrong.
+    """
     runs = len(plan.which)
     if age is not None:
         given = np.full(runs, np.nan, np.float32) if plan.age is None else plan.age
@@ -243,7 +246,7 @@ def with_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
 
 
 def _names(numbers: NDArray[np.floating[Any]]) -> NDArray[np.str_]:
-    """The names of sexes that are given by number, "" where unknown."""
+    """Return the names of sexes that are given by number, "" where unknown."""
     return np.array((*SEXES, ""))[np.where(np.isnan(numbers), len(SEXES), numbers).astype(int)]
 
 

@@ -42,9 +42,9 @@ def describe(
     format: Format = "parquet",
     shard_size: int = 4096,
 ) -> Corpus:
-    """The description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
+    """Return the description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
 
-    ValueError where the plan has an age or a sex and the model does not take it.
+    ValueError if the plan has an age or a sex and the model does not take it.
     """
     import torch
 
@@ -94,7 +94,7 @@ def describe(
 
 
 def whole_batches(size: int, shard_size: int, records: int) -> int:
-    """The largest batch size, from `size` down to half of it, with which every shard is made of whole batches.
+    """Return the largest batch size, from `size` down to half of it, with which every shard is made of whole batches.
 
     Without one, `size` itself. A batch that lies in two shards is generated twice if two workers make these shards.
     """
@@ -103,7 +103,7 @@ def whole_batches(size: int, shard_size: int, records: int) -> int:
 
 
 def check_weights(recipe: Recipe, model: SSSDECG) -> None:
-    """ValueError unless `model` has the weights of the recipe."""
+    """Raise ValueError unless `model` has the weights of the recipe."""
     if model.model_hash != recipe.model:
         raise ValueError(
             f"the weights of the model ({recipe.checkpoint}) have the SHA-256 {model.model_hash[:12]}..., and the "
@@ -112,7 +112,7 @@ def check_weights(recipe: Recipe, model: SSSDECG) -> None:
 
 
 def check_device(recipe: Recipe, model: SSSDECG) -> None:
-    """ValueError unless `model` is on a device of the recipe's kind."""
+    """Raise ValueError unless `model` is on a device of the recipe's kind."""
     if model.device.type != recipe.device:
         raise ValueError(
             f"the corpus was begun on {recipe.device}, and {model.device.type} rounds differently: "
@@ -121,7 +121,7 @@ def check_device(recipe: Recipe, model: SSSDECG) -> None:
 
 
 def differences(recipe: Recipe, model: SSSDECG) -> list[str]:
-    """What is not as it was when the corpus was begun, so that new records may be rounded differently (by 1 uV)."""
+    """Return what has changed since the corpus was begun, so that new records may be rounded differently (1 uV)."""
     import torch
 
     from ..version import __version__
@@ -147,7 +147,7 @@ def _machine(device: torch.device) -> str:
 
 
 def table_of(recipe: Recipe, model: SSSDECG) -> StepTable:
-    """The step table of a recipe, with the gain and the fitted solver that it was begun with.
+    """Return the step table of a recipe, with the gain and the fitted solver that it was begun with.
 
     They are settings of the checkpoint and not weights, so that another file with these weights may have others.
     """
@@ -166,7 +166,7 @@ def table_of(recipe: Recipe, model: SSSDECG) -> StepTable:
 
 
 def generator(recipe: Recipe, model: SSSDECG) -> Generate:
-    """The function that makes batches as the recipe says, with its number of CPU threads."""
+    """Return the function that makes batches as the recipe says, with its number of CPU threads."""
     table = table_of(recipe, model)
 
     def generate(columns: Block) -> NDArray[np.float32]:
@@ -200,5 +200,5 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _known(sex: NDArray[np.str_] | None) -> list[str | None] | None:
-    """Sexes as `generate` takes them: by name, None where unknown."""
+    """Return sexes as `generate` takes them: by name, None where unknown."""
     return None if sex is None else [name or None for name in sex.tolist()]

@@ -34,7 +34,7 @@ Engine = Callable[[Path, Corpus, Plan, Iterator[int]], Generator[Step, None, Non
 def create(
     folder: Path, corpus: Corpus, plan: Plan, engine: Engine, *, progress: Report | None = None
 ) -> None:
-    """Make a corpus in a new or empty folder. FileExistsError where it holds something else."""
+    """Make a corpus in a new or empty folder. FileExistsError if it holds something else."""
     check_new(folder)
     with explained(folder, "begin again with the same command", f"run `{repair_command(folder, corpus)}`"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def create(
 def resume(folder: Path, engine: Engine, *, check: bool = False, progress: Report | None = None) -> list[int]:
     """Make the shards that are missing or have a wrong size; with `check`, also those that were altered.
 
-    Returns their numbers. ValueError where the corpus was merged, or where both copies of its description are damaged.
+    Returns their numbers. ValueError if the corpus was merged, or where both copies of its description are damaged.
     """
     corpus = manifest.read(folder)
     recipe_of(folder, corpus)
@@ -58,7 +58,7 @@ def resume(folder: Path, engine: Engine, *, check: bool = False, progress: Repor
 
 
 def check_new(folder: Path) -> None:
-    """FileExistsError unless a corpus may begin here: no folder, an empty one, or one where nothing came of it."""
+    """Raise FileExistsError unless the folder is missing, empty, or left by a `create` that wrote nothing else."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -76,7 +76,7 @@ def check_new(folder: Path) -> None:
 
 
 def recipe_of(folder: Path, corpus: Corpus) -> Recipe:
-    """The recipe with which shards of a corpus can be made. ValueError where the corpus was merged."""
+    """Return the recipe with which shards of a corpus can be made. ValueError if the corpus was merged."""
     if len(corpus.parts) > 1:
         raise ValueError(
             f"{str(folder)!r} was merged from {len(corpus.parts)} corpora; to complete or repair it: "
@@ -86,7 +86,7 @@ def recipe_of(folder: Path, corpus: Corpus) -> Recipe:
 
 
 def local(generate: Generate) -> Engine:
-    """An engine that makes the shards in this process, one after the other."""
+    """Return an engine that makes the shards in this process, one after the other."""
 
     def make(folder: Path, corpus: Corpus, plan: Plan, todo: Iterator[int]) -> Generator[Step, None, None]:
         pieces = batches(corpus, plan, generate)

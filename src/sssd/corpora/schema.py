@@ -77,7 +77,7 @@ class Recipe:
     config       the configuration of the checkpoint where it was given in a file of its own
     eta          of DDIM, else None
     spacing      how the steps are spread, None for DDPM and fitted solvers
-    gain         the factors of the eight leads, or one for all; None where an earlier version did not record them
+    gain         the factors of the eight leads, or one for all; None if an earlier version did not record them
     fit          the values of a fitted solver, else None
     """
 
@@ -111,14 +111,14 @@ class Recipe:
         return is_shipped(self.checkpoint)
 
     def same_records(self) -> tuple[object, ...]:
-        """Equal for two recipes that make the same records, whatever the machine rounds differently."""
+        """Return a value that is equal for two recipes of the same records, apart from how machines round."""
         apart = ("checkpoint", "machine", "generator", "torch", "threads", "batch_size", "source", "device")
         return tuple(repr(getattr(self, f.name)) for f in fields(self) if f.name not in apart)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus is. ValueError where its parts contradict each other.
+    """What a corpus is. ValueError if its parts contradict each other.
 
     leads    the order of the 12 leads in every record
     fs_hz    samples per second
@@ -159,15 +159,15 @@ class Corpus:
         return -(-self.records // self.shard_size)
 
     def span(self, shard: int) -> range:
-        """The numbers of the records in a shard."""
+        """Return the numbers of the records in a shard."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.records))
 
     def file(self, shard: int) -> str:
-        """The file (for WFDB: the folder) of a shard, relative to the corpus."""
+        """Return the file (for WFDB: the folder) of a shard, relative to the corpus."""
         return f"data/{shard:05d}{SUFFIX[self.format]}"
 
     def to_json(self) -> dict[str, Any]:
-        """The contents of corpus.json, without the digest."""
+        """Return the contents of corpus.json, without the digest."""
         content = asdict(self)
         for part in content["parts"]:
             for name in ("gain", "fit"):  # which earlier versions did not write
@@ -210,7 +210,7 @@ _CORPUS, _NOTE = TypeAdapter(Corpus), TypeAdapter(Note)
 
 
 def parse_corpus(content: bytes) -> Corpus:
-    """The corpus that the bytes of corpus.json describe; ValueError where they are damaged or wrong."""
+    """Return the corpus that the bytes of corpus.json describe; ValueError if they are damaged or wrong."""
     described = _load(content)
     if not isinstance(described, dict) or described.pop("kind", None) != KIND:
         raise ValueError("it does not describe a corpus")
@@ -226,7 +226,7 @@ def parse_corpus(content: bytes) -> Corpus:
 
 
 def parse_note(content: bytes) -> Note:
-    """The note that the bytes of a file in shards/ hold; ValueError where they are damaged or wrong."""
+    """Return the note that the bytes of a file in shards/ hold; ValueError if they are damaged or wrong."""
     note: Note = _validate(_NOTE, _load(content))
     return note
 

@@ -42,7 +42,7 @@ class ShardStatistics:
         self.labels += block["labels"].sum(axis=0, dtype=np.int64)
 
     def lead_uv(self) -> tuple[LeadRow, ...]:
-        """(12, 4): least, largest, mean and standard deviation of each lead in microvolts."""
+        """Return (12, 4): least, largest, mean and standard deviation of each lead in microvolts."""
         table = []
         for low, high, first, second in zip(self.low, self.high, self.first, self.second, strict=True):
             mean = int(first) / self.count

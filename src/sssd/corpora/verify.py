@@ -29,9 +29,9 @@ class Problem:
 
 
 def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
-    """Every missing, truncated, altered, unreadable or foreign file.
+    """Find every missing, truncated, altered, unreadable or foreign file.
 
-    Raises as `manifest.read` where there is no corpus; ValueError where the package that reads its format is missing.
+    Raises as `manifest.read` where there is no corpus; ValueError if the package that reads its format is missing.
     """
     corpus = manifest.read(folder)
     check_format(corpus.format)
@@ -51,7 +51,7 @@ def verify(folder: Path, *, progress: Callable[[int, int], None] | None = None) 
 
 
 def repair(folder: Path, corpus: Corpus, problems: list[Problem]) -> str:
-    """What puts right what `verify` found."""
+    """Return the command that repairs what `verify` found."""
     if all(problem.what == FOREIGN for problem in problems):
         return "remove what is not of this corpus"
     return manifest.repair_command(folder, corpus) + ("" if len(corpus.parts) > 1 else " --check")

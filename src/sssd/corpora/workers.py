@@ -47,7 +47,7 @@ class Worker:
     """Makes shards, one at a time, in its own process on some machine of the cluster."""
 
     def begin(self, work: Work) -> list[str]:
-        """Get ready; returns remarks for the user. FileNotFoundError where this machine does not see the corpus."""
+        """Get ready; returns remarks for the user. FileNotFoundError if this machine does not see the corpus."""
         check_shared(work.folder, work.corpus)
         self._work = work
         generate, remarks = work.set_up(work.corpus)
@@ -64,7 +64,7 @@ class Worker:
 
 
 def check_shared(folder: Path, corpus: Corpus) -> None:
-    """FileNotFoundError unless this machine sees `corpus` in `folder`."""
+    """Raise FileNotFoundError unless this machine sees `corpus` in `folder`."""
     try:
         if manifest.read(folder) == corpus:
             return
@@ -79,7 +79,7 @@ def check_shared(folder: Path, corpus: Corpus) -> None:
 def engine(
     set_up: SetUp, *, cpus: int, gpus: int = 0, workers: int | None = None, notify: Notify = print
 ) -> Engine:
-    """An engine that makes shards on workers of the connected cluster; each has `cpus` cores and `gpus` GPUs."""
+    """Return an engine that makes shards on workers of the connected cluster; each has `cpus` cores and `gpus` GPUs."""
 
     def make(folder: Path, corpus: Corpus, plan: Plan, todo: Iterator[int]) -> Generator[Step, None, None]:
         waiting = deque(islice(todo, 1))  # the next shards: first those of dead workers, then those to do
@@ -143,7 +143,7 @@ class Pool:
         self._expected[worker.make.options(num_returns="streaming").remote(number)] = worker, number
 
     def wait(self) -> tuple[int | None, Any]:
-        """The next result: a shard's number, and a step of it or the error with which its worker died.
+        """Return the next result: a shard's number, and a step of it or the error with which its worker died.
 
         A dead worker is replaced. Without a number, a worker has started and the result is its remarks. An error that
         would occur again on another worker is raised.
@@ -180,7 +180,7 @@ class Pool:
 
 
 def room(cpus: int, gpus: int) -> int:
-    """The number of workers of this size that fit into the cluster. ValueError where not even one does."""
+    """Return the number of workers of this size that fit into the cluster. ValueError if not even one does."""
     count = 0
     for node in nodes():
         has = node["Resources"]
@@ -195,7 +195,7 @@ def room(cpus: int, gpus: int) -> int:
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The machines of the connected cluster that answer."""
+    """Return the machines of the connected cluster that answer."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]

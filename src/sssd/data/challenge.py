@@ -40,7 +40,7 @@ class Mapping:
 
 @cache
 def snomed() -> Mapping:
-    """The shipped table."""
+    """Return the shipped table."""
     content = json.loads(Path(__file__).with_name("snomed.json").read_text(encoding="utf-8"))
     entries = {entry["code"]: entry["statement"] for entry in content["codes"]} | content["words"]
     return Mapping(
@@ -53,13 +53,13 @@ def snomed() -> Mapping:
 
 
 def has_diagnoses(source: Path) -> bool:
-    """Whether a folder, or one inside it, has a header with diagnoses; the first few headers tell."""
+    """Return whether a folder, or one inside it, has a header with diagnoses; the first few headers tell."""
     first = (file for _, file in zip(range(20), source.rglob("*.hea"), strict=False))
     return any(re.search(rb"^#\s*Dx\s*:", file.read_bytes(), re.MULTILINE) for file in first)
 
 
 def challenge_table(source: Path) -> Listing:
-    """All records of a folder and of the folders inside it, with the statements that their headers state.
+    """Return all records of a folder and of the folders inside it, with the statements that their headers state.
 
     Folds follow from the records' names, as headers tell of no patients.
     """
@@ -84,7 +84,7 @@ def challenge_table(source: Path) -> Listing:
 
 
 def _fields(file: Path) -> dict[str, str]:
-    """The comments of a header by their names in lower case; none where it cannot be read, which is told later."""
+    """Return the comments of a header by their names in lower case; none if it cannot be read."""
     try:
         comments = read_header(file).comments
     except (RecordingError, OSError):
@@ -94,7 +94,7 @@ def _fields(file: Path) -> dict[str, str]:
 
 
 def _known(age: str, sex: str) -> tuple[float, float]:
-    """Age and sex of a header; unknown where it says something that is neither."""
+    """Return age and sex of a header; unknown where it says something that is neither."""
     try:
         return from_cells(age, sex)
     except ValueError:

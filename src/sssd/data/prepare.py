@@ -72,7 +72,7 @@ def prepare(
     reason; `strict` refuses instead. docs/inputs.md lists all that is accepted.
 
     FileNotFoundError for a missing folder or table; FileExistsError where OUT holds a prepared set, unless `overwrite`;
-    ValueError where a table is wrong, or more than half of the recordings cannot be used. It tells of all at once.
+    ValueError if a table is wrong, or more than half of the recordings cannot be used. It tells of all at once.
     """
     source, out = Path(source), Path(out)
     if rate not in ("100", "500"):
@@ -133,7 +133,7 @@ def _choose(names: tuple[str, ...], statements: Sequence[str] | None) -> tuple[s
 
 
 def _named(name: str, names: tuple[str, ...]) -> str:
-    """The label called `name`: one of the table's, or else one of the 71 statements, which no recording has then."""
+    """Return the label called `name`, from the table or else from the 71 statements, which no recording has then."""
     try:
         return names[find(name, names)]
     except ValueError:
@@ -147,7 +147,7 @@ def _named(name: str, names: tuple[str, ...]) -> str:
 def _stated(
     rows: Sequence[TableRow], names: tuple[str, ...], kept: tuple[str, ...]
 ) -> NDArray[np.uint8] | None:
-    """For each recording and label (n, K) whether the source says if it is present; None where it always does."""
+    """Return (n, K) whether the source says if a recording has a label; None if it always does."""
     if all(row.stated is None for row in rows):
         return None
     stated = np.ones((len(rows), len(kept)), np.uint8)
@@ -159,7 +159,7 @@ def _stated(
 
 
 def _listing(source: Path, labels_csv: str | Path | None, rate: str) -> Listing:
-    """The recordings of a user's table, of PTB-XL, or of headers with diagnoses."""
+    """Return the recordings of a user's table, of PTB-XL, or of headers with diagnoses."""
     if labels_csv is not None:
         return own_table(source, Path(labels_csv))
     folder = _ptbxl_folder(source)
@@ -174,7 +174,7 @@ def _listing(source: Path, labels_csv: str | Path | None, rate: str) -> Listing:
 
 
 def _ptbxl_folder(source: Path) -> Path | None:
-    """The folder of PTB-XL's table: `source`, or one that unpacking an archive made inside, once or twice."""
+    """Return the folder of PTB-XL's table: `source`, or one that unpacking an archive made inside, once or twice."""
     for pattern in ("", "*/", "*/*/"):
         found = sorted(source.glob(f"{pattern}ptbxl_database.csv"))
         if len(found) > 1:

@@ -94,7 +94,7 @@ def check_skipped(read: Read, *, strict: bool) -> None:
 
 
 def told(skipped: Sequence[Skipped]) -> str:
-    """Reasons with their numbers and a few examples of each."""
+    """Return reasons with their numbers and a few examples of each."""
     parts = []
     for reason, count in Counter(one.reason for one in skipped).most_common():
         examples = [one for one in skipped if one.reason == reason][:_TOLD]
@@ -104,7 +104,7 @@ def told(skipped: Sequence[Skipped]) -> str:
 
 
 def skipped_csv(skipped: Sequence[Skipped]) -> str:
-    """The text of skipped.csv."""
+    """Return the text of skipped.csv."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("record", "reason", "file", "what"))
@@ -113,7 +113,7 @@ def skipped_csv(skipped: Sequence[Skipped]) -> str:
 
 
 def facts(read: Read) -> dict[str, Any]:
-    """What prepare.json says of the reading; empty entries are left out but for the numbers."""
+    """Return what prepare.json says of the reading; empty entries are left out but for the numbers."""
     names = [str(row.record_id) for row in read.rows]
     each = list(zip(names, read.recordings, strict=True))
     return {
@@ -131,7 +131,7 @@ def facts(read: Read) -> dict[str, Any]:
 
 
 def warnings(read: Read) -> list[str]:
-    """What a user should look at, in words."""
+    """Return what a user should look at, in words."""
     found = facts(read)
     said = []
     if found["skipped"]:
@@ -173,7 +173,7 @@ def _some(examples: list[str], total: int) -> str:
 
 
 def _implausible_gains(recordings: Sequence[Recording]) -> dict[str, dict[str, Any]]:
-    """Gains of headers whose recordings have an unlikely median amplitude though each may be plausible."""
+    """Return gains of headers whose recordings have an unlikely median amplitude though each may be plausible."""
     by_gain: dict[str, list[float]] = {}
     for found in recordings:
         if found.gain is not None:
@@ -187,7 +187,7 @@ def _implausible_gains(recordings: Sequence[Recording]) -> dict[str, dict[str, A
 
 
 def _identical(read: Read) -> list[list[str]]:
-    """Pairs of recordings with the same samples in different folds."""
+    """Return pairs of recordings with the same samples in different folds."""
     first: dict[bytes, TableRow] = {}
     pairs = []
     for row, signal in zip(read.rows, read.signal_uv, strict=True):

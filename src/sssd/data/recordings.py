@@ -28,7 +28,7 @@ OPTIONAL = ("strat_fold", "record_id", "age", "sex")  # one value per recording 
 
 @dataclass(frozen=True)
 class Recordings:
-    """n recordings of 12 leads in the clinical order. ValueError where the parts do not fit together."""
+    """n recordings of 12 leads in the clinical order. ValueError if the parts do not fit together."""
 
     signal_uv: NDArray[np.int16]  # (n, 12, L) microvolts
     labels: NDArray[np.uint8]  # (n, K) 0 or 1
@@ -82,7 +82,7 @@ def read(path: str | Path) -> Recordings:
     """Read an NPZ file, or the signals.npz or ecgs.npz of a folder.
 
     Leads in another order are put into the clinical one. Absent leads mean the clinical order, an absent
-    fs_hz 100 Hz; ecg_id stands for record_id. FileNotFoundError where nothing is there; ValueError where the
+    fs_hz 100 Hz; ecg_id stands for record_id. FileNotFoundError where nothing is there; ValueError if the
     file is no set of ECGs.
     """
     path = Path(path)
@@ -133,7 +133,7 @@ def read(path: str | Path) -> Recordings:
 
 
 def write(path: str | Path, recordings: Recordings, *, overwrite: bool = False) -> Path:
-    """Write an NPZ file, complete or not at all, and return its path. FileExistsError where it exists."""
+    """Write an NPZ file, complete or not at all, and return its path. FileExistsError if it exists."""
     path = Path(path)
     with replacing(path, overwrite=overwrite) as (part,):
         save(part, recordings)
@@ -152,7 +152,7 @@ def save(path: Path, recordings: Recordings) -> None:
 
 
 def subset(recordings: Recordings, mask: NDArray[Any]) -> Recordings:
-    """The recordings where a boolean mask (n,) is true, or at the given integer positions."""
+    """Return the recordings where a boolean mask (n,) is true, or at the given integer positions."""
     mask = np.asarray(mask)
     if mask.ndim != 1 or (mask.dtype == np.bool_ and len(mask) != len(recordings)):
         raise ValueError(
@@ -172,7 +172,7 @@ def subset(recordings: Recordings, mask: NDArray[Any]) -> Recordings:
 
 
 def not_stated(recordings: Recordings) -> str | None:
-    """A note that some labels are not stated, for whoever takes a 0 for absent; None where all are."""
+    """Return a note that some labels are not stated, for whoever takes a 0 for absent; None where all are."""
     if recordings.stated is None or recordings.stated.all():
         return None
     share = float((recordings.stated == 0).mean())
@@ -180,7 +180,7 @@ def not_stated(recordings: Recordings) -> str | None:
 
 
 def eight_leads_mv(recordings: Recordings) -> NDArray[np.float32]:
-    """The eight independent leads (n, 8, L) float32 in mV, I V1..V6 aVF: what the network sees."""
+    """Return the eight independent leads (n, 8, L) float32 in mV, I V1..V6 aVF: what the network sees."""
     eight: NDArray[np.float32] = to_eight(recordings.signal_uv).astype(np.float32)
     eight *= np.float32(1e-3)
     return eight

@@ -52,7 +52,7 @@ class Listing:
 
 
 def ptbxl_table(source: Path, rate: str) -> Listing:
-    """The records of ptbxl_database.csv at one rate, "100" or "500", with the 71 statements."""
+    """Return the records of ptbxl_database.csv at one rate, "100" or "500", with the 71 statements."""
     database = source / "ptbxl_database.csv"
     if not (source / f"records{rate}").is_dir():
         raise FileNotFoundError(
@@ -84,7 +84,7 @@ def ptbxl_table(source: Path, rate: str) -> Listing:
 
 
 def _ptbxl_labels(ecg_id: str, scp_codes: str, index: dict[str, int]) -> tuple[int, tuple[int, ...]]:
-    """The number of a record of PTB-XL, and its statements; ValueError where they cannot be read."""
+    """Return the number of a record of PTB-XL, and its statements; ValueError if they cannot be read."""
     try:
         return int(float(ecg_id)), tuple(sorted(index[code] for code in ast.literal_eval(scp_codes)))
     except KeyError as error:
@@ -96,7 +96,7 @@ def _ptbxl_labels(ecg_id: str, scp_codes: str, index: dict[str, int]) -> tuple[i
 
 
 def own_table(source: Path, labels_csv: Path) -> Listing:
-    """The recordings of a user's table; see `sssd.data.prepare.prepare`."""
+    """Return the recordings of a user's table; see `sssd.data.prepare.prepare`."""
     if not labels_csv.is_file():
         raise FileNotFoundError(f"there is no table of labels {str(labels_csv)!r}")
     header, table = _read_csv(labels_csv)
@@ -150,7 +150,7 @@ def own_table(source: Path, labels_csv: Path) -> Listing:
 def _labels_of_columns(
     file: Path, header: Sequence[str], table: list[list[str]], places: Sequence[int]
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """The label names, and the labels of each row, from columns of zeros and ones."""
+    """Return the label names, and the labels of each row, from columns of zeros and ones."""
     errors, members = Errors(file), []
     for n, cells in enumerate(table, start=1):
         present = []
@@ -174,7 +174,7 @@ def _labels_of_columns(
 def _labels_of_cells(
     file: Path, columns: Columns, table: list[list[str]], places: Sequence[int]
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """The label names in alphabetical order, and the labels of each row, from a column with names."""
+    """Return the label names in alphabetical order, and the labels of each row, from a column with names."""
     title = columns.header[columns.labels or 0]
     for k in places:
         if names_statement(columns.header[k], CODES):
@@ -206,7 +206,10 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _record(source: Path, cell: str) -> tuple[str, Path]:
-    """The name of a recording, the same for r1, r1.dat and ./r1, and its file. ValueError outside of the folder."""
+    """Return the name of a recording, the same for r1, r1.dat and ./r1, and its file.
+
+    ValueError outside of the folder.
+    """
     if not cell:
         raise ValueError("has no name of a recording")
     name = os.path.normpath(cell)
@@ -222,7 +225,7 @@ def _record(source: Path, cell: str) -> tuple[str, Path]:
 
 
 def _check_folds(table: Path, rows: Sequence[TableRow]) -> None:
-    """ValueError where the recordings of one patient are in several folds."""
+    """Raise ValueError if the recordings of one patient are in several folds."""
     folds: dict[str, set[int]] = {}
     for row in rows:
         if row.patient:
@@ -237,5 +240,5 @@ def _check_folds(table: Path, rows: Sequence[TableRow]) -> None:
 
 
 def hashed_fold(key: str) -> int:
-    """A fold from 1 to 10, which is the same for a patient or record on every machine."""
+    """Return a fold from 1 to 10, which is the same for a patient or record on every machine."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 10 + 1

@@ -9,7 +9,7 @@ FloatArray = NDArray[np.floating]
 
 
 def lead_std(x: FloatArray) -> NDArray[np.float64]:
-    """Standard deviation of each lead, as a root mean square over all records: x (n, C, L) -> (C,).
+    """Return the standard deviation of each lead, as a root mean square over all records: x (n, C, L) -> (C,).
 
     The mean of each record and lead is removed first, so that electrode offsets do not count.
     """
@@ -24,13 +24,13 @@ def median_lead_std(x: FloatArray) -> NDArray[np.float64]:
 
 
 def amplitude_ratio(generated: FloatArray, real: FloatArray) -> NDArray[np.float64]:
-    """`lead_std` of the generated records over that of the real ones: (n, C, L), (m, C, L) -> (C,)."""
+    """Return `lead_std` of the generated records over that of the real ones: (n, C, L), (m, C, L) -> (C,)."""
     _check_leads(generated, real)
     return lead_std(generated) / lead_std(real)
 
 
 def median_amplitude_ratio(generated: FloatArray, real: FloatArray) -> NDArray[np.float64]:
-    """`median_lead_std` of the generated records over that of the real ones: -> (C,)."""
+    """Return `median_lead_std` of the generated records over that of the real ones: -> (C,)."""
     _check_leads(generated, real)
     return median_lead_std(generated) / median_lead_std(real)
 
@@ -39,7 +39,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 def quantiles(x: FloatArray) -> NDArray[np.float64]:
-    """`QUANTILES` of each lead's values in mV about the median of its record: x (n, C, L) -> (C, Q)."""
+    """Return `QUANTILES` of each lead's values in mV about the median of its record: x (n, C, L) -> (C, Q)."""
     x = np.asarray(x, dtype=np.float32)
     centred = x - np.median(x, axis=-1, keepdims=True)
     values: NDArray[np.float64] = np.quantile(centred, QUANTILES, axis=(0, 2)).T.astype(np.float64)
@@ -59,7 +59,7 @@ def lead_correlation(x: FloatArray) -> NDArray[np.float64]:
 
 
 def lead_correlation_error(generated: FloatArray, real: FloatArray) -> float:
-    """Mean over pairs of leads of the absolute difference of `lead_correlation`."""
+    """Return the mean over pairs of leads of the absolute difference of `lead_correlation`."""
     _check_leads(generated, real)
     pairs = np.triu_indices(real.shape[1], k=1)
     return float(np.abs(lead_correlation(generated) - lead_correlation(real))[pairs].mean())

@@ -19,7 +19,7 @@ RESAMPLES = 1000
 
 
 def frequent(y: NDArray[np.integer], *, min_positives: int = MIN_POSITIVES) -> NDArray[np.int64]:
-    """The statements (columns of y (n, K)) that `min_positives` records or more carry, and as many do not."""
+    """Return the statements (columns of y (n, K)) that `min_positives` records or more carry, and as many do not."""
     positives = np.asarray(y, dtype=np.int64).sum(axis=0)
     return np.flatnonzero((positives >= min_positives) & (len(y) - positives >= min_positives))
 
@@ -27,7 +27,7 @@ def frequent(y: NDArray[np.integer], *, min_positives: int = MIN_POSITIVES) -> N
 def weighted_auc(y: NDArray[np.integer], score: FloatArray, weights: FloatArray) -> NDArray[np.float64]:
     """Area under the ROC curve of one statement, y (n,) and score (n,), for each row of weights (R, n): (R,).
 
-    NaN where a row leaves no record with the statement, or none without.
+    It is NaN where a row leaves no record with the statement, or none without.
     """
     order = np.argsort(score, kind="stable")
     ranked = np.asarray(score)[order]
@@ -48,7 +48,7 @@ def macro_auc(
     *,
     resamples: int = RESAMPLES,
 ) -> dict[str, Any] | None:
-    """Macro AUC over `columns` of labels y (n, K) for the scores (n, K) of each seed; None without columns.
+    """Return the macro AUC over `columns` of labels y (n, K) for the scores (n, K) of each seed; None without columns.
 
     {"mean" over seeds, "std" over seeds (None for one), "values", "low", "high"}: low and high hold 95 % of the means
     over seeds of resampled test records.
@@ -69,7 +69,7 @@ def macro_auc(
 def by_statement(
     y: NDArray[np.integer], scores: Sequence[FloatArray], columns: NDArray[np.integer], names: Sequence[str]
 ) -> dict[str, float]:
-    """Mean over seeds of the area under the ROC curve of each of `columns`, by its name."""
+    """Return the mean over seeds of the area under the ROC curve of each of `columns`, by its name."""
     once = np.ones((1, len(y)))
     return {
         names[k]: float(np.mean([weighted_auc(y[:, k], p[:, k], once)[0] for p in scores])) for k in columns
@@ -77,6 +77,6 @@ def by_statement(
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean over seeds, sample standard deviation (None for one seed), and the values themselves."""
+    """Return the mean over seeds, sample standard deviation (None for one seed), and the values themselves."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": deviation, "values": [float(v) for v in values]}

@@ -30,11 +30,11 @@ def by_classifiers(
     device: torch.device,
     on_stage: Stage,
 ) -> dict[str, Any]:
-    """Utility, adherence, diversity and the distances of features: one network per seed and training set."""
+    """Return utility, adherence, diversity and the distances of features: one network per seed and training set."""
     K = len(train.label_names)
 
     def targets(records: Recordings) -> Array:
-        """(n, K + superclasses): a record is of a superclass where it has one of its statements."""
+        """Return (n, K + superclasses): a record is of a superclass where it has one of its statements."""
         y = records.labels
         classes = [y[:, columns].max(axis=1, keepdims=True) for columns in superclasses.values()]
         return np.concatenate([y, *classes], axis=1)

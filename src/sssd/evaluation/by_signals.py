@@ -58,7 +58,7 @@ def fidelity(train: Recordings, test: Recordings, synthetic: Recordings, on_stag
 def rhythm_and_rules(
     train: Recordings, test: Recordings, synthetic: Recordings, on_stage: Stage
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Distributions of each measure of `rhythm`, generated against test and training against test; and `rules`.
+    """Return distributions of each measure of `rhythm`, generated against test and training against test; and `rules`.
 
     At most 1000 records of each set are drawn for the distributions. For the rules, all training records that carry the
     statement of a rule are measured too, since many statements are rare.
@@ -142,7 +142,9 @@ def detectability(
     width: int,
     device: torch.device,
 ) -> dict[str, Any] | None:
-    """How well a classifier tells generated records from test records, and by what; see `detectability.Detectability`.
+    """Return how well a classifier tells generated records from test records, and by what.
+
+    See `detectability.Detectability`.
 
     Each test record is paired with a generated one that has its labels. If as many generated records are left over, the
     deep classifier is trained on those and on training records; else it is cross-validated. Without a GPU, one network
@@ -196,7 +198,7 @@ def detectability(
 def privacy(
     train: Recordings, test: Recordings, synthetic: Recordings, device: torch.device, on_stage: Stage
 ) -> dict[str, Any]:
-    """Distances of normalised records to the nearest training record, and the reverse for membership."""
+    """Return distances of normalised records to the nearest training record, and the reverse for membership."""
     on_stage("nearest training records", 0, 2)
     made, real, trained = eight(synthetic), eight(test), eight(train)
     near, row = memorisation.nearest(made, trained, device=device)
@@ -221,5 +223,5 @@ def privacy(
 
 
 def _millivolts(records: Recordings) -> Array:
-    """All 12 leads in mV, (n, 12, L) float32."""
+    """Return all 12 leads in mV, (n, 12, L) float32."""
     return records.signal_uv.astype(np.float32) / np.float32(1000.0)

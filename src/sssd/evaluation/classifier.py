@@ -62,7 +62,7 @@ class Classifier(nn.Module):
         self.last = nn.Linear(2 * width, statements)
 
     def maps(self, x: Tensor) -> Tensor:
-        """The last stage: (B, C, W) -> (B, D, W / 32) float32, D = 4 width."""
+        """Return the last stage: (B, C, W) -> (B, D, W / 32) float32, D = 4 width."""
         h: Tensor = self.stages(self.stem(x / self.scale))
         return h.float()
 
@@ -83,7 +83,7 @@ def train(
     init: Classifier | None = None,
     on_epoch: Callable[[], None] | None = None,
 ) -> Classifier:
-    """Classifier trained on x (n, C, L) millivolts and y (n, K) zeros and ones; the seed fixes it.
+    """Return a classifier trained on x (n, C, L) millivolts and y (n, K) zeros and ones; the seed fixes it.
 
     init: a classifier trained on other records with the same leads and statements; training continues on a copy.
 
@@ -119,17 +119,17 @@ def train_and_predict(
 
 
 def predict(model: Classifier, x: FloatArray) -> NDArray[np.float32]:
-    """Probability of each statement, mean over windows: x (n, C, L) millivolts -> (n, K)."""
+    """Return the probability of each statement, mean over windows: x (n, C, L) millivolts -> (n, K)."""
     return _over_windows(model, x, lambda windows: model(windows).sigmoid())
 
 
 def features(model: Classifier, x: FloatArray) -> NDArray[np.float32]:
-    """Mean over time and windows of the last stage: x (n, C, L) millivolts -> (n, D), D = 4 width."""
+    """Return the mean over time and windows of the last stage: x (n, C, L) millivolts -> (n, D), D = 4 width."""
     return _over_windows(model, x, lambda windows: model.maps(windows).mean(dim=-1))
 
 
 def macro_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) -> float:
-    """Mean area under the ROC curve of the statements that `min_positives` records carry and as many do not.
+    """Return the mean area under the ROC curve of the statements that `min_positives` records carry and as many do not.
 
     y (n, K) zeros and ones, p (n, K) scores. Needs scikit-learn. ValueError where no statement qualifies.
     """
@@ -140,7 +140,7 @@ def macro_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) 
 
 
 def statement_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) -> dict[int, float]:
-    """Area under the ROC curve of each statement (column) that `macro_auc` averages."""
+    """Return the area under the ROC curve of each statement (column) that `macro_auc` averages."""
     with needed_for("areas under ROC curves need", "eval"):
         from sklearn.metrics import roc_auc_score
     if y.shape != p.shape or y.ndim != 2:
@@ -208,7 +208,7 @@ def _fit(
 
 
 def _one_cycle(progress: float) -> float:
-    """Share of the peak learning rate: half a cosine up over the first quarter, half a cosine down to 0."""
+    """Return the share of the peak learning rate: half a cosine up over the first quarter, half a cosine down to 0."""
     if progress < 0.25:
         return 0.04 + 0.96 * (0.5 - 0.5 * math.cos(math.pi * progress / 0.25))
     return 0.5 + 0.5 * math.cos(math.pi * (progress - 0.25) / 0.75)

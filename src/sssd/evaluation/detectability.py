@@ -107,7 +107,7 @@ class Detectability:
     generated_score: NDArray[np.float64]
 
     def asdict(self) -> dict[str, Any]:
-        """The same as dictionaries, lists and arrays."""
+        """Return the same as dictionaries, lists and arrays."""
         return asdict(self)
 
 
@@ -200,7 +200,7 @@ def spectra(
 
 
 def prepared(x: FloatArray, fs_hz: float = 100.0) -> NDArray[np.float32]:
-    """The first 9.9 s of each record, rounded to 1 uV: (n, C, L) in mV, of both kinds alike."""
+    """Return the first 9.9 s of each record, rounded to 1 uV: (n, C, L) in mV, of both kinds alike."""
     x = np.asarray(x, dtype=np.float32)
     if x.ndim != 3:
         raise ValueError(f"got an array of shape {x.shape}: give records as (records, leads, samples)")
@@ -212,7 +212,7 @@ def prepared(x: FloatArray, fs_hz: float = 100.0) -> NDArray[np.float32]:
 
 
 def check(recorded: FloatArray, generated: FloatArray) -> None:
-    """ValueError unless both sets have the same shape and two records for each part of a cross-validation."""
+    """Raise ValueError unless both sets have the same shape and two records for each part of a cross-validation."""
     if recorded.shape != generated.shape:
         raise ValueError(
             f"recordings of shape {recorded.shape} and generated records of shape {generated.shape}: give as many of "
@@ -243,7 +243,7 @@ def simple_scores(
     seeds: int,
     advance: Advance = lambda: None,
 ) -> dict[str, list[NDArray[np.float64]]]:
-    """Scores (2 n,) of each view and seed of prepared records, see `cross_validated_boosting`."""
+    """Return scores (2 n,) of each view and seed of prepared records, see `cross_validated_boosting`."""
     scores = {}
     for name, limits in simple_views(fs_hz).items():
         real, made = (features(x, limits, fs_hz=fs_hz) for x in (recorded, generated))
@@ -254,7 +254,7 @@ def simple_scores(
 
 
 def simple_views(fs_hz: float = 100.0) -> dict[str, tuple[float, ...] | None]:
-    """What the simple classifier sees: the edges of the bands that are left, None for the whole signal."""
+    """Return what the simple classifier sees: the edges of the bands that are left, None for the whole signal."""
     every = spectrum.edges(fs_hz)
     views: dict[str, tuple[float, ...] | None] = {"raw": None}
     for low, high in SIMPLE_BANDS_HZ:
@@ -266,7 +266,7 @@ def simple_views(fs_hz: float = 100.0) -> dict[str, tuple[float, ...] | None]:
 def features(
     x: FloatArray, edges_hz: tuple[float, ...] | None = None, *, fs_hz: float = 100.0
 ) -> NDArray[np.float64]:
-    """Features of x (n, C, L) in mV, group by group, each of all leads: (n, (B + 2 + Q) * C).
+    """Return features of x (n, C, L) in mV, group by group, each of all leads: (n, (B + 2 + Q) * C).
 
     Groups: log10 power in each of the B bands, the maximum, the minimum, Q quantiles of |x(t+1) - x(t)|. With edges_hz,
     everything outside its first and last edge is taken out of the signal first. Maximum and minimum are measured from
@@ -283,18 +283,18 @@ def features(
 
 
 def group_names(edges_hz: Sequence[float]) -> list[str]:
-    """Names of the groups of `features`, in their order."""
+    """Return names of the groups of `features`, in their order."""
     powers = [f"power {low:g}-{high:g} Hz" for low, high in zip(edges_hz, edges_hz[1:], strict=False)]
     return [*powers, "maximum", "minimum", *(f"{100 * q:g} % quantile of |dx|" for q in QUANTILES)]
 
 
 def feature_names(edges_hz: Sequence[float], lead_names: Sequence[str]) -> list[str]:
-    """Names of the columns of `features`."""
+    """Return names of the columns of `features`."""
     return [f"{group}, {lead}" for group in group_names(edges_hz) for lead in lead_names]
 
 
 def group_columns(columns: int, groups: int) -> list[NDArray[np.int64]]:
-    """The columns of each group of `features`."""
+    """Return the columns of each group of `features`."""
     return np.split(np.arange(columns), groups)
 
 
@@ -329,7 +329,7 @@ def cross_validated_boosting(
 
 
 def partition(n: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows to fit on and rows to test on, four times, of n recordings followed by the n generated records.
+    """Return rows to fit on and rows to test on, four times, of n recordings followed by the n generated records.
 
     Rows i and n + i are always on the same side. Every row is tested once.
     """
@@ -345,7 +345,7 @@ def what_decides(
     permuted: FloatArray,
     advance: Advance = lambda: None,
 ) -> list[Group]:
-    """Each group of features with its AUC alone and its permutation importance; the largest AUC first."""
+    """Return each group of features with its AUC alone and its permutation importance; the largest AUC first."""
     y, found = _kinds(len(recorded)), []
     columns_of = group_columns(recorded.shape[1], len(names))
     for name, columns, fall in zip(names, columns_of, permuted, strict=True):
@@ -380,7 +380,7 @@ def deep(
     width: int | None = None,
     advance: Advance = lambda: None,
 ) -> dict[str, Area]:
-    """AUC of the residual network of `classifier`, on whole signals and below 20 Hz.
+    """Return the AUC of the residual network of `classifier`, on whole signals and below 20 Hz.
 
     The arguments are those of `detectability`.
     """
@@ -429,7 +429,7 @@ def deep(
 
 
 def area(scores: Sequence[FloatArray]) -> Area:
-    """The area of scores (2 n,), recordings first, one array for each seed."""
+    """Return the area of scores (2 n,), recordings first, one array for each seed."""
     y = _kinds(len(scores[0]) // 2)[:, None]
     found = auc.macro_auc(y, [np.asarray(s)[:, None] for s in scores], np.array([0]))
     assert found is not None
@@ -437,7 +437,7 @@ def area(scores: Sequence[FloatArray]) -> Area:
 
 
 def _kinds(n: int) -> NDArray[np.int64]:
-    """0 for each of n recordings, 1 for each of n generated records."""
+    """Return 0 for each of n recordings, 1 for each of n generated records."""
     return np.repeat(np.array([0, 1]), n)
 
 

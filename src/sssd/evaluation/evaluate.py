@@ -96,7 +96,7 @@ def evaluate(
 
 
 def _pairing_warnings(detectability: Mapping[str, Any] | None) -> list[str]:
-    """What a reader must know about the pairs of records that detectability compared."""
+    """Return what a reader must know about the pairs of records that detectability compared."""
     if detectability is None:
         return [
             "detectability was not measured: it needs eight test records and eight generated ones, or more."
@@ -111,7 +111,7 @@ def _pairing_warnings(detectability: Mapping[str, Any] | None) -> list[str]:
 
 
 def _json_types(value: Any) -> Any:
-    """The same in the types of JSON; None for what is not a number."""
+    """Return the same in the types of JSON; None for what is not a number."""
     if isinstance(value, Mapping):
         return {str(k): _json_types(v) for k, v in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

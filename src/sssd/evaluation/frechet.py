@@ -15,7 +15,10 @@ FloatArray = NDArray[np.floating]
 
 
 def frechet_distance(a: FloatArray, b: FloatArray) -> float:
-    """Frechet distance between features a (n, D) and b (m, D), not its root. ValueError for unlike shapes."""
+    """Return the Frechet distance between features a (n, D) and b (m, D), not its root.
+
+    ValueError for unlike shapes.
+    """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(
             f"got features {a.shape} and {b.shape}: give (n, D) and (m, D), two rows or more each"

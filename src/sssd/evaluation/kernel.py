@@ -13,7 +13,7 @@ FloatArray = NDArray[np.floating]
 
 
 def kernel_distance(a: FloatArray, b: FloatArray) -> float:
-    """Kernel distance between features a (n, D) and b (m, D) (Gretton et al. 2012, eq. 3).
+    """Return the kernel distance between features a (n, D) and b (m, D) (Gretton et al. 2012, eq. 3).
 
     ValueError for unlike shapes."""
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:

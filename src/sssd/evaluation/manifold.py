@@ -41,7 +41,7 @@ def precision_recall_density_coverage(
 
 
 def _radii(x: FloatArray, k: int) -> NDArray[np.float64]:
-    """Distance of each point to its k-th neighbour in the same set, (n,)."""
+    """Return the distance of each point to its k-th neighbour in the same set, (n,)."""
     distance = cdist(x, x)
     np.fill_diagonal(distance, 0.0)  # itself, nearest of all
     radius: NDArray[np.float64] = np.partition(distance, k, axis=1)[:, k]

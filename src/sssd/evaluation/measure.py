@@ -47,7 +47,7 @@ def measure(
     utility are left out. on_stage is called with the name of each stage as it begins.
 
     Returns {"real": {...}, "synthetic": {name: {...}}, "utility": {name: {...}}} of numbers, lists and
-    strings, None where there is no number. The Frechet distance under "real" is that of as many training
+    strings, None if there is no number. The Frechet distance under "real" is that of as many training
     records as there are test records. ValueError for sets with other label names, sampling rates or lengths.
     """
     announce = on_stage or (lambda _: None)
@@ -157,6 +157,6 @@ def _score(model: classifier.Classifier, records: Recordings) -> float:
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean over seeds, sample standard deviation (None for one seed), and the values themselves."""
+    """Return the mean over seeds, sample standard deviation (None for one seed), and the values themselves."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": deviation, "values": list(values)}

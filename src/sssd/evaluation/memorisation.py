@@ -38,7 +38,7 @@ class Memorisation:
 def nearest(
     x: FloatArray, training: FloatArray, *, device: str | torch.device = "cpu"
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distance of each record to its nearest training record, and that record's row: (n, C, L), (m, C, L).
+    """Return the distance of each record to its nearest training record, and that record's row: (n, C, L), (m, C, L).
 
     Returns (n,) distances in 0..2 and (n,) rows. ValueError for sets of different leads or lengths.
     """
@@ -61,7 +61,7 @@ def nearest(
 
 
 def compare(generated: NDArray[np.float64], held_out: NDArray[np.float64]) -> Memorisation:
-    """Summary of two sets of nearest distances, generated (n,) against held-out real (m,)."""
+    """Return a summary of two sets of nearest distances, generated (n,) against held-out real (m,)."""
     return Memorisation(
         median=float(np.median(generated) / np.median(held_out)),
         share_near=float(np.mean(generated < np.percentile(held_out, 1))),
@@ -70,7 +70,7 @@ def compare(generated: NDArray[np.float64], held_out: NDArray[np.float64]) -> Me
 
 
 def membership_auc(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    """How well the distance to the nearest generated record tells training records from unseen real ones.
+    """Return how well the distance to the nearest generated record tells training records from unseen real ones.
 
     members (n,), others (m,): distances of training and of held-out records. The area under the ROC curve of calling
     the nearer one a member: 0.5 where generated records give nothing away.
@@ -81,7 +81,7 @@ def membership_auc(members: NDArray[np.float64], others: NDArray[np.float64]) ->
 
 
 def _spectra(x: FloatArray, device: str | torch.device) -> torch.Tensor:
-    """Spectra (n, C, F) of the records after centring and scaling to unit energy."""
+    """Return spectra (n, C, F) of the records after centring and scaling to unit energy."""
     signal = torch.as_tensor(np.asarray(x, dtype=np.float32), device=device)
     signal = signal - signal.mean(dim=-1, keepdim=True)
     energy = torch.linalg.vector_norm(signal, dim=(1, 2), keepdim=True)

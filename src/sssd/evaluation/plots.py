@@ -22,7 +22,10 @@ _SHOWN = ("II", "V2", "V5")  # leads of a record that is shown
 
 
 def examples(examples: Mapping[str, list[dict[str, Any]]], test: Recordings, synthetic: Recordings) -> Figure:
-    """Most detectable records left, least detectable ones right; below each the real record that it was paired with."""
+    """Draw the most detectable records left and the least detectable right.
+
+    Below each one is the real record that it was paired with.
+    """
     count = max(len(pairs) for pairs in examples.values())
     figure, axes = _figure(10, 1.6 * 2 * count, 2 * count, 2)
     for column, kind in enumerate(("most", "least")):
@@ -54,7 +57,7 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
 
 
 def statements(areas: Mapping[str, Mapping[str, float]], of_real: str, of_made: str) -> Figure:
-    """AUC of each statement as two dots on a line."""
+    """Draw AUC of each statement as two dots on a line."""
     real, made = areas["real"], areas["synthetic"]
     codes = sorted((code for code in real if code in made), key=lambda code: real[code])
     figure, axes = _figure(8, 0.6 + 0.17 * max(len(codes), 4))
@@ -70,7 +73,7 @@ def statements(areas: Mapping[str, Mapping[str, float]], of_real: str, of_made: 
 
 
 def amplitudes(amplitude: Mapping[str, Any]) -> Figure:
-    """Quantiles of each lead, and its standard deviation over that of real records."""
+    """Draw quantiles of each lead, and its standard deviation over that of real records."""
     figure, axes = _figure(8, 4.2, 2)
     leads = amplitude["leads"]
     at = np.arange(len(leads))
@@ -108,7 +111,7 @@ def spectra(spectrum: Mapping[str, Any]) -> Figure:
 
 
 def rhythm(measures: Mapping[str, Any]) -> Figure:
-    """5, 25, 50, 75 and 95 % of each measure."""
+    """Draw 5, 25, 50, 75 and 95 % of each measure."""
     figure, axes = _figure(8, 4.2, 3, 3)
     for one, (key, name) in zip(axes.flat, NAMES.items(), strict=True):
         for y, part, color in ((1, "real", _REAL), (0, "synthetic", _MADE)):
@@ -125,7 +128,7 @@ def rhythm(measures: Mapping[str, Any]) -> Figure:
 
 
 def regularity(measures: Mapping[str, Any]) -> Figure:
-    """Beat regularity and likeness, median of each statement, real against synthetic."""
+    """Draw beat regularity and likeness, median of each statement, real against synthetic."""
     figure, axes = _figure(8, 3.8, 1, 2)
     for one, key in zip(axes.flat, ("beat_regularity", "beat_likeness"), strict=True):
         for code, medians in measures[key]["statements"].items():
@@ -143,7 +146,7 @@ def regularity(measures: Mapping[str, Any]) -> Figure:
 
 
 def pairs(pairs: list[dict[str, Any]], synthetic: Recordings, train: Recordings) -> Figure:
-    """One row per pair: the generated record left, the training record right."""
+    """Draw one row per pair: the generated record left, the training record right."""
     figure, axes = _figure(10, 1.9 * max(len(pairs), 1), max(len(pairs), 1), 2)
     for line, pair in zip(axes, pairs, strict=False):
         for one, records, key in ((line[0], synthetic, "synthetic"), (line[1], train, "train")):
@@ -157,7 +160,7 @@ def pairs(pairs: list[dict[str, Any]], synthetic: Recordings, train: Recordings)
 def _trace(
     axes: Axes, records: Recordings, row: int, *, color: str = _REAL, unit_mv: float | None = None
 ) -> None:
-    """Three leads of one record, one above the other, in a unit of mV or else of the record's own energy."""
+    """Draw three leads of one record, one above the other, in a unit of mV or else of the record's own energy."""
     x = eight(Recordings(records.signal_uv[[row]], records.labels[[row]], records.label_names))[0]
     energy = unit_mv or float(np.sqrt(((x - x.mean(axis=-1, keepdims=True)) ** 2).mean())) or 1.0
     time = np.arange(x.shape[-1]) / records.fs_hz

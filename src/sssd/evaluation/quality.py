@@ -34,7 +34,9 @@ Figures = Mapping[str, float]  # utility, adherence, frechet, rhythm: those that
 
 
 def rhythm_distance(made: Mapping[str, NDArray[Any]], real: Mapping[str, NDArray[Any]]) -> float:
-    """Mean over `MEASURES` of the Kolmogorov-Smirnov distance between two sets' values (n,), (m,); NaNs left out.
+    """Return the mean over `MEASURES` of the Kolmogorov-Smirnov distance between two sets' values (n,), (m,).
+
+    NaNs are left out.
 
     A measure that no record of a set has counts 1, the largest distance there is.
     """
@@ -46,7 +48,10 @@ def rhythm_distance(made: Mapping[str, NDArray[Any]], real: Mapping[str, NDArray
 
 
 def ratio(figure: str, value: float, ddpm: float, real: float | None = None) -> float:
-    """Quality of one figure of one seed. real: the distance of real records to real ones, for `DISTANCES`."""
+    """Return the quality of one figure of one seed.
+
+    real: the distance of real records to real ones, for `DISTANCES`.
+    """
     if figure in HIGHER:
         return value / ddpm
     if real is None or real <= 0:
@@ -58,11 +63,13 @@ def ratio(figure: str, value: float, ddpm: float, real: float | None = None) -> 
 def quality(
     sets: Mapping[str, Sequence[Figures]], real: Sequence[Figures], *, baseline: str = BASELINE
 ) -> dict[str, dict[str, Any]]:
-    """Quality of each sampler from its figures, one mapping per seed; real: those of real records, seed by seed.
+    """Return the quality of each sampler from its figures, one mapping per seed.
+
+    real: those of real records, seed by seed.
 
     {name: {figure: {"mean", "low", "high", "values"}, "headline": {...with "figure"}}}; low and high are the 95 %
     interval of the mean over seeds (Student's t), None for one seed. Figures that a set lacks are left out.
-    ValueError where the baseline is missing, or sets have other numbers of seeds.
+    ValueError if the baseline is missing, or sets have other numbers of seeds.
     """
     if baseline not in sets:
         raise ValueError(f"there is no set named {baseline!r} to compare with; there are {', '.join(sets)}")

@@ -48,7 +48,7 @@ def write_report(
 
 
 def page(result: Mapping[str, Any], train: Recordings, test: Recordings, synthetic: Recordings) -> str:
-    """The page as text. train, test: the real records as `evaluate` parted them."""
+    """Return the page as text. train, test: the real records as `evaluate` parted them."""
     about, counts = result["about"], result["about"]["records"]
     parts = [
         "<p>Synthetic records, not for diagnosis. "
@@ -113,7 +113,7 @@ _NOTES = {
 def _pictures(
     result: Mapping[str, Any], train: Recordings, test: Recordings, synthetic: Recordings
 ) -> dict[str, list[str]]:
-    """Pictures by section, as HTML."""
+    """Return pictures by section, as HTML."""
     return {
         "utility": [_picture(plots.statements(result["utility"]["statements"], "trained on real", "on synthetic"),
                              "AUC of each statement after training on real and on synthetic records")],
@@ -174,7 +174,7 @@ def _decimal(value: float | None, form: str) -> str:
 
 
 def _picture(figure: Figure, words: str) -> str:
-    """The figure inside the page, as SVG."""
+    """Return the figure inside the page, as SVG."""
     import matplotlib
 
     buffer = io.BytesIO()

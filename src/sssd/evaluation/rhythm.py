@@ -50,7 +50,7 @@ UNITS = {
 def rhythm_and_shape(
     x: FloatArray, fs_hz: float = 100.0, on_record: Callable[[], None] | None = None
 ) -> dict[str, NDArray[np.float64]]:
-    """All of `UNITS` for each record, (n,) each: x (n, 8, L) in mV, leads I V1..V6 aVF.
+    """Return all of `UNITS` for each record, (n,) each: x (n, 8, L) in mV, leads I V1..V6 aVF.
 
     on_record is called after each record. ModuleNotFoundError without NeuroKit2; ValueError for records of 2 s or less.
     """
@@ -65,7 +65,7 @@ def rhythm_and_shape(
 
 
 def beat_regularity(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float64]:
-    """Beat regularity of each record, between 0 and 1: x (n, C, L) -> (n,).
+    """Return the beat regularity of each record, between 0 and 1: x (n, C, L) -> (n,).
 
     The unit does not matter. A record without any change gives NaN. ValueError for records of 2 s or less.
     """
@@ -87,14 +87,17 @@ def beat_regularity(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float6
 
 
 def heart_rates(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float64]:
-    """Heart rate of each record in beats per minute, x (n, C, L) -> (n,); NaN with fewer than three beats."""
+    """Return the heart rate of each record in beats per minute, x (n, C, L) -> (n,).
+
+    It is NaN with fewer than three beats.
+    """
     return np.array([heart_rate(find_beats(record, fs_hz), fs_hz) for record in x], dtype=np.float64)
 
 
 def median_by_statement(
     values: FloatArray, labels: NDArray[np.integer], names: Sequence[str], statements: Sequence[str]
 ) -> Mapping[str, float]:
-    """Median over the records that carry each statement, NaNs left out: values (n,), labels (n, K).
+    """Return the median over the records that carry each statement, NaNs left out: values (n,), labels (n, K).
 
     A statement that no record with a value carries is left out. ValueError for a statement not in `names`.
     """
@@ -111,7 +114,7 @@ def median_by_statement(
 
 
 def lead_two(record: FloatArray) -> NDArray[np.float64]:
-    """Lead II (L,) of the eight leads (8, L)."""
+    """Return lead II (L,) of the eight leads (8, L)."""
     return np.asarray(record[EIGHT.index("I")] / 2.0 + record[EIGHT.index("aVF")], dtype=np.float64)
 
 
@@ -142,7 +145,10 @@ def _of_record(record: FloatArray, fs_hz: float) -> dict[str, float]:
 
 
 def _level(lead: FloatArray, at: FloatArray, fs_hz: float) -> NDArray[np.float64]:
-    """Mean of the lead over 30 ms about each place (b,) in samples; NaN where that is NaN or outside the record."""
+    """Return the mean of the lead over 30 ms about each place (b,) in samples.
+
+    It is NaN where that is NaN or outside the record.
+    """
     half = max(round(0.01 * fs_hz), 1)
     levels = np.full(len(at), np.nan)
     for i, place in enumerate(at):

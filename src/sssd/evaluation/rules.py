@@ -42,7 +42,7 @@ class Rule:
     words: str
 
     def obeyed(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether each record obeys, (n,); a record that cannot be measured does not."""
+        """Return whether each record obeys, (n,); a record that cannot be measured does not."""
         with np.errstate(invalid="ignore"):
             return np.asarray(_COMPARE[self.sign](values, self.limit), dtype=np.bool_)
 
@@ -72,7 +72,7 @@ def compare(
     generated_labels: NDArray[np.integer],
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Each rule whose statement is among the label names and is carried on both sides, one dictionary each.
+    """Return each rule whose statement is among the label names and is carried on both sides, one dictionary each.
 
     recorded, generated: measures of each record, see `rhythm.rhythm_and_shape`; labels (n, K) with K names.
 

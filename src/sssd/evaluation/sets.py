@@ -17,7 +17,7 @@ UNEQUAL = 1.5  # sets whose sizes differ by a larger factor are not compared wit
 
 
 def split(real: Recordings, holdout: Recordings | None = None) -> tuple[Recordings, Recordings, str]:
-    """Training records, test records, and a description of the test records."""
+    """Return training records, test records, and a description of the test records."""
     if holdout is not None:
         train, test, words = real, holdout, "the records held out"
     elif real.strat_fold is not None and 0 < (real.strat_fold == 9).sum() < len(real):
@@ -36,7 +36,7 @@ def split(real: Recordings, holdout: Recordings | None = None) -> tuple[Recordin
 
 
 def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
-    """The records with the label names of the training records, in their order.
+    """Return the records with the label names of the training records, in their order.
 
     ValueError for other label names, another rate or length, or too few records.
     """
@@ -67,7 +67,7 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
 
 
 def superclasses(names: Sequence[str]) -> dict[str, list[int]]:
-    """Columns of the statements of each superclass of PTB-XL that are among the label names."""
+    """Return columns of the statements of each superclass of PTB-XL that are among the label names."""
     of = {s.code: s.superclass for s in statements.STATEMENTS}
     columns = {c: [k for k, name in enumerate(names) if of.get(name) == c] for c in SUPERCLASSES}
     return {c: k for c, k in columns.items() if k}
@@ -102,7 +102,7 @@ def pair_rows(
 
 
 def size_warnings(train: Recordings, test: Recordings, synthetic: Recordings) -> list[str]:
-    """What a reader must know about sets of unequal size."""
+    """Return what a reader must know about sets of unequal size."""
     found = []
     larger, smaller = max(len(train), len(synthetic)), min(len(train), len(synthetic))
     if larger > UNEQUAL * smaller:

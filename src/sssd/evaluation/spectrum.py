@@ -73,7 +73,7 @@ def edges(fs_hz: float = 100.0) -> tuple[float, ...]:
 
 
 def band_levels(x: FloatArray, *, fs_hz: float = 100.0, edges_hz: tuple[float, ...] | None = None) -> Levels:
-    """log10 of the power in mV^2 between each two edges: x (n, C, L) in mV -> (n, C, B).
+    """Return log10 of the power in mV^2 between each two edges: x (n, C, L) in mV -> (n, C, B).
 
     A band holds its lower edge, and the last one its upper edge too. ValueError for a band in which a record of this
     length has no frequency.
@@ -113,7 +113,7 @@ def log_spectra(
 
 
 def band_difference(recorded: FloatArray, generated: FloatArray, *, fs_hz: float = 100.0) -> BandDifference:
-    """Level and spread of every band, generated against recorded: x (n, C, L) and (m, C, L) in mV."""
+    """Return the level and spread of every band, generated against recorded: x (n, C, L) and (m, C, L) in mV."""
     real, made = (band_levels(x, fs_hz=fs_hz) for x in (recorded, generated))
 
     def over_records(levels: Levels) -> Levels:
@@ -136,7 +136,7 @@ def band_difference(recorded: FloatArray, generated: FloatArray, *, fs_hz: float
 
 
 def band_limited(x: FloatArray, low_hz: float, high_hz: float, *, fs_hz: float = 100.0) -> Levels:
-    """Only the frequencies from `low_hz` to `high_hz`: x (n, C, L) -> (n, C, L), without a shift in time.
+    """Return only the frequencies from `low_hz` to `high_hz`: x (n, C, L) -> (n, C, L), without a shift in time.
 
     The coefficients of the cosine transform outside the band are set to zero. The transform continues a record with
     its mirror image, so that a difference between its two ends does not leak into the band. Nothing passes outside

@@ -31,7 +31,7 @@ class Row:
 
 
 def rows(result: Mapping[str, Any]) -> list[Row]:
-    """The figures to read first, in the order of the sections."""
+    """Return the figures to read first, in the order of the sections."""
     u, f, a = result["utility"], result["fidelity"], result["adherence"]
     d, p = result["diversity"], result["privacy"]
     trained = "train_real_test_real"
@@ -93,7 +93,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """The rows as lines of text: above them what was compared, below them what gives the records away."""
+    """Return the rows as lines of text: above them what was compared, below them what gives the records away."""
     about = result["about"]
     counts = about["records"]
     lines = [("", "synthetic", "real", "should be")]
@@ -121,7 +121,7 @@ def text(result: Mapping[str, Any]) -> str:
 
 
 def findings(result: Mapping[str, Any]) -> list[str]:
-    """Sentences that say what gives the generated records away, and which rules they obey too rarely."""
+    """Return sentences that say what gives the generated records away, and which rules they obey too rarely."""
     found = []
     detectability = result["detectability"]
     if detectability is not None:
@@ -174,7 +174,7 @@ def _share(value: Mapping[str, Any]) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    """Three significant figures at least, or so many decimals; a dash where there is none."""
+    """Return three significant figures at least, or so many decimals; a dash where there is none."""
     if value is None:
         return "-"
     if abs(value) >= 100:

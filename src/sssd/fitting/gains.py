@@ -31,7 +31,7 @@ def calibrate(
     seed: int = 0,
     on_records: Callable[[int], None] = lambda _: None,
 ) -> list[float]:
-    """The factors of the 8 leads (I, V1..V6, aVF) for a sampler, as a configuration's `gains` hold them.
+    """Return the factors of the 8 leads (I, V1..V6, aVF) for a sampler, as a configuration's `gains` hold them.
 
     One record is generated for the label vector of each real one. on_records: called with the number of records in each
     batch. The factor is 1 for a lead that is flat in half of the records.

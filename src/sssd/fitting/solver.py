@@ -39,7 +39,7 @@ class Generation:
 
 
 def point_of(fit: Fit, gain: float) -> FloatArray:
-    """A solver of S steps as a point of 4 S - 4 free numbers: ratios of steps, eta, slope, before, gain."""
+    """Return a solver of S steps as a point of 4 S - 4 free numbers: ratios of steps, eta, slope, before, gain."""
     t, eta = np.array(fit.steps, dtype=np.float64), np.clip(fit.eta[:-1], 0.02, 0.98)
     ratio = np.clip(t[1:] / t[:-1], 0.02, 0.999)
     free = (_logit(ratio), _logit(eta), fit.slope[1:], fit.before[2:], [np.log(gain) / GAIN_UNIT])
@@ -47,7 +47,7 @@ def point_of(fit: Fit, gain: float) -> FloatArray:
 
 
 def solver_of(point: FloatArray, first: int) -> Solver:
-    """The solver that a point stands for; `first` is its first step, which is not searched for."""
+    """Return the solver that a point stands for; `first` is its first step, which is not searched for."""
     S = (len(point) + 4) // 4
     ratio, eta, slope, before, gain = np.split(point, np.cumsum([S - 1, S - 1, S - 1, S - 2]))
     steps = [first]
@@ -74,7 +74,7 @@ def search(
     on_generation: Callable[[Generation], None] = lambda _: None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Solver:
-    """The solver at the centre of the last generation.
+    """Return the solver at the centre of the last generation.
 
     costs(solvers, generation) gives one cost for each solver; lower is better. out_of_time: asked before each
     generation, and True ends the search. NumPy's global generator is left as it was. ModuleNotFoundError without `cma`.
@@ -100,7 +100,7 @@ def search(
 
 
 def starting_solver(model: SSSDECG, steps: int) -> tuple[Solver, float]:
-    """Where a search begins, and its spread.
+    """Return where a search begins, and its spread.
 
     It begins at the solver of so many steps that the model has, or else at trailing steps with half of DDPM's noise,
     and less of it later. ValueError where no solver of so many steps can be fitted.

@@ -45,7 +45,7 @@ class Trials:
     """Tries solvers with a model, on the label vectors of real records; a context that ends its processes.
 
     records: how many of the real ones are drawn; as many others tell what distance chance gives. Needs the `eval`
-    extra. ValueError where there are fewer than 20 recordings.
+    extra. ValueError if there are fewer than 20 recordings.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Trials:
         self.pool.shutdown(cancel_futures=True)
 
     def costs(self, solvers: Sequence[Solver], generation: int) -> list[float]:
-        """The costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4."""
+        """Return the costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4."""
         tables = [(fitted(self.model.schedule, **fit.model_dump()), gain) for fit, gain in solvers]
         return [self.cost(figures) for figures in self.figures(tables, generation + 1)]
 
     def cost(self, of: Figures) -> float:
-        """The cost of a set with these figures."""
+        """Return the cost of a set with these figures."""
         excess = []
         for name in ("rhythm", "frechet"):
             mine, ddpms, chance = (getattr(f, name) for f in (of, self.ddpm, self.chance))
@@ -95,7 +95,7 @@ class Trials:
         return max(excess) + 0.2 * sum(excess) + 2.0 * max(0.0, abs(of.amplitude - 1.0) - TOLERANCE)
 
     def figures(self, tables: Sequence[tuple[StepTable, float]], noise: int) -> list[Figures]:
-        """The figures of one set for each table and gain, all with the same noise.
+        """Return the figures of one set for each table and gain, all with the same noise.
 
         One set is measured while the next is made.
         """

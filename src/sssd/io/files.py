@@ -90,7 +90,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A new hidden name beside `path`, for a file or folder until it is complete."""
+    """Return a new hidden name beside `path`, for a file or folder until it is complete."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 

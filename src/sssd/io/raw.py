@@ -39,7 +39,7 @@ class Raw:
 
 
 def find_recording(path: str | Path) -> Path:
-    """The .hea or .npz file of a recording, which may be named without suffix, or as .dat or .mat.
+    """Return the .hea or .npz file of a recording, which may be named without suffix, or as .dat or .mat.
 
     Where there is none, the .hea file that would be expected.
     """
@@ -55,7 +55,7 @@ def read_raw(path: str | Path, *, seconds: float | None = None, unit: str | None
     """Read the first `seconds` of a recording, or all of it.
 
     unit: what one unit of the stored numbers is, "uV", "mV" or "V", whatever the file says of it. In a WFDB file these
-    are the integers less the baseline. RecordingError where the recording is missing or cannot be read.
+    are the integers less the baseline. RecordingError if the recording is missing or cannot be read.
     """
     file = find_recording(path)
     if not file.is_file():
@@ -119,7 +119,7 @@ def _readable(file: Path, header: Header) -> Iterator[str]:
 
 
 def _said(error: Exception) -> tuple[str, str]:
-    """The kind of an error of the WFDB library, and what it says in words of ours."""
+    """Return the kind of an error of the WFDB library, and what it says in words of ours."""
     text = str(error)
     if "cannot reshape" in text or "could not broadcast" in text or isinstance(error, EOFError):
         return (
@@ -130,7 +130,7 @@ def _said(error: Exception) -> tuple[str, str]:
 
 
 def _scale(unit: str, name: str) -> float:
-    """mV in one unit. Other signals than the 12 leads may have any unit, as they are not used."""
+    """Return mV in one unit. Other signals than the 12 leads may have any unit, as they are not used."""
     scale = UNITS_MV.get(unit.strip().lower(), None if lead_of(name) else 1.0)
     if scale is None:
         raise RecordingError("unit", f"lead {name} is in {unit!r}; expected mV, uV or V")
@@ -167,7 +167,7 @@ def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
 
 
 def _rate(value: NDArray[Any]) -> float:
-    """A sampling rate, which may be an array of one number."""
+    """Return a sampling rate, which may be an array of one number."""
     number = float(value.reshape(())) if value.size == 1 and value.dtype.kind in "iuf" else math.nan
     if not 0 < number < math.inf:
         raise RecordingError(

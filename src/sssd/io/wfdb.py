@@ -136,7 +136,7 @@ def _parse(comments: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
 
 
 def _value_of(text: str) -> list[Any]:
-    """The value in a list, or nothing if the text is not exactly what we write for a value."""
+    """Return the value in a list, or nothing if the text is not exactly what we write for a value."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -41,7 +41,7 @@ class Header:
 
 
 def read_header(file: Path) -> Header:
-    """Read a header file. RecordingError where its rate is no rate, or a signal file is outside of the folder."""
+    """Read a header file. RecordingError if its rate is no rate, or a signal file is outside of the folder."""
     content = file.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -84,7 +84,7 @@ def _record_line(line: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _rate(text: str) -> str:
-    """A sampling rate in Hz as a plain decimal number."""
+    """Return a sampling rate in Hz as a plain decimal number."""
     try:
         rate = float(text)
     except ValueError:
@@ -99,7 +99,7 @@ def _rate(text: str) -> str:
 
 
 def _signal_line(line: str, files: dict[str, str]) -> str:
-    """A signal line with units in ASCII, and with a plain file name, which `files` gets."""
+    """Return a signal line with units in ASCII, and with a plain file name, which `files` gets."""
     name, _, rest = line.partition(" ") if "\t" not in line else re.sub(r"\s+", " ", line).partition(" ")
     if name != "~":
         if "/" in name or "\\" in name or name in ("..", "."):

@@ -147,7 +147,7 @@ def kernel_taps(kernel: S4Kernel, c: Tensor, length: int, cauchy: Cauchy) -> Ten
 
 
 def kernel_basis(kernel: S4Kernel, length: int, cauchy: Cauchy) -> Tensor:
-    """Taps of the unit vectors of C: (H, N, length), so that `C.flatten(-2) @ basis` are the taps (linearity in C)."""
+    """Return the taps of the unit vectors of C, (H, N, length), so that `C.flatten(-2) @ basis` are the taps."""
     with torch.no_grad(), float32_products("highest"):
         states = kernel.w.shape[-2]
         unit = torch.eye(2 * states, device=kernel.w.device).unflatten(1, (states, 2))  # (N, N/2, 2)
@@ -177,7 +177,7 @@ class _BasisProduct(torch.autograd.Function):
 def two_sided_taps(
     kernel: S4Kernel, d: Tensor, length: int, cauchy: Cauchy, basis: Tensor | None = None
 ) -> Tensor:
-    """One kernel over lags -(length - 1) .. length - 1, the skip term D (1, H) added at lag 0: (H, 2 length - 1).
+    """Return one kernel over lags -(length - 1) .. length - 1, with D (1, H) added at lag 0: (H, 2 length - 1).
 
     Of two kernels the second runs backward in time and its first tap stands at lag -1.
     """

@@ -251,7 +251,7 @@ def preconditioning(alpha: Sequence[float], sigma: Sequence[float]) -> dict[str,
         skip = s (1 - d^2) / (s^2 + d^2),    out = d sqrt(1 + s^2) / sqrt(s^2 + d^2)
 
     where no digits are lost at small s. whole and high scale x and its high-passed copy to unit variance; log_level is
-    log s. ValueError where a step has no signal, since s is infinite there.
+    log s. ValueError if a step has no signal, since s is infinite there.
     """
     a, b = np.asarray(alpha), np.asarray(sigma)
     if not (a > 0).all():

@@ -27,7 +27,7 @@ SAMPLERS = ("ddim", "ddpm", *BY_STEPS, "fitted")
 
 
 def default_spacing(sampler: str) -> str:
-    """The spacing of steps if none is given: "uniform" for DDIM, as in published code, "trailing" for the others.
+    """Return the default spacing of steps: "uniform" for DDIM, as in published code, "trailing" for the others.
 
     With few steps, "uniform" spends one of them at the cleanest level, where nothing is left to decide.
     """
@@ -35,7 +35,7 @@ def default_spacing(sampler: str) -> str:
 
 
 def key_of(sampler: str, steps: int, eta: float = 0.0) -> str:
-    """A sampler with its steps and its eta as one word, such as "unipc10", "ddim50" or "ddim50_eta1"."""
+    """Return a sampler with its steps and its eta as one word, such as "unipc10", "ddim50" or "ddim50_eta1"."""
     return f"{sampler}{steps}" + (f"_eta{eta:g}" if eta else "")
 
 

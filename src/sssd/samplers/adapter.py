@@ -51,12 +51,12 @@ class Scheduler:
 
 
 def is_scheduler(given: object) -> bool:
-    """Whether this looks like a scheduler of diffusers; the library is not imported to find out."""
+    """Return whether this looks like a scheduler of diffusers; the library is not imported to find out."""
     return all(hasattr(given, name) for name in ("set_timesteps", "step", "config"))
 
 
 def adapt(scheduler: Any, schedule: Schedule, S: int, prediction: Literal["eps", "v"]) -> Scheduler:
-    """A scheduler like the given one, set to the schedule, a network that predicts eps or v, and S steps.
+    """Return a scheduler like the given one, set to the schedule, a network that predicts eps or v, and S steps.
 
     This replaces its betas, T, prediction type, and its clipping of images to -1 .. 1. ValueError if it cannot take
     these, or if it cannot draw the noise of each record separately.

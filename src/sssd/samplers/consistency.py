@@ -9,7 +9,9 @@ from .table import StepTable, nodes
 
 
 def consistency(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table over `steps` (S,), strictly decreasing. Each row predicts the clean record and adds new noise to it.
+    """Return the table over `steps` (S,), strictly decreasing.
+
+    Each row predicts the clean record and adds new noise to it.
 
     Unlike DDIM, it keeps none of the noise in x, so that each row can correct what the rows before it did.
     Raises ValueError unless the steps are in 0 .. T-1 and strictly decreasing.

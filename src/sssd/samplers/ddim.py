@@ -9,7 +9,7 @@ from .table import StepTable, nodes
 
 
 def ddim(schedule: Schedule, steps: IntArray, eta: float = 0.0) -> StepTable:
-    """The table of DDIM over `steps` (S,), strictly decreasing: Song et al. 2021, eq. 12, noise of eq. 16.
+    """Return the table of DDIM over `steps` (S,), strictly decreasing: Song et al. 2021, eq. 12, noise of eq. 16.
 
     Each row goes from one entry of `steps` to the next, and the last one to the clean end. eta = 0 is deterministic;
     eta = 1 over every step is DDPM. The rows combine x0, which keeps them finite where alpha = 0.

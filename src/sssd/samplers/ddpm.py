@@ -9,7 +9,7 @@ from .table import StepTable, nodes
 
 
 def ddpm(schedule: Schedule) -> StepTable:
-    """The table of the posterior q(x_{t-1} | x_t, x0), variance beta tilde (Ho et al. 2020, eq. 6 and 7).
+    """Return the table of the posterior q(x_{t-1} | x_t, x0), variance beta tilde (Ho et al. 2020, eq. 6 and 7).
 
     It has T rows, from step T-1 to the clean end, and the last row adds no noise. The rows combine x0, which keeps
     them finite where alpha = 0.

@@ -10,7 +10,7 @@ from .table import StepTable, nodes
 
 
 def deis(schedule: Schedule, steps: IntArray, order: int = 3) -> StepTable:
-    """The table of DEIS over `steps` (S,), strictly decreasing: Zhang and Chen 2023, eq. 14 and 15.
+    """Return the table of DEIS over `steps` (S,), strictly decreasing: Zhang and Chen 2023, eq. 14 and 15.
 
     The noise is extrapolated as a polynomial in log rho, rho = sigma / alpha, as in `diffusers`, because the paper's
     polynomials in time need a continuous schedule. The first and the last row are those of DDIM.

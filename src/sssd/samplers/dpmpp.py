@@ -15,7 +15,7 @@ Weights = Callable[[FloatArray, float], FloatArray]
 
 
 def dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table of DPM-Solver++(2M) over `steps` (S,), strictly decreasing: Lu et al. 2022b, algorithm 2.
+    """Return the table of DPM-Solver++(2M) over `steps` (S,), strictly decreasing: Lu et al. 2022b, algorithm 2.
 
     The first and the last row are those of DDIM (eq. 9). Raises ValueError as `nodes` does.
     """
@@ -23,7 +23,7 @@ def dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
 
 
 def dpmpp_3m(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table of DPM-Solver++(3M) as in the code of its authors and in `diffusers`.
+    """Return the table of DPM-Solver++(3M) as in the code of its authors and in `diffusers`.
 
     Its quadratic term has half of the weight that the integral gives, so that it converges with order 2.
     `dpmpp_3m_exact` gives it the whole weight. Raises ValueError as `nodes` does.
@@ -32,12 +32,12 @@ def dpmpp_3m(schedule: Schedule, steps: IntArray) -> StepTable:
 
 
 def dpmpp_3m_exact(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The integral of the quadratic through the last three x0, which has order 3. It is not a published sampler."""
+    """Return the table that integrates the quadratic through the last three x0. It has order 3 and is not published."""
     return _table("dpmpp-3m-exact", schedule, steps, 3, _exact)
 
 
 def sde_dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
-    """The table of SDE-DPM-Solver++(2M), which adds as much noise as DDPM and uses the same polynomial.
+    """Return the table of SDE-DPM-Solver++(2M), which adds as much noise as DDPM and uses the same polynomial.
 
     Lu et al. 2022b, section 5 and appendix. Its rows of order 1 are those of DDIM with eta = 1. Raises ValueError as
     `nodes` does.
@@ -80,7 +80,7 @@ def _second(lam: FloatArray, end: float) -> FloatArray:
 
 
 def _third(lam: FloatArray, end: float) -> FloatArray:
-    """The multistep third-order update of the authors' code, with D1 and D2 as weights of the last three x0."""
+    """Return the multistep third-order update of the authors' code, with D1 and D2 as weights of the last three x0."""
     if len(lam) == 2:
         return _second(lam, end)
     h = end - lam[0]

@@ -23,7 +23,7 @@ def fitted(
     slope: Sequence[float],
     before: Sequence[float],
 ) -> StepTable:
-    """The table over `steps` (S,), strictly decreasing; eta, slope and before (S,).
+    """Return the table over `steps` (S,), strictly decreasing; eta, slope and before (S,).
 
     The slope of the first row, `before` of the first two and the eta of the last have no use and must be 0. If all are
     0, this is DDIM; dpmpp-2m and sde-dpmpp-2m are also tables of this kind. Raises ValueError for other lengths, for an

@@ -46,7 +46,7 @@ def run(
 
 
 def eps_denoiser(table: StepTable, net: Network) -> Denoise:
-    """The denoiser of a network that predicts the noise: x0 = (x - sigma eps) / alpha (Ho et al. 2020, eq. 15).
+    """Return the denoiser of a network that predicts the noise: x0 = (x - sigma eps) / alpha (Ho et al. 2020, eq. 15).
 
     Raises ValueError if the table starts without signal (alpha = 0), where the noise alone does not give x0.
     """
@@ -65,7 +65,7 @@ def eps_denoiser(table: StepTable, net: Network) -> Denoise:
 
 
 def v_denoiser(table: StepTable, net: Network) -> Denoise:
-    """The denoiser of a network that predicts the velocity v = alpha eps - sigma x0 (Salimans and Ho 2022, app. D).
+    """Return the denoiser of a network that predicts v = alpha eps - sigma x0 (Salimans and Ho 2022, app. D).
 
     x0 = alpha x - sigma v and eps = sigma x + alpha v, which also hold where alpha = 0.
     """

@@ -15,13 +15,13 @@ _POINTS = np.polynomial.legendre.leggauss(32)  # exact to rounding for every ste
 
 
 def log_snr(alpha: FloatArray, sigma: FloatArray) -> FloatArray:
-    """lambda (S,) of the S nodes before the clean one, from alpha and sigma (S + 1,); -inf where alpha is 0."""
+    """Return lambda (S,) of the S nodes before the clean one, from alpha and sigma (S + 1,); -inf where alpha is 0."""
     with np.errstate(divide="ignore"):
         return np.log(alpha[:-1]) - np.log(sigma[:-1])
 
 
 def row_orders(lam: FloatArray, order: int) -> IntArray:
-    """The number of points, 1 .. order, that each row i = 0 .. S-1 interpolates: (S,).
+    """Return the number of points, 1 .. order, that each row i = 0 .. S-1 interpolates: (S,).
 
     There are at most as many as nodes so far, not counting one without signal, whose lambda is infinite. There are also
     at most as many as rows left, so that the last row, to the clean end at lambda = inf, has order 1 and the row before
@@ -35,7 +35,7 @@ def row_orders(lam: FloatArray, order: int) -> IntArray:
 
 
 def exact_weights(points: FloatArray, start: float, end: float, exponent: int) -> FloatArray:
-    """The mean of each Lagrange polynomial through `points` (p,) over start .. end, weighted by e^(exponent lambda).
+    """Return each Lagrange polynomial through `points` (p,), averaged over start .. end by e^(exponent lambda).
 
     These p weights of the last outputs sum to 1. They are exact where the output is a polynomial of degree p - 1 in
     lambda. exponent: 1 for x0, -1 for eps.

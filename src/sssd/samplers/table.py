@@ -106,7 +106,7 @@ class StepTable:
 
 
 def nodes(schedule: Schedule, steps: IntArray) -> tuple[FloatArray, FloatArray]:
-    """alpha and sigma, each (S + 1,), at the S `steps` and at the clean end.
+    """Return alpha and sigma, each (S + 1,), at the S `steps` and at the clean end.
 
     Raises ValueError unless steps is (S,), S >= 1, strictly decreasing, in 0 .. T-1.
     """

@@ -16,7 +16,9 @@ from .table import StepTable, nodes
 
 
 def unipc(schedule: Schedule, steps: IntArray, order: int = 3) -> StepTable:
-    """The table of UniPC-p, p = `order`, over `steps` (S,), strictly decreasing: Zhao et al. 2023, algorithms 1 and 2.
+    """Return the table of UniPC-p, p = `order`, over `steps` (S,), strictly decreasing.
+
+    Zhao et al. 2023, algorithms 1 and 2.
 
     It predicts x0 and uses B_2(h) = e^h - 1, as in `diffusers`. If the first step keeps no signal, the first row is
     that of DDIM, without a correction. Raises ValueError for an order other than 1, 2, 3.
@@ -48,7 +50,7 @@ def unipc(schedule: Schedule, steps: IntArray, order: int = 3) -> StepTable:
 
 
 def _predictor(lam: FloatArray, p: int) -> FloatArray:
-    """Weights (p,) of h_i, h_{i-1}, ...; lam: lambda of the node to reach, then of nodes i, i - 1, ...
+    """Return weights (p,) of h_i, h_{i-1}, ...; lam: lambda of the node to reach, then of nodes i, i - 1, ...
 
     Solving eq. 8 is the same as integrating the polynomial through the p outputs. For p = 2, though, the paper sets
     a_1 = 1/2.
@@ -62,7 +64,7 @@ def _predictor(lam: FloatArray, p: int) -> FloatArray:
 
 
 def _corrector(lam: FloatArray, p: int) -> FloatArray:
-    """Weights (p + 1,) of h_{i+1}, h_i, ...: a_1 = 1/2 for p = 1, and eq. 8 for larger p."""
+    """Return weights (p + 1,) of h_{i+1}, h_i, ...: a_1 = 1/2 for p = 1, and eq. 8 for larger p."""
     if p == 1:
         return np.array([0.5, 0.5])
     return exact_weights(lam, lam[1], lam[0], 1)

@@ -30,7 +30,7 @@ nothing else, to 1 uV."""
 def create_app(
     generator: Generator, settings: Settings, jobs: routes.JobStore | None = None, *, only_here: bool = False
 ) -> FastAPI:
-    """The service of one model. jobs: where jobs are kept, in this process unless given.
+    """Return the service of one model. jobs: where jobs are kept, in this process unless given.
 
     only_here: answer only where the Host header names this machine, see `middleware.LocalNames`.
     Public are the page, /docs with its files, /openapi.json, /healthz and /readyz. Everything else needs an API key

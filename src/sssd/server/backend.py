@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 async def in_time(awaitable: Awaitable[T], seconds: float) -> T:
-    """The result of the awaitable. After so many seconds it is cancelled, and DeadlineExceeded is raised."""
+    """Return the result of the awaitable. After so many seconds it is cancelled, and DeadlineExceeded is raised."""
     try:
         return await asyncio.wait_for(awaitable, seconds)
     except asyncio.TimeoutError:
@@ -69,7 +69,7 @@ class Backend:
         return self.batcher.submit(work, cost=cost, on_step=on_step)
 
     async def wait(self, ticket: Ticket) -> EightLeads:
-        """The records (n, 8, L) in mV. If this is cancelled, the request leaves the queue."""
+        """Return the records (n, 8, L) in mV. If this is cancelled, the request leaves the queue."""
         try:
             return await asyncio.wrap_future(ticket.result)
         except asyncio.CancelledError:

@@ -78,7 +78,7 @@ class Piece:
 
 
 def fair_shares(size: int, wanted: Sequence[int]) -> list[int]:
-    """How many of `size` places each request gets, when they are dealt in turn to those that still want one."""
+    """Return how many of `size` places each request gets, when they are dealt in turn to those that still want one."""
     shares = [0] * len(wanted)
     while size and sum(shares) < sum(wanted):
         for i, want in enumerate(wanted):
@@ -170,7 +170,7 @@ class Batcher:
         return not self._queue and not self._running
 
     def seconds(self, cost: int) -> float:
-        """Expected seconds for so many records times steps; 0 before the first batch."""
+        """Return expected seconds for so many records times steps; 0 before the first batch."""
         return cost * self._spent_s / self._did if self._did else 0.0
 
     @property

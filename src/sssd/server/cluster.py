@@ -123,7 +123,7 @@ class RemoteJobs:
 
 
 async def _result(response: Any) -> Any:
-    """What a deployment returns. What it raises is raised as it was, without Ray's wrapper."""
+    """Return what a deployment returns. What it raises is raised as it was, without Ray's wrapper."""
     try:
         return await response
     except RayTaskError as error:
@@ -131,7 +131,7 @@ async def _result(response: Any) -> Any:
 
 
 def build(options: Options) -> serve.Application:
-    """The application, for `serve.run(build(Options(...)), name=NAME)` or `serve run`.
+    """Return the application, for `serve.run(build(Options(...)), name=NAME)` or `serve run`.
 
     Raises ValueError if there is no API key and allow_anyone_without_a_key is not set, since a cluster serves other
     machines.

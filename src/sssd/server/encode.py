@@ -31,14 +31,14 @@ class Format:
 
 
 def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
-    """A signal (12, L) in mV, rounded to 1 uV, for `to_json`."""
+    """Return a signal (12, L) in mV, rounded to 1 uV, for `to_json`."""
     return np.ascontiguousarray(
         np.round(signal.astype(np.float64), 3) + 0.0
     )  # adding 0.0 turns -0.0 into 0.0
 
 
 def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) -> dict[str, Any]:
-    """One record as a dictionary for `to_json`, with the keys of schemas.Record."""
+    """Return one record as a dictionary for `to_json`, with the keys of schemas.Record."""
     return {
         "statements": list(ecg.statements),
         "requested": ecg.provenance["requested"],
@@ -55,17 +55,17 @@ def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) ->
 
 
 def to_json(value: Any) -> bytes:
-    """JSON of values that may hold NumPy arrays. orjson takes a tenth of the time of Python's own encoder."""
+    """Return JSON of values that may hold NumPy arrays. orjson takes a tenth of the time of Python's own encoder."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def shared_provenance(ecgs: Sequence[Ecg]) -> dict[str, Any]:
-    """The provenance that all records of a request share: everything but their index."""
+    """Return the provenance that all records of a request share: everything but their index."""
     return {name: value for name, value in ecgs[0].provenance.items() if name != "index"}
 
 
 def measured_json(ecgs: Sequence[Ecg], measure: Callable[[Ecg], Mapping[str, float | None] | None]) -> bytes:
-    """The records of a request as JSON, with what measure(ecg) gives for each of them."""
+    """Return the records of a request as JSON, with what measure(ecg) gives for each of them."""
     records = [record_json(ecg, measure(ecg)) for ecg in ecgs]
     return to_json({"records": records, "provenance": shared_provenance(ecgs)})
 
@@ -79,7 +79,7 @@ def _npz(ecgs: Sequence[Ecg]) -> bytes:
 
 
 def _zip(ecgs: Sequence[Ecg]) -> bytes:
-    """WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
+    """Return WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
     file = io.BytesIO()
     names = [f"ecg_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -117,7 +117,7 @@ ALIASES = {"application/octet-stream": "application/x-npz"}
 
 
 def choose(accept: str | None) -> Format | None:
-    """The format that an Accept header (RFC 9110, 12.5.1) prefers, JSON if it accepts all alike; None if none fits."""
+    """Return the format that an Accept header (RFC 9110, 12.5.1) prefers: JSON if all are alike, None if none fits."""
     best: tuple[float, int, Format] | None = None
     ranges = [_range(part) for part in (accept or "*/*").split(",") if part.strip()]
     for order, form in enumerate(FORMATS):
@@ -132,7 +132,7 @@ def choose(accept: str | None) -> Format | None:
 
 
 def _range(part: str) -> tuple[str, float]:
-    """The name and quality in 'text/csv;q=0.5'. A quality that is not a number from 0 to 1 counts as 0."""
+    """Return the name and quality in 'text/csv;q=0.5'. A quality that is not a number from 0 to 1 counts as 0."""
     name, *parameters = (piece.strip().lower() for piece in part.split(";"))
     quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
     try:

@@ -30,7 +30,7 @@ MEANINGS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of these error answers."""
+    """Return the OpenAPI description of these error answers."""
     return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
 
 
@@ -43,7 +43,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """An error answer. It is ASCII, so that nothing a client sent can fail to be encoded."""
+    """Return an error answer. It is ASCII, so that nothing a client sent can fail to be encoded."""
     content = json.dumps({"detail": detail}, separators=(",", ":")).encode("ascii")
     return Response(content, status, media_type="application/json", headers=headers)
 

@@ -47,7 +47,7 @@ def load_generator(
     device: str | None = None,
     precision: str = "float32",
 ) -> Generator:
-    """The generator of a checkpoint, which gets the name of the file; without one, that of the built-in model."""
+    """Return the generator of a checkpoint, named after its file, or of the built-in model without one."""
     if checkpoint is None:
         name = BUILTIN
     else:  # a file must not pass for the built-in model, whatever it is called
@@ -134,7 +134,7 @@ class Generator:
         return Plan(Sampling(**asked.sampling).resolve(self.model.config))
 
     def _model(self, plan: Plan) -> SSSDECG:
-        """The model with the weights of a plan."""
+        """Return the model with the weights of a plan."""
         with self._loading:
             if plan.weights not in self._models:
                 path = WEIGHTS[plan.weights]
@@ -148,7 +148,7 @@ class Generator:
         return plan.sampling.table(model.schedule, model.config)
 
     def work(self, asked: GenerateRequest) -> Work:
-        """The request as arrays. Raises ValueError if the model lacks the statement, sampler, age or sex."""
+        """Return the request as arrays. Raises ValueError if the model lacks the statement, sampler, age or sex."""
         plan, classes = self._plan(asked), self.model.classes
         self._table(plan)
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
@@ -188,6 +188,6 @@ class Generator:
             self.run(Batch.of([Work(nothing, 0, Plan(one_step, weights))]), lambda *_: None)
 
     def records(self, work: Work, signals: EightLeads) -> Sequence[Ecg]:
-        """Signals (n, 8, L) as 12-lead records in the clinical order."""
+        """Return signals (n, 8, L) as 12-lead records in the clinical order."""
         model, table = self._model(work.plan), self._table(work.plan)
         return model.records(signals, work.request, table, seed=work.seed, precision=self.precision)

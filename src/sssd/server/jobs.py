@@ -62,13 +62,13 @@ class Jobs:
         return job.state
 
     async def status(self, owner: str, name: str) -> Job | None:
-        """The state of a job; None if there is no such job."""
+        """Return the state of a job; None if there is no such job."""
         self._drop_old()
         job = self._jobs.get((owner, name))
         return None if job is None else job.state
 
     async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
-        """All records (n, 8, L) of a job that is done, else None."""
+        """Return all records (n, 8, L) of a job that is done, else None."""
         job = self._jobs.get((owner, name))
         if job is None or job.state.state != "done":
             return None

@@ -23,7 +23,10 @@ NO_PR = frozenset({"AFIB", "AFLT", "3AVB"})  # there are no P waves, or they do 
 
 
 def measure(ecg: Ecg) -> dict[str, float | None]:
-    """Heart rate in beats per minute, PR, QRS, QT and QTc in ms, rounded to whole numbers; None if not measurable."""
+    """Return the heart rate in beats per minute, PR, QRS, QT and QTc in ms, rounded to whole numbers.
+
+    None if not measurable.
+    """
     beats = find_beats(ecg.signal, ecg.fs_hz)
     if len(beats) < LEAST_BEATS:
         return dict(NOTHING)

@@ -30,7 +30,7 @@ CLOSE = {"Connection": "close"}
 
 
 def route_path(scope: Scope) -> str | None:
-    """The path of the route that was found, such as /v1/jobs/{name}; None where there is none."""
+    """Return the path of the route that was found, such as /v1/jobs/{name}; None if there is none."""
     return getattr(scope.get("route"), "path", None)
 
 
@@ -85,7 +85,7 @@ class SecurityHeaders:
 
 
 def is_local(host: str) -> bool:
-    """Whether a name or an address always means this machine itself."""
+    """Return whether a name or an address always means this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -116,7 +116,7 @@ class LocalNames:
 
 
 def _host_name(header: str) -> str:
-    """The name in a Host header, without its port; empty where there is none."""
+    """Return the name in a Host header, without its port; empty where there is none."""
     try:
         url = urlsplit(f"//{header}")
         return (url.hostname or "") if url.netloc == header and url.username is None else ""

@@ -61,7 +61,7 @@ class JobStore(Protocol):
 
 
 def health(gate: Gate) -> APIRouter:
-    """Routes that a load balancer asks, without a key."""
+    """Return routes that a load balancer asks, without a key."""
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", summary="Whether the process answers")
@@ -94,7 +94,7 @@ def metrics(backend: Backend) -> APIRouter:
 
 
 def catalogue(generator: Generator, settings: Settings) -> APIRouter:
-    """What can be asked for: statements and models."""
+    """Return what can be asked for: statements and models."""
     router = APIRouter(prefix="/v1", tags=["catalogue"])
 
     @router.get("/labels", summary="List the statements", responses=problems(401, 429))
@@ -225,7 +225,7 @@ def _quality(name: str, plan: Plan) -> Quality:
 
 
 def _eta(sampling: Sampling) -> float:
-    """The eta of a sampling as the interface gives it: that of DDIM, 1 for DDPM, and 0 for all others."""
+    """Return the eta of a sampling as the interface gives it: that of DDIM, 1 for DDPM, and 0 for all others."""
     return 1.0 if sampling.sampler == "ddpm" else sampling.eta or 0.0
 
 
@@ -233,7 +233,7 @@ def _eta(sampling: Sampling) -> float:
 
 
 def _format(request: Request, count: int) -> encode.Format:
-    """The format that the client prefers; 406 where there is none that can hold so many records."""
+    """Return the format that the client prefers; 406 where there is none that can hold so many records."""
     accept = ",".join(request.headers.getlist("accept"))
     form = encode.choose(accept)
     if form is None:
@@ -262,7 +262,7 @@ def _check_time(backend: Backend, work: Work) -> None:
 
 
 async def _while_connected(request: Request, awaitable: Awaitable[T]) -> T:
-    """The result of the awaitable, which is cancelled as soon as the client disconnects."""
+    """Return the result of the awaitable, which is cancelled as soon as the client disconnects."""
 
     async def disconnected() -> None:
         while (await request.receive())["type"] != "http.disconnect":

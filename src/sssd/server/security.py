@@ -14,19 +14,19 @@ BEARER = HTTPBearer(auto_error=False, description="An API key, as `sssd-ecg serv
 
 
 def digest(key: str) -> str:
-    """The SHA-256 hash of an API key. Keys are 256 random bits, so a slower hash would protect nothing more."""
+    """Return the SHA-256 hash of an API key. Keys are 256 random bits, so a slower hash would protect nothing more."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def is_known(key: str, digests: Sequence[str]) -> bool:
-    """Whether the key has one of these hashes. The time this takes depends on none of them."""
+    """Return whether the key has one of these hashes. The time this takes depends on none of them."""
     found = digest(key)
     matches = [hmac.compare_digest(found, known) for known in digests]
     return any(matches)
 
 
 def key_required(digests: Sequence[str]) -> Callable[..., Awaitable[None]]:
-    """A FastAPI dependency that answers 401 unless the request carries a key with one of these hashes."""
+    """Return a FastAPI dependency that answers 401 unless the request carries a key with one of these hashes."""
 
     async def require_key(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
@@ -43,5 +43,5 @@ def key_required(digests: Sequence[str]) -> Callable[..., Awaitable[None]]:
 
 
 def owner_of(request: Request) -> str:
-    """The hash of the key that the request carried, or "" where no key is required."""
+    """Return the hash of the key that the request carried, or "" where no key is required."""
     return getattr(request.state, "owner", "")

@@ -33,7 +33,7 @@ def check_host(host: str, settings: Settings, allow_anyone: bool) -> None:
 
 
 def only_here(host: str, settings: Settings, allow_anyone: bool) -> bool:
-    """Whether the service is for this machine alone: no key is needed, and only its own programs can reach it."""
+    """Return whether only this machine's own programs can reach the service, and no key is needed."""
     return is_local(host) and not settings.key_sha256 and not allow_anyone
 
 
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError if the address cannot be used."""
+    """Return a listening socket. Raises OSError if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     try:
@@ -140,6 +140,6 @@ def serve(app: FastAPI, settings: Settings, bound: socket.socket) -> None:
 
 
 def url(bound: socket.socket) -> str:
-    """The address to open in a browser."""
+    """Return the address to open in a browser."""
     host, port, *_ = bound.getsockname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -49,7 +49,7 @@ class Steps:
         self._event.clear()
 
     def take(self) -> tuple[int, np.ndarray] | None:
-        """The next step and its signal (8, L), or None."""
+        """Return the next step and its signal (8, L), or None."""
         return self._kept.popleft() if self._kept else None
 
 

@@ -47,7 +47,7 @@ class Work:
         return self.records * self.plan.steps
 
     def part(self, start: int, stop: int) -> Work:
-        """Records start to stop - 1."""
+        """Return records start to stop - 1."""
         return replace(self, request=self.request.part(slice(start, stop)))
 
 
@@ -67,7 +67,7 @@ class Batch:
 
     @classmethod
     def of(cls, parts: list[Work]) -> Batch:
-        """The records of these requests, which must have the same plan."""
+        """Return the records of these requests, which must have the same plan."""
         return cls(
             vectors=np.concatenate([part.request.vectors for part in parts]),
             seeds=tuple(part.seed for part in parts for _ in range(part.records)),
@@ -81,7 +81,7 @@ class Batch:
         return len(self.seeds)
 
     def padded(self) -> Batch:
-        """The batch with its last row repeated until it has 1, 2, 4, 8, ... rows."""
+        """Return the batch with its last row repeated until it has 1, 2, 4, 8, ... rows."""
         rows = [*range(len(self)), *[len(self) - 1] * (2 ** (len(self) - 1).bit_length() - len(self))]
         return replace(
             self,
@@ -94,6 +94,6 @@ class Batch:
 
 
 def _known(request: Request, name: Literal["age", "sex"]) -> NDArray[np.float64]:
-    """Age or sex of each record (n,), NaN where unknown."""
+    """Return age or sex of each record (n,), NaN where unknown."""
     values = request.age if name == "age" else request.sex
     return np.full(len(request), np.nan) if values is None else values

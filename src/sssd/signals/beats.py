@@ -22,7 +22,7 @@ SMOOTH_S, BRIDGED_S = 0.012, 0.02  # the slope is smoothed over the first, and m
 
 
 def find_beats(signal: FloatArray, fs_hz: float) -> Beats:
-    """Samples at which QRS complexes are: peaks of the slope over all leads, (C, L) -> (b,).
+    """Return samples at which QRS complexes are: peaks of the slope over all leads, (C, L) -> (b,).
 
     The slope is |x(t+1) - x(t)| of each lead over its own 98th percentile, summed over the leads and smoothed over
     80 ms. Peaks are at least 0.25 s apart and reach 0.35 of the 98th percentile of the slope.
@@ -36,7 +36,7 @@ def find_beats(signal: FloatArray, fs_hz: float) -> Beats:
 
 
 def rr_s(beats: Beats, fs_hz: float) -> float:
-    """Median RR interval in s; NaN with fewer than three beats."""
+    """Return the median RR interval in s; NaN with fewer than three beats."""
     return float(np.median(np.diff(beats))) / fs_hz if len(beats) >= LEAST_BEATS else float("nan")
 
 
@@ -53,7 +53,7 @@ def rr_variability(beats: Beats, fs_hz: float) -> float:
 
 
 def likeness(signal: FloatArray, beats: Beats, fs_hz: float) -> float:
-    """How alike a record's own beats are: the mean correlation over all pairs of its beats, signal (C, L).
+    """Return how alike a record's own beats are: the mean correlation over all pairs of its beats, signal (C, L).
 
     A beat is all leads from 0.25 s before to 0.4 s after its QRS complex, each lead less its mean. The value is 1 if
     all beats are the same, and NaN with fewer than two whole beats.
@@ -71,7 +71,9 @@ def likeness(signal: FloatArray, beats: Beats, fs_hz: float) -> float:
 
 
 def qrs_width(signal: FloatArray, beats: Beats, fs_hz: float) -> float:
-    """Width of the QRS complex in ms, in the median beat over all leads (C, L); NaN for fewer than three whole beats.
+    """Return the width of the QRS complex in ms, in the median beat over all leads (C, L).
+
+    It is NaN for fewer than three whole beats.
 
     The complex lasts as long as the mean slope over the leads stays above 8 % of its peak. The median of 40 recordings
     each of PTB-XL with NORM, IRBBB, CRBBB and CLBBB is 81, 96, 137 and 161 ms.

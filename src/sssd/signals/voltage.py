@@ -15,7 +15,10 @@ HALF_QRS_S = 0.08  # a complex is looked for this long before and after its beat
 
 
 def sokolow_lyon(record: FloatArray, beats: Beats, fs_hz: float) -> float:
-    """S in V1 plus the larger R of V5 and V6 in mV, medians over beats (Sokolow and Lyon 1949); NaN without beats."""
+    """Return S in V1 plus the larger R of V5 and V6 in mV, medians over beats (Sokolow and Lyon 1949).
+
+    It is NaN without beats.
+    """
     cut = _complexes(record, beats, fs_hz)
     if cut is None:
         return float("nan")
@@ -25,14 +28,17 @@ def sokolow_lyon(record: FloatArray, beats: Beats, fs_hz: float) -> float:
 
 
 def limb_voltage(record: FloatArray, beats: Beats, fs_hz: float) -> float:
-    """QRS from peak to peak in mV in the limb lead where it is largest, median over the beats; NaN without beats."""
+    """Return QRS from peak to peak in mV in the limb lead where it is largest, median over the beats.
+
+    It is NaN without beats.
+    """
     twelve = to_twelve(np.asarray(record, dtype=np.float64))[: len(LIMB)]
     cut = _complexes(twelve, beats, fs_hz)
     return float("nan") if cut is None else float(np.median(np.ptp(cut, axis=-1), axis=0).max())
 
 
 def _complexes(record: FloatArray, beats: Beats, fs_hz: float) -> NDArray[np.float64] | None:
-    """The whole QRS complexes, each lead less its median over the record: (b, C, samples), None without any."""
+    """Return the whole QRS complexes, each lead less its median over the record: (b, C, samples), None without any."""
     half = round(HALF_QRS_S * fs_hz)
     level = record - np.median(record, axis=-1, keepdims=True)
     whole = [level[:, at - half : at + half + 1] for at in beats if half <= at < record.shape[-1] - half]

@@ -55,7 +55,7 @@ class Waves:
 
 
 def delineate(lead: FloatArray, fs_hz: float) -> Waves | None:
-    """The waves of one lead (L,), usually II; None without three beats, or where NeuroKit2 gives up.
+    """Return the waves of one lead (L,), usually II; None without three beats, or where NeuroKit2 gives up.
 
     ModuleNotFoundError without NeuroKit2.
     """
@@ -85,7 +85,7 @@ def delineate(lead: FloatArray, fs_hz: float) -> Waves | None:
 
 
 def p_waves(lead: FloatArray, waves: Waves) -> NDArray[np.bool_]:
-    """Which beats a P wave precedes, (b,), in the lead (L,) in mV that was delineated.
+    """Return which beats a P wave precedes, (b,), in the lead (L,) in mV that was delineated.
 
     NeuroKit2 finds a peak before nearly every beat, in atrial fibrillation too. It counts as a P wave where it is at
     least 0.05 mV above its onset and within 20 ms of the record's median distance from P to R. So 81 % of the beats of
@@ -103,7 +103,9 @@ def p_waves(lead: FloatArray, waves: Waves) -> NDArray[np.bool_]:
 
 
 def beside(wave: Any, peaks: NDArray[np.integer], *, before: bool = False) -> Points:
-    """The last point of a wave before each R peak (b,), or the first one after it; NaN if another beat is nearer.
+    """Return the last point of a wave before each R peak (b,), or the first one after it.
+
+    It is NaN if another beat is nearer.
 
     NeuroKit2 leaves out the points that it does not find, so they are not one to a beat.
     """
@@ -121,6 +123,6 @@ def beside(wave: Any, peaks: NDArray[np.integer], *, before: bool = False) -> Po
 
 
 def median(values: FloatArray, *, least: int = 1) -> float:
-    """Median of the values that are numbers; NaN if there are fewer than `least` of them."""
+    """Return the median of the values that are numbers; NaN if there are fewer than `least` of them."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) >= max(least, 1) else float("nan")

@@ -18,13 +18,13 @@ _MOST_ERRORS = 8  # that one message tells
 
 
 def read_cells(file: Path) -> Iterator[list[str]]:
-    """The names in the header of a CSV file, and then its rows, with as many cells each.
+    """Return the names in the header of a CSV file, and then its rows, with as many cells each.
 
     The separator is the one of comma, semicolon, tab and bar that cuts the header into most columns; a first line
     "sep=;" says it. The text is UTF-8, or UTF-16 with a byte order mark. Cells are stripped, those in `EMPTY` are "",
     and blank rows are left out.
 
-    ValueError where it is not such a file, two columns have one name, or a row has another number of cells.
+    ValueError if it is not such a file, two columns have one name, or a row has another number of cells.
     """
     with file.open("rb") as opened:
         start = opened.read(4)
@@ -62,7 +62,7 @@ def read_cells(file: Path) -> Iterator[list[str]]:
 
 
 def separator_of(header: str) -> str:
-    """The separator that cuts a header into most columns; a comma where there is one column.
+    """Return the separator that cuts a header into most columns; a comma where there is one column.
 
     Python's csv.Sniffer prefers a comma inside a column's name to the semicolons between the names.
     """
@@ -85,7 +85,7 @@ class Errors:
         self._found: list[str] = []
 
     def add(self, row: int, error: ValueError) -> None:
-        """Note an error of one row, counted from 1. ValueError where there are `_MOST_ERRORS`."""
+        """Note an error of one row, counted from 1. ValueError if there are `_MOST_ERRORS`."""
         self._found.append(f"row {row}: {error}")
         if len(self._found) == _MOST_ERRORS:
             self._found.append("and perhaps more")

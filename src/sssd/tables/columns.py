@@ -29,7 +29,7 @@ _EXPECTED = {"patient": "patient_id", "fold": "strat_fold", "age": "age", "sex":
 
 @dataclass(frozen=True)
 class Columns:
-    """The places of the columns in a header; None where there is none of that kind.
+    """The places of the columns in a header; None if there is none of that kind.
 
     labels: the column that holds names. others: the columns that are none of these, in their order.
     """
@@ -44,12 +44,12 @@ class Columns:
     others: tuple[int, ...]
 
     def cell(self, role: str, cells: Sequence[str]) -> str:
-        """The cell of a row in the column of this role; "" where the table has no such column."""
+        """Return the cell of a row in the column of this role; "" where the table has no such column."""
         place = getattr(self, role)
         return "" if place is None else cells[place]
 
     def taken_for(self, used: Sequence[str], others: str = "not used") -> dict[str, str]:
-        """What each column was taken for, by its name; a role that is not in `used` is "not used"."""
+        """Return what each column was taken for, by its name; a role that is not in `used` is "not used"."""
         places = {getattr(self, role): role if role in used else "not used" for role in ROLES}
         return {
             name or f"(column {k + 1})": places.get(k, others if k in self.others else "not used")
@@ -85,7 +85,7 @@ def recognised(header: Sequence[str], file: Path) -> Columns:
 
 
 def described(taken_for: dict[str, str]) -> str:
-    """What each column was taken for, in one line; many columns of statements or labels are counted."""
+    """Return what each column was taken for, in one line; many columns of statements or labels are counted."""
     kinds: dict[str, list[str]] = {}
     for name, what in taken_for.items():
         kinds.setdefault(
@@ -100,17 +100,17 @@ def described(taken_for: dict[str, str]) -> str:
 
 
 def plain(name: str) -> str:
-    """A column's name without case, spaces and signs: "Patient_ID" and "patient id" are alike."""
+    """Return a column's name without case, spaces and signs: "Patient_ID" and "patient id" are alike."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def names_rows(name: str) -> bool:
-    """Whether a column of this name numbers or names the rows, as the first column that pandas writes."""
+    """Return whether a column of this name numbers or names the rows, as the first column that pandas writes."""
     return plain(name) in _ROW_NAMES or _role(name).startswith("record")
 
 
 def names_statement(name: str, classes: Sequence[str]) -> bool:
-    """Whether a column is called as one of the classes."""
+    """Return whether a column is called as one of the classes."""
     try:
         find(name, classes)
     except ValueError:
@@ -123,5 +123,5 @@ def _role(name: str) -> str:
 
 
 def _words(name: str) -> set[str]:
-    """The words of a name in lower case and in the singular: "patientNumbers_2" has "patient" and "number"."""
+    """Return the words of a name in lower case and in the singular: "patientNumbers_2" has "patient" and "number"."""
     return {word.lower().rstrip("s") for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}

@@ -53,7 +53,7 @@ class LabelTable:
 def read_label_table(file: Path, classes: tuple[str, ...]) -> LabelTable:
     """Open a CSV file of requests. classes: (K,) names of the labels.
 
-    FileNotFoundError where there is no file. ValueError where it is wrong; `rows` raises it too, with the rows.
+    FileNotFoundError if there is no file. ValueError if it is wrong; `rows` raises it too, with the rows.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {str(file)!r} to read labels from")
@@ -73,7 +73,7 @@ def read_label_table(file: Path, classes: tuple[str, ...]) -> LabelTable:
 
 
 def _statement_columns(file: Path, columns: Columns, classes: tuple[str, ...]) -> dict[int, int]:
-    """The class that each column of zeros and ones stands for."""
+    """Return the class that each column of zeros and ones stands for."""
     places: dict[int, int] = {}
     for place in columns.others:
         name = columns.header[place]
@@ -145,7 +145,7 @@ def _refuse_statements_beside_labels(file: Path, columns: Columns, classes: tupl
 
 
 def _encoded(text: str, classes: tuple[str, ...]) -> NDArray[np.uint8]:
-    """The label vector (K,) of a cell with names."""
+    """Return the label vector (K,) of a cell with names."""
     names = [text] if text in classes else list(names_in(text))
     if not names:
         raise ValueError("no statement; expected at least one")

@@ -13,7 +13,7 @@ JOINTS = "+,;|"  # what may stand between the labels of one cell; so a label's n
 
 
 def bit(cell: str) -> int:
-    """0 or 1, which "False" and "True" stand for as well; ValueError for anything else."""
+    """Return 0 or 1, which "False" and "True" stand for as well; ValueError for anything else."""
     value = BITS.get(cell.casefold())
     if value is None:
         raise ValueError(f"{cell!r}; expected 0 or 1")
@@ -21,12 +21,12 @@ def bit(cell: str) -> int:
 
 
 def names_in(cell: str) -> tuple[str, ...]:
-    """The labels of one cell, each once, in their order.
+    """Return the labels of one cell, each once, in their order.
 
     AFIB+LVH    AFIB,LVH    AFIB;LVH    AFIB|LVH    ['AFIB', 'LVH']    {'AFIB': 100.0, 'SR': 0.0}
 
     In a mapping of labels to likelihoods, every label counts, as in PTB-XL, where 0 means that the likelihood is not
-    known. ValueError where it is none of these, or where the likelihoods are zeros and ones, which may mean absent.
+    known. ValueError if it is none of these, or where the likelihoods are zeros and ones, which may mean absent.
     """
     text = cell.strip()
     if text[:1] == "{":
@@ -45,7 +45,7 @@ def names_in(cell: str) -> tuple[str, ...]:
 
 
 def _keys(text: str) -> list[str]:
-    """The keys of a mapping of labels to likelihoods, written in Python or JSON."""
+    """Return the keys of a mapping of labels to likelihoods, written in Python or JSON."""
     found: Any = None
     for parse in (ast.literal_eval, json.loads):
         try:
@@ -68,7 +68,7 @@ def _keys(text: str) -> list[str]:
 
 
 def fold(cell: str) -> int:
-    """A fold from 1 to 10; ValueError for anything else."""
+    """Return a fold from 1 to 10; ValueError for anything else."""
     try:
         number = float(cell)
     except ValueError:
@@ -79,7 +79,7 @@ def fold(cell: str) -> int:
 
 
 def patient(cell: str) -> str:
-    """Who a patient is: numbers are alike however they are written, as 77, 77.0 and 077; "" is unknown."""
+    """Return who a patient is: numbers are alike however they are written, as 77, 77.0 and 077; "" is unknown."""
     text = cell.strip()
     if re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d{1,3})?", text, re.ASCII):
         try:

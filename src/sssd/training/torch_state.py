@@ -9,7 +9,7 @@ import torch
 
 from ..models.precision import float32_products
 
-COMPILED_VARIANTS = 64  # compiled variants of a block: with and without attention, dropout and gradients, for different networks
+COMPILED_VARIANTS = 64  # of a block: with or without attention, dropout and gradients, for several networks
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def training_loss_label(
     X: tuple[Any, Any],
     diffusion_hyperparams: dict[str, Any],
 ) -> Tensor:
-    """loss_fn(predicted noise, noise) of records X[0] (B, C, L) with labels X[1] (B, K) at random steps.
+    """Return loss_fn(predicted noise, noise) of records X[0] (B, C, L) with labels X[1] (B, K) at random steps.
 
     Ho et al. 2020, algorithm 1. Draws the steps (B, 1, 1), then the noise. Raises ValueError for labels that are not
     finite, or are not one row for each record.
@@ -79,7 +79,7 @@ def training_loss_label(
 
 
 def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str, Any]:
-    """The linear schedule in float32: {"T": int, "Beta", "Alpha", "Alpha_bar", "Sigma": (T,) tensors}.
+    """Return the linear schedule in float32: {"T": int, "Beta", "Alpha", "Alpha_bar", "Sigma": (T,) tensors}.
 
     Alpha_bar is multiplied step by step in float32, as in the published code. Sigma is the square root of beta tilde
     (Ho et al. 2020, eq. 7), and of beta_0 at step 0. Raises ValueError unless T >= 1 and both betas are in (0, 1).
@@ -100,7 +100,7 @@ def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str
 
 
 def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any]:
-    """The schedule that `config` describes, in the form of `calc_diffusion_hyperparams`."""
+    """Return the schedule that `config` describes, in the form of `calc_diffusion_hyperparams`."""
     if config.terminal_alpha is None and config.rho is None:
         return calc_diffusion_hyperparams(config.T, config.beta_0, config.beta_T)
     abar, beta = schedule.abar, schedule.beta
@@ -110,12 +110,12 @@ def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any
 
 
 def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_dim_in: int) -> Tensor:
-    """Sines and cosines (B, dim) of the steps (B, 1), float32, on the device of the steps."""
+    """Return sines and cosines (B, dim) of the steps (B, 1), float32, on the device of the steps."""
     return step_embedding(diffusion_steps, diffusion_step_embed_dim_in)
 
 
 def std_normal(size: tuple[int, ...] | torch.Size) -> Tensor:
-    """A standard normal float32 tensor of this size, on the CPU, from torch's global generator."""
+    """Return a standard normal float32 tensor of this size, on the CPU, from torch's global generator."""
     return torch.normal(0, 1, size=tuple(size))
 
 
@@ -127,7 +127,7 @@ def print_size(net: Any) -> None:
 
 
 def find_max_epoch(path: str | os.PathLike[str]) -> int:
-    """The largest N of the files N.pkl in a folder, or -1 if there is none."""
+    """Return the largest N of the files N.pkl in a folder, or -1 if there is none."""
     names = (re.fullmatch(r"([0-9]+)\.pkl", name) for name in os.listdir(path))
     return max((int(name.group(1)) for name in names if name), default=-1)
 
@@ -166,7 +166,7 @@ def _device(net: Net, otherwise: Any) -> torch.device:
 
 
 def _condition(cond: Any, batch: int, device: torch.device) -> Tensor:
-    """cond (B, ...) as float32 on the device; ValueError unless it has B rows of finite real values."""
+    """Return cond (B, ...) as float32 on the device; ValueError unless it has B rows of finite real values."""
     given = torch.as_tensor(cond)
     if given.is_complex():
         raise ValueError(f"cond is {given.dtype}: expected real values")

@@ -125,7 +125,7 @@ def command(
 
 
 def _check_source(counts: str | None, labels_from: Path | None, like_ptbxl: int | None, count: int) -> None:
-    """UsageError unless exactly one option says which records to make."""
+    """Raise UsageError unless exactly one option says which records to make."""
     options = {"--counts": counts, "--labels-from": labels_from, "--like-ptbxl": like_ptbxl}
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
@@ -145,7 +145,7 @@ def _plan(
     exact: bool,
     label_names: tuple[str, ...],
 ) -> tuple[Plan, str]:
-    """The plan, and in words what was asked for."""
+    """Return the plan, and in words what was asked for."""
     from ...corpora import plan as plans
 
     if counts is not None:
@@ -157,7 +157,7 @@ def _plan(
 
 
 def _recorded(checkpoint: Path | None) -> str:
-    """What a recipe calls a checkpoint: weights that ship have a name, any other checkpoint has its path."""
+    """Return what a recipe calls a checkpoint: weights that ship have a name, any other checkpoint has its path."""
     if checkpoint is None:
         return BUILTIN
     return str(checkpoint if is_shipped(checkpoint) else checkpoint.resolve())

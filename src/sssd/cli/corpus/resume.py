@@ -62,9 +62,9 @@ def command(
 
 
 def _model(folder: Path, corpus: Corpus, checkpoint: Path | None, device: str) -> SSSDECG:
-    """The model that the corpus was begun with: one that ships, or the checkpoint that the user gives.
+    """Return the model that the corpus was begun with: one that ships, or the checkpoint that the user gives.
 
-    A path in corpus.json is not opened by itself, because the corpus may come from somebody else. ValueError where the
+    A path in corpus.json is not opened by itself, because the corpus may come from somebody else. ValueError if the
     checkpoint is missing or has other weights than the corpus was begun with.
     """
     import json

@@ -37,7 +37,7 @@ Workers = Annotated[
 
 
 def check_engine(engine: str, address: str | None, workers: int | None) -> None:
-    """UsageError where an option of Ray is given without Ray; ValueError where Ray cannot be used."""
+    """Raise UsageError if an option of Ray is given without Ray; ValueError where Ray cannot be used."""
     given = [name for name, value in (("--address", address), ("--workers", workers)) if value is not None]
     if given and engine != "ray":
         raise UsageError(f"{given[0]} is for --engine ray, and the engine is {engine}")
@@ -48,7 +48,7 @@ def check_engine(engine: str, address: str | None, workers: int | None) -> None:
 
 
 def described(corpus: Corpus) -> str:
-    """A corpus in a few words."""
+    """Return a corpus in a few words."""
     return f"{corpus.records} record{'s' if corpus.records > 1 else ''} ({corpus.format})"
 
 

@@ -66,7 +66,7 @@ READERS: dict[str, type[Reader]] = {
 
 
 def check_format(name: str) -> str:
-    """The format; ValueError where it is unknown, or its package is not installed or too old."""
+    """Return the format; ValueError if it is unknown, or its package is not installed or too old."""
     if name not in WRITERS:
         raise ValueError(f"unknown format {name!r}; choose from {', '.join(WRITERS)}")
     if name in NEEDS:
@@ -96,7 +96,7 @@ class ShardReader:
             self._reader = READERS[corpus.format](path, corpus, self._span)
 
     def read(self, start: int, stop: int) -> Block:
-        """The records start .. stop - 1, counted within the shard."""
+        """Return the records start .. stop - 1, counted within the shard."""
         with self._explained():
             block = self._reader.read(start, stop)
             _check(block, self._corpus, self._span[start:stop])
@@ -119,7 +119,7 @@ class ShardReader:
 
 
 def check_readable(folder: Path, corpus: Corpus, number: int) -> None:
-    """ValueError unless a shard can be opened, and its first and its last record be read."""
+    """Raise ValueError unless a shard can be opened, and its first and its last record be read."""
     reader, last = ShardReader(folder, corpus, number), len(corpus.span(number)) - 1
     try:
         for row in {0, last}:
@@ -129,7 +129,7 @@ def check_readable(folder: Path, corpus: Corpus, number: int) -> None:
 
 
 def _check(block: Block, corpus: Corpus, span: range) -> None:
-    """ValueError unless the block holds the records `span` of this corpus, with possible values."""
+    """Raise ValueError unless the block holds the records `span` of this corpus, with possible values."""
     n = len(span)
     expected: dict[str, tuple[str, tuple[int, ...]]] = {
         "index": ("i8", (n,)),

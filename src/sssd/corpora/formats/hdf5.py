@@ -89,7 +89,7 @@ class Hdf5Reader:
         self._file.close()
 
     def _check(self, name: str, shape: tuple[int, ...], kind: str | None) -> None:
-        """ValueError unless the dataset lies in this file and has this shape and type (None: text)."""
+        """Raise ValueError unless the dataset lies in this file and has this shape and type (None: text)."""
         import h5py
 
         if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):

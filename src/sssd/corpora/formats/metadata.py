@@ -16,24 +16,24 @@ SIGNAL = "int16 microvolts, little-endian, lead after lead"
 
 
 def recipes(corpus: Corpus) -> list[dict[str, Any]]:
-    """How the records of each part were made, as far as every record says so itself."""
+    """Return how the records of each part were made, as far as every record says so itself."""
     return [{name: getattr(part, name) for name in RECORDED} | _calibration(part) for part in corpus.parts]
 
 
 def _calibration(part: Recipe) -> dict[str, Any]:
-    """The fitted solver and the gain, where there are any, as `sssd.records.provenance` has them."""
+    """Return the fitted solver and the gain, where there are any, as `sssd.records.provenance` has them."""
     gain = {"gain": list(part.gain)} if part.gain is not None and set(part.gain) != {1.0} else {}
     return gain if part.fit is None else {"fit": part.fit, **gain}
 
 
 def provenance(corpus: Corpus) -> dict[str, Any]:
-    """What every shard says about all its records."""
+    """Return what every shard says about all its records."""
     parts = [{"records": p.records, **r} for p, r in zip(corpus.parts, recipes(corpus), strict=True)]
     return {"synthetic": True, **(parts[0] if len(parts) == 1 else {"parts": parts})}
 
 
 def file_metadata(corpus: Corpus) -> dict[str, str]:
-    """The metadata as text, for the formats that hold it once in each file."""
+    """Return the metadata as text, for the formats that hold it once in each file."""
     return {
         "label_names": json.dumps(corpus.label_names),
         "leads": json.dumps(corpus.leads),
@@ -44,7 +44,7 @@ def file_metadata(corpus: Corpus) -> dict[str, str]:
 
 
 def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:
-    """(n,) the names of the labels of each record, joined by "+"."""
+    """Return (n,) the names of the labels of each record, joined by "+"."""
     row, column = np.nonzero(has(labels))
     names = [label_names[k] for k in column.tolist()]
     ends = np.searchsorted(row, np.arange(len(labels) + 1)).tolist()

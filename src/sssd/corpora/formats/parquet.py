@@ -131,7 +131,7 @@ class ParquetReader:
         self._file.close()
 
     def _check(self, span: range) -> None:
-        """ValueError unless columns and row groups are those of this shard, before any data are read."""
+        """Raise ValueError unless columns and row groups are those of this shard, before any data are read."""
         found, metadata = self._file.schema_arrow, self._file.metadata
         for name, kind in _types(self._corpus).items():
             if name not in found.names or found.field(name).type != kind:
@@ -146,7 +146,7 @@ class ParquetReader:
 
 
 def _types(corpus: Corpus) -> dict[str, Any]:
-    """The Arrow types of the columns, in their order."""
+    """Return the Arrow types of the columns, in their order."""
     import pyarrow as pa
 
     types = {

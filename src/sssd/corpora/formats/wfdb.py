@@ -102,7 +102,7 @@ class WfdbReader:
         self._table = []
 
     def _signal(self, index: int) -> NDArray[np.int16]:
-        """(12, L) in microvolts."""
+        """Return (12, L) in microvolts."""
         length, leads = self._corpus.length, len(self._corpus.leads)
         path = self._path / f"{record_name(index)}.dat"
         if path.stat().st_size != 2 * length * leads:
@@ -111,5 +111,5 @@ class WfdbReader:
 
 
 def record_name(index: int) -> str:
-    """The name of a WFDB record."""
+    """Return the name of a WFDB record."""
     return f"{index:09d}"

@@ -147,7 +147,7 @@ def _tile(records: int, length: int) -> tuple[int, dict[str, int]]:
 
 
 def plain(u: Tensor, taps: Tensor, *, gelu: bool = True) -> Tensor:
-    """The same in plain PyTorch."""
+    """Return the same in plain PyTorch."""
     length, half = u.shape[-1], taps.shape[-1] // 2
     lag = torch.arange(length)[None, :] - torch.arange(length)[:, None] + half  # (in, out)
     matrix = taps[:, 0].float()[:, lag.to(taps.device)]

@@ -99,7 +99,7 @@ def norm_gate(z: Tensor, vectors: Tensor, out: Tensor) -> Tensor:
 
 
 def plain_norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> Tensor:
-    """`norm` in plain PyTorch, not in place."""
+    """Return `norm` in plain PyTorch, not in place."""
     x = z.float().transpose(1, 2) + vectors[0]  # (B, L, H)
     if len(vectors) == 3:
         x = F.layer_norm(x, x.shape[-1:], vectors[1], vectors[2], EPSILON)
@@ -110,7 +110,7 @@ def plain_norm(z: Tensor, vectors: Tensor, label: Tensor | None, valid: int) -> 
 
 
 def plain_norm_gate(z: Tensor, vectors: Tensor) -> Tensor:
-    """`norm_gate` in plain PyTorch: (B L, C)."""
+    """Return `norm_gate` in plain PyTorch: (B L, C)."""
     x = plain_norm(z.float(), vectors, None, z.shape[-1])
     left, right = x.transpose(1, 2).flatten(0, 1).chunk(2, dim=-1)
     return (torch.tanh(left) * torch.sigmoid(right)).to(z.dtype)

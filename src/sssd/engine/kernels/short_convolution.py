@@ -72,7 +72,7 @@ def _tile(tokens: int, channels: int, features: int) -> dict[str, int]:
 
 
 def plain(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, valid: int) -> Tensor:
-    """The same in plain PyTorch."""
+    """Return the same in plain PyTorch."""
     channels, ends = x.shape[-1], (1, 1 + x.shape[1] - valid)
     left, middle, right = bias[step].unbind()  # (H,) each
     u = F.pad(x[:, :valid].float(), (0, 0, *ends))
