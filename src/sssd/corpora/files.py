@@ -1,4 +1,4 @@
-"""The files of a corpus: none of them lies outside of its folder; their sizes and their SHA-256."""
+"""Finds the files of a corpus, none of which lies outside its folder, and computes their sizes and SHA-256."""
 
 from __future__ import annotations
 

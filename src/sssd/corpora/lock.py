@@ -18,7 +18,7 @@ LOCK, HOLDER = ".lock", ".holder"  # filelock's own file, and the process that h
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder. BlockingIOError, which names the process, where another one holds it."""
+    """Hold the folder. If another process holds it, BlockingIOError names that process."""
     lock, holder = FileLock(inside(folder, LOCK)), inside(folder, HOLDER)
     try:
         lock.acquire(timeout=0)

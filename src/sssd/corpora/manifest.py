@@ -118,7 +118,7 @@ def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
 
 
 def repair_command(folder: Path, corpus: Corpus) -> str:
-    """Return the command that makes what is missing. A merged corpus is also checked by it, others with --check."""
+    """Return the command that makes what is missing. It also checks a merged corpus, but others only with --check."""
     if len(corpus.parts) > 1:
         return "the same `sssd-ecg corpus merge` again"
     command, recipe = f"sssd-ecg corpus resume {shlex.quote(str(folder))}", corpus.parts[0]

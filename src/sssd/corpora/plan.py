@@ -66,7 +66,7 @@ class Plan:
     sex: NDArray[np.str_] | None = None
 
     def rows(self, index: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        """The columns of the records `index` (n,): labels (n, K) uint8, requested (n,), and age and sex if given.
+        """Return the columns of records `index` (n,): labels (n, K) uint8, requested (n,), and age and sex if given.
 
         A number beyond the last record gets the columns of the last record; such numbers fill up a batch.
         """
@@ -164,7 +164,7 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
 def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:
     """Return the plan of "AFIB=2000,CLBBB+LVH=500": that many records of each, in this order.
 
-    exact: without statements that occur beside these. ValueError if an entry is wrong.
+    exact: draw no statements that occur beside these. ValueError if an entry is wrong.
     """
     requested, numbers = [], []
     for entry in counts.split(","):

@@ -231,7 +231,7 @@ def _over_windows(model: Classifier, x: FloatArray, read: Callable[[Tensor], Ten
 
 @contextlib.contextmanager
 def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Everything random inside comes from the seed; generators and cuDNN's settings come back afterwards."""
+    """Draw everything random inside from the seed, and restore generators and cuDNN's settings afterwards."""
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

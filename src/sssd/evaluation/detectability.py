@@ -14,8 +14,8 @@ Both are measured on whole signals (raw) and on signals of which only a band is 
 feature, not the power alone, is then taken from the band-limited signal.
 
 A recording and the generated record with its label vector are always in the same part of a cross-validation. In
-different parts, a classifier that remembers the recording would take its like for recorded, and the AUC would come out
-too small.
+different parts, a classifier that remembers the recording would take a record like it for recorded, and the AUC would
+come out too small.
 
 x (n, C, L) is in mV, n records, C leads (those of `leads.EIGHT` in the project), L samples.
 """
@@ -125,7 +125,7 @@ def detectability(
     width: int | None = None,
     on_fit: Callable[[int, int], None] | None = None,
 ) -> Detectability:
-    """How well a classifier tells generated records (n, C, L) from recordings (n, C, L), both in mV, and by what.
+    """Measure how well a classifier tells generated records from recordings, (n, C, L) in mV each, and by what.
 
     Record i of one set belongs to record i of the other: they should have the same label vector. train: recordings and
     generated records for the deep classifier to train on; without it, the deep one is cross-validated like the simple
@@ -181,9 +181,9 @@ def detectability(
 def spectra(
     recorded: FloatArray, generated: FloatArray, *, fs_hz: float = 100.0, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall, density and coverage (see `manifold`) on the spectra of x (n, C, L) in mV, in steps of 1 Hz.
+    """Measure precision, recall, density and coverage (see `manifold`) on spectra of x (n, C, L) in mV, in 1 Hz steps.
 
-    Once for 0.5 to 39.5 Hz, what a diagnostic ECG shows, and once for all frequencies up to the Nyquist frequency. The
+    This is done for 0.5 to 39.5 Hz, which a diagnostic ECG shows, and for everything up to the Nyquist frequency. The
     sets may differ in size: 300 records of each are drawn, or as many as the smaller set has ("records").
     """
     size = min(len(recorded), len(generated), SPECTRA)
@@ -228,7 +228,7 @@ def check(recorded: FloatArray, generated: FloatArray) -> None:
 def simple_areas(
     recorded: FloatArray, generated: FloatArray, *, fs_hz: float = 100.0, seeds: int = 3
 ) -> dict[str, Area]:
-    """AUC of the simple classifier alone, {"raw": Area, "0.5-35 Hz": Area, ...}; arguments as in `detectability`."""
+    """Return the AUC of the simple classifier alone, {"raw": Area, "0.5-35 Hz": Area, ...}; see `detectability`."""
     recorded, generated = prepared(recorded, fs_hz), prepared(generated, fs_hz)
     check(recorded, generated)
     scores = simple_scores(recorded, generated, fs_hz=fs_hz, seeds=seeds)
@@ -306,7 +306,7 @@ def cross_validated_boosting(
     groups: Sequence[NDArray[np.int64]] = (),
     advance: Advance = lambda: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Features recorded (n, F) and generated (n, F) -> probability of "generated" for each of the 2 n rows, unseen.
+    """Return the probability of "generated" of each unseen row of features recorded and generated (n, F): (2 n,).
 
     Recordings come first. Also returns, for each group of columns, by how much the AUC falls when these columns are
     shuffled over the records of a part: mean of the parts, (groups,).
@@ -355,7 +355,7 @@ def what_decides(
 
 
 def single_features(recorded: FloatArray, generated: FloatArray, names: Sequence[str]) -> list[Feature]:
-    """The features that tell most by themselves: max(AUC, 1 - AUC) of the feature as a score, the largest first."""
+    """Return the features that tell most by themselves, by max(AUC, 1 - AUC) of the feature as a score."""
     y = _kinds(len(recorded))
     found = []
     for k, name in enumerate(names):

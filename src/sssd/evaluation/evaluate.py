@@ -5,8 +5,8 @@
     synthetic ───────────┴─▶ rhythm and shape, rules, amplitude, spectra, detectability, privacy      (by_signals)
 
 Classifiers are trained on the spot, on the real training records, and for utility on the generated ones. The generated
-records are compared with the test records. Beside each distance stands, as `real`, that of as many real training
-records in place of the generated ones: what chance gives.
+records are compared with the test records. `real` beside each distance is the distance that chance gives: that of as
+many real training records in place of the generated ones.
 """
 
 from __future__ import annotations

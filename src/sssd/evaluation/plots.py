@@ -1,4 +1,4 @@
-"""The plots of the report, one matplotlib figure each; real records are dark and generated ones red."""
+"""Draws the plots of the report, one matplotlib figure each. Real records are dark, and generated ones red."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
 
 
 def statements(areas: Mapping[str, Mapping[str, float]], of_real: str, of_made: str) -> Figure:
-    """Draw AUC of each statement as two dots on a line."""
+    """Draw the AUC of each statement as two dots on a line."""
     real, made = areas["real"], areas["synthetic"]
     codes = sorted((code for code in real if code in made), key=lambda code: real[code])
     figure, axes = _figure(8, 0.6 + 0.17 * max(len(codes), 4))
@@ -73,7 +73,7 @@ def statements(areas: Mapping[str, Mapping[str, float]], of_real: str, of_made: 
 
 
 def amplitudes(amplitude: Mapping[str, Any]) -> Figure:
-    """Draw quantiles of each lead, and its standard deviation over that of real records."""
+    """Draw quantiles of each lead, and its standard deviation divided by that of real records."""
     figure, axes = _figure(8, 4.2, 2)
     leads = amplitude["leads"]
     at = np.arange(len(leads))
@@ -111,7 +111,7 @@ def spectra(spectrum: Mapping[str, Any]) -> Figure:
 
 
 def rhythm(measures: Mapping[str, Any]) -> Figure:
-    """Draw 5, 25, 50, 75 and 95 % of each measure."""
+    """Draw the 5, 25, 50, 75 and 95 % quantiles of each measure."""
     figure, axes = _figure(8, 4.2, 3, 3)
     for one, (key, name) in zip(axes.flat, NAMES.items(), strict=True):
         for y, part, color in ((1, "real", _REAL), (0, "synthetic", _MADE)):
@@ -128,7 +128,7 @@ def rhythm(measures: Mapping[str, Any]) -> Figure:
 
 
 def regularity(measures: Mapping[str, Any]) -> Figure:
-    """Draw beat regularity and likeness, median of each statement, real against synthetic."""
+    """Draw the median beat regularity and likeness of each statement, real against synthetic."""
     figure, axes = _figure(8, 3.8, 1, 2)
     for one, key in zip(axes.flat, ("beat_regularity", "beat_likeness"), strict=True):
         for code, medians in measures[key]["statements"].items():
@@ -146,7 +146,7 @@ def regularity(measures: Mapping[str, Any]) -> Figure:
 
 
 def pairs(pairs: list[dict[str, Any]], synthetic: Recordings, train: Recordings) -> Figure:
-    """Draw one row per pair: the generated record left, the training record right."""
+    """Draw one row per pair, with the generated record left and the training record right."""
     figure, axes = _figure(10, 1.9 * max(len(pairs), 1), max(len(pairs), 1), 2)
     for line, pair in zip(axes, pairs, strict=False):
         for one, records, key in ((line[0], synthetic, "synthetic"), (line[1], train, "train")):

@@ -36,9 +36,7 @@ Figures = Mapping[str, float]  # utility, adherence, frechet, rhythm: those that
 def rhythm_distance(made: Mapping[str, NDArray[Any]], real: Mapping[str, NDArray[Any]]) -> float:
     """Return the mean over `MEASURES` of the Kolmogorov-Smirnov distance between two sets' values (n,), (m,).
 
-    NaNs are left out.
-
-    A measure that no record of a set has counts 1, the largest distance there is.
+    NaNs are left out. A measure that no record of a set has counts as 1, the largest distance there is.
     """
     distances = []
     for measure in MEASURES:
@@ -65,10 +63,10 @@ def quality(
 ) -> dict[str, dict[str, Any]]:
     """Return the quality of each sampler from its figures, one mapping per seed.
 
-    real: those of real records, seed by seed.
+    real: the figures of real records, seed by seed.
 
-    {name: {figure: {"mean", "low", "high", "values"}, "headline": {...with "figure"}}}; low and high are the 95 %
-    interval of the mean over seeds (Student's t), None for one seed. Figures that a set lacks are left out.
+    The result is {name: {figure: {"mean", "low", "high", "values"}, "headline": {...with "figure"}}}. low and high are the
+    95 % interval of the mean over seeds (Student's t), None for one seed. Figures that a set lacks are left out.
     ValueError if the baseline is missing, or sets have other numbers of seeds.
     """
     if baseline not in sets:

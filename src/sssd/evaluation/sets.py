@@ -76,7 +76,7 @@ def superclasses(names: Sequence[str]) -> dict[str, list[int]]:
 def pair_rows(
     recorded: NDArray[np.integer], generated: NDArray[np.integer], *, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
-    """Rows of recorded (n, K) and of generated (m, K) labels that belong together, and the share with the same labels.
+    """Pair rows of recorded (n, K) and generated (m, K) labels; return the pairs and the share with the same labels.
 
     Each row is used at most once. If at least half of the smaller set finds a partner with the same label vector, only
     those pairs are returned. Else the rest is paired at random, as many as there are.

@@ -46,7 +46,7 @@ class BandDifference:
 
 
 def power(x: FloatArray, *, fs_hz: float = 100.0) -> tuple[Levels, Levels]:
-    """Mean power density over records of each lead (Welch 1967, segments of 2.56 s), up to the Nyquist frequency.
+    """Return each lead's mean power density over records (Welch 1967, segments of 2.56 s), up to the Nyquist frequency.
 
     x (n, C, L) in mV -> frequencies (F,) in Hz, densities (C, F) in mV^2/Hz.
     """
@@ -60,14 +60,14 @@ def power(x: FloatArray, *, fs_hz: float = 100.0) -> tuple[Levels, Levels]:
 
 
 def spectral_distance_db(frequency: Levels, a: Levels, b: Levels) -> float:
-    """Mean over leads and frequencies of 0.5 to 40 Hz of |10 log10(a / b)|: densities (C, F) each -> decibels."""
+    """Return |10 log10(a / b)| of densities (C, F), averaged over leads and 0.5 to 40 Hz, in decibels."""
     band = (frequency >= DIAGNOSTIC_HZ[0]) & (frequency <= DIAGNOSTIC_HZ[1])
     ratio = np.log10(a[:, band] + FLOOR) - np.log10(b[:, band] + FLOOR)
     return float(10.0 * np.abs(ratio).mean())
 
 
 def edges(fs_hz: float = 100.0) -> tuple[float, ...]:
-    """The edges of the bands that records of a sampling rate have: `EDGES_HZ`, and the Nyquist frequency last."""
+    """Return the edges of the bands at a sampling rate: `EDGES_HZ`, and the Nyquist frequency last."""
     nyquist = fs_hz / 2.0
     return (*(edge for edge in EDGES_HZ if edge < nyquist), nyquist)
 
@@ -106,7 +106,7 @@ def band_levels(x: FloatArray, *, fs_hz: float = 100.0, edges_hz: tuple[float, .
 def log_spectra(
     x: FloatArray, low_hz: float, high_hz: float, *, fs_hz: float = 100.0, step_hz: float = 1.0
 ) -> Levels:
-    """The spectrum of each record in steps of 1 Hz from low_hz to high_hz: x (n, C, L) in mV -> levels (n, C * B)."""
+    """Return each record's spectrum in steps of 1 Hz from low_hz to high_hz: x (n, C, L) in mV -> levels (n, C * B)."""
     steps = round((high_hz - low_hz) / step_hz)
     limits = np.linspace(low_hz, high_hz, steps + 1)
     return band_levels(x, fs_hz=fs_hz, edges_hz=tuple(limits)).reshape(len(x), -1)

@@ -41,7 +41,7 @@ class Raw:
 def find_recording(path: str | Path) -> Path:
     """Return the .hea or .npz file of a recording, which may be named without suffix, or as .dat or .mat.
 
-    Where there is none, the .hea file that would be expected.
+    Without one, this is the .hea file that would be expected.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -100,7 +100,7 @@ def _read_wfdb(file: Path, seconds: float | None, unit: str | None) -> Raw:
 
 @contextmanager
 def _readable(file: Path, header: Header) -> Iterator[str]:
-    """The name of a record that the WFDB library reads: this one, or links to its files beside a new header."""
+    """Yield the name of a record that the WFDB library reads: this one, or links to its files beside a new header."""
     if not header.changed:
         yield str(file.with_suffix(""))
         return

@@ -2,7 +2,7 @@
 
 file ─▶ leads by name ─▶ those that follow from others ─▶ mV ─▶ rate ─▶ length ─▶ what is odd about it, as notes
 
-This is the one way by which recordings come in: `sssd-ecg prepare` reads each of its records by it.
+All recordings come in this way: `sssd-ecg prepare` reads each of its records by `read_recording`.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def read_recording(
 
 
 def amplitude(signal_mv: NDArray[np.float64]) -> float:
-    """The amplitude of leads (n, L) in mV: in each the range without its outer 1 %, then the median of the leads."""
+    """Return the median over leads (n, L) of their amplitude in mV, the range without its outer 1 %."""
     low, high = np.quantile(signal_mv, (0.005, 0.995), axis=1)
     return float(np.median(high - low))
 

@@ -106,7 +106,7 @@ def _short(value: Any) -> str:
 
 
 def _long(value: Any) -> str:
-    """JSON that is cut into lines: without spaces and '#', because readers strip both from the ends of a line."""
+    """Return JSON to be cut into lines, without spaces and '#', because readers strip both from the ends of a line."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return text.replace(" ", "\\u0020").replace("#", "\\u0023")
 

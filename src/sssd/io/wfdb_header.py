@@ -1,4 +1,4 @@
-"""WFDB headers as they are found: what the WFDB library refuses though the signal is fine is put into its form.
+"""Brings WFDB headers into the form that the WFDB library reads, if it refuses one although the signal is fine.
 
 Record line: RECORD_NAME[/SEGMENTS] LEADS [RATE[/COUNTER] [SAMPLES [TIME [DATE]]]] (Moody, WFDB Applications Guide,
 header(5)). Headers of public sets have "E1.mat" or "dir/name" as the record's name, a rate of "5e2", 0 samples for an
@@ -18,7 +18,7 @@ RATE = 250.0  # Hz, where a header states none, by the WFDB standard
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be used. reason: what is wrong in a word or two, by which they are counted."""
+    """A recording that cannot be used. reason: in a word or two, under which such recordings are counted."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ def read_header(file: Path) -> Header:
 
 
 def _record_line(line: str) -> tuple[str, tuple[str, ...]]:
-    """The record line with a plain name and rate and without time and date, and what the user should know of it."""
+    """Return the record line with a plain name and rate, without time and date, and what the user should know."""
     name, *fields = line.split()
     if not fields or not fields[0].isdecimal():
         raise RecordingError("unreadable header", f"the record line {line[:80]!r} states no number of leads")

@@ -74,7 +74,7 @@ class Network(nn.Module, ABC):
         return cast("T", self._cache[what][1])
 
     def forget(self) -> None:
-        """Drop what is kept. To be called where gradients begin, because what trains the weights may not be counted."""
+        """Drop what is kept. Call it where gradients begin, because weights may then change without being counted."""
         self._cache.clear()
 
     def __getstate__(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""How exactly PyTorch multiplies float32 matrices: set for a block of code and restored after it."""
+"""Sets how exactly PyTorch multiplies float32 matrices within a block of code, and restores it afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def float32_products(precision: Literal["high", "highest"]) -> Iterator[None]:
-    """Within the block, float32 matrix products run in TF32 ("high") or in full float32 ("highest").
+    """Run float32 matrix products within the block in TF32 ("high") or in full float32 ("highest").
 
     TF32 keeps 10 bits of a number and is several times as fast on recent GPUs. The setting belongs to the whole
     process, so it is restored at the end, after an exception too.

@@ -156,7 +156,7 @@ def kernel_basis(kernel: S4Kernel, length: int, cauchy: Cauchy) -> Tensor:
 
 
 class _BasisProduct(torch.autograd.Function):
-    """Taps (c, H, L) of output matrices (c, H, N) by a constant basis (H, N, L).
+    """Computes taps (c, H, L) of output matrices (c, H, N) by a constant basis (H, N, L).
 
     Both the product and its gradient are computed in full float32, even where training multiplies in TF32.
     """
@@ -179,7 +179,7 @@ def two_sided_taps(
 ) -> Tensor:
     """Return one kernel over lags -(length - 1) .. length - 1, with D (1, H) added at lag 0: (H, 2 length - 1).
 
-    Of two kernels the second runs backward in time and its first tap stands at lag -1.
+    If there are two kernels, the second runs backward in time, and its first tap is at lag -1.
     """
     if basis is None:
         with float32_products("highest"):

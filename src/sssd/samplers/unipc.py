@@ -26,7 +26,7 @@ def unipc(schedule: Schedule, steps: IntArray, order: int = 3) -> StepTable:
     alpha, sigma = nodes(schedule, steps)
     lam = log_snr(alpha, sigma)
     a = sigma[1:] / sigma[:-1]
-    gain = alpha[1:] - alpha[:-1] * a  # -alpha_t B_2(h) for x0, where h of the paper's eq. 3 is -h
+    gain = alpha[1:] - alpha[:-1] * a  # -alpha_t B_2(h) for x0, where the h of the paper's eq. 3 is -h
     b = np.zeros((len(a), order + 1))
     correction = np.zeros(order + 1)  # of the state from which row i starts, as weights of h_i, h_{i-1}, ...
     for i, p in enumerate(row_orders(lam, order)):

@@ -143,7 +143,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _match(name: str, media_type: str) -> int:
-    """2 if the name is the media type itself, 1 if it is its family, 0 if it is anything, -1 if it does not match."""
+    """Return 2 if the name is the media type itself, 1 if its family, 0 if anything, and -1 if it does not match."""
     if name == media_type:
         return 2
     if name == media_type.split("/")[0] + "/*":

@@ -1,4 +1,4 @@
-"""Whether the service takes requests: not before the model is ready, and no new work once it is stopping."""
+"""Decides whether the service takes requests: none before the model is ready, and no new work once it is stopping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import HTTPException
 class Gate:
     """The state of the service. `refuse_crowds` and `refuse_new_work` are FastAPI dependencies.
 
-    connections: those that are open, where the server process counts them; connections_max: how many there may be.
+    connections: the open ones, if the server process counts them. connections_max: how many there may be.
     """
 
     def __init__(self, connections_max: int) -> None:

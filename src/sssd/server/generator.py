@@ -89,7 +89,7 @@ class Generator:
 
     @property
     def batch_records(self) -> int:
-        """How many records at once suit the device."""
+        """The number of records at once that suits the device."""
         size = choose_batch_size(self.model.model.config, self.model.shape[1], self.model.device)
         return min(size, CPU_RECORDS) if self.model.device.type == "cpu" else size
 

@@ -25,7 +25,7 @@ NO_PR = frozenset({"AFIB", "AFLT", "3AVB"})  # there are no P waves, or they do 
 def measure(ecg: Ecg) -> dict[str, float | None]:
     """Return the heart rate in beats per minute, PR, QRS, QT and QTc in ms, rounded to whole numbers.
 
-    None if not measurable.
+    It is None for what cannot be measured.
     """
     beats = find_beats(ecg.signal, ecg.fs_hz)
     if len(beats) < LEAST_BEATS:

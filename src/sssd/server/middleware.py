@@ -1,6 +1,6 @@
 """ASGI middleware around the routes: names of the host, limits on bodies, headers of every answer, request counters.
 
-None of them looks at the path that a client sent, which depends on where the application is mounted. What is said of a
+None of them looks at the path that a client sent, which depends on where the application is mounted. What concerns a
 route uses `scope["route"]`, the route that the router found.
 """
 
@@ -96,7 +96,7 @@ class LocalNames:
     """Refuse requests whose Host header names another machine than this one.
 
     A web page of somebody else can let its own name point at a loopback address (DNS rebinding). The browser then
-    takes this service for a part of that page, and only the Host header tells them apart.
+    takes this service for a part of that page, and only the Host header shows the difference.
     """
 
     def __init__(self, app: ASGIApp) -> None:

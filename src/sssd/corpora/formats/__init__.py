@@ -107,7 +107,7 @@ class ShardReader:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Whatever a parser raises over a damaged file becomes one kind of error; errors of the disk stay."""
+        """Turn whatever a parser raises over a damaged file into one kind of error; errors of the disk stay."""
         try:
             yield
         except (MemoryError, ImportError):

@@ -44,7 +44,7 @@ def file_metadata(corpus: Corpus) -> dict[str, str]:
 
 
 def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:
-    """Return (n,) the names of the labels of each record, joined by "+"."""
+    """Return the names of the labels of each record, joined by "+": (n,)."""
     row, column = np.nonzero(has(labels))
     names = [label_names[k] for k in column.tolist()]
     ends = np.searchsorted(row, np.arange(len(labels) + 1)).tolist()

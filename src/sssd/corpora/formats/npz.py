@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NpzWriter:
-    """Signals are compressed as they come; the other columns wait until the shard is complete."""
+    """Compresses signals as they come, and keeps the other columns until the shard is complete."""
 
     def __init__(self, path: Path, corpus: Corpus, records: int) -> None:
         self._corpus, self._rest = corpus, list[Block]()

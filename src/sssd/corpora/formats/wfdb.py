@@ -102,7 +102,7 @@ class WfdbReader:
         self._table = []
 
     def _signal(self, index: int) -> NDArray[np.int16]:
-        """Return (12, L) in microvolts."""
+        """Return the signal (12, L) in microvolts."""
         length, leads = self._corpus.length, len(self._corpus.leads)
         path = self._path / f"{record_name(index)}.dat"
         if path.stat().st_size != 2 * length * leads:
