@@ -65,9 +65,9 @@ def quality(
 
     real: the figures of real records, seed by seed.
 
-    The result is {name: {figure: {"mean", "low", "high", "values"}, "headline": {...with "figure"}}}. low and high are the
-    95 % interval of the mean over seeds (Student's t), None for one seed. Figures that a set lacks are left out.
-    ValueError if the baseline is missing, or sets have other numbers of seeds.
+    The result is {name: {figure: {"mean", "low", "high", "values"}, "headline": {...with "figure"}}}. low and high
+    are the 95 % interval of the mean over seeds (Student's t), None for one seed. Figures that a set
+    lacks are left out. ValueError if the baseline is missing, or sets have other numbers of seeds.
     """
     if baseline not in sets:
         raise ValueError(f"there is no set named {baseline!r} to compare with; there are {', '.join(sets)}")

@@ -18,7 +18,7 @@ RATE = 250.0  # Hz, where a header states none, by the WFDB standard
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be used. reason: in a word or two, under which such recordings are counted."""
+    """A recording that cannot be used. reason: the fault in a word or two, by which recordings are counted."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
