@@ -142,6 +142,17 @@ def test_the_time_axis_of_5e2(tmp_path: Path) -> None:
     assert found.notes == ("resampled from 500 to 100 Hz",)
 
 
+@row("records of several segments")
+def test_segments(tmp_path: Path) -> None:
+    """Fails when a number after a slash is taken for a path, or a path that ends in a number for segments."""
+    for k in range(2):
+        wfdb_record(tmp_path, f"s{k}", signal_mv=beats_mv(1)[:, 500 * k : 500 * (k + 1)])
+    (tmp_path / "a.hea").write_text("a/2 12 100 1000 9:30:00 01/02/2001\ns0 500\ns1 500\n")
+    assert same(read_recording(tmp_path / "a").signal_mv, 1)
+    wfdb_record(tmp_path, "7", line="median/7 {n} 100 {length}")
+    assert same(read_recording(tmp_path / "7").signal_mv, 1)
+
+
 @row("no rate in the header")
 def test_a_header_without_a_rate(tmp_path: Path) -> None:
     wfdb_record(tmp_path, "a", line="a 12", signal_mv=beats_mv(1, fs_hz=250))

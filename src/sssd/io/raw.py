@@ -72,8 +72,7 @@ def _read_wfdb(file: Path, seconds: float | None, unit: str | None) -> Raw:
     try:
         header = read_header(file)
         with _readable(file, header) as stem:
-            stated = wfdb.rdheader(stem)
-            fs_hz, length = float(stated.fs), stated.sig_len
+            fs_hz, length = header.fs_hz, header.samples
             needed = None if seconds is None or not length else min(math.ceil(seconds * fs_hz), length)
             record = wfdb.rdrecord(stem, sampto=needed)
     except RecordingError:

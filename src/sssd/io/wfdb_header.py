@@ -29,10 +29,13 @@ class RecordingError(ValueError):
 class Header:
     """A header that the WFDB library reads.
 
-    text: in ASCII. files: names of the signal files in the text -> in the folder. changed: whether the text differs in
-    more than its comments from the file. comments: the lines after "#". notes: what was changed, for the user.
+    fs_hz, samples: as stated; 0 samples are an unknown number. text: in ASCII. files: names of the signal files in the
+    text -> in the folder. changed: whether the text differs from the file in more than comments. comments: the lines
+    after "#". notes: what the user should know of it.
     """
 
+    fs_hz: float
+    samples: int
     text: str
     files: dict[str, str]
     changed: bool
@@ -52,20 +55,29 @@ def read_header(file: Path) -> Header:
     specified = [line for line in lines if not line.startswith("#")]
     if not specified:
         raise RecordingError("unreadable header", "the header has no record line")
-    record, notes = _record_line(specified[0])
+    several = re.fullmatch(r".*/\d+", specified[0].split()[0]) and all(
+        len(x.split()) <= 2 for x in specified[1:]
+    )
+    record, notes = _record_line(specified[0], segments=bool(several))
     files: dict[str, str] = {}
-    several = "/" in record.split()[0]  # segments, whose names are not files
-    signals = [line if several else _signal_line(line, files) for line in specified[1:]]
-    new = [record, *signals]
-    return Header("\n".join(new) + "\n", files, new != specified, comments, notes)
+    lines = [record, *(line if several else _signal_line(line, files) for line in specified[1:])]
+    _, _, rate, *samples = record.split()
+    return Header(
+        fs_hz=float(rate),
+        samples=int(samples[0]) if samples else 0,
+        text="\n".join(lines) + "\n",
+        files=files,
+        changed=not several and lines != specified,  # the files of segments are not known here
+        comments=comments,
+        notes=notes,
+    )
 
 
-def _record_line(line: str) -> tuple[str, tuple[str, ...]]:
+def _record_line(line: str, *, segments: bool) -> tuple[str, tuple[str, ...]]:
     """Return the record line with a plain name and rate, without time and date, and what the user should know."""
     name, *fields = line.split()
     if not fields or not fields[0].isdecimal():
         raise RecordingError("unreadable header", f"the record line {line[:80]!r} states no number of leads")
-    segments = re.fullmatch(r".*/(\d+)", name)
     notes: tuple[str, ...] = ()
     if len(fields) == 1:
         rate = f"{RATE:g}"
@@ -75,11 +87,7 @@ def _record_line(line: str) -> tuple[str, tuple[str, ...]]:
     samples = fields[2] if len(fields) > 2 else "0"
     if not samples.isdecimal():
         raise RecordingError("unreadable header", f"the header states {samples!r} samples")
-    plain = (
-        name
-        if re.fullmatch(r"[-\w]+(/\d+)?", name, re.ASCII)
-        else "record" + (f"/{segments[1]}" if segments else "")
-    )
+    plain = name if segments or re.fullmatch(r"[-\w]+", name, re.ASCII) else "record"
     return " ".join((plain, fields[0], rate, *([samples] if int(samples) else []))), notes
 
 
