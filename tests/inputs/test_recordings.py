@@ -337,7 +337,11 @@ def test_missing_samples(tmp_path: Path) -> None:
     marked = beats_mv(1)
     marked[7, 5] = -32.768
     wfdb_record(tmp_path / "records", "y", signal_mv=marked)
+    infinite = beats_mv(1)
+    infinite[0, 7] = np.inf
+    npz(tmp_path / "records", "z", signal_mv=infinite)
     found = skipped_as(tmp_path, "missing samples")
+    assert "has 1 missing samples in lead I;" in found[2]["what"]
     assert "has 10 missing samples in lead aVR" in found[0]["what"]
     assert "has 1 missing samples in lead V2" in found[1]["what"]
 
