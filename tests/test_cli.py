@@ -490,6 +490,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         if len(arguments) == 2:
             assert f"sssd-ecg {arguments[0]} " in output.split("Example")[1]
     assert _run(capsys, "nonsense")[0] == 2
+    errors = _run(capsys, "generate", "--out", "x", "--sampler", "foo")[2]
+    assert errors.startswith("sssd-ecg: Invalid value for '--sampler': 'foo' is not one of 'ddim', ")
 
 
 @pytest.mark.parametrize("width", [80, 110])

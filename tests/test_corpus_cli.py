@@ -201,7 +201,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
         (["--counts", "AFIB=1", "--format", "csv"], "'csv' is not one of"),
         (
             ["--counts", "AFIB=1", "-n", "2"],
-            "-n is 2, records per row of --labels-from; --counts has its own",
+            "-n is 2, the records for each row of --labels-from: leave it out with --counts",
         ),
         (
             ["--labels-from", "header.csv"],

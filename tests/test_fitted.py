@@ -87,12 +87,12 @@ def test_a_model_brings_its_fits(tmp_path: Path) -> None:
         one, other, rtol=0, atol=0.01
     )  # of about 1 mV; an untrained network magnifies rounding
     with pytest.raises(
-        ValueError, match="steps is 4: this model's solvers were fitted for 3; unipc takes any"
+        ValueError, match="steps is 4: this model has fitted solvers for 3 steps; unipc takes any"
     ):
         again.step_table(sampler="fitted", steps=4)
     with pytest.raises(ValueError, match="leave it out"):
         again.step_table(sampler="fitted", steps=3, spacing="uniform")
-    with pytest.raises(ValueError, match="fitted for no number of them"):
+    with pytest.raises(ValueError, match="this model has no fitted solvers"):
         SSSDECG.from_pretrained(path, device="cpu").step_table(sampler="fitted", steps=3)
 
 
@@ -103,7 +103,7 @@ def test_the_command_says_what_was_fitted(tmp_path: Path, capsys: pytest.Capture
     assert main([*said, "--out", str(tmp_path / "ecgs")]) == 0
     capsys.readouterr()
     assert main([*said, "--steps", "7", "--out", str(tmp_path / "more")]) != 0
-    assert "fitted for 3" in " ".join(capsys.readouterr().err.split())
+    assert "fitted solvers for 3 steps" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "more").exists()
 
 

@@ -93,7 +93,7 @@ def test_a_fitted_solver_by_default():
     assert Sampling().resolve(config(fits=[four, FIT], sampler="fitted", ddim_timesteps=3)) == Sampling(
         "fitted", 3
     )
-    with pytest.raises(ValueError, match="fitted for no number of them"):
+    with pytest.raises(ValueError, match="this model has no fitted solvers"):
         Sampling("fitted").resolve(config(fits=[]))
 
 

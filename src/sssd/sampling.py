@@ -233,13 +233,13 @@ def _default_steps(sampler: str, own: DdimConfig) -> int:
 
 
 def _fit(own: DdimConfig, steps: int) -> Fit:
-    """Return the solver that was fitted for so many evaluations; ValueError if there is none."""
+    """Return the solver that was fitted for this number of evaluations; ValueError if there is none."""
     fits: Mapping[int, Fit] = {len(fit.steps): fit for fit in own.fits}
     if steps not in fits:
-        known = ", ".join(map(str, sorted(fits))) or "no number of them"
-        raise ValueError(
-            f"steps is {steps}: this model's solvers were fitted for {known}; unipc takes any number"
+        known = (
+            f"fitted solvers for {' or '.join(map(str, sorted(fits)))} steps" if fits else "no fitted solvers"
         )
+        raise ValueError(f"steps is {steps}: this model has {known}; unipc takes any number")
     return fits[steps]
 
 

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0
         return _interrupted() if code == 130 else int(code)
     except _BAD_USAGE as error:
-        return _fail(error.format_message(), 2)
+        return _fail(error.format_message().replace("Value error, ", ""), 2)  # the words of pydantic
     except UsageError as error:
         return _fail(str(error), 2)
     except (typer.Abort, KeyboardInterrupt):

@@ -97,7 +97,9 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
         conclusion = f"{fit.better} fits better" if fit.better else unclear
         lines.append(f"cauchy fit     {conclusion}: denoising loss {losses} ({fit.records} real ECGs)")
         if fit.better:
-            lines.append(f'               load it with load_checkpoint(path, cauchy="{fit.better}")')
+            lines.append(
+                f"               use it with --cauchy {fit.better}, or in Python with load_checkpoint(path, cauchy=...)"
+            )
     elif found.cauchy is None and found.config.transformer_config is None:
         lines.append("               use --real ECGS to find out which convention fits better")
     return lines

@@ -134,7 +134,9 @@ def _check_source(counts: str | None, labels_from: Path | None, like_ptbxl: int 
             f"{' and '.join(given) if given else 'none of them'}"
         )
     if count != 1 and labels_from is None:
-        raise UsageError(f"-n is {count}, records per row of --labels-from; {given[0]} has its own numbers")
+        raise UsageError(
+            f"-n is {count}, the records for each row of --labels-from: leave it out with {given[0]}"
+        )
 
 
 def _plan(
