@@ -50,7 +50,11 @@ def expected(sampler, steps, eta, spacing):
     if not 1 <= steps <= T:
         return f"steps is {steps}: expected 1..20"
     if sampler == "fitted":
-        return (sampler, 3, None, None) if steps == 3 else f"steps is {steps}: this model has fitted solvers for 3 steps"
+        return (
+            (sampler, 3, None, None)
+            if steps == 3
+            else f"steps is {steps}: this model has fitted solvers for 3 steps"
+        )
     if eta is not None and not 0 <= eta <= 1:
         return f"eta is {eta}: expected 0"
     eta = (0.0 if eta is None else float(eta)) if sampler == "ddim" else None
