@@ -13,7 +13,9 @@ pytest.importorskip("uvicorn")
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from sssd.cli import main
 from sssd.server import serve
+from sssd.server.middleware import LocalNames
 from sssd.server.security import digest, is_known
 from sssd.server.settings import Settings
 from tests.service import eventually, service
@@ -357,3 +359,20 @@ def test_which_services_are_for_this_machine_alone():
     assert serve.only_here("127.0.0.1", Settings(), False) and serve.only_here("::1", Settings(), False)
     for case in (("0.0.0.0", Settings(), True), ("127.0.0.1", keyed, False), ("localhost", Settings(), True)):
         assert not serve.only_here(*case)
+
+
+@pytest.mark.parametrize(
+    ("options", "refuses"),
+    [([], True), (["--host", "localhost"], True), (["--allow-anyone-without-a-key"], False), (["--settings"], False)],
+)  # fmt: skip
+def test_the_command_knows_whether_it_is_for_this_machine_alone(options, refuses, tmp_path, monkeypatch):
+    """Fails when `sssd-ecg serve` without a key takes any name, or with a key only those of this machine."""
+    checkpoint, started = tiny().save_checkpoint(tmp_path / "tiny.safetensors"), []
+    monkeypatch.setattr(serve, "serve", lambda app, settings, bound: started.append(app) or bound.close())
+    if options == ["--settings"]:
+        (tmp_path / "settings.json").write_text(json.dumps({"key_sha256": [digest(KEY)]}))
+        options = ["--settings", str(tmp_path / "settings.json")]
+    assert main(["serve", "--port", "0", "--device", "cpu", "--checkpoint", str(checkpoint), *options]) == 0
+    (app,) = started
+    assert (LocalNames in [middleware.cls for middleware in app.user_middleware]) == refuses
+    app.state.backend.batcher.close()

@@ -108,7 +108,7 @@ class LocalNames:
             if not is_local(_host_name(given)):
                 text = (
                     f"the Host header is {given[:80]!r}: this service has no API key and answers to localhost only; "
-                    "serve with an API key, or with --allow-anyone-without-a-key"
+                    "start it with an API key, or with --allow-anyone-without-a-key"
                 )
                 await problem(403, text, CLOSE)(scope, receive, send)
                 return
