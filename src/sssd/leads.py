@@ -30,7 +30,6 @@ ORDERS = {"clinical": CLINICAL, "sssd": SSSD}
 # lead -> (factor of I, factor of aVF)
 _LIMB = {"II": (0.5, 1.0), "III": (-0.5, 1.0), "aVR": (-0.75, -0.5), "aVL": (0.75, -0.5)}
 _FROM_TWO = {"I": (1.0, 0.0), "aVF": (0.0, 1.0), **_LIMB}
-_SPELLING = {name.upper(): name for name in CLINICAL}
 _NAMES = {
     **{name.casefold(): name for name in CLINICAL},
     **{f"d{number}": name for name in ("I", "II", "III") for number in (name.casefold(), len(name))},
@@ -39,7 +38,7 @@ _NAMES = {
 
 
 def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
-    """Return the names of the 12 leads in an order: "clinical", "sssd", or the names themselves in any order and case.
+    """Return the names of the 12 leads in an order: "clinical", "sssd", or names as `lead_of` knows them, in any order.
 
     ValueError unless these are the 12 leads, each once.
     """
@@ -47,7 +46,8 @@ def lead_names(order: str | Sequence[str] = "clinical") -> tuple[str, ...]:
         if order not in ORDERS:
             raise ValueError(f"unknown lead order {order!r}; choose one of {', '.join(ORDERS)}")
         return ORDERS[order]
-    names = tuple(_SPELLING.get(str(name).upper(), str(name)) for name in order)
+    found = ((str(name), lead_of(name)) for name in order)
+    names = tuple(lead[0] if lead is not None and lead[1] == 1 else name for name, lead in found)
     if sorted(names) != sorted(CLINICAL):
         given = ", ".join(names) or "none"
         raise ValueError(f"leads must be {', '.join(CLINICAL)}, each once and in any order; got {given}")

@@ -10,7 +10,9 @@ import pytest
 
 from sssd import Ecg
 from sssd.cli import main
+from sssd.data import recordings
 from sssd.data.prepare import prepare
+from sssd.io import npz as npz_files
 from sssd.io import wfdb as wfdb_files
 from sssd.io.recording import read_recording
 from sssd.io.wfdb_header import RecordingError
@@ -235,6 +237,28 @@ def test_npz_records(tmp_path: Path, rate: object) -> None:
         signal_uv=np.rint(beats_mv(1)[None] * 1000).astype(np.int16),
     )
     assert all(same(read_recording(tmp_path / name).signal_mv, 1) for name in "ab")
+
+
+@row(
+    "sets of ECGs (`signals.npz`, `ecgs.npz`): leads by any of these names, a rate as an array of one number"
+)
+def test_sets(tmp_path: Path) -> None:
+    uv = np.rint(beats_mv(1)[None] * 1000).astype(np.int16)
+    leads = [f"Lead {name}".encode() for name in CLINICAL[::-1]]
+    parts = {"labels": np.ones((1, 1), np.uint8), "label_names": np.array(["NORM"]), "leads": leads}
+    np.savez(tmp_path / "ecgs.npz", signal_uv=uv[:, ::-1], fs_hz=np.array([250.0]), **parts)
+    assert (recordings.read(tmp_path).fs_hz, npz_files.read(tmp_path / "ecgs.npz")[0].fs_hz) == (250, 250)
+    assert np.array_equal(recordings.read(tmp_path).signal_uv, uv)
+    np.testing.assert_allclose(
+        npz_files.read(tmp_path / "ecgs.npz")[0].lead("V6"), uv[0, 11] / 1000, rtol=1e-6
+    )
+    for rate in (np.array([100.0, 250.0]), -100.0, np.nan, "100"):
+        np.savez(tmp_path / "ecgs.npz", signal_uv=uv[:, ::-1], fs_hz=rate, **parts)
+        for read in (recordings.read, npz_files.read):
+            with pytest.raises(
+                ValueError, match=r"ecgs\.npz': fs_hz is .*; expected one sampling rate above 0"
+            ):
+                read(tmp_path / "ecgs.npz")
 
 
 @row("NPZ: other contents, several rates, pickled objects")

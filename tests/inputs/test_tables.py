@@ -177,6 +177,7 @@ def test_names_of_labels(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["labels,Filename\nNORM,r1\n", ",record,labels\n0,r1,NORM\n", "patient_id,path,labels\n7,r1,NORM\n",
+     "anything,id,labels\nr1,7,NORM\n", "filename_hr,filename_lr,ecg_id,labels\nx,r1,7,NORM\n",
      "anything,labels\nr1,NORM\n", "ecg_id,filename,labels\n7,r1,NORM\n", ",record,NORM\n0,r1,1\n"],
 )  # fmt: skip
 def test_names_of_recordings(tmp_path: Path, text: str) -> None:

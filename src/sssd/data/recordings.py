@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.files import replacing
+from ..io.raw import rate_of
 from ..leads import CLINICAL, lead_names, reorder, to_eight
 from ..patient import ages, sexes
 
@@ -110,7 +111,7 @@ def read(path: str | Path) -> Recordings:
     try:
         signal, labels = data["signal_uv"], data["labels"]
         if "leads" in data:
-            order = lead_names([str(name) for name in data["leads"]])
+            order = lead_names([str(name) for name in data["leads"].astype(np.str_)])
             signal = signal if order == CLINICAL else reorder(signal, order)
         if labels.dtype != np.uint8 and np.isin(labels, (0, 1)).all():
             labels = labels.astype(np.uint8)
@@ -121,7 +122,7 @@ def read(path: str | Path) -> Recordings:
             signal_uv=signal,
             labels=labels,
             label_names=tuple(str(name) for name in data["label_names"]),
-            fs_hz=float(data.get("fs_hz", 100.0)),
+            fs_hz=rate_of(data["fs_hz"]) if "fs_hz" in data else 100.0,
             strat_fold=None if fold is None else fold.astype(np.int64),
             record_id=data.get("record_id", data.get("ecg_id")),
             age=ages(data["age"]) if "age" in data else None,

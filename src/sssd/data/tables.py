@@ -16,6 +16,7 @@ from ..tables import values
 from ..tables.cells import Errors, read_cells
 from ..tables.columns import Columns, names_rows, names_statement, recognised
 
+_TRIED = 50  # rows of a table that tell which column names the recordings
 USED = ("record", "patient", "fold", "age", "sex", "labels")
 
 
@@ -101,9 +102,7 @@ def own_table(source: Path, labels_csv: Path) -> Listing:
         raise FileNotFoundError(f"there is no table of labels {str(labels_csv)!r}")
     header, table = _read_csv(labels_csv)
     columns = recognised(header, labels_csv)
-    record = columns.record if columns.record is not None else 0
-    if columns.record is None and 0 not in columns.others:
-        raise ValueError(f"{str(labels_csv)!r}: no column names the recordings; expected one called 'record'")
+    record = _record_column(source, labels_csv, columns, table)
     free = [k for k in columns.others if k != record and not names_rows(header[k])]
     if columns.labels is None:
         names, members = _labels_of_columns(labels_csv, header, table, free)
@@ -141,7 +140,7 @@ def own_table(source: Path, labels_csv: Path) -> Listing:
         who = spelling[who.casefold()]
         rows.append(TableRow(file, name, present, fold or hashed_fold(who or name), *patient, who))
     _check_folds(labels_csv, rows)
-    taken_for = columns.taken_for(USED) | {header[record] or "(column 1)": "record"}
+    taken_for = columns.taken_for(USED[1:]) | {header[record] or "(column 1)": "record"}
     if columns.labels is None:
         taken_for |= {header[k]: f"label {header[k]}" for k in free}
     return Listing(names, rows, taken_for)
@@ -203,6 +202,18 @@ def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     if not rows:
         raise ValueError(f"{str(path)!r} lists no records; expected a header and one row per record")
     return header, rows
+
+
+def _record_column(source: Path, file: Path, columns: Columns, table: list[list[str]]) -> int:
+    """Return the column that names the recordings: of those that may, the first that names one which is there."""
+    may = [*columns.records, *([0] if 0 in columns.others else [])]
+    if not may:
+        raise ValueError(f"{str(file)!r}: no column names the recordings; expected one called 'record'")
+    for place in may if len(may) > 1 else []:
+        cells = (cells[place].replace("\\", "/") for cells in table[:_TRIED] if cells[place])
+        if any(find_recording(source / cell).is_file() for cell in cells):
+            return place
+    return may[0]
 
 
 def _record(source: Path, cell: str) -> tuple[str, Path]:

@@ -26,6 +26,7 @@ from ..labels import has
 from ..leads import CLINICAL, reorder
 from ..record import Ecg
 from .files import write_bytes
+from .raw import rate_of
 from .units import microvolts
 
 
@@ -115,8 +116,8 @@ def _records(data: dict[str, np.ndarray]) -> list[Ecg]:
     labels = data.get("labels", np.zeros((count, len(names))))
     if labels.shape != (count, len(names)):
         raise ValueError(f"labels have shape {labels.shape}; expected {(count, len(names))}")
-    fs_hz = float(data.get("fs_hz", 100.0))
-    leads = tuple(str(name) for name in data.get("leads", CLINICAL))
+    fs_hz = rate_of(data["fs_hz"]) if "fs_hz" in data else 100.0
+    leads = tuple(str(name) for name in np.asarray(data.get("leads", CLINICAL)).astype(np.str_))
     each = {key: data[key] for key in ("provenance", "record_id", "ecg_id") if key in data}
     for key, values in each.items():
         if values.shape != (count,):

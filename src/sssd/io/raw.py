@@ -151,8 +151,8 @@ def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
     signal = data[held[0]]
     if signal.ndim == 3 and len(signal) == 1:
         signal = signal[0]
-    names = [str(name) for name in np.atleast_1d(data.get("leads", np.array(CLINICAL)))]
-    fs_hz = _rate(data["fs_hz"])
+    names = [str(name) for name in np.atleast_1d(data.get("leads", np.array(CLINICAL))).astype(np.str_)]
+    fs_hz = rate_of(data["fs_hz"])
     if signal.ndim != 2 or len(signal) != len(names) or signal.dtype.kind not in "iuf":
         raise RecordingError(
             "unreadable",
@@ -165,7 +165,7 @@ def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
     return Raw(signal.astype(np.float64) * scale, tuple(names), fs_hz)
 
 
-def _rate(value: NDArray[Any]) -> float:
+def rate_of(value: NDArray[Any]) -> float:
     """Return a sampling rate, which may be an array of one number."""
     number = float(value.reshape(())) if value.size == 1 and value.dtype.kind in "iuf" else math.nan
     if not 0 < number < math.inf:

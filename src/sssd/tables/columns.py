@@ -10,8 +10,9 @@ from pathlib import Path
 from ..labels import find
 
 NAMES: dict[str, tuple[str, ...]] = {  # what a column is -> the names by which it is known, without spaces and case
-    "record": ("file", "filename", "filepath", "path", "recordpath", "recordfile"),
-    "record by name": ("record", "recordname", "recording", "recordid", "recordingid", "ecg", "ecgid", "name", "id"),
+    "record": ("file", "filename", "filepath", "path", "recordpath", "recordfile", "ecgfile", "ecgpath"),
+    "record by name": ("filenamelr", "filenamehr", "record", "recordname", "recording", "recordid", "recordingid",
+                       "ecg", "ecgid", "name", "id"),
     "patient": ("patientid", "patient", "patientnumber", "patientno", "subjectid", "subject", "participantid",
                 "participant", "personid", "person", "pid", "mrn"),
     "fold": ("stratfold", "fold", "folds", "cvfold", "foldid"),
@@ -31,17 +32,23 @@ _EXPECTED = {"patient": "patient_id", "fold": "strat_fold", "age": "age", "sex":
 class Columns:
     """The places of the columns in a header; None if there is none of that kind.
 
-    labels: the column that holds names. others: the columns that are none of these, in their order.
+    records: the columns that may name the recordings, the likeliest first; record is the first. labels: the column that
+    holds names. others: the columns that are none of these, in their order.
     """
 
     header: tuple[str, ...]
-    record: int | None
+    records: tuple[int, ...]
     patient: int | None
     fold: int | None
     age: int | None
     sex: int | None
     labels: int | None
     others: tuple[int, ...]
+
+    @property
+    def record(self) -> int | None:
+        """The likeliest column of the recordings."""
+        return self.records[0] if self.records else None
 
     def cell(self, role: str, cells: Sequence[str]) -> str:
         """Return the cell of a row in the column of this role; "" where the table has no such column."""
@@ -65,10 +72,8 @@ def recognised(header: Sequence[str], file: Path) -> Columns:
     """
     roles = [_role(name) for name in header]
     found: dict[str, int | None] = {}
-    for role in ROLES:
+    for role in ROLES[1:]:
         places = [k for k, own in enumerate(roles) if own == role]
-        if role == "record" and not places:
-            places = [k for k, own in enumerate(roles) if own == "record by name"][:1]
         if len(places) > 1:
             names = " and ".join(repr(header[k]) for k in places)
             raise ValueError(f"{str(file)!r}: columns {names} both look like {role}; rename or remove one")
@@ -80,8 +85,9 @@ def recognised(header: Sequence[str], file: Path) -> Columns:
                     f"{str(file)!r}: column {k + 1}, {name!r}, looks like {like} and is not known by this name; "
                     f"call it {_EXPECTED[like]!r}, or remove it"
                 )
+    records = (k for kind in ("record", "record by name") for k, role in enumerate(roles) if role == kind)
     others = tuple(k for k, role in enumerate(roles) if not role)
-    return Columns(tuple(header), **found, others=others)
+    return Columns(tuple(header), tuple(records), **found, others=others)
 
 
 def described(taken_for: dict[str, str]) -> str:
