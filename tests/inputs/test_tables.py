@@ -186,6 +186,14 @@ def test_names_of_recordings(tmp_path: Path, text: str) -> None:
 
 
 @row("other columns beside a column of labels")
+def test_a_column_of_words_called_as_a_statement(tmp_path: Path) -> None:
+    """PTB-XL's table has a column "pacemaker" with remarks. Fails when it is taken for the statement PACE."""
+    made, manifest = prepared(tmp_path, 'record,labels,pacemaker\nr1,NORM,"ja, pacemaker"\nr2,AFIB,\n')
+    assert labels_of(made) == ["NORM", "AFIB"] and manifest["columns"]["pacemaker"] == "not used"
+    assert names_of(asked(tmp_path, "labels,pacemaker\nNORM,yes\n").vectors[0]) == ("NORM",)
+
+
+@row("other columns beside a column of labels")
 def test_other_columns_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, manifest = prepared(tmp_path, "record,labels,height,patient_weight,patient_id\nr1,NORM,180,80,1\n")
     assert manifest["columns"]["height"] == manifest["columns"]["patient_weight"] == "not used"
@@ -225,7 +233,7 @@ LOOKS = "a column that looks like patients, folds, ages or sexes under another n
         ("two columns of one meaning", "record,labels,age,Age\nr1,NORM,3,4\n", "'age' and 'Age' both look like age"),
         ("two columns of one meaning", "record,label,labels\nr1,NORM,NORM\n", "'label' and 'labels' both look like"),
         ("statements as columns beside a column of labels", "record,labels,AFIB\nr1,NORM,1\n",
-         "column 3, 'AFIB', is a statement beside the column 'labels'"),
+         "row 1: column 3, 'AFIB', is a statement beside the column 'labels'"),
     ],
 )  # fmt: skip
 def test_columns_that_are_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -14,7 +14,7 @@ from ..labels import CODES, check_names
 from ..patient import from_cells
 from ..tables import values
 from ..tables.cells import Errors, read_cells
-from ..tables.columns import Columns, names_rows, names_statement, recognised
+from ..tables.columns import Columns, check_rivals, names_rows, recognised, rivals
 
 _TRIED = 50  # rows of a table that tell which column names the recordings
 USED = ("record", "patient", "fold", "age", "sex", "labels")
@@ -107,7 +107,7 @@ def own_table(source: Path, labels_csv: Path) -> Listing:
     if columns.labels is None:
         names, members = _labels_of_columns(labels_csv, header, table, free)
     else:
-        names, members = _labels_of_cells(labels_csv, columns, table, free)
+        names, members = _labels_of_cells(labels_csv, columns, table)
     if not names:
         raise ValueError(
             f"{str(labels_csv)!r} has no labels; expected one column of 0 / 1 per label, or a column 'labels'"
@@ -171,19 +171,15 @@ def _labels_of_columns(
 
 
 def _labels_of_cells(
-    file: Path, columns: Columns, table: list[list[str]], places: Sequence[int]
+    file: Path, columns: Columns, table: list[list[str]]
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
     """Return the label names in alphabetical order, and the labels of each row, from a column with names."""
     title = columns.header[columns.labels or 0]
-    for k in places:
-        if names_statement(columns.header[k], CODES):
-            raise ValueError(
-                f"{str(file)!r}: column {k + 1}, {columns.header[k]!r}, is a statement beside the column {title!r}; "
-                "give labels in one way"
-            )
+    beside = rivals(columns, CODES)
     errors, lists = Errors(file), []
     for n, cells in enumerate(table, start=1):
         try:
+            check_rivals(columns, beside, cells)
             lists.append(values.names_in(columns.cell("labels", cells)))
         except ValueError as error:
             errors.add(n, error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..labels import find
+from .values import BITS
 
 NAMES: dict[str, tuple[str, ...]] = {  # what a column is -> the names by which it is known, without spaces and case
     "record": ("file", "filename", "filepath", "path", "recordpath", "recordfile", "ecgfile", "ecgpath"),
@@ -94,8 +95,9 @@ def described(taken_for: dict[str, str]) -> str:
     """Return what each column was taken for, in one line; many columns of statements or labels are counted."""
     kinds: dict[str, list[str]] = {}
     for name, what in taken_for.items():
+        kind = what.split()[0] if what.startswith(("statement ", "label ")) else what
         kinds.setdefault(
-            what if not what.startswith(("statement ", "label ")) else what.split()[0], []
+            f"{kind} (of numbers, 0 is male and 1 female)" if kind == "sex" else kind, []
         ).append(name)
     parts = []
     for what, names in kinds.items():
@@ -115,13 +117,26 @@ def names_rows(name: str) -> bool:
     return plain(name) in _ROW_NAMES or _role(name).startswith("record")
 
 
-def names_statement(name: str, classes: Sequence[str]) -> bool:
-    """Return whether a column is called as one of the classes."""
-    try:
-        find(name, classes)
-    except ValueError:
-        return False
-    return True
+def rivals(columns: Columns, classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of columns that are called as a class beside a column of labels."""
+    named = []
+    for place in columns.others:
+        try:
+            find(columns.header[place], classes)
+            named.append(place)
+        except ValueError:
+            continue
+    return tuple(named)
+
+
+def check_rivals(columns: Columns, places: Sequence[int], cells: Sequence[str]) -> None:
+    """Raise ValueError if a rival of the column of labels holds 0 or 1; with words in it, it is another column."""
+    for place in places:
+        if cells[place].casefold() in BITS:
+            raise ValueError(
+                f"column {place + 1}, {columns.header[place]!r}, is a statement beside the column "
+                f"{columns.header[columns.labels or 0]!r}; give labels in one way"
+            )
 
 
 def _role(name: str) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..labels import find
 from ..patient import from_cells
 from .cells import Errors, read_cells
-from .columns import Columns, names_rows, names_statement, recognised
+from .columns import Columns, check_rivals, names_rows, recognised, rivals
 from .values import bit, names_in
 
 USED = ("labels", "age", "sex")  # columns that a request has; others are not used
@@ -98,8 +98,7 @@ def _statement_columns(file: Path, columns: Columns, classes: tuple[str, ...]) -
 def _rows(
     file: Path, columns: Columns, places: dict[int, int], lines: Iterator[list[str]], classes: tuple[str, ...]
 ) -> Iterator[Row]:
-    if not places:
-        _refuse_statements_beside_labels(file, columns, classes)
+    beside = rivals(columns, classes) if not places else ()
     vectors: dict[str, NDArray[np.uint8]] = {}
     patients: dict[tuple[str, str], tuple[float, float]] = {}
     errors = Errors(file)
@@ -112,6 +111,7 @@ def _rows(
             if places:
                 vector = _vector(cells, columns.header, places, len(classes))
             else:
+                check_rivals(columns, beside, cells)
                 text = columns.cell("labels", cells)
                 if text not in vectors:
                     vectors[text] = _encoded(text, classes)
@@ -133,15 +133,6 @@ def _rows(
     errors.raise_if_any()
     if not n:
         raise ValueError(f"{str(file)!r} asks for nothing: expected a header and one row per request")
-
-
-def _refuse_statements_beside_labels(file: Path, columns: Columns, classes: tuple[str, ...]) -> None:
-    for place in columns.others:
-        if names_statement(columns.header[place], classes):
-            raise ValueError(
-                f"{str(file)!r}: column {place + 1}, {columns.header[place]!r}, is a statement beside the column "
-                f"{columns.header[columns.labels or 0]!r}; give labels in one way"
-            )
 
 
 def _encoded(text: str, classes: tuple[str, ...]) -> NDArray[np.uint8]:
