@@ -30,7 +30,7 @@ def outputs(net):
 @pytest.mark.parametrize("key", ["model_state_dict", "state_dict", None])
 def test_published_forms(tmp_path, prefix, key):
     """Fails when a prefix is stripped once only, or a bare state dict is not taken."""
-    net = network()
+    net = network(s4_lmax=1000)
     state = {prefix + name: value for name, value in net.state_dict().items()}
     write_pickle(tmp_path / "net.pkl", state if key is None else {key: state, "optimizer_state_dict": {}})
     loaded = SSSDECG.from_pretrained(tmp_path / "net.pkl", device="cpu").model
@@ -39,7 +39,7 @@ def test_published_forms(tmp_path, prefix, key):
 
 
 def test_safetensors(tmp_path):
-    net = network()
+    net = network(s4_lmax=1000)
     write_safetensors(tmp_path / "net.safetensors", net.state_dict(), {"cauchy": "conjugate_pairs"})
     state, metadata = read_state(tmp_path / "net.safetensors")
     assert metadata == {"cauchy": "conjugate_pairs"}
@@ -54,7 +54,7 @@ def test_safetensors(tmp_path):
 )
 def test_compact_round_trip(tmp_path, changes):
     """Shared constants once and exact, the rest to float16. Fails when a constant that differs is taken as shared."""
-    net = network(**changes)
+    net = network(s4_lmax=1000, **changes)
     net.blocks[1].S42.kernel.B.mul_(1.5)  # no longer the one of the others
     small = compact(net.state_dict())
     write_safetensors(tmp_path / "net.safetensors", small, {})
@@ -188,7 +188,7 @@ def test_save_and_load(tmp_path, suffix):
 
 def test_a_published_file_and_the_configuration(tmp_path):
     """Given, it must fit; not given, the size is inferred. Fails when a failed load leaves the model changed."""
-    published = tiny(network={"num_res_layers": 1})
+    published = tiny(network={"num_res_layers": 1, "s4_lmax": 1000})
     write_pickle(tmp_path / "net.pkl", {"model_state_dict": published.model.state_dict()})
     model = tiny()
     before = model.model_hash

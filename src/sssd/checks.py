@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -50,6 +53,18 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(plain, int) or plain not in (0, 1):
         raise ValueError(f"{name} is {value!r}: expected True or False")
     return bool(plain)
+
+
+class Notice(UserWarning):
+    """A warning of this package; the command line prints it as a note."""
+
+
+def warn(text: str) -> None:
+    """Warn at the line outside of this package that called it."""
+    level, frame, package = 1, sys._getframe(), os.path.dirname(__file__)
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(text, Notice, stacklevel=level)
 
 
 @contextmanager

@@ -8,9 +8,6 @@ the seed and its index only, whatever the batch in which it is computed.
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -19,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checks import checked_seed, flag, whole
+from .checks import checked_seed, flag, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
@@ -277,7 +274,7 @@ def _seed(seed: int | None) -> int:
 def _warn_if_random(network: Network) -> bool:
     """Return whether the last layer is zero, as it is before any training, and warn if it is."""
     if network.untrained:
-        _warn(
+        warn(
             "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
         )
     return network.untrained
@@ -288,14 +285,6 @@ def _warn_rare(request: Request) -> None:
     rare = warn_rare(encode(asked)) if asked else []
     if rare:
         listed = ", ".join(f"{code} ({count})" for code, count in rare)
-        _warn(
+        warn(
             f"the built-in model has seen fewer than {RARE} training records of {listed}: do not expect much of them"
         )
-
-
-def _warn(text: str) -> None:
-    """Warn at the line outside of this package that called it."""
-    level, frame, package = 1, sys._getframe(), os.path.dirname(__file__)
-    while frame is not None and frame.f_code.co_filename.startswith(package):
-        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
-    warnings.warn(text, stacklevel=level)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from ..labels import CODES
 from ..models.s4 import Cauchy
 from ..noise import normal
 from ..presets import checkpoint_file
-from .read import configuration_of, read_state
+from .read import configuration_of, form_of, read_state
 from .state import load_into, state_hash
 
 STEPS = 6  # noise levels at which the conventions are compared
@@ -74,13 +73,13 @@ def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | No
     path = checkpoint_file(path)
     state, metadata = read_state(path)
     given = None if config is None else read_config(config)
-    settings, source = configuration_of(path, state, metadata, given)
+    settings, source = configuration_of(path, state, metadata, given, whole=False)
     net = build_network(settings)
     load_into(net, state, str(path))
     return Inspection(
         path=str(path),
         size_bytes=path.stat().st_size,
-        form=_form(path),
+        form=form_of(path),
         parameters=sum(p.numel() for p in net.parameters()),
         stored=sum(v.numel() for v in state.values()),
         dtypes=tuple(sorted({str(v.dtype).removeprefix("torch.") for v in state.values()})),
@@ -158,17 +157,6 @@ def fit_cauchy(
         records=chosen,
         steps=tuple(steps.tolist()),
     )
-
-
-def _form(path: Path) -> str:
-    if path.suffix == ".safetensors":
-        return "safetensors"
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("model_state_dict", "state_dict"):
-        if key in content:
-            others = [str(k) for k in content if k != key]
-            return f"torch file with {key}" + (f" beside {', '.join(others[:4])}" if others else "")
-    return "torch file with a bare state dict"
 
 
 def _labels(real: Recordings, classes: tuple[str, ...], width: int) -> NDArray[np.float32]:

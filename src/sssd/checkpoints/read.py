@@ -1,68 +1,80 @@
-"""Reading checkpoints: SSSD-ECG's .pkl files, bare state dicts, and safetensors that hold their configuration."""
+"""Reading checkpoints: files of torch.save in the forms that are usual, and safetensors that hold a configuration."""
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..config.schema import Config, WavenetConfig, parse_config
+from ..checks import warn
+from ..config.schema import Config, TrainsetConfig, WavenetConfig, parse_config
+from .find import Found, find_network
 from .state import infer_config
-
-_PREFIX = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+")
+from .unpickle import load
 
 
 def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a checkpoint file and return its state dict and its metadata ("config" and "cauchy", if it has them).
 
-    A file written by torch.save may hold `{"model_state_dict": ...}`, `{"state_dict": ...}` or a bare state dict; it is
-    read with weights_only=True. A .safetensors file is read as such. Prefixes of names (model., module.) are removed.
+    A file of torch.save may hold the network's tensors under any keys and prefixes, with averaged weights beside it,
+    which are then taken, with a warning. Nothing in the file is run. A .safetensors file is read as such.
     FileNotFoundError if there is no file; ValueError if it cannot be read.
     """
-    path = Path(path)
+    content, metadata = _contents(Path(path))
+    found = _network(Path(path), content)
+    if found.averaged and found.others:
+        others = ", ".join(
+            repr(other.removesuffix(".")) if other else "those without a prefix" for other in found.others
+        )
+        warn(f"{path}: the averaged weights {found.prefix.removesuffix('.')!r} are taken, not {others}")
+    return found.state, metadata
+
+
+def form_of(path: Path) -> str:
+    """The form of a checkpoint file in words."""
+    if path.suffix == ".safetensors":
+        return "safetensors"
+    content, _ = _contents(path)
+    prefix = _network(path, content).prefix.removesuffix(".")
+    if not prefix:
+        return "torch file with a bare state dict"
+    others = [str(key) for key in content if not (prefix == key or prefix.startswith(f"{key}."))]
+    beside = f" beside {', '.join(others[:4])}" if others and prefix.split(".")[0] in content else ""
+    return f"torch file with {prefix}{beside}"
+
+
+def _network(path: Path, content: Any) -> Found:
+    try:
+        return find_network(content)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+
+
+def _contents(path: Path) -> tuple[Any, dict[str, str]]:
+    """What a file holds, and its metadata."""
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}: give the path of a .pkl, .pt or .safetensors file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError) as e:
-        reason = str(e).splitlines()[0].split(". ")[0] if str(e) else type(e).__name__
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({reason[:120]}): expected a file written by torch.save that holds "
-            "tensors only, or a .safetensors file; the file may be damaged or cut off"
-        ) from None
-    metadata = {}
+    content, metadata = load(path), {}
     if isinstance(content, Mapping):
-        metadata = {k: content[k] for k in ("config", "cauchy") if isinstance(content.get(k), str)}
-    for key in ("model_state_dict", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if (
-        not isinstance(content, Mapping)
-        or not content
-        or not all(isinstance(v, Tensor) for v in content.values())
-    ):
-        raise ValueError(
-            f'{path} holds no state dict: expected {{"model_state_dict": {{name: tensor}}}}, or {{name: tensor}}'
-        )
-    return {_PREFIX.sub("", str(k)): v for k, v in content.items()}, metadata
+        metadata = {key: content[key] for key in ("config", "cauchy") if isinstance(content.get(key), str)}
+        config = content.get("config")
+        if isinstance(config, Mapping) and {"wavenet_config", "diffusion_config"} & set(config):
+            metadata["config"] = json.dumps(config, default=str)
+    return content, metadata
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as f:
-            state = {_PREFIX.sub("", key): f.get_tensor(key) for key in f.keys()}  # noqa: SIM118
-            return state, dict(f.metadata() or {})
+        with safe_open(path, framework="pt", device="cpu") as f:
+            return {key: f.get_tensor(key) for key in f.keys()}, dict(f.metadata() or {})  # noqa: SIM118
     except SafetensorError as e:
         raise ValueError(
             f"{path} cannot be read as safetensors ({e}): the file may be damaged or cut off"
@@ -70,12 +82,19 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def configuration_of(
-    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], given: Config | None = None
+    path: Path,
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    given: Config | None = None,
+    *,
+    whole: bool = True,
 ) -> tuple[Config, str]:
     """Return the configuration of a checkpoint, and in words where it comes from.
 
     The configuration is the one that is given, else the one in the file, else one inferred from the shapes of the
-    weights. ValueError if the given one contradicts the file's in anything that changes what the weights compute.
+    weights. ValueError if the given one contradicts the file's in anything that changes what the weights compute, or if
+    the shapes are of another length than the published one, because they do not tell the sampling rate; without
+    `whole`, the configuration then has this length and the published rate.
     """
     own = None
     if "config" in metadata:
@@ -90,8 +109,20 @@ def configuration_of(
     if (size.in_channels, size.out_channels) != (8, 8):
         leads = f"{size.in_channels} channels in and {size.out_channels} out"
         raise ValueError(f"{path} holds a network with {leads}: expected the 8 leads of SSSD-ECG")
-    config = Config(wavenet_config=WavenetConfig(**vars(size)))
-    return config, "shapes; the schedule is assumed to be the published one"
+    published = TrainsetConfig()
+    source = "shapes; the schedule is assumed to be the published one"
+    if size.s4_lmax != published.segment_length:
+        if whole:
+            raise ValueError(
+                f"{path} holds a network for records of {size.s4_lmax} samples and no configuration, so that their "
+                "sampling rate is not known: give the configuration that it was trained with (--config, or config= in "
+                "Python), with trainset_config.segment_length and sampling_rate"
+            )
+        source += (
+            ", and the sampling rate is not known: give the configuration (--config) to generate records"
+        )
+    data = published.model_copy(update={"segment_length": size.s4_lmax})
+    return Config(wavenet_config=WavenetConfig(**vars(size)), trainset_config=data), source
 
 
 def _check_agreement(given: Config, own: Config, path: Path) -> None:

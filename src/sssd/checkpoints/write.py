@@ -25,7 +25,21 @@ def write_safetensors(
     data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_bytes(path, save(data, metadata=dict(metadata)), overwrite=True)
+    return write_bytes(path, _in_order(save(data, metadata=dict(metadata))), overwrite=True)
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors with its metadata in alphabetical order: the library writes them in a random one.
+
+    The file begins with the length of its header in 8 bytes, little-endian, and the header in JSON.
+    """
+    size = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + size])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[8 + size :]
 
 
 def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:

@@ -17,7 +17,7 @@ import typer
 
 from ..version import __version__
 from . import benchmark, corpus, distill, evaluate, fit, generate, inspection, labels, prepare, serve, train
-from .console import UsageError, unwrapped
+from .console import UsageError, notices, unwrapped
 from .process import configure_process
 
 ABOUT = "Generate 12-lead ECGs with named statements. They are synthetic and not for diagnosis."
@@ -69,6 +69,11 @@ _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "C
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Without `arguments` those of the process are used."""
     configure_process()
+    with notices():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = [_at_home(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     try:
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from inspect import cleandoc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from ..checks import Notice
 from ..progress import make_bar
 
 if TYPE_CHECKING:
@@ -45,6 +47,23 @@ def unwrapped(text: str | None) -> str:
 def note(text: str) -> None:
     """Print a note, which is not an error, on standard error."""
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}", style="yellow")
+
+
+@contextmanager
+def notices() -> Iterator[None]:
+    """Within the block, warnings of this package are printed as notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", Notice)
+        show = warnings.showwarning
+
+        def print_note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, Notice):
+                note(str(message))
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = print_note
+        yield
 
 
 @contextmanager

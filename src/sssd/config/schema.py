@@ -6,7 +6,6 @@ nothing here reads them: see `UNUSED`.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..patient import COLUMNS
+from .json_text import parse_json
 from .names import Other
 
 HERE = Path(__file__).parent
@@ -335,8 +335,8 @@ class Config(_Section):
 def read_config(path: str | os.PathLike[str]) -> Config:
     """Read a configuration from a JSON file.
 
-    FileNotFoundError if there is none. ValueError names the line of a mistake in the JSON, or the key and what it may
-    hold.
+    Comments and trailing commas are allowed, with a warning. FileNotFoundError if there is no file. ValueError names
+    the line of a mistake in the JSON, or the key and what it may hold.
     """
     path = Path(path)
     if not path.is_file():
@@ -352,10 +352,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 def parse_config(text: str, source: str = "the configuration") -> Config:
     """Return a configuration from JSON text; see `read_config`."""
-    try:
-        content: Any = json.loads(text)
-    except json.JSONDecodeError as e:
-        raise ValueError(_explain_json(text, source, e)) from None
+    content = parse_json(text, source)
     try:
         return Config.model_validate(content)
     except ValidationError as e:
@@ -380,16 +377,3 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     annotation: Any = Config if section is None else section.annotation
     model = next(a for a in (annotation, *get_args(annotation)) if hasattr(a, "model_fields"))
     return f"expected one of {', '.join(model.model_fields)}"
-
-
-def _explain_json(text: str, source: str, error: json.JSONDecodeError) -> str:
-    """Name the line. The usual cause is a comma before a closing bracket, as in the published file."""
-    # Python 3.13 reports the position of the comma, earlier versions that of what follows.
-    comma = error.pos if text[error.pos : error.pos + 1] == "," else len(text[: error.pos].rstrip()) - 1
-    if text[comma : comma + 1] == "," and text[comma + 1 :].lstrip()[:1] in ("}", "]"):
-        line = text.count("\n", 0, comma) + 1
-        return (
-            f"{source}, line {line}: trailing comma after {text.splitlines()[line - 1].strip()[:60]!r}; "
-            "JSON has none there: remove it"
-        )
-    return f"{source}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})"

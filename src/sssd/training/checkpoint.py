@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..checkpoints import compact, configuration_of, load_into, read_state, write_pickle, write_safetensors
+from ..checkpoints import (
+    compact,
+    configuration_of,
+    infer_config,
+    load_into,
+    read_state,
+    write_pickle,
+    write_safetensors,
+)
 from ..config.schema import Config
 from ..factory import label_names
 from ..models.denoiser import Denoiser
@@ -69,6 +78,8 @@ def resume(
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:
         raise ValueError(f"{path} cannot be read ({type(e).__name__}): remove it to start anew") from None
+    if not isinstance(state, dict) or "optimizer_state_dict" not in state:
+        raise ValueError(f"{path} is not the state of a run: train into a new folder")
     before = Config.model_validate_json(state["config"])
     same = before.model_copy(update={"train_config": config.train_config})
     if same != config or before.train_config.seed != config.train_config.seed:
@@ -95,12 +106,14 @@ def save_model(path: Path, net: Network, config: Config) -> Path:
 def start_from(net: Network, config: Config, init: Path) -> None:
     """Load the weights to fine-tune from. Labels that the checkpoint knows by name keep their embedding."""
     state, metadata = read_state(init)
-    before, now = label_names(configuration_of(init, state, metadata)[0]), label_names(config)
+    before, now = label_names(configuration_of(init, state, metadata, whole=False)[0]), label_names(config)
     if isinstance(net, Transformer) and before != now:
         raise ValueError(
             f"{init} was trained on other labels, and a transformer can only be fine-tuned on its own: give data with "
             f"the labels {', '.join(before[:8])}"
         )
+    if isinstance(net, Denoiser):
+        _check_size(net, state, init)
     known = state.get("embedding.weight")
     if (
         isinstance(net, Denoiser)
@@ -116,3 +129,19 @@ def start_from(net: Network, config: Config, init: Path) -> None:
         rows[len(now) : len(now) + patient] = known[len(before) : len(before) + patient]
         state["embedding.weight"] = rows
     load_into(net, state, str(init))
+
+
+def _check_size(net: Denoiser, state: Mapping[str, Tensor], init: Path) -> None:
+    """ValueError names the first option of the network in which a checkpoint differs, but for its labels."""
+    found, wanted = infer_config(state), net.config
+    nodes = [
+        size.s4_lmax // size.patch // 2 for size in (found, wanted)
+    ]  # all that shapes tell of the length
+    free = {"s4_dropout", "label_embed_classes"} | ({"s4_lmax"} if nodes[0] == nodes[1] else set())
+    for name, now in vars(wanted).items():
+        before = getattr(found, name)
+        if name not in free and before != now:
+            raise ValueError(
+                f"{init} has wavenet_config.{name} {before}, and the configuration says {now}: give a "
+                "configuration with the network of the checkpoint, or leave out its wavenet_config"
+            )

@@ -6,6 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checks import warn
 from ..io.files import replacing
 
 LOG = "log.csv"
@@ -32,17 +33,26 @@ def write_log(path: Path, rows: list[Progress]) -> None:
 
 
 def read_log(path: Path, iteration: int) -> list[Progress]:
-    """Read the rows of an earlier run up to the iteration that it is resumed from. There are none without a log."""
+    """The rows of an earlier run up to the iteration that it is resumed from; none where there is no log.
+
+    A log that was cut off, or changed by hand, ends no run: rows that cannot be read are left out, with a warning.
+    """
     if not path.exists() or not iteration:
         return []
-    with path.open(newline="", encoding="utf-8") as f:
-        rows = [
-            Progress(
-                int(r["iteration"]),
-                float(r["loss"]),
-                float(r["val_loss"]) if r["val_loss"] else None,
-                float(r["seconds"]),
-            )
-            for r in csv.DictReader(f)
-        ]
+    rows, odd = [], 0
+    with path.open(newline="", encoding="utf-8", errors="replace") as f:
+        for row in csv.DictReader(line.replace("\0", "") for line in f):
+            try:
+                val_loss = float(row["val_loss"]) if row["val_loss"] else None
+                if row["val_loss"] is None:  # cut off before it
+                    raise ValueError
+                rows.append(
+                    Progress(int(row["iteration"]), float(row["loss"]), val_loss, float(row["seconds"]))
+                )
+            except (ValueError, TypeError, KeyError):
+                odd += 1
+    if odd:
+        warn(
+            f"{path}: {odd} row{'s' if odd > 1 else ''} of this log cannot be read and will be missing in it"
+        )
     return [r for r in rows if r.iteration <= iteration]
