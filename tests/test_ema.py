@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from sssd.schedule import linear
 from sssd.training import distill as stages
 from sssd.training import loop
 from sssd.training.batches import to_model_scale, training_batch
-from sssd.training.data import TrainingData
 from sssd.training.distill.trainer import Trainer
 from sssd.training.ema import WeightAverage, warmed_up_decay
 from sssd.training.loop import train
@@ -277,7 +277,7 @@ def test_a_resumed_run_has_the_average_of_one_that_never_stopped(tmp_path: Path)
 def test_the_data_of_validation_do_not_train(tmp_path: Path) -> None:
     """Fails if validation changes the weights, or draws from the generators of training."""
     data = records()
-    none = TrainingData(data.signal_mv, data.labels, data.val_signal_mv[:0], data.val_labels[:0])
+    none = replace(data, val_signal_mv=data.val_signal_mv[:0], val_labels=data.val_labels[:0])
     left, right = (
         read_state(train(small(), d, tmp_path / str(i), accelerator="cpu").path)[0]
         for i, d in enumerate((data, none))

@@ -62,7 +62,7 @@ def records(n: int = 12, seed: int = 0) -> TrainingData:
     phase = random.uniform(0, 2 * np.pi, (n, 8, 1))
     x = 0.4 * np.sin(2 * np.pi * 1.2 * np.arange(1000) / 100 + phase).astype(np.float32)
     y = (random.random((n, 71)) < 0.05).astype(np.uint8)
-    return TrainingData(x, y, x[:3], y[:3])
+    return TrainingData(x, y, x[:3], y[:3], np.zeros(n, int), np.zeros(n, bool))
 
 
 def log_of(out: Path) -> list[tuple[str, str, str]]:

@@ -84,5 +84,5 @@ def with_circumstances(network: Network, cond: Tensor, seeds: Sequence[int], ind
         return cond
     where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64
     drawn = draw(network.circumstances.to(where), seeds, index).to(cond.device)
-    given = network.full(cond)[:, : network.classes + 1]
+    given = network.full(cond)[:, : -1 - drawn.shape[1]]
     return torch.cat((given, torch.ones_like(given[:, :1]), drawn), dim=1)

@@ -192,7 +192,6 @@ class SSSDECG(PretrainedModel):
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, age=age, sex=sex)).to(
             self.device
         )
-        scale = self._scale(self.device)
         x = sample(
             self.model,
             table,
@@ -202,9 +201,9 @@ class SSSDECG(PretrainedModel):
             T=self.schedule.T,
             length=self.shape[1],
             dtype=choose_precision(precision, self.device),
-            on_step=lambda i, x0: on_step(i, x0 * scale),
+            on_step=lambda i, x0: on_step(i, self.scale.to_mv(x0)),
         )
-        return (x * scale).cpu()
+        return self.scale.to_mv(x).cpu()
 
     def records(
         self,
@@ -254,7 +253,7 @@ class SSSDECG(PretrainedModel):
             raise ValueError(
                 f"y has shape {tuple(cond.shape)}: expected {(len(x0), len(self.label_names))}, (B, K)"
             )
-        x0 = x0 / self._scale(x0.device)
+        x0 = self.scale.to_network(x0)
         t = torch.randint(self.schedule.T, size=(len(x0), 1, 1)).view(-1).to(self.device)
         z = std_normal(x0.shape).to(self.device)
         levels = noise_levels(self.schedule, velocity=self.model.velocity, device=self.device)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from .checkpoints import open_checkpoint, state_hash, write_model
 from .config.schema import PUBLISHED, Config, read_config
@@ -20,6 +19,7 @@ from .models.network import Network
 from .models.s4 import Cauchy
 from .presets import checkpoint_file
 from .request import Classes
+from .scale import Scale
 from .utils.util import hyperparams_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class PretrainedModel:
         """(8, L) of a record."""
         return 8, self.config.trainset_config.segment_length
 
-    def _scale(self, device: torch.device) -> Tensor:
-        """Return (8, 1) the mV of each lead that are 1 to the network."""
-        scale = self.config.trainset_config.lead_scale_mv or [1.0] * 8
-        return torch.tensor(scale, dtype=torch.float32, device=device)[:, None]
+    @property
+    def scale(self) -> Scale:
+        """The scale on which the network sees records."""
+        return Scale.of(self.config.trainset_config)

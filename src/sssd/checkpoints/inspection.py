@@ -22,6 +22,7 @@ from ..labels import CODES
 from ..models.s4 import Cauchy
 from ..noise import normal
 from ..presets import checkpoint_file
+from ..scale import Scale
 from .read import configuration_of, form_of, read_state
 from .state import load_into, state_hash
 
@@ -119,11 +120,8 @@ def fit_cauchy(
     if len(real) < 2:
         raise ValueError(f"there are {len(real)} real ECGs; the comparison needs at least 2")
     chosen = min(records, len(real))
-    signal = eight_leads_mv(real)[:chosen]  # (n, 8, L)
-    scale = settings.trainset_config.lead_scale_mv
-    if scale is not None:
-        signal = signal / np.asarray(scale, np.float32)[:, None]
-    x0 = torch.from_numpy(signal)
+    signal = torch.from_numpy(eight_leads_mv(real)[:chosen])  # (n, 8, L)
+    x0 = Scale.of(settings.trainset_config).to_network(signal)
     classes = settings.trainset_config.label_names or CODES[: settings.wavenet_config.label_embed_classes]
     y = torch.from_numpy(_labels(real, tuple(classes), settings.wavenet_config.label_embed_classes)[:chosen])
 

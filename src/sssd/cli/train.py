@@ -28,6 +28,13 @@ sssd-ecg train --init builtin --data data/ --out runs/tuned
 def command(
     data: Annotated[Path, typer.Option(help="The folder that `prepare` wrote, or its signals.npz.")],
     out: Annotated[Path, typer.Option(help="Folder for the run: model.safetensors, log.csv, last.pt.")],
+    more: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A further prepared folder, all of whose records are trained on. The network is told which folder a "
+            "record comes from, and generates in the style of --data. May be given several times."
+        ),
+    ] = None,
     config: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +61,7 @@ def command(
     """Train a network on folds 1-8 and validate it on fold 9; fold 10 is not used. The same command resumes a run."""
     with usage():
         from ..data import recordings
-        from ..training.data import training_data, with_labels_of
+        from ..training.data import training_data, with_labels_of, with_sources
 
         if config is None and init is None:
             raise UsageError("give --config (a file, 'default' or 'published'), or --init to fine-tune")
@@ -62,6 +69,7 @@ def command(
         ecgs = recordings.read(data)
         asked, kept = _settings(config, start)
         settings = with_labels_of(ecgs, asked, new_labels=kept)
+        settings = with_sources(settings, [set_name(folder) for folder in (data, *(more or []))])
         if start is not None and asked.ddim_config.sampler == "consistency":
             raise UsageError(
                 f"{start} was distilled: fine-tune the network that it was distilled from, and distil that again"
@@ -70,7 +78,7 @@ def command(
             raise UsageError(f"{str(out)!r} is a file; choose a folder for the run")
         if find_spec("lightning_fabric") is None:
             raise UsageError("training needs the package lightning-fabric: pip install 'sssd-ecg[train]'")
-        split = training_data(ecgs, settings)
+        split = training_data(ecgs, settings, [recordings.read(folder) for folder in more or []])
     if missing := recordings.not_stated(ecgs):
         note(missing)
     from ..training.log import Progress
@@ -149,6 +157,12 @@ def _without_fits(own: Config) -> DdimConfig:
     sampling = own.ddim_config
     sampler = None if sampling.sampler == "fitted" else sampling.sampler
     return sampling.model_copy(update={"fits": [], "gains": {}, "sampler": sampler})
+
+
+def set_name(data: Path) -> str:
+    """What a prepared folder, or the signals.npz in it, is called: the name of the folder."""
+    folder = data.resolve()
+    return folder.name if folder.is_dir() else folder.parent.name
 
 
 def checkpoint_path(name: str) -> Path:

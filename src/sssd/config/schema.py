@@ -102,6 +102,8 @@ class TransformerConfig(_Section):
 
     width          channels of a token; patch: samples of a token
     embed          width of the embedding of step, statements and patient
+    sources        names of the sets of recordings that it was trained on, if there are several; records are generated
+                   in the style of the first
     circumstances  rows of the table of recordings' circumstances that is kept with the weights (sssd.circumstances);
                    0 for a network that is not conditioned on them
     """
@@ -111,6 +113,7 @@ class TransformerConfig(_Section):
     heads: Count = 8
     patch: Count = 8
     embed: Count = 256
+    sources: list[str] = []
     circumstances: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -163,6 +166,7 @@ class TrainsetConfig(_Section):
 
     segment_length   samples of a record; sampling_rate: of them in a second
     lead_scale_mv    (8,) the voltages in mV that are 1 to the network; without them it works in mV
+    emphasis         whether the network works on records whose high frequencies are raised (sssd.scale)
     label_names      names of the classes
     patient          whether the last four classes of the network are the patient's age and sex (sssd.patient)
     finetune_dataset not used, see `UNUSED`
@@ -174,6 +178,7 @@ class TrainsetConfig(_Section):
     lead_scale_mv: (
         Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)] | None
     ) = None
+    emphasis: bool = False
     label_names: list[str] | None = None
     patient: bool = False
 

@@ -2,8 +2,9 @@
 
 signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 (n, K); label_names
 (K,); leads (12,); fs_hz; optional strat_fold (n,), record_id (n,), age (n,) in years and sex (n,), 0 male and 1 female,
-both NaN where unknown; optional stated (n, K), 1 where the source says whether the label is present and 0 where it says
-nothing, so that the label's 0 does not mean absent.
+both NaN where unknown; optional coarse (n,), 1 where a signal is wrong in detail, for example because it was filtered
+or rescaled, so that it is trained on only under noise that hides this; optional stated (n, K), 1 where the source says
+whether the label is present and 0 where it says nothing, so that the label's 0 does not mean absent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..patient import ages, sexes
 
 FILE = "signals.npz"  # its name inside a folder of prepared data
 GENERATED = "ecgs.npz"  # and inside a folder that `generate` wrote
-OPTIONAL = ("strat_fold", "record_id", "age", "sex")  # one value per recording each
+OPTIONAL = ("strat_fold", "record_id", "age", "sex", "coarse")  # one value per recording each
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Recordings:
     record_id: NDArray[Any] | None = None  # (n,)
     age: NDArray[np.float64] | None = None  # (n,) years, NaN: unknown
     sex: NDArray[np.float64] | None = None  # (n,) 0 male, 1 female, NaN: unknown
+    coarse: NDArray[np.uint8] | None = None  # (n,) 1: the signal is wrong in detail; None: none is
     stated: NDArray[np.uint8] | None = (
         None  # (n, K) 0: not known whether the label is present; None: all are known
     )
@@ -127,10 +129,17 @@ def read(path: str | Path) -> Recordings:
             record_id=data.get("record_id", data.get("ecg_id")),
             age=ages(data["age"]) if "age" in data else None,
             sex=sexes(data["sex"]) if "sex" in data else None,
+            coarse=_flags(data["coarse"]) if "coarse" in data else None,
             stated=data.get("stated"),
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
+
+
+def _flags(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("coarse holds values other than 0 and 1")
+    return values.astype(np.uint8)
 
 
 def write(path: str | Path, recordings: Recordings, *, overwrite: bool = False) -> Path:

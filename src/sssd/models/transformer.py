@@ -26,8 +26,8 @@ from .network import Network
 
 LEADS = 8
 CIRCUMSTANCES = 16  # columns: two for each lead, see sssd.circumstances
-DATA_STD = 0.25  # standard deviation of records on the network's scale
-HIGH_STD = 0.02  # and of their high-passed copies
+DATA_STD = 0.3  # standard deviation of records on the network's scale, with emphasis (sssd.scale)
+HIGH_STD = 0.03  # and of their high-passed copies, between QRS complexes
 SMOOTHING = tuple(math.comb(6, k) / 64 for k in range(7))  # binomial; the copy is what it leaves over
 TAPS = 5  # of the convolution over tokens in front of attention
 FREQUENCIES = (0.25, 16.0, 32)  # of the sines of log sigma: lowest, highest, number
@@ -117,9 +117,10 @@ class Transformer(Network):
     """The network; see `Network`. It predicts the velocity.
 
     The K columns of conditions are the classes of wavenet_config (with `patient`, the last 4 are age and sex), then one
-    that is 1 where they are left out, so that unconditional differs from "no statement", then, with
-    `config.circumstances`, one that is 1 where the circumstances of the recording are known, and these (16). cond may
-    leave out columns from the end: patient and circumstances are unknown then.
+    that is 1 where they are left out, so that unconditional differs from "no statement", then one for each of
+    `config.sources`, which is 1 for the set of recordings that a record comes from, then, with `config.circumstances`,
+    one that is 1 where the circumstances of the recording are known, and these (16). cond may leave out columns from
+    the end: patient and circumstances are unknown then.
 
     The schedule gives the noise level s = sigma / alpha of each step. With the record x_ve = x / alpha,
     D = c_skip x_ve + c_out F (Karras et al. 2022, table 1) and v = (alpha x - D) / sigma, so v = skip x - out F.
@@ -139,7 +140,7 @@ class Transformer(Network):
         super().__init__(velocity, patient)
         self.config, self.classes = config, classes
         self.cauchy = "conjugate_pairs"  # files and provenance name one, though there are no S4 kernels
-        self.columns = classes + 1 + (1 + CIRCUMSTANCES if config.circumstances else 0)
+        self.columns = classes + 1 + len(config.sources) + (1 + CIRCUMSTANCES if config.circumstances else 0)
         width, embed, sines = config.width, config.embed, 2 * FREQUENCIES[2]
         self.step = nn.Linear(sines, embed)
         self.early = nn.Linear(self.columns, embed)
@@ -231,10 +232,13 @@ class Transformer(Network):
         if given not in allowed:
             expected = " or ".join(str(n) for n in sorted(allowed))
             raise ValueError(f"conditions have {given} columns: the network expects {expected}")
-        return F.pad(cond.float(), (0, self.columns - given))
+        full = F.pad(cond.float(), (0, self.columns - given))
+        if self.config.sources and given < self.columns:
+            full[:, self.classes + 1] = 1  # the first source
+        return full
 
     def unconditional(self, cond: Tensor) -> Tensor:
-        """Return conditions (B, K) without statements and patient, but with the same circumstances."""
+        """Return conditions (B, K) without statements and patient, but with the same source and circumstances."""
         full = self.full(cond)
         classes = self.classes
         return torch.cat(

@@ -5,7 +5,11 @@ Shapes: n or B records, C leads, L samples at 100 Hz.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
+from scipy.fft import dct, idct
 from torch import Tensor
 
 USED = 0.99  # the share of a record that is used; the rest of PTB-XL's records is a resampling artefact
@@ -14,6 +18,8 @@ MATCHED = 200  # samples that decide where in itself a record continues
 FADE = 8  # samples over which the record passes into its continuation
 SPEED = 0.08  # a record is played slower or faster by this share at most
 GAIN_STD = 0.08  # standard deviation of the logarithm of the gain
+EXCHANGED = 0.5  # share of records that get the baseline wander of another one
+WANDER_HZ = 0.4, 0.6  # what is below the first is wander, what is above the second is not
 
 
 def lengthened(x: Tensor) -> Tensor:
@@ -76,6 +82,31 @@ def augmented_under_noise(
     moved = torch.where(hidden[..., None], gain, 1.0) * _played(x, rate, start, length)
     position = start + torch.arange(length, device=x.device)
     return moved, (hidden | (position < int(USED * length)))[:, None].float()
+
+
+def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Give some of the records x (B, C, L) the baseline wander of another: all that is below 0.5 Hz.
+
+    allowed (B,): which records may give theirs and take another's. Wander comes from breathing and electrodes, hardly
+    from the heart, so any two records may be combined, and a network cannot know a record by it. Returns records
+    (B, C, L), and from which record each has its wander, (B,).
+    """
+    b = len(x)
+    other = torch.randperm(b, device=x.device, generator=random)
+    chosen = torch.rand(b, device=x.device, generator=random) < EXCHANGED
+    chosen = chosen & allowed & allowed[other]
+    giver = torch.where(chosen, other, torch.arange(b, device=x.device))
+    return x + (x[giver] - x) @ _wander(x.shape[-1]).to(x), giver
+
+
+@lru_cache(maxsize=2)
+def _wander(length: int) -> Tensor:
+    """Return a symmetric matrix (length, length) that keeps what is below 0.5 Hz of a record, by its discrete cosine transform."""
+    frequency = np.arange(length) * 50.0 / length
+    low, high = WANDER_HZ
+    kept = np.clip((high - frequency) / (high - low), 0, 1)
+    basis = dct(np.eye(length), norm="ortho", axis=0)
+    return torch.from_numpy(idct(kept[:, None] * basis, norm="ortho", axis=0)).float()
 
 
 def _rate_and_start(u: Tensor, available: int, length: int) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..circumstances import BANDWIDTH
 from ..config.schema import Config
 from ..factory import label_count
 from ..loss import NoiseLevels
-from .augment import USED, augmented, augmented_under_noise
+from ..models.transformer import CIRCUMSTANCES
+from ..scale import Scale
+from .augment import USED, augmented, augmented_under_noise, with_exchanged_wander
 
 LIMIT_MV = 6.0  # samples beyond it are electrode artefacts
 
@@ -18,6 +21,7 @@ LIMIT_MV = 6.0  # samples beyond it are electrode artefacts
 DECIDED = 0.6, 0.7, 1.6  # share; median and standard deviation of the logarithm
 FINE = 0.15, 0.0015, 0.05  # share; from, to
 HIDING = 1.0  # the level from which on noise hides what augmentation breaks
+COARSE = 1.0, 10.0  # from, to; for records that are only trained on under noise
 CIRCUMSTANCES_DROPOUT = 0.1  # share of the records that are trained on without their circumstances
 
 
@@ -57,6 +61,7 @@ def training_batch(
     x, y = signals[chosen], labels[chosen]
     if todo.augment:
         x = augmented(x, length, random)
+    x = Scale.of(config.trainset_config).emphasised(x)
     if todo.label_dropout:
         y = y * (torch.rand(len(y), 1, device=device, generator=random) >= todo.label_dropout)
     if config.trainset_config.patient:
@@ -72,25 +77,38 @@ def training_batch(
 
 
 def transformer_batch(
-    signals: Tensor, conditions: Tensor, length: int, config: Config, levels: NoiseLevels, iteration: int
+    signals: Tensor,
+    conditions: Tensor,
+    coarse: Tensor,
+    length: int,
+    config: Config,
+    levels: NoiseLevels,
+    iteration: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return what `training_batch` does, for a transformer, and the mask (B, 1, length) of `augmented_under_noise`.
 
-    conditions (n, K): all columns that the transformer takes (sssd.models.transformer).
+    conditions (n, K): all columns that the transformer takes (sssd.models.transformer). coarse (n,): records that are
+    trained on only at noise levels that hide what is wrong with them.
     """
     todo, device = config.train_config, signals.device
     chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
     random = generator(todo.seed, iteration, 1, device)
     level = levels.sigma / levels.alpha
     t = drawn_steps(len(chosen), level, random)
-    x, hidden = signals[chosen], level[t] >= HIDING
+    t = torch.where(coarse[chosen], steps_between(*COARSE, len(t), level, random), t)
+    x, y, hidden = signals[chosen], conditions[chosen], level[t] >= HIDING
     if todo.augment:
         x, mask = augmented_under_noise(x, length, hidden, random)
+        network = config.transformer_config
+        if network is not None and network.circumstances:
+            known = y[:, -CIRCUMSTANCES - 1] > 0
+            x, giver = with_exchanged_wander(x, hidden & known, random)
+            y = with_wander_of(y, giver)
     else:
         recorded = torch.arange(length, device=device) < int(USED * length)
         mask = (hidden[:, None] | recorded)[:, None].float()
-    y = with_dropout(conditions[chosen], config, random)
-    return x, y, t, torch.randn(x.shape, device=device, generator=random), mask
+    x = Scale.of(config.trainset_config).emphasised(x)
+    return x, with_dropout(y, config, random), t, torch.randn(x.shape, device=device, generator=random), mask
 
 
 def drawn_steps(count: int, level: Tensor, random: torch.Generator) -> Tensor:
@@ -109,15 +127,39 @@ def drawn_steps(count: int, level: Tensor, random: torch.Generator) -> Tensor:
     return torch.where(which < DECIDED[0] + FINE[0], at_level, t)
 
 
+def steps_between(low: float, high: float, count: int, level: Tensor, random: torch.Generator) -> Tensor:
+    """Draw steps (count,) int64, equally likely among those whose noise level (T,) is from `low` to below `high`."""
+    first, last = (level < low).sum(), (level < high).sum()
+    share = torch.rand(count, device=level.device, generator=random)
+    return (first + share * (last - first)).long().clamp(max=len(level) - 1)
+
+
 def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
-    """Leave statements, patients and circumstances out of the conditions (B, K) of some records."""
+    """Leave statements, patients and circumstances out of the conditions (B, K) of some records.
+
+    The circumstances that are left get the noise that `sssd.circumstances.draw` adds at generation. Exact ones would
+    tell the records apart, and the network would remember them.
+    """
     labels, classes = label_count(config), config.wavenet_config.label_embed_classes
     u = torch.rand(2, len(y), 1, device=y.device, generator=random)
     kept, known = (u[0] >= config.train_config.label_dropout).float(), (u[1] >= CIRCUMSTANCES_DROPOUT).float()
     shown = torch.cat((y[:, :labels] * kept, y[:, labels:classes]), dim=1)
     if config.trainset_config.patient:
         shown = with_patients_hidden(shown, random)
-    return torch.cat((shown, 1 - kept, y[:, classes + 1 :] * known), dim=1)
+    rest = y[:, classes + 1 :]
+    network = config.transformer_config
+    if network is not None and network.circumstances:
+        values = rest[:, -CIRCUMSTANCES:]
+        values = values + BANDWIDTH * torch.randn(values.shape, device=y.device, generator=random)
+        known = known * rest[:, -CIRCUMSTANCES - 1 : -CIRCUMSTANCES]
+        rest = torch.cat((rest[:, : -CIRCUMSTANCES - 1], known, known * values), dim=1)
+    return torch.cat((shown, 1 - kept, rest), dim=1)
+
+
+def with_wander_of(y: Tensor, giver: Tensor) -> Tensor:
+    """Return the conditions (B, K) of a transformer for records that have the wander of record giver (B,)."""
+    half = CIRCUMSTANCES // 2
+    return torch.cat((y[:, :-CIRCUMSTANCES], y[giver][:, -CIRCUMSTANCES:-half], y[:, -half:]), dim=1)
 
 
 def with_patients_hidden(y: Tensor, random: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,43 +21,70 @@ from ..patient import COLUMNS, columns
 class TrainingData:
     """Holds signals (n, 8, L) float32 in mV, leads I V1..V6 aVF, and label columns (n, K), for training and validation.
 
-    With `trainset_config.patient` the last four columns are age and sex (sssd.patient).
+    With `trainset_config.patient` the last four columns are age and sex (sssd.patient). source: which set each record
+    to train on comes from, (n,), 0 for the first. coarse: which of them are trained on only at noise levels that hide
+    what is wrong with them, (n,).
     """
 
     signal_mv: np.ndarray
     labels: np.ndarray
     val_signal_mv: np.ndarray
     val_labels: np.ndarray
+    source: np.ndarray
+    coarse: np.ndarray
 
 
-def training_data(ecgs: Recordings, config: Config) -> TrainingData:
-    """Take folds 1 to 8 for training and fold 9 for validation. ValueError if there is nothing to train on."""
+def training_data(ecgs: Recordings, config: Config, more: Sequence[Recordings] = ()) -> TrainingData:
+    """Take folds 1 to 8 and all records of further sets for training, and fold 9 for validation.
+
+    ValueError if there is nothing to train on, or if sets differ in their labels, rate or length.
+    """
     train, validation = training_folds(ecgs), _folds(ecgs, 9, 9)
     if not len(train):
         raise ValueError("none of the recordings is in folds 1 to 8, so there is nothing to train on")
+    for one in more:
+        _check_rate_and_length(config, one)
+        if one.label_names != ecgs.label_names:
+            raise ValueError(
+                f"a further set has the labels {', '.join(one.label_names[:8])}; expected those of the first, "
+                f"{', '.join(ecgs.label_names[:8])}: prepare it with --statements"
+            )
+    sets = [train, *more]
     return TrainingData(
-        signal_mv=eight_leads_mv(train),
-        labels=_label_columns(train, config),
+        signal_mv=np.concatenate([eight_leads_mv(one) for one in sets]),
+        labels=np.concatenate([_label_columns(one, config) for one in sets]),
         val_signal_mv=eight_leads_mv(validation),
         val_labels=_label_columns(validation, config),
+        source=np.repeat(np.arange(len(sets)), [len(one) for one in sets]),
+        coarse=np.concatenate([_coarse(one) for one in sets]),
     )
 
 
 def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> TrainingData:
     """Return the same data with all columns that a transformer is conditioned on in place of the label columns.
 
-    A zero follows them, since none of them is left out, and then the circumstances of the records, normalised by the
-    mean and standard deviation of the training records. `net` gets a table of the training records' circumstances.
+    A zero follows them, since none of them is left out, then the source, and then the circumstances of the records,
+    normalised by the mean and standard deviation of the training records of the first set. Those of coarse records are
+    unknown. `net` gets a table of the circumstances of the first set.
     """
-    columns, parts = [data.labels, data.val_labels], (data.signal_mv, data.val_signal_mv)
-    columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in columns]
-    if net.circumstances is not None:
-        measured = [measure(part, fs_hz) for part in parts]
-        values = [normalised(part, measured[0]) for part in measured]
-        net.circumstances.copy_(table(values[0], len(net.circumstances)))
+    sources = len(net.config.sources)
+    columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in (data.labels, data.val_labels)]
+    if sources:
+        one_hot = np.eye(sources)
+        first = np.zeros(len(data.val_labels), dtype=int)
         columns = [
-            np.hstack((part, np.ones((len(part), 1)), value))
-            for part, value in zip(columns, values, strict=True)
+            np.hstack((part, one_hot[which]))
+            for part, which in zip(columns, (data.source, first), strict=True)
+        ]
+    if net.circumstances is not None:
+        measured = [measure(part, fs_hz) for part in (data.signal_mv, data.val_signal_mv)]
+        reference = measured[0][(data.source == 0) & ~data.coarse]
+        values = [normalised(part, reference) for part in measured]
+        known = [~data.coarse[:, None], np.ones((len(data.val_labels), 1), dtype=bool)]
+        net.circumstances.copy_(table(normalised(reference, reference), len(net.circumstances)))
+        columns = [
+            np.hstack((part, have, np.where(have, value, 0.0)))
+            for part, have, value in zip(columns, known, values, strict=True)
         ]
     return replace(data, labels=columns[0], val_labels=columns[1])
 
@@ -107,6 +135,32 @@ def with_labels_of(ecgs: Recordings, config: Config, *, new_labels: bool = False
     return Config.model_validate(content)
 
 
+def with_sources(config: Config, names: Sequence[str]) -> Config:
+    """Return the configuration of a transformer that is told which of these sets a record comes from.
+
+    ValueError if there are several for another network, or if it was trained on others.
+    """
+    network = config.transformer_config
+    if network is None:
+        if len(names) > 1:
+            raise ValueError(
+                "further sets (--more) go with a transformer, which is told what set a record comes from; this "
+                "configuration describes none"
+            )
+        return config
+    wanted = list(names) if len(names) > 1 else []
+    if network.sources == wanted:
+        return config
+    if network.sources:
+        raise ValueError(
+            f"the network was trained on the sets {', '.join(network.sources)}; given are {', '.join(names)}: give "
+            "the same folders in the same order"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"two sets have the same name: {', '.join(names)}; rename a folder")
+    return config.model_copy(update={"transformer_config": network.model_copy(update={"sources": wanted})})
+
+
 def _check_rate_and_length(config: Config, ecgs: Recordings) -> None:
     trainset, length = config.trainset_config, ecgs.signal_uv.shape[-1]
     if ecgs.fs_hz != trainset.sampling_rate or length != trainset.segment_length:
@@ -114,6 +168,10 @@ def _check_rate_and_length(config: Config, ecgs: Recordings) -> None:
             f"the recordings have {length} samples at {ecgs.fs_hz:g} Hz; the configuration expects "
             f"{trainset.segment_length} at {trainset.sampling_rate:g} Hz (trainset_config)"
         )
+
+
+def _coarse(ecgs: Recordings) -> NDArray[np.bool_]:
+    return np.zeros(len(ecgs), dtype=bool) if ecgs.coarse is None else ecgs.coarse.astype(bool)
 
 
 def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:

@@ -18,6 +18,7 @@ from ..config.schema import Config
 from ..factory import build_network, build_schedule
 from ..loss import noise_levels
 from ..models.transformer import DATA_STD, Transformer
+from ..scale import Scale
 from .augment import lengthened
 from .balance import Balance
 from .batches import seed_of, to_model_scale, training_batch, transformer_batch
@@ -96,6 +97,8 @@ def _train(
     x_train = torch.from_numpy(to_model_scale(data.signal_mv, scale)).to(device)
     y_train = torch.from_numpy(data.labels.astype(np.float32)).to(device)
     x_val = torch.from_numpy(to_model_scale(data.val_signal_mv, scale)).to(device)
+    x_val = Scale.of(config.trainset_config).emphasised(x_val)
+    coarse = torch.from_numpy(data.coarse).to(device)
     y_val = torch.from_numpy(data.val_labels.astype(np.float32)).to(device)
     data_std = float(x_train.std()) if todo.edm_weighting else None
     if transformer:
@@ -155,7 +158,7 @@ def _train(
     while iteration < todo.n_iters and not out_of_time():
         batch: tuple[Tensor, ...]
         if transformer:
-            batch = transformer_batch(x_train, y_train, length, config, levels, iteration)
+            batch = transformer_batch(x_train, y_train, coarse, length, config, levels, iteration)
         else:
             batch = training_batch(x_train, y_train, length, config, iteration)
         torch.manual_seed(seed_of(todo.seed, iteration, 3 + rank))  # for dropout
