@@ -36,7 +36,8 @@ Floats = NDArray[np.float64]
 class Scale:
     """Says what a network's numbers are in mV.
 
-    lead_mv: (8,) the voltages in mV that are 1 to the network. fs_hz: sampling rate. emphasis: whether high frequencies are raised.
+    lead_mv: (8,) the voltages in mV that are 1 to the network. fs_hz: sampling rate. emphasis: whether high frequencies
+    are raised.
     """
 
     lead_mv: tuple[float, ...] = (1.0,) * 8

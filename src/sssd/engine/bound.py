@@ -65,7 +65,7 @@ def bind_transformer(
 ) -> Callable[[Tensor, int], Tensor]:
     """Do as `bind` does for a transformer: its plain function, which is recorded as a graph on a GPU."""
     column, cond, records = _column(steps, cond.device), net.full(cond), len(cond)
-    weights = net.weights(dtype)
+    weights = net.weights(dtype, length)
 
     def plain(x: Tensor, step: Tensor, conditions: Tensor | None) -> Tensor:
         assert conditions is not None

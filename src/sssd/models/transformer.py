@@ -29,7 +29,7 @@ CIRCUMSTANCES = 16  # columns: two for each lead, see sssd.circumstances
 DATA_STD = 0.3  # standard deviation of records on the network's scale, with emphasis (sssd.scale)
 HIGH_STD = 0.03  # and of their high-passed copies, between QRS complexes
 SMOOTHING = tuple(math.comb(6, k) / 64 for k in range(7))  # binomial; the copy is what it leaves over
-TAPS = 5  # of the convolution over tokens in front of attention
+REACH = 124  # tokens to either side that the convolution in front of attention sees: all of a record of 10 s
 FREQUENCIES = (0.25, 16.0, 32)  # of the sines of log sigma: lowest, highest, number
 SLOWEST = 0.01  # radians per token of the slowest rotation; the fastest is 1
 MLP = 4  # width of the hidden layer behind attention, in widths of a token
@@ -42,7 +42,9 @@ class LayerWeights(NamedTuple):
     output: Tensor
     up: Tensor
     down: Tensor
-    taps: Tensor  # (TAPS, width) float32
+    mixing: (
+        Tensor  # (width, tokens, tokens), the convolution over tokens as a Toeplitz matrix for each channel
+    )
     modulation: tuple[Tensor, Tensor]  # (6 width, E) and (6 width,) float32
 
 
@@ -58,17 +60,28 @@ class Layer(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
         self.up = nn.Linear(width, MLP * width, bias=False)
         self.down = nn.Linear(MLP * width, width, bias=False)
-        self.taps = nn.Parameter(torch.zeros(TAPS, width))
+        self.taps = nn.Parameter(torch.zeros(2 * REACH + 1, width))  # from the earliest token to the latest
 
     @property
     def hidden(self) -> list[nn.Parameter]:
         """The matrices between hidden layers, which Muon trains."""
         return [cast(nn.Parameter, part.weight) for part in (self.qkv, self.output, self.up, self.down)]
 
-    def weights(self, dtype: torch.dtype) -> LayerWeights:
+    def weights(self, dtype: torch.dtype, tokens: int) -> LayerWeights:
         qkv, output, up, down = (matrix.to(dtype) for matrix in self.hidden)
         modulation = self.modulation.weight, self.modulation.bias
-        return LayerWeights(qkv, output, up, down, self.taps, modulation)
+        return LayerWeights(qkv, output, up, down, toeplitz(self.taps, tokens).to(dtype), modulation)
+
+
+def toeplitz(taps: Tensor, tokens: int) -> Tensor:
+    """Return the matrices (width, tokens, tokens) of a convolution with taps (2 R + 1, width).
+
+    Row i of a matrix has taps[R + j - i] in column j, and zeros where j - i is beyond R.
+    """
+    reach = len(taps) // 2
+    excess = tokens - 1 - reach
+    wide = F.pad(taps.T, (excess, excess))  # (width, 2 tokens - 1); a negative excess cuts
+    return wide.unfold(-1, tokens, 1).flip(1)
 
 
 Block = Callable[[Tensor, Tensor, LayerWeights, tuple[Tensor, Tensor], int], Tensor]
@@ -78,16 +91,16 @@ def layer(x: Tensor, e: Tensor, w: LayerWeights, rotation: tuple[Tensor, Tensor]
     """Apply one layer to x (B, N, width) float32, given the embedded conditions e (B, E).
 
     Attention with rotary positions (Su et al. 2021) and normalised queries and keys (Henry et al. 2020), and a
-    perceptron; each is scaled, shifted and gated (Peebles and Xie 2023, adaLN). rotation: cos and sin (N, d / 2).
+    perceptron; each is scaled, shifted and gated (Peebles and Xie 2023, adaLN). In front of attention, each channel is
+    convolved over the whole record: it can resonate with a heart rate, as the S4 layers of SSSD-ECG can. rotation: cos
+    and sin (N, d / 2).
     """
     batch, tokens, width = x.shape
     dtype = w.qkv.dtype
     modulation = F.linear(e, *w.modulation)[:, None]
     scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = modulation.chunk(6, -1)
     z = F.layer_norm(x, (width,)) * (1 + scale_1) + shift_1
-    padded = F.pad(z, (0, 0, TAPS // 2, TAPS // 2))
-    for k in range(TAPS):
-        z = z + w.taps[k] * padded[:, k : k + tokens]
+    z = z + torch.einsum("cij,bjc->bic", w.mixing, z.to(dtype))
     qkv = F.linear(z.to(dtype), w.qkv).view(batch, tokens, 3, heads, width // heads)
     q, k_, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, d)
     q, k_ = (rotated(F.rms_norm(part.float(), part.shape[-1:]), *rotation).to(dtype) for part in (q, k_))
@@ -182,14 +195,17 @@ class Transformer(Network):
         return cast("list[Layer]", list(self.layers))
 
     def predict(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
-        return self.evaluate(x, cond, steps, self.weights(torch.float32))
+        return self.evaluate(x, cond, steps, self.weights(torch.float32, x.shape[-1]))
 
-    def weights(self, dtype: torch.dtype) -> list[LayerWeights]:
+    def weights(self, dtype: torch.dtype, length: int) -> list[LayerWeights]:
         """Return the weights of all layers with matrices in `dtype`; without gradients they are kept."""
+        tokens = -(-length // self.config.patch)
         if torch.is_grad_enabled():
             self.forget()
-            return [one.weights(dtype) for one in self._layers]
-        return self.kept("weights", (dtype,), lambda: [one.weights(dtype) for one in self._layers])
+            return [one.weights(dtype, tokens) for one in self._layers]
+        return self.kept(
+            "weights", (dtype, tokens), lambda: [one.weights(dtype, tokens) for one in self._layers]
+        )
 
     def evaluate(
         self, x: Tensor, cond: Tensor, steps: Tensor, weights: Sequence[LayerWeights], block: Block = layer

@@ -101,7 +101,7 @@ def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -
 
 @lru_cache(maxsize=2)
 def _wander(length: int) -> Tensor:
-    """Return a symmetric matrix (length, length) that keeps what is below 0.5 Hz of a record, by its discrete cosine transform."""
+    """Return a symmetric matrix (length, length) that keeps what is below 0.5 Hz in a record."""
     frequency = np.arange(length) * 50.0 / length
     low, high = WANDER_HZ
     kept = np.clip((high - frequency) / (high - low), 0, 1)

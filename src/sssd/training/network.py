@@ -76,7 +76,7 @@ class TransformerTrainingNet(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
         """Return the prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1)."""
-        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype), self.block)
+        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype, x.shape[-1]), self.block)
 
 
 def training_net(
