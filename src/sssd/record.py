@@ -17,9 +17,7 @@ from .leads import CLINICAL, lead_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LONGEST = (
-    200  # characters of it in ASCII, as `escaped` writes it, so that it fits into a line of a WFDB header
-)
+LONGEST = 200  # characters that a statement has in ASCII, by `escaped`, to fit into a line of a WFDB header
 _PLAIN = "".join(chr(k) for k in range(33, 127) if chr(k) != "%")
 PROVENANCE_NAME = r"[\w.-]{1,40}"
 

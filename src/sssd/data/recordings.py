@@ -186,7 +186,7 @@ def not_stated(recordings: Recordings) -> str | None:
     if recordings.stated is None or recordings.stated.all():
         return None
     share = float((recordings.stated == 0).mean())
-    return f"of {share:.0%} of the labels it is not stated whether they are present; they are taken as absent here"
+    return f"whether {share:.0%} of the labels are present is not stated; they are taken as absent here"
 
 
 def eight_leads_mv(recordings: Recordings) -> NDArray[np.float32]:

@@ -27,10 +27,7 @@ SHORT = ("skip", "tile")
 LEAST_RATE_HZ, MOST_RATE_HZ = 50.0, 500e3
 LEAST_TILE_S = 1.0  # a shorter recording has not one beat to repeat
 LOST_MV = 0.01  # below this amplitude, rounding to 1 uV leaves nothing of an ECG
-PLAUSIBLE_MV = (
-    0.15,
-    12.0,
-)  # of 5,600 recordings of seven public sets, `amplitude_mv` is between 0.30 and 8.7
+PLAUSIBLE_MV = (0.15, 12.0)  # `amplitude_mv` is 0.30 to 8.7 in 5,600 recordings of seven public sets
 
 
 @dataclass(frozen=True, eq=False)
