@@ -287,6 +287,9 @@ def test_wrong_gains_are_told(tmp_path: Path) -> None:
         for text in manifest["warnings"]
     )
     assert "(--unit says what the numbers are)" in read_recording(tmp_path / "records" / "r4").notes[0]
+    large = 20 * beats_mv(1) / np.ptp(beats_mv(1), axis=1, keepdims=True)
+    found = read_recording(npz(tmp_path, "large", signal_mv=large))
+    assert not found.plausible and "where ECGs have about 1 mV" in found.notes[0]
 
 
 @row("an amplitude below 0.01 mV, of which rounding to 1 uV would leave nothing")
