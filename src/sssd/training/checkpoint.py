@@ -49,7 +49,12 @@ def save_run(
     average: WeightAverage,
     balance: Balance | None = None,
 ) -> None:
-    """Write everything that `resume` needs."""
+    """Write everything that `resume` needs; moments in bf16, to which `round_moments` has rounded them."""
+    moments = optimizer.state_dict()
+    moments["state"] = {
+        k: {name: value if name == "step" else value.bfloat16() for name, value in one.items()}
+        for k, one in moments["state"].items()
+    }
     state = {
         "iteration": run.iteration,
         "seconds": run.seconds,
@@ -57,7 +62,7 @@ def save_run(
         "cauchy": net.cauchy,
         "model_state_dict": net.state_dict(),
         "average": average.average,
-        "optimizer_state_dict": optimizer.state_dict(),
+        "optimizer_state_dict": moments,
         "losses": run.losses,
         **({} if balance is None else {"balance": balance.state_dict()}),
     }

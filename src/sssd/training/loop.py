@@ -28,7 +28,7 @@ from .ema import WeightAverage, warmed_up_decay
 from .guidance import guided, network_to_guide
 from .log import LOG, Progress, read_log, write_log
 from .network import training_net
-from .optimizer import learning_rate_factor, optimizer_for
+from .optimizer import learning_rate_factor, optimizer_for, round_moments
 from .step import make_step
 from .torch_state import training_state
 from .validation import validation_loss
@@ -130,6 +130,7 @@ def _train(
     def checkpoint() -> None:
         nonlocal saved
         saved = iteration
+        round_moments(optimizer)
         pending: Any = fabric.all_reduce(torch.stack(losses), reduce_op="mean") if losses else torch.empty(0)
         if fabric.is_global_zero:
             write_log(out / LOG, rows)

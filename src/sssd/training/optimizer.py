@@ -47,6 +47,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
+@torch.no_grad()
+def round_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Round momenta and second moments to bf16, in which checkpoints hold them.
+
+    A run that goes on has the same moments as one that is resumed, so both end with the same weights.
+    """
+    for state in optimizer.state.values():
+        for name, value in state.items():
+            if name != "step":
+                value.copy_(value.bfloat16())
+
+
 def learning_rate_factor(iteration: int, warmup: int, total: int, decay: bool) -> float:
     """Return the factor of the rate: a linear warm-up to 1, then constant, or with `decay` half a cosine down to 0."""
     factor = min(1.0, (iteration + 1) / warmup) if warmup else 1.0
