@@ -23,9 +23,8 @@ def corpus_of(plan, batch_size=8, shard_size=10, format="npz", seed=7, length=LE
         spacing="uniform", seed=seed, precision="float32", batch_size=batch_size, threads=1, device="cpu",
         machine="cpu", generator="test", torch="0",
     )  # fmt: skip
-    extra = tuple(name for name in ("age", "sex") if getattr(plan, name) is not None)
     return Corpus(
-        plan.records, shard_size, format, plan.label_names, CLINICAL, 100.0, length, extra, (recipe,)
+        plan.records, shard_size, format, plan.label_names, CLINICAL, 100.0, length, plan.extra, (recipe,)
     )
 
 

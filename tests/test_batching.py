@@ -20,11 +20,11 @@ def steps(n):
 SLOW, OTHER = steps(8), steps(2)
 
 
-def work(seed, records=1, plan=SLOW, first=0, age=None, sex=None):
-    """A request whose records all have this age and sex, or an unknown one."""
-    age, sex = (None if value is None else np.full(records, value) for value in (age, sex))
+def work(seed, records=1, plan=SLOW, first=0, **known):
+    """A request whose records all have this age, sex and heart rate, or an unknown one."""
+    known = {name: np.full(records, value) for name, value in known.items()}
     index = tuple(range(first, first + records))
-    return Work(Request(np.zeros((records, 3), np.float32), ("A",) * records, index, age, sex), seed, plan)
+    return Work(Request(np.zeros((records, 3), np.float32), ("A",) * records, index, **known), seed, plan)
 
 
 class Device:
@@ -265,11 +265,11 @@ def test_closing_finishes(device, batcher):
 def test_padding():
     """Fails when padding moves a row, or a batch does not get 1, 2, 4, 8, ... rows."""
     for records, rows in ((1, 1), (2, 2), (3, 4), (5, 8), (8, 8)):
-        young = work(8, records - 1, first=3, age=20.0, sex=1.0)
+        young = work(8, records - 1, first=3, age=20.0, sex=1.0, heart_rate=60.0)
         batch = Batch.of([work(7, 1), young][: 1 + (records > 1)])
         padded = batch.padded()
         assert len(padded.vectors) == len(padded.seeds) == len(padded.index) == rows
-        for values, known in ((padded.age, 20.0), (padded.sex, 1.0)):
+        for values, known in ((padded.age, 20.0), (padded.sex, 1.0), (padded.heart_rate, 60.0)):
             np.testing.assert_array_equal(values, [np.nan] + [known] * (rows - 1))
         assert padded.seeds[:records] == batch.seeds and padded.index[:records] == batch.index
         assert (padded.seeds[-1], padded.index[-1]) == (batch.seeds[-1], batch.index[-1])

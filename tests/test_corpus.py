@@ -88,14 +88,16 @@ def test_the_mix_of_ptbxl():
     assert MIX.stat().st_size < 150_000
 
 
-def test_a_table_of_names_ages_and_sexes(tmp_path):
+def test_a_table_of_names_ages_sexes_and_heart_rates(tmp_path):
     file = tmp_path / "wanted.csv"
-    file.write_text("labels,age,sex\nAFIB,71,0\nCLBBB+LVH,,female\nAFIB,33.5,\n")
+    file.write_text("labels,age,sex,heart_rate\nAFIB,71,0,\nCLBBB+LVH,,female,60 bpm\nAFIB,33.5,,\n")
     plan = from_csv(file, per_row=2, exact=True)
     rows = plan.rows(np.arange(6), seed=1)
     assert rows["requested"].tolist() == ["AFIB"] * 2 + ["CLBBB+LVH"] * 2 + ["AFIB"] * 2
     assert np.array_equal(rows["age"], np.float32([71, 71, np.nan, np.nan, 33.5, 33.5]), equal_nan=True)
     assert rows["sex"].tolist() == ["male"] * 2 + ["female"] * 2 + [""] * 2
+    nan = np.nan
+    assert np.array_equal(rows["heart_rate"], np.float32([nan, nan, 60, 60, nan, nan]), equal_nan=True)
     assert len(plan.vectors) == 2
 
 
@@ -104,6 +106,8 @@ def test_a_table_of_names_ages_and_sexes(tmp_path):
     [
         "labels,age,sex\nAFIB,71,0\nCLBBB+LVH,,female\n\nAFIB,0,\n",
         "row,AFIB,LVH,age\na,1,0,300\nb,1.0,1,\n",
+        "labels,Heart Rate\nAFIB,71\nLVH,72 bpm\nAFIB,unknown\nLVH,60/min\n",
+        "AFIB,bpm\n1,71.5\n1,\n",
         "\ufeffatrial fibrillation,sex\n1, Male \n1,nan\n",
     ],
 )
@@ -117,7 +121,9 @@ def test_generate_and_corpora_read_the_same_table(tmp_path, content):
     plan = from_csv(file, exact=True)
     rows = plan.rows(np.arange(plan.records), seed=0)
     assert np.array_equal(rows["labels"], asked.vectors)
-    assert np.array_equal(rows.get("age", np.full(len(asked), np.nan)), asked.age, equal_nan=True)
+    for name in ("age", "heart_rate"):
+        own = rows.get(name, np.full(len(asked), np.nan))
+        assert np.array_equal(own, getattr(asked, name), equal_nan=True)
     sex = [{"male": 0.0, "female": 1.0}.get(name, np.nan) for name in rows.get("sex", [""] * len(asked))]
     assert np.array_equal(sex, asked.sex, equal_nan=True)
     assert len(asked) == content.strip().count("\n") - content.count("\n\n")
@@ -126,12 +132,14 @@ def test_generate_and_corpora_read_the_same_table(tmp_path, content):
 def test_age_and_sex_for_rows_that_have_none(tmp_path):
     """Fails when rows that have a value are overruled, or a plan without a table gets no patients."""
     file = tmp_path / "wanted.csv"
-    file.write_text("labels,age,sex\nAFIB,71,0\nLVH,,female\nAFIB,0,\n")
-    rows = with_patients(from_csv(file), 50, "male").rows(np.arange(3), seed=1)
+    file.write_text("labels,age,sex,heart_rate\nAFIB,71,0,60\nLVH,,female,\nAFIB,0,,\n")
+    rows = with_patients(from_csv(file), 50, "male", 90).rows(np.arange(3), seed=1)
     assert rows["age"].tolist() == [71, 50, 0] and rows["sex"].tolist() == ["male", "female", "male"]
+    assert rows["heart_rate"].tolist() == [60, 90, 90]
     for plan in (by_counts("AFIB=1,LVH=2"), like_ptbxl(3)):
-        rows = with_patients(plan, 50, "female").rows(np.arange(3), seed=1)
+        rows = with_patients(plan, 50, "female", 72).rows(np.arange(3), seed=1)
         assert rows["age"].tolist() == [50] * 3 and rows["sex"].tolist() == ["female"] * 3
+        assert rows["heart_rate"].tolist() == [72] * 3
         assert with_patients(plan, None, None) is plan
         assert from_bytes(with_patients(plan, 50, None).to_bytes(), CODES, 3).sex is None
 
@@ -165,11 +173,14 @@ def test_an_error_in_a_table_names_the_row(tmp_path, rows, said):
         ("old,", "row 3: age is 'old'"),
         (",w", "row 3: sex is 'w': expected 'female' or 'male'"),
         (",2", "row 3: sex is '2'"),
+        (",,24", "row 3: heart_rate is 24: expected beats per minute, 25 to 250"),
+        (",,fast", "row 3: heart_rate is 'fast'"),
     ],
 )
 def test_a_wrong_patient_names_the_row(tmp_path, patient, said):
     file = tmp_path / "wanted.csv"
-    file.write_text(f"labels,age,sex\nAFIB,120,Female\nAFIB,0,1.0\nAFIB,{patient}\n")
+    patient += "," * (2 - patient.count(","))
+    file.write_text(f"labels,age,sex,heart_rate\nAFIB,120,Female,25\nAFIB,0,1.0,250\nAFIB,{patient}\n")
     with pytest.raises(ValueError, match=said):
         from_csv(file)
 
@@ -345,15 +356,14 @@ def test_batches_differ_by_rounding_and_shards_by_nothing(model, tmp_path, sampl
     assert same(found[0], by_recipe(tmp_path / "a", model, plan, sampler, shard_size=7))
 
 
-def test_age_and_sex_reach_the_network(tmp_path):
+def test_age_sex_and_heart_rate_reach_the_network(tmp_path):
     """Fails when a patient is lost or swapped, follows the row of the batch, or is not there after a resume."""
     from sssd.io.units import microvolts
     from sssd.leads import to_twelve
     from tests.test_wrapper import LENGTH, tiny
 
-    model = tiny(
-        network={"label_embed_classes": 75}, trainset_config={"segment_length": LENGTH, "patient": True}
-    )
+    trainset = {"segment_length": LENGTH, "patient": True, "heart_rate": True}
+    model = tiny(network={"label_embed_classes": 77}, trainset_config=trainset)
     plan = with_people(tmp_path)
     got = by_recipe(tmp_path / "a", model, plan, "unipc")
     rows = plan.rows(np.arange(27), 5)
@@ -363,10 +373,11 @@ def test_age_and_sex_reach_the_network(tmp_path):
                               return_numpy=True, precision="float32", **patients)  # fmt: skip
         return microvolts(to_twelve(ecgs))
 
-    told = {"age": [71, None, 5] * 9, "sex": ["male", "female", None] * 9}
+    told = {"age": [71, None, 5] * 9, "sex": ["male", "female", None] * 9, "heart_rate": [None, 140, 60] * 9}
     assert np.array_equal(got["signal_uv"], made(**told))
-    apart = (got["signal_uv"] != made()).any(axis=(1, 2))
-    assert apart.all(), "the network does not look at them"
+    for without in ({}, told | {"heart_rate": [140, 60, None] * 9}):
+        apart = (got["signal_uv"] != made(**without)).any(axis=(1, 2))
+        assert apart.all(), "the network does not look at them"
     assert same(got, by_recipe(tmp_path / "b", model, plan, "unipc", shard_size=7))
     before, corpus = contents(tmp_path / "a"), manifest.read(tmp_path / "a")
     (tmp_path / "a" / notes.note_name(3)).unlink()
@@ -376,10 +387,8 @@ def test_age_and_sex_reach_the_network(tmp_path):
 
 def test_a_model_that_takes_no_patient(model, tmp_path):
     """Fails when a column of a table is left out without a word."""
-    for name in ("age", "sex"):
-        plan = with_patients(
-            by_counts("AFIB=3"), **{"age": None, "sex": None, name: 50 if name == "age" else "male"}
-        )
+    for name, value in (("age", 50), ("sex", "male"), ("heart_rate", 72)):
+        plan = with_patients(by_counts("AFIB=3"), **{"age": None, "sex": None, name: value})
         with pytest.raises(ValueError, match=f"{name} is given, but this model does not take it"):
             by_recipe(tmp_path / "a", model, plan, "ddim")
     assert not (tmp_path / "a").exists()
@@ -417,7 +426,7 @@ def model():
 
 def with_people(tmp_path):
     file = tmp_path / "wanted.csv"
-    file.write_text("labels,age,sex\n" + "AFIB,71,0\nNORM+SR,,1\nLVH,5,\n" * 9)
+    file.write_text("labels,age,sex,heart_rate\n" + "AFIB,71,0,\nNORM+SR,,1,140\nLVH,5,,60\n" * 9)
     return from_csv(file)
 
 
@@ -449,7 +458,9 @@ def test_another_implementation_reads_hdf5(tmp_path):
                 found, span = file[name][:], corpus.span(shard)
                 if column.dtype.kind == "U":
                     found = np.array([text if isinstance(text, str) else text.decode() for text in found])
-                assert np.array_equal(found, column[span.start : span.stop], equal_nan=name == "age")
+                assert np.array_equal(
+                    found, column[span.start : span.stop], equal_nan=column.dtype.kind == "f"
+                )
             assert json.loads(file.attrs["label_names"]) == list(CODES)
             assert json.loads(file.attrs["provenance"])["seed"] == 7
 

@@ -38,12 +38,11 @@ HOW = [
 
 @pytest.fixture(scope="module")
 def patients(tmp_path_factory):
-    """A tiny network that takes age and sex."""
+    """A tiny network that takes age, sex and heart rate."""
     from tests.test_wrapper import LENGTH, tiny
 
-    model = tiny(
-        network={"label_embed_classes": 75}, trainset_config={"segment_length": LENGTH, "patient": True}
-    )
+    trainset = {"segment_length": LENGTH, "patient": True, "heart_rate": True}
+    model = tiny(network={"label_embed_classes": 77}, trainset_config=trainset)
     return model.save_checkpoint(tmp_path_factory.mktemp("patients") / "patients.safetensors")
 
 
@@ -140,16 +139,18 @@ def test_like_ptbxl_and_a_table(capsys, patients, tmp_path):
 def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
     """Fails when an option does not reach the records, or a model without patients begins all the same."""
     table = tmp_path / "wanted.csv"
-    table.write_text("labels,age,sex\nAFIB,60,1\nAFIB,,\n")
-    how = ["--labels-from", table, "--exact", *HOW, "--age", 30, "--sex", "male"]
+    table.write_text("labels,age,sex,heart_rate\nAFIB,60,1,80\nAFIB,,,\n")
+    how = ["--labels-from", table, "--exact", *HOW, "--age", 30, "--sex", "male", "--heart-rate", 50]
     assert run(capsys, "create", *how, "--checkpoint", patients, "--out", tmp_path / "a")[0] == 0
     with np.load(tmp_path / "a" / "data" / "00000.npz") as made:
         assert made["age"].tolist() == [60, 30] and made["sex"].tolist() == ["female", "male"]
+        assert made["heart_rate"].tolist() == [80, 50]
     card = (tmp_path / "a" / "README.md").read_text()
-    assert "wanted.csv, 1 for each of 2 rows, --age 30, --sex male |" in card
-    assert "| age and sex | of the patient, as given to the model; empty where unknown |" in card
+    assert "wanted.csv, 1 for each of 2 rows, --age 30, --sex male, --heart-rate 50 |" in card
+    assert "| age, sex and heart_rate | of the patient, as given to the model; empty where unknown |" in card
     counts = ["--counts", "AFIB=2", "--exact", *HOW, "--checkpoint", patients]
-    assert run(capsys, "create", *counts, "--age", 60, "--sex", "female", "--out", tmp_path / "b")[0] == 0
+    who = ["--age", 60, "--sex", "female", "--heart-rate", 80]
+    assert run(capsys, "create", *counts, *who, "--out", tmp_path / "b")[0] == 0
     assert run(capsys, "create", *counts, "--out", tmp_path / "c")[0] == 0
     a, b, c = (np.load(tmp_path / name / "data" / "00000.npz")["signal_uv"] for name in "abc")
     assert abs(a[0].astype(int) - b[0]).max() <= 1 and abs(a[0].astype(int) - c[0]).max() > 10

@@ -207,6 +207,9 @@ def repacked(content, **arrays):
         {"age": np.array([60], np.float32)},
         {"sex": np.array(["f", "m"])},
         {"sex": np.array(["x" * 5000, ""])},
+        {"heart_rate": np.array([20, 60], np.float32)},
+        {"heart_rate": np.array([60], np.float32)},
+        {"heart_rate": np.array([60, 60])},
     ],
 )
 def test_a_wrong_plan_is_refused(arrays):
@@ -221,7 +224,7 @@ def test_a_plan_without_the_columns_of_the_corpus_is_refused(tmp_path):
     """Fails when corpus.json promises an age that no record gets."""
     make(tmp_path / "a")
     altered(tmp_path / "a", extra=["age"])
-    with pytest.raises(ValueError, match="requests.npz and corpus.json differ on age and sex"):
+    with pytest.raises(ValueError, match="requests.npz and corpus.json differ on age, sex or heart rate"):
         run.resume(tmp_path / "a", run.local(stub))
 
 

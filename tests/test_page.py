@@ -382,11 +382,12 @@ def test_link_round_trip(open_page):
           const { toFragment, fromFragment } = await import('./js/link.js');
           const { DEFAULTS } = await import('./js/settings.js');
           const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], exact: true, quality: null, sampler: 'ddim', steps: 33,
-                      eta: 0.25, seed: 2 ** 53 - 1, age: 61.5, sex: 'female' };
-          const b = { ...a, statements: ['NORM'], exact: false, steps: 50, age: null, sex: null };
+                      eta: 0.25, seed: 2 ** 53 - 1, age: 61.5, sex: 'female', heart_rate: 72.5 };
+          const b = { ...a, statements: ['NORM'], exact: false, steps: 50, age: null, sex: null, heart_rate: null };
           const fragment = toFragment(a, { other: b, model: 'abcdef0123456789', layout: '12x1' });
           const read = fromFragment('#' + fragment, DEFAULTS);
-          const wrong = fromFragment('#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&age=old&sex=f', DEFAULTS);
+          const nonsense = '#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&age=old&sex=f&heart_rate=24';
+          const wrong = fromFragment(nonsense, DEFAULTS);
           const best = { ...DEFAULTS, statements: ['NORM'], quality: 'best' };
           const ways = [best, { ...best, quality: 'draft' }, { ...best, quality: null, sampler: 'deis', steps: 9 }];
           const pairs = ways.flatMap((one) => ways.map((other) => [one, other]));
@@ -399,7 +400,7 @@ def test_link_round_trip(open_page):
     assert read["settings"] == result["a"] and read["other"] == result["b"] and read["problems"] == []
     assert read["layout"] == "12x1" and read["model"] == "abcdef012345"
     assert "ecg=PRC(S),LAO/LAE,ISC_" in result["fragment"] and result["none"] is None
-    assert len(wrong["problems"]) == 6 and wrong["settings"]["steps"] == 20
+    assert len(wrong["problems"]) == 7 and wrong["settings"]["steps"] == 20
     assert result["links"][1] == "ecg=NORM&quality=best&seed=1&vs.quality=draft"
     how = ("quality", "sampler", "steps", "eta")
 
@@ -518,21 +519,22 @@ def test_a_missing_quality(open_page, tmp_path):
         own.stop()
 
 
-def test_age_and_sex(open_page, tmp_path):
-    """Fails when age or sex are not shown, sent, compared or linked, or are missing from the command."""
-    from tests.test_patient import model
+def test_age_sex_and_heart_rate(open_page, tmp_path):
+    """Fails when one of them is not shown, sent, compared or linked, or is missing from the command."""
+    from tests.test_heart_rate import model
 
-    checkpoint = model().save_checkpoint(tmp_path / "patients.safetensors")
+    checkpoint = model(patient=True, heart_rate=True).save_checkpoint(tmp_path / "patients.safetensors")
     own = Service("--checkpoint", str(checkpoint))
     try:
         page = open_page(
-            "#ecg=AFIB&sampler=ddim&steps=5&eta=0&seed=3&age=61.5&sex=female&vs.age=&vs.sex=male", url=own.url
+            "#ecg=AFIB&sampler=ddim&steps=5&eta=0&seed=3&age=61.5&sex=female&heart_rate=48&vs.age=&vs.sex=male",
+            url=own.url,
         )
         wait_until_done(page, 2)
         link = page.url
         assert page.locator(".how").all_inner_texts() == [
-            "DDIM · 5 steps · 61.5 years · female · seed 3",
-            "DDIM · 5 steps · male · seed 3",
+            "DDIM · 5 steps · 61.5 years · female · 48 /min · seed 3",
+            "DDIM · 5 steps · male · 48 /min · seed 3",
         ]
         drawn = [page.locator("canvas.traces").nth(i).evaluate("e => e.toDataURL()") for i in (0, 1)]
         assert drawn[0] != drawn[1]
@@ -543,20 +545,25 @@ def test_age_and_sex(open_page, tmp_path):
             "seed": 3,
             "age": 61.5,
             "sex": "female",
+            "heart_rate": 48,
         }
         (record,) = json.loads(from_service(own, **body))["records"]
         command = page.inner_text("#command")
-        assert "--age 61.5 --sex female" in command
+        assert "--age 61.5 --sex female --heart-rate 48" in command
         command = command.replace("--checkpoint 'patients'", f"--checkpoint {checkpoint}")
         np.testing.assert_allclose(made_by(command, tmp_path / "ecg"), record["signal"], atol=0.0021)
         page.fill("#age-a", "130")
         page.click("#generate")
         assert "0 to 120" in page.inner_text("#age-problem-a")
+        page.fill("#heart-rate-a", "20")
+        page.click("#generate")
+        assert "25 to 250" in page.inner_text("#heart-rate-problem-a")
+        page.fill("#heart-rate-a", "130")
         page.fill("#age-a", "30")
         page.click("#generate")
         page.wait_for_function("() => / 30 years/.test(document.querySelector('.how').textContent)")
         wait_until_done(page, 2)
-        assert "age=30&sex=female" in page.url and page.url != link
+        assert "age=30&sex=female&heart_rate=130" in page.url and page.url != link
     finally:
         own.stop()
 
@@ -570,7 +577,7 @@ def test_an_age_for_a_model_without(open_page, tmp_path):
         page = open_page("#ecg=AFIB&sampler=ddim&steps=5&eta=0&seed=3&age=61", url=own.url)
         page.wait_for_selector("#error:not([hidden])")
         assert "leave age out" in page.inner_text("#error")
-        assert not page.locator("#sex-a").is_visible()
+        assert not page.locator("#sex-a").is_visible() and not page.locator("#heart-rate-a").is_visible()
         page.fill("#age-a", "")
         page.click("#generate")
         wait_until_done(page)

@@ -16,7 +16,7 @@ from sssd.config.schema import DEFAULT, Config, read_config
 from sssd.factory import build_network, label_names
 from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
-from sssd.patient import ages, columns, facts, sexes
+from sssd.patient import Takes, ages, columns, facts, sexes
 from sssd.request import Rows
 from sssd.samplers import SAMPLERS
 from sssd.training.batches import with_patients_hidden
@@ -111,7 +111,7 @@ def test_a_configuration_too_small_for_a_patient() -> None:
 def test_training_hides_age_and_sex_apart() -> None:
     """Fails if both are always hidden together, or labels are touched."""
     y = torch.ones(4000, 75)
-    out = with_patients_hidden(y, torch.Generator().manual_seed(0))
+    out = with_patients_hidden(y, Takes(patient=True), torch.Generator().manual_seed(0))
     assert (out[:, :71] == 1).all()
     age, sex = out[:, 71:73], out[:, 73:]
     assert (age[:, 0] == age[:, 1]).all() and (sex[:, 0] == sex[:, 1]).all()

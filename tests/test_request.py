@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from sssd.labels import CODES, complete, encode, find, has
-from sssd.patient import columns
+from sssd.patient import Takes, columns, heart_rate_columns
 from sssd.request import Classes, Request, Rows, complete_rows, conditions, make_request
 
-PTBXL, PATIENT = Classes(CODES), Classes(CODES, patient=True)
+PTBXL, PATIENT = Classes(CODES), Classes(CODES, Takes(patient=True))
+ALL = Classes(CODES, Takes(patient=True, heart_rate=True))
 OWN = Classes(("sick", "well"))
 
 
@@ -33,21 +34,21 @@ def test_each_label_is_repeated_and_only_vectors_stay_as_they_are():
 
 def test_a_part_is_its_rows():
     """Fails when numbers, ages or sexes of a part are those of other rows."""
-    request = make_request(
-        ["AFIB", "NORM", "LVH"], PATIENT, seed=1, age=[30, None, 50], sex=["male", None, "female"]
-    )
+    known = {"age": [30, None, 50], "sex": ["male", None, "female"], "heart_rate": [60, 70, None]}
+    request = make_request(["AFIB", "NORM", "LVH"], ALL, seed=1, **known)
     part = request.part(slice(1, 3))
     assert len(part) == 2 and list(part.numbers) == [1, 2] and part.requested == ("NORM", "LVH")
     assert np.array_equal(part.vectors, request.vectors[1:])
     np.testing.assert_array_equal(part.age, [np.nan, 50])
     np.testing.assert_array_equal(part.sex, [np.nan, 1])
+    np.testing.assert_array_equal(part.heart_rate, [70, np.nan])
     again = part.part(slice(1, 2))
     assert list(again.numbers) == [2] and again.requested == ("LVH",)
 
 
 def test_only_rows_given_by_name_are_completed():
     vectors, nobody = encode(["AFIB", "AFIB"]), np.full(2, np.nan)
-    rows = Rows(vectors, np.array([True, False]), nobody, nobody)
+    rows = Rows(vectors, np.array([True, False]), nobody, nobody, nobody)
     many = complete_rows(rows.repeated(50), PTBXL, seed=0)
     assert has(many.vectors[:50]).sum() > 60 and np.array_equal(
         many.vectors[50:], vectors[:1].repeat(50, axis=0)
@@ -55,12 +56,22 @@ def test_only_rows_given_by_name_are_completed():
     assert many.requested == ("AFIB",) * 100 and list(many.numbers) == list(range(100))
     exact = complete_rows(rows, PTBXL, seed=0, exact=True)
     assert np.array_equal(exact.vectors, vectors) and exact.age is None and exact.sex is None
-    own = complete_rows(Rows(np.eye(2, dtype=np.float32), np.ones(2, bool), nobody, nobody), OWN, seed=0)
+    own = complete_rows(
+        Rows(np.eye(2, dtype=np.float32), np.ones(2, bool), nobody, nobody, nobody), OWN, seed=0
+    )
     assert np.array_equal(own.vectors, np.eye(2)), "nothing is known of what occurs beside these"
 
 
 @pytest.mark.parametrize(
-    "given", [{"num_samples": 2}, {"exact": True}, {"age": 50}, {"sex": "male"}, {"age": 50, "sex": "male"}]
+    "given",
+    [
+        {"num_samples": 2},
+        {"exact": True},
+        {"age": 50},
+        {"sex": "male"},
+        {"age": 50, "sex": "male"},
+        {"heart_rate": 72},
+    ],
 )
 def test_nothing_is_ignored_beside_a_request(given):
     request = make_request("AFIB", PATIENT, seed=0)
@@ -80,6 +91,20 @@ def test_nothing_is_ignored_beside_a_request(given):
         ("AFIB", PTBXL, {"age": 50}, "age is given, but this model does not take it"),
         ("AFIB", PTBXL, {"sex": [None, "male"]}, "sex has 2 values: expected one"),
         ("AFIB", PATIENT, {"age": 121}, "age is 121: expected years"),
+        (
+            "AFIB",
+            PATIENT,
+            {"heart_rate": 72},
+            "heart_rate is given, but this model does not take it: leave heart",
+        ),
+        ("AFIB", ALL, {"heart_rate": 24}, "heart_rate is 24: expected beats per minute, 25 to 250"),
+        ("AFIB", ALL, {"heart_rate": "fast"}, "heart_rate is 'fast': expected beats per minute, 25 to 250"),
+        (
+            "AFIB",
+            ALL,
+            {"heart_rate": [60, 70]},
+            "heart_rate has 2 values: expected one, or one for each of 1",
+        ),
         ("AFIB", PATIENT, {"sex": "m"}, "sex is 'm': expected 'female' or 'male'"),
         ("AFIB", PTBXL, {"num_samples": 1.5}, "num_samples is 1.5: expected a whole number"),
         ("AFIB", PTBXL, {"num_samples": True}, "num_samples is True: expected a whole number"),
@@ -110,6 +135,11 @@ def test_what_the_network_is_conditioned_on():
             conditions(wrong, records, PTBXL)
     with pytest.raises(ValueError, match="age is given"):
         conditions(vectors, 2, PTBXL, age=[60, 80])
+    last = conditions(vectors, 2, ALL, sex="male", heart_rate=[50, None])
+    assert np.array_equal(last[:, 71:75], columns(None, "male", records=2))
+    assert np.array_equal(last[:, 75:], heart_rate_columns([50, None], records=2))
+    alone = conditions(vectors, 2, Classes(CODES, Takes(heart_rate=True)), heart_rate=100)
+    assert alone.shape == (2, 73) and alone[:, 71:].tolist() == [[1, 1]] * 2
 
 
 def test_a_request_may_be_built_by_hand():

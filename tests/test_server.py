@@ -53,9 +53,9 @@ def up(model):
 
 @pytest.fixture(scope="module")
 def patients():
-    """A service whose model takes age and sex."""
-    network, trainset = {"label_embed_classes": 75}, {"segment_length": LENGTH, "patient": True}
-    with service(tiny(network=network, trainset_config=trainset)) as running:
+    """A service whose model takes age, sex and heart rate."""
+    trainset = {"segment_length": LENGTH, "patient": True, "heart_rate": True}
+    with service(tiny(network={"label_embed_classes": 77}, trainset_config=trainset)) as running:
         yield running
 
 
@@ -129,29 +129,32 @@ def test_neighbours_leave_no_trace():
 
 
 def test_a_record_depends_on_its_own_patient(patients):
-    """Fails when age or sex do not reach the network, are those of a neighbour, or are missing from the record."""
+    """Fails when age, sex or heart rate do not reach the network, are a neighbour's, or are missing from the record."""
     model = patients.app.state.backend.generator.model
     ask = {"statements": ["AFIB"], "seed": 3}
     who = [{"age": 30, "sex": "female"}, {}, {"age": 80}, {"sex": "male"}, {"age": 30.5, "sex": "female"}]
+    who += [{"heart_rate": 50}, {"heart_rate": 150, "age": 80}]
+    unknown = {"age": None, "sex": None, "heart_rate": None}
     answers = together(patients, [{**ask, **one, "count": 2} for one in who * 3])
     for one, answer in zip(who * 3, answers, strict=True):
         alone = model.generate_ecgs("AFIB", num_samples=2, seed=3, precision="float32", **one)
         np.testing.assert_allclose(signals(answer), [ecg.signal for ecg in alone], atol=1.5 * UV)
         for record in answer["records"]:
-            assert {name: record[name] for name in ("age", "sex")} == {"age": None, "sex": None, **one}
-        assert {k: v for k, v in answer["provenance"].items() if k in ("age", "sex")} == one
+            assert {name: record[name] for name in unknown} == {**unknown, **one}
+        assert {k: v for k, v in answer["provenance"].items() if k in unknown} == one
     assert len({signals(answer).tobytes() for answer in answers[: len(who)]}) == len(who)
 
 
 def test_files_hold_age_and_sex(patients, tmp_path):
-    """Fails when only the JSON answer has age and sex, or a job loses them."""
-    ask = {"statements": ["AFIB"], "seed": 3, "age": 30, "sex": "female", "count": 3}
+    """Fails when only the JSON answer has age, sex and heart rate, or a job loses them."""
+    told = {"age": 30.0, "sex": "female", "heart_rate": 88.0}
+    ask = {"statements": ["AFIB"], "seed": 3, "count": 3, **told}
     job = patients.get("/v1/jobs", ask)
     assert eventually(lambda: patients.get(f"/v1/jobs/{job['id']}")["state"] == "done")
     body = patients.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")[2]
     (tmp_path / "ecgs.npz").write_bytes(body)
     made = npz.read(tmp_path / "ecgs.npz")
-    assert [(ecg.provenance["age"], ecg.provenance["sex"]) for ecg in made] == [(30.0, "female")] * 3
+    assert [{name: ecg.provenance[name] for name in told} for ecg in made] == [told] * 3
     np.testing.assert_allclose(
         [e.signal for e in made], signals(patients.get("/v1/ecgs", ask)), atol=1.5 * UV
     )
@@ -498,7 +501,7 @@ def test_labels_and_models(up, model):
         and labels[4]["description"] == "atrial fibrillation"
     )
     assert about["hash"] == model.model_hash and about["steps_max"] == 20
-    assert not about["age"] and not about["sex"]
+    assert not about["age"] and not about["sex"] and not about["heart_rate"]
     assert [(q["name"], q["sampler"], q["steps"]) for q in about["qualities"]] == [
         (name, of.sampler, min(of.steps, 20)) for name, of in UNDISTILLED.items()
     ]

@@ -71,6 +71,13 @@ BODIES = {
     ),
     "an age that is too high": (text(age=121), 422, "age"),
     "an age that is text": (text(age="60"), 422, "age"),
+    "a heart rate, which the model does not take": (
+        text(heart_rate=60),
+        422,
+        "heart_rate is given, but this model does not take it",
+    ),
+    "a heart rate that is too low": (text(heart_rate=24), 422, "heart_rate"),
+    "a heart rate that is text": (text(heart_rate="60"), 422, "heart_rate"),
     "an unknown sex": (text(sex="f"), 422, "'female' or 'male'"),
     "an unknown quality": (text(quality="good"), 422, "'draft', 'standard' or 'best'"),
     "a quality whose weights are missing": (text(quality="draft"), 422, "has standard and best"),

@@ -13,7 +13,6 @@ from .models.network import Network
 from .models.parameters import DenoiserConfig
 from .models.s4 import Cauchy
 from .models.transformer import Transformer
-from .patient import COLUMNS
 from .schedule import Schedule, karras, linear, rescaled
 
 
@@ -36,17 +35,17 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
     velocity = None
     if config.diffusion_config.prediction == "v":
         velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
-    patient = config.trainset_config.patient
+    takes = config.trainset_config.takes
     with torch.device("meta") if empty else nullcontext():
         if config.transformer_config is not None:
             assert velocity is not None  # the configuration has been checked
             classes = config.wavenet_config.label_embed_classes
-            return Transformer(config.transformer_config, classes=classes, velocity=velocity, patient=patient)
+            return Transformer(config.transformer_config, classes=classes, velocity=velocity, takes=takes)
         return Denoiser(
             DenoiserConfig(**config.wavenet_config.model_dump()),
             cauchy=cauchy,
             velocity=velocity,
-            patient=patient,
+            takes=takes,
         )
 
 
@@ -59,5 +58,5 @@ def label_names(config: Config) -> tuple[str, ...]:
 
 
 def label_count(config: Config) -> int:
-    """Return K, the number of labels: the classes of the network without the columns of the patient."""
-    return config.wavenet_config.label_embed_classes - len(COLUMNS) * config.trainset_config.patient
+    """Return K, the number of labels: the classes of the network without the columns behind them (sssd.patient)."""
+    return config.wavenet_config.label_embed_classes - len(config.trainset_config.takes.columns)

@@ -77,6 +77,7 @@ class SSSDECG(PretrainedModel):
             drawn as well. Vectors are always used as they are.
         age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Only
             some models take them (see `takes_patient`).
+        heart_rate: beats per minute, 25 to 250; one or one for each, as these (see `takes_heart_rate`).
         sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m",
             "consistency" (distilled models only), "fitted" (models with fitted solvers), or a scheduler of diffusers.
         steps: number of network evaluations; ddpm always takes all.
@@ -163,8 +164,7 @@ class SSSDECG(PretrainedModel):
                     [seed] * len(rows),
                     part.numbers,
                     table,
-                    age=part.age,
-                    sex=part.sex,
+                    **part.known,
                     precision=precision,
                     on_step=lambda *_: advance(),
                 )
@@ -179,19 +179,19 @@ class SSSDECG(PretrainedModel):
         *,
         age: Any = None,
         sex: Any = None,
+        heart_rate: Any = None,
         precision: str = "auto",
         on_step: Callable[[int, Tensor], None] = lambda *_: None,
     ) -> Tensor:
         """Generate one batch, in which each record has its own seed: (B, 8, L) float32 on the CPU, in mV.
 
-        vectors: (B, K), complete. seeds: (B,). index: (B,) the number of each record under its seed. age, sex: as in
-            `generate`. A record depends on its own row only.
+        vectors: (B, K), complete. seeds: (B,). index: (B,) the number of each record under its seed. age, sex,
+            heart_rate: as in `generate`. A record depends on its own row only.
         on_step(i, x0): is called after row i of the table with the clean records predicted there, (B, 8, L) in mV on
             the device. An exception that it raises ends the batch.
         """
-        cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, age=age, sex=sex)).to(
-            self.device
-        )
+        known = {"age": age, "sex": sex, "heart_rate": heart_rate}
+        cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
         x = sample(
             self.model,
             table,

@@ -1,24 +1,67 @@
-"""Age and sex of a patient as four columns behind the label vector, for models with `trainset_config.patient`.
+"""What a model may be told beside statements: age and sex of the patient, and the heart rate of the record.
 
-Each of the two may be unknown. Its columns are then zero, which the model has seen in training.
+They are columns behind the label vector: four of age and sex for models with `trainset_config.patient`, and then two of
+the heart rate for models with `trainset_config.heart_rate`. `Takes` says which of them there are. Each of the three may
+be unknown. Its columns are then zero, which the model has seen in training.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+KNOWN = ("age", "sex", "heart_rate")
 COLUMNS = ("age is known", "age", "female", "male")
+HEART_RATE = ("heart rate is known", "heart rate")
 SEXES = ("male", "female")  # by PTB-XL's numbers, 0 and 1
 OLDEST = 120.0
+SLOWEST, FASTEST = 25.0, 250.0  # beats per minute
 HIDDEN, ABOVE_89 = 300.0, 92.0  # PTB-XL writes 300 for ages above 89; we take 92
 _UNKNOWN = ("", "nan", "unknown", "unk", "u", "other", "o", "not stated")
 _NUMBERS = {"m": 0.0, "0": 0.0, "0.0": 0.0, "f": 1.0, "1": 1.0, "1.0": 1.0}
 _YEARS = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 _MIDDLE, _SPREAD = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
+_MIDDLE_BPM, _SPREAD_BPM = 75.0, 25.0  # beats per minute
+
+
+@dataclass(frozen=True)
+class Takes:
+    """Which columns a network takes behind its label vector: those of age and sex, then those of the heart rate."""
+
+    patient: bool = False
+    heart_rate: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in their order."""
+        return COLUMNS * self.patient + HEART_RATE * self.heart_rate
+
+    @property
+    def in_words(self) -> str:
+        """What the columns tell, as "age and sex"."""
+        return ", ".join(["age and sex"] * self.patient + ["heart rate"] * self.heart_rate)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the network takes this one of `KNOWN`."""
+        return self.heart_rate if name == "heart_rate" else self.patient
+
+    def values(
+        self, *, records: int, age: Any = None, sex: Any = None, heart_rate: Any = None
+    ) -> NDArray[np.float32]:
+        """Return the columns (n, len(columns)) float32 of `records` records; what the network lacks is left out."""
+        parts = [np.zeros((records, 0), np.float32)]
+        if self.patient:
+            parts.append(columns(age, sex, records=records))
+        if self.heart_rate:
+            parts.append(heart_rate_columns(heart_rate, records=records))
+        return np.hstack(parts)
+
+
+LABELS_ONLY = Takes()
 
 
 def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np.float32]:
@@ -34,18 +77,40 @@ def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np
     return np.stack((known, scaled, numbers == 1, numbers == 0), axis=1).astype(np.float32)
 
 
+def heart_rate_columns(heart_rate: Any = None, *, records: int = 1) -> NDArray[np.float32]:
+    """Return the columns (n, 2) float32 of the heart rate of `records` records, in the order of `HEART_RATE`.
+
+    heart_rate: in beats per minute; one for all records or (n,), NaN or None if it is unknown. ValueError for anything
+    else.
+    """
+    rates = each(heart_rates(heart_rate), records, "heart_rate")
+    known = np.isfinite(rates)
+    scaled = (np.where(known, rates, _MIDDLE_BPM) - _MIDDLE_BPM) / _SPREAD_BPM
+    return np.stack((known, scaled), axis=1).astype(np.float32)
+
+
 def ages(age: Any) -> NDArray[np.float64]:
     """Return ages (n,) in years, NaN where unknown; ValueError for an age outside 0 to 120."""
+    return _numbers("age", age, 0.0, OLDEST, "years")
+
+
+def heart_rates(heart_rate: Any) -> NDArray[np.float64]:
+    """Return heart rates (n,) in beats per minute, NaN where unknown; ValueError for one outside 25 to 250."""
+    return _numbers("heart_rate", heart_rate, SLOWEST, FASTEST, "beats per minute")
+
+
+def _numbers(name: str, given: Any, least: float, most: float, unit: str) -> NDArray[np.float64]:
+    expected = f"expected {unit}, {least:g} to {most:g}"
     try:
-        years = np.atleast_1d(np.asarray(np.nan if age is None else age, dtype=np.float64))
+        values = np.atleast_1d(np.asarray(np.nan if given is None else given, dtype=np.float64))
     except (TypeError, ValueError):
-        raise ValueError(f"age is {age!r}: expected years, 0 to {OLDEST:g}") from None
-    if years.ndim > 1:
-        raise ValueError(f"age has shape {years.shape}: expected one age, or one for each record")
-    wrong = years[~np.isnan(years) & ~((years >= 0) & (years <= OLDEST))]
+        raise ValueError(f"{name} is {given!r}: {expected}") from None
+    if values.ndim > 1:
+        raise ValueError(f"{name} has shape {values.shape}: expected one {name}, or one for each record")
+    wrong = values[~np.isnan(values) & ~((values >= least) & (values <= most))]
     if len(wrong):
-        raise ValueError(f"age is {wrong[0]:g}: expected years, 0 to {OLDEST:g}")
-    return years
+        raise ValueError(f"{name} is {wrong[0]:g}: {expected}")
+    return values
 
 
 def sexes(sex: Any) -> NDArray[np.float64]:
@@ -72,6 +137,18 @@ def from_cells(age: str, sex: str) -> tuple[float, float]:
     1 (female). "unknown" and "other" give NaN. ValueError for anything else.
     """
     return _age_from(age.strip()), _sex_from(sex.strip())
+
+
+def heart_rate_from_cell(cell: str) -> float:
+    """Heart rate from a cell of a table: beats per minute, as "72", "72 bpm" or "72/min"; NaN where it is empty.
+
+    ValueError for anything else, or outside 25 to 250.
+    """
+    text = cell.strip()
+    if text.casefold() in _UNKNOWN:
+        return float("nan")
+    match = re.fullmatch(r"(\d+(?:[.,]\d*)?)\s*(bpm|/\s*min|beats per minute)?", text, re.IGNORECASE)
+    return float(heart_rates(match[1].replace(",", ".") if match else text)[0])
 
 
 def _age_from(text: str) -> float:
@@ -105,9 +182,16 @@ def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.flo
 
 
 def facts(
-    age: NDArray[np.float64] | None, sex: NDArray[np.float64] | None, *, records: int
+    age: NDArray[np.float64] | None,
+    sex: NDArray[np.float64] | None,
+    heart_rate: NDArray[np.float64] | None = None,
+    *,
+    records: int,
 ) -> list[dict[str, Any]]:
-    """Return what each record's provenance says about the patient: "age" in years and "sex" by name, if known."""
+    """Return what each record's provenance says of these, if known.
+
+    "age" is in years, "sex" a name, and "heart_rate" in beats per minute.
+    """
     found: list[dict[str, Any]] = [{} for _ in range(records)]
     for one, years in zip(found, [] if age is None else age.tolist(), strict=False):
         if np.isfinite(years):
@@ -115,4 +199,7 @@ def facts(
     for one, number in zip(found, [] if sex is None else sex.tolist(), strict=False):
         if np.isfinite(number):
             one["sex"] = SEXES[int(number)]
+    for one, rate in zip(found, [] if heart_rate is None else heart_rate.tolist(), strict=False):
+        if np.isfinite(rate):
+            one["heart_rate"] = rate
     return found

@@ -114,12 +114,17 @@ class PretrainedModel:
     def classes(self) -> Classes:
         """What the model can be asked for."""
         named = self.config.trainset_config.label_names is not None
-        return Classes(self.label_names, patient=self.config.trainset_config.patient, named=named)
+        return Classes(self.label_names, self.config.trainset_config.takes, named=named)
 
     @property
     def takes_patient(self) -> bool:
         """Whether the model takes a patient's age and sex."""
         return self.config.trainset_config.patient
+
+    @property
+    def takes_heart_rate(self) -> bool:
+        """Whether the model takes the heart rate of a record."""
+        return self.config.trainset_config.heart_rate
 
     @property
     def model_hash(self) -> str:

@@ -98,6 +98,6 @@ class Records(Sequence[Ecg]):
                 **self.how,
                 "index": one.numbers[0],
                 "requested": one.requested[0],
-                **facts(one.age, one.sex, records=1)[0],
+                **facts(**one.known, records=1)[0],
             },
         )

@@ -1,8 +1,8 @@
-"""Requests: what a user asks for becomes what the network takes, one vector of labels and patient per record.
+"""Requests: what a user asks for becomes what the network takes, one vector of labels and the rest per record.
 
     names, indices, vectors, a CSV file  ->  Rows, as they were given  ->  Request, completed and numbered
 
-sssd.patient checks ages and sexes. They are refused here if the model does not take them.
+sssd.patient checks ages, sexes and heart rates. They are refused here if the model does not take them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import labels as statements
 from .checks import flag, whole
-from .patient import ages, columns, each, sexes
+from .patient import LABELS_ONLY, Takes, ages, each, heart_rates, sexes
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +28,7 @@ class RequestKeywords(TypedDict, total=False):
     exact: bool
     age: Any
     sex: Any
+    heart_rate: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Request:
 
     vectors: (B, K) float32, complete label vectors. requested: (B,) the statements that were asked for, as "AFIB+LVH".
     index: (B,) the records' numbers, on which their noise depends; None for 0 .. B - 1.
-    age: (B,) in years. sex: (B,) 0 (male) or 1 (female). Both are NaN where unknown, and None if unknown for all.
+    age: (B,) in years. sex: (B,) 0 (male) or 1 (female). heart_rate: (B,) in beats per minute. Each is NaN where
+    unknown, and None if unknown for all.
     """
 
     vectors: NDArray[np.float32]
@@ -44,6 +46,7 @@ class Request:
     index: tuple[int, ...] | None = None
     age: Floats | None = None
     sex: Floats | None = None
+    heart_rate: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -53,11 +56,16 @@ class Request:
         """The numbers (B,) of the records."""
         return range(len(self)) if self.index is None else self.index
 
+    @property
+    def known(self) -> dict[str, Floats | None]:
+        """Ages, sexes and heart rates, as keywords."""
+        return {"age": self.age, "sex": self.sex, "heart_rate": self.heart_rate}
+
     def part(self, rows: slice) -> Request:
         """Return the request for these rows only."""
         index = tuple(self.numbers[rows])
-        age, sex = (None if values is None else values[rows] for values in (self.age, self.sex))
-        return Request(self.vectors[rows], self.requested[rows], index, age, sex)
+        known = {name: None if values is None else values[rows] for name, values in self.known.items()}
+        return Request(self.vectors[rows], self.requested[rows], index, **known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +73,15 @@ class Rows:
     """Records as they were asked for, before other statements are drawn beside theirs.
 
     vectors: (n, K) float32. by_name: (n,) whether the row was given by names or indices, so that it may be completed.
-    age: (n,) in years. sex: (n,) 0 (male) or 1 (female). Both are NaN where unknown.
+    age: (n,) in years. sex: (n,) 0 (male) or 1 (female). heart_rate: (n,) in beats per minute. Each is NaN where
+    unknown.
     """
 
     vectors: NDArray[np.float32]
     by_name: NDArray[np.bool_]
     age: Floats
     sex: Floats
+    heart_rate: Floats
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -85,12 +95,12 @@ class Rows:
 class Classes:
     """What a model can be asked for.
 
-    names: (K,) of the label columns. patient: whether it takes an age and a sex. named: whether the names come from
-    the configuration; otherwise they are PTB-XL's codes or class_0, class_1, ...
+    names: (K,) of the label columns. takes: whether it takes an age and a sex, and a heart rate. named: whether the
+    names come from the configuration; otherwise they are PTB-XL's codes or class_0, class_1, ...
     """
 
     names: tuple[str, ...]
-    patient: bool = False
+    takes: Takes = LABELS_ONLY
     named: bool = True
 
     @property
@@ -108,6 +118,7 @@ def make_request(
     exact: bool = False,
     age: Any = None,
     sex: Any = None,
+    heart_rate: Any = None,
     first: int = 0,
 ) -> Request:
     """Turn the arguments of a call of `SSSDECG.generate`, which describes them, into a request.
@@ -117,7 +128,8 @@ def make_request(
     """
     exact = flag("exact", exact)
     if isinstance(labels, Request):
-        given = {"num_samples": num_samples, "exact": exact or None, "age": age, "sex": sex}
+        records = {"num_samples": num_samples, "exact": exact or None}
+        given = {**records, "age": age, "sex": sex, "heart_rate": heart_rate}
         for name in (name for name, value in given.items() if value is not None):
             raise ValueError(f"{name} is part of a Request: leave it out when the labels are one")
         return labels
@@ -128,51 +140,61 @@ def make_request(
     else:
         vectors = np.repeat(_encode(labels, classes), num_samples or 1, axis=0)
     by_name = np.full(len(vectors), labels is None or not statements.are_vectors(labels, classes.names))
-    years, numbers = (
-        each(values, len(vectors), name) for name, values in (("age", ages(age)), ("sex", sexes(sex)))
-    )
-    return complete_rows(Rows(vectors, by_name, years, numbers), classes, seed=seed, exact=exact, first=first)
+    checked = {"age": ages(age), "sex": sexes(sex), "heart_rate": heart_rates(heart_rate)}
+    told = {name: each(values, len(vectors), name) for name, values in checked.items()}
+    return complete_rows(Rows(vectors, by_name, **told), classes, seed=seed, exact=exact, first=first)
 
 
 def complete_rows(rows: Rows, classes: Classes, *, seed: int, exact: bool = False, first: int = 0) -> Request:
     """Turn rows into a request: number them from `first`, and draw statements beside those given by name.
 
-    exact: if True, no statements are drawn. ValueError if an age or a sex is given and the model takes neither.
+    exact: if True, no statements are drawn. ValueError if an age, a sex or a heart rate is given that the model does
+    not take.
     """
     vectors, index = rows.vectors, range(first, first + len(rows))
     requested = tuple("+".join(statements.names_of(row, classes.names)) for row in vectors)
-    age, sex = patients(rows.age, rows.sex, classes)
+    told = known(classes, age=rows.age, sex=rows.sex, heart_rate=rows.heart_rate)
     if classes.standard and not exact and rows.by_name.any():
         drawn = statements.complete(vectors, seed=seed, index=index)
         vectors = np.where(rows.by_name[:, None], drawn, vectors)
-    return Request(vectors, requested, tuple(index) if first else None, age, sex)
+    return Request(vectors, requested, tuple(index) if first else None, **told)
 
 
-def patients(age: Any, sex: Any, classes: Classes) -> tuple[Floats | None, Floats | None]:
-    """Return the ages (n,) in years and the sexes (n,) as 0 and 1; each is None if all of its values are unknown.
+def known(
+    classes: Classes, *, age: Any = None, sex: Any = None, heart_rate: Any = None
+) -> dict[str, Floats | None]:
+    """Return by name ages (n,) in years, sexes (n,) as 0 and 1, and heart rates (n,) in beats per minute.
 
-    ValueError if one is wrong, or if it is given and the model does not take it.
+    Each is None if all of its values are unknown. ValueError if one is wrong, or if it is given and the model does not
+    take it.
     """
-    found = {"age": ages(age), "sex": sexes(sex)}
-    known = {name: not np.isnan(values).all() for name, values in found.items()}
-    for name in (name for name, given in known.items() if given and not classes.patient):
-        raise ValueError(f"{name} is given, but this model does not take it: leave {name} out")
-    years, numbers = (values if known[name] else None for name, values in found.items())
-    return years, numbers
+    found = {"age": ages(age), "sex": sexes(sex), "heart_rate": heart_rates(heart_rate)}
+    given = {name: values for name, values in found.items() if not np.isnan(values).all()}
+    for name in given:
+        if name not in classes.takes:
+            raise ValueError(f"{name} is given, but this model does not take it: leave {name} out")
+    return {name: given.get(name) for name in found}
 
 
 def conditions(
-    vectors: NDArray[np.floating[Any]], records: int, classes: Classes, *, age: Any = None, sex: Any = None
+    vectors: NDArray[np.floating[Any]],
+    records: int,
+    classes: Classes,
+    *,
+    age: Any = None,
+    sex: Any = None,
+    heart_rate: Any = None,
 ) -> NDArray[np.float32]:
-    """Return the conditions of the network: label vectors (B, K), and the 4 columns of a patient if it takes one.
+    """Return the conditions of the network: label vectors (B, K), and the columns that it takes behind them.
 
-    age, sex: one for all records or one for each. ValueError unless there is one vector of K values per record.
+    age, sex, heart_rate: one for all records or one for each. ValueError unless there is one vector of K values per
+    record.
     """
     vectors, expected = np.asarray(vectors, np.float32), (records, len(classes.names))
     if vectors.shape != expected:
         raise ValueError(f"label vectors have shape {vectors.shape}: expected {expected}, one row per record")
-    age, sex = patients(age, sex, classes)
-    return np.hstack((vectors, columns(age, sex, records=records))) if classes.patient else vectors
+    told = known(classes, age=age, sex=sex, heart_rate=heart_rate)
+    return np.hstack((vectors, classes.takes.values(records=records, **told)))
 
 
 def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:

@@ -40,7 +40,7 @@ class Checkpoint:
     def load_into(self, network: Network) -> Network:
         """Return the network, of the same configuration, with these weights; ValueError if they do not fit it."""
         load_into(network, self.state, str(self.path))
-        network.cauchy, network.patient = self.cauchy, self.config.trainset_config.patient
+        network.cauchy, network.takes = self.cauchy, self.config.trainset_config.takes
         return network
 
 

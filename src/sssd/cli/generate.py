@@ -62,6 +62,7 @@ def command(
     quality: options.Preset = None,
     age: options.Age = None,
     sex: options.Sex = None,
+    heart_rate: options.HeartRate = None,
     seed: options.Seed = None,
     exact: options.Exact = False,
     formats: Annotated[
@@ -97,8 +98,9 @@ def command(
                 "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
             )
         earlier_files(out.resolve(), overwrite)
+        told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):
-            read_requests(label, labels_from, CODES, age=age, sex=sex)  # before torch is loaded
+            read_requests(label, labels_from, CODES, **told)  # before torch is loaded
 
         from ..device import choose_precision
         from ..model_wrapper import SSSDECG
@@ -107,7 +109,7 @@ def command(
         model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=device)
 
         given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
-        rows = read_requests(label, labels_from, model.label_names, age=age, sex=sex).repeated(count)
+        rows = read_requests(label, labels_from, model.label_names, **told).repeated(count)
         request = complete_rows(rows, model.classes, seed=seed, exact=exact)
         table = Sampling(**chosen).table(model.schedule, model.config)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
@@ -174,7 +176,7 @@ def _facts(ecgs: Records, i: int, asked: tuple[str, ...]) -> dict[str, Any]:
         "seed": how["seed"],
         "requested": list(asked),
         "statements": list(names_of(vector, ecgs.names)),
-        **facts(one.age, one.sex, records=1)[0],
+        **facts(**one.known, records=1)[0],
         "labels": [int(v) if v == int(v) else float(v) for v in vector.tolist()],
         "sampler": how["sampler"],
         "steps": how["steps"],

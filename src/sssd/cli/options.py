@@ -54,6 +54,12 @@ Sex = Annotated[
     Literal["female", "male"] | None,
     typer.Option(help="Sex of the patients; without it, the sex is unknown."),
 ]
+HeartRate = Annotated[
+    float | None,
+    typer.Option(
+        help="Heart rate of the records in beats per minute, for models that take it; without it, it is unknown."
+    ),
+]
 Configuration = Annotated[
     Path | None, typer.Option("--config", help="The configuration file of --checkpoint.")
 ]
@@ -69,7 +75,8 @@ LabelsFrom = Annotated[
     Path | None,
     typer.Option(
         help="A CSV file with one request per row: a column 'labels' with names joined by '+', or columns of "
-        "0 and 1 named by statements, which are taken as they are. The columns 'age' and 'sex' are optional."
+        "0 and 1 named by statements, which are taken as they are. The columns 'age', 'sex' and 'heart_rate' "
+        "are optional."
     ),
 ]
 BatchSize = Annotated[

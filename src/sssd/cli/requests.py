@@ -1,4 +1,4 @@
-"""Reads what the command line asks for, by name or in a CSV file: label vectors, ages and sexes."""
+"""Reads what the command line asks for, by name or in a CSV file: label vectors, ages, sexes and heart rates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..labels import encode
-from ..patient import ages, sexes
+from ..patient import ages, heart_rates, sexes
 from ..request import Rows
 from ..tables.columns import described
 from ..tables.requests import read_label_table
@@ -20,27 +20,23 @@ def read_requests(
     *,
     age: float | None = None,
     sex: str | None = None,
+    heart_rate: float | None = None,
 ) -> Rows:
     """Return one row for each of `names` and each row of `file`.
 
-    age, sex: of the rows for which the file gives none. ValueError for an unknown statement, an age or a sex that is
-    wrong, or a table that cannot be read.
+    age, sex, heart_rate: of the rows for which the file gives none. ValueError for an unknown statement, for one of
+    these that is wrong, or a table that cannot be read.
     """
     parts = []
     if names:
         nobody = np.full(len(names), np.nan)
-        parts.append(Rows(encode(names, classes), np.ones(len(names), np.bool_), nobody, nobody))
+        parts.append(Rows(encode(names, classes), np.ones(len(names), np.bool_), nobody, nobody, nobody))
     if file is not None:
         parts.append(_read_table(file, classes))
-    vectors, by_name, years, numbers = (
-        np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0])
-    )
-    return Rows(
-        vectors,
-        by_name,
-        np.where(np.isnan(years), ages(age)[0], years),
-        np.where(np.isnan(numbers), sexes(sex)[0], numbers),
-    )
+    vectors, by_name, *known = (np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0]))
+    others = ages(age)[0], sexes(sex)[0], heart_rates(heart_rate)[0]
+    filled = (np.where(np.isnan(values), other, values) for values, other in zip(known, others, strict=True))
+    return Rows(vectors, by_name, *filled)
 
 
 def columns_of(file: Path | None, classes: tuple[str, ...]) -> list[str]:
@@ -50,6 +46,6 @@ def columns_of(file: Path | None, classes: tuple[str, ...]) -> list[str]:
 
 def _read_table(file: Path, classes: tuple[str, ...]) -> Rows:
     table = read_label_table(file, classes)
-    vectors, age, sex = zip(*table.rows, strict=True)
+    vectors, *known = zip(*table.rows, strict=True)
     by_name = np.full(len(vectors), table.by_name)
-    return Rows(np.stack(vectors).astype(np.float32), by_name, np.array(age), np.array(sex))
+    return Rows(np.stack(vectors).astype(np.float32), by_name, *map(np.array, known))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..patient import COLUMNS
+from ..patient import Takes
 from .json_text import parse_json
 from .names import Other
 
@@ -168,7 +168,8 @@ class TrainsetConfig(_Section):
     lead_scale_mv    (8,) the voltages in mV that are 1 to the network; without them it works in mV
     emphasis         whether the network works on records whose high frequencies are raised (sssd.scale)
     label_names      names of the classes
-    patient          whether the last four classes of the network are the patient's age and sex (sssd.patient)
+    patient          whether four classes behind the labels are the patient's age and sex (sssd.patient)
+    heart_rate       whether the last two classes of the network are the heart rate, behind those of `patient`
     finetune_dataset not used, see `UNUSED`
     """
 
@@ -181,6 +182,12 @@ class TrainsetConfig(_Section):
     emphasis: bool = False
     label_names: list[str] | None = None
     patient: bool = False
+    heart_rate: bool = False
+
+    @property
+    def takes(self) -> Takes:
+        """Which of the network's classes are no labels."""
+        return Takes(self.patient, self.heart_rate)
 
 
 class GenConfig(_Section):
@@ -294,9 +301,12 @@ class Config(_Section):
         """Return the configuration as it is written to files: JSON values, without the keys that are None.
 
         None is the default of every key that may be None. A key that an earlier version does not know is therefore in
-        a file only if the model needs it, and that version reads all other files.
+        a file only if the model needs it, and that version reads all other files. The same holds for `heart_rate`.
         """
-        return self.model_dump(mode="json", exclude_none=True)
+        content = self.model_dump(mode="json", exclude_none=True)
+        if not self.trainset_config.heart_rate:
+            del content["trainset_config"]["heart_rate"]
+        return content
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Config:
@@ -306,21 +316,24 @@ class Config(_Section):
         if self.transformer_config is not None:
             self._check_transformer()
         names, classes = self.trainset_config.label_names, self.wavenet_config.label_embed_classes
-        patient = len(COLUMNS) if self.trainset_config.patient else 0
-        if classes < patient:
+        trainset = self.trainset_config
+        behind, what = len(trainset.takes.columns), trainset.takes.in_words
+        if classes < behind:
+            options = " and ".join(
+                f"trainset_config.{name}" for name in ("patient", "heart_rate") if getattr(trainset, name)
+            )
             raise ValueError(
-                f"wavenet_config.label_embed_classes is {classes}: expected at least the {patient} of age and sex "
-                "(trainset_config.patient)"
+                f"wavenet_config.label_embed_classes is {classes}: expected at least the {behind} of {what} ({options})"
             )
         focus = self.train_config.focus
         if focus is not None and not focus.first <= focus.last < t:
             raise ValueError(
                 f"train_config.focus has first {focus.first} and last {focus.last}: expected first <= last < {t}"
             )
-        if names is not None and len(names) != classes - patient:
+        if names is not None and len(names) != classes - behind:
             raise ValueError(
-                f"trainset_config.label_names has {len(names)} names: expected {classes - patient} "
-                "(wavenet_config.label_embed_classes" + (", less 4 of age and sex)" if patient else ")")
+                f"trainset_config.label_names has {len(names)} names: expected {classes - behind} "
+                "(wavenet_config.label_embed_classes" + (f", less {behind} of {what})" if behind else ")")
             )
         return self
 

@@ -75,7 +75,8 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
 def _extra(corpus: Corpus) -> list[str]:
     if not corpus.extra:
         return []
-    names = " and ".join(corpus.extra)
+    *rest, last = corpus.extra
+    names = " and ".join(filter(None, (", ".join(rest), last)))
     return [f"| {names} | of the patient, as given to the model; empty where unknown |"]
 
 

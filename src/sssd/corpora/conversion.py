@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import manifest
-from .block import GROUP, Block, rows
+from .block import EXTRA, GROUP, NUMBERS, Block, rows
 from .disk_errors import explained
 from .formats import ShardReader
 from .lock import locked
@@ -68,7 +68,7 @@ def merge(
         leads=first.leads,
         fs_hz=first.fs_hz,
         length=first.length,
-        extra=tuple(name for name in ("age", "sex") if any(name in corpus.extra for corpus in corpora)),
+        extra=tuple(name for name in EXTRA if any(name in corpus.extra for corpus in corpora)),
         parts=parts,
     )
     _copy(sources, corpora, out, target, progress)
@@ -134,10 +134,9 @@ class _Records:
             block = self._shard(k, shard).read(first, stop)
             n = rows(block)
             block = {**block, "index": np.arange(at, at + n, dtype=np.int64)}
-            if "age" in self._extra:
-                block.setdefault("age", np.full(n, np.nan, np.float32))
-            if "sex" in self._extra:
-                block.setdefault("sex", np.full(n, "", "<U6"))
+            for name in self._extra:
+                unknown = np.full(n, np.nan, np.float32) if name in NUMBERS else np.full(n, "", "<U6")
+                block.setdefault(name, unknown)
             yield block
             at += n
 

@@ -112,8 +112,8 @@ def read_requests(folder: Path, corpus: Corpus) -> bytes:
 def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
     """Return the plan of a corpus that was not merged. ValueError if it is damaged, or that of another corpus."""
     plan = plans.from_bytes(read_requests(folder, corpus), corpus.label_names, corpus.records)
-    if tuple(column for column in ("age", "sex") if getattr(plan, column) is not None) != corpus.extra:
-        raise ValueError(f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age and sex")
+    if plan.extra != corpus.extra:
+        raise ValueError(f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age, sex or heart rate")
     return plan
 
 

@@ -1,4 +1,4 @@
-"""The plan of a corpus: the label vector and the patient of record i, as a function of i.
+"""The plan of a corpus: the label vector, the patient and the heart rate of record i, as a function of i.
 
 A plan holds the D different label vectors and a rule that chooses one for record i: either runs of records
 ("AFIB=2000,LVH=500", or the rows of a CSV file), or a draw in proportion to how often each vector occurs in PTB-XL.
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import CODES, complete, encode, names_of
-from ..patient import SEXES, ages, sexes
+from ..patient import SEXES, ages, heart_rates, sexes
 from ..tables.requests import read_label_table
 from .arrays import Shape, load_arrays
+from .block import EXTRA, Extra
 
 STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "label_names": ("U", (None,)),
@@ -33,6 +34,7 @@ STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "drawn": ("?", ()),
     "age": ("<f4", (None,)),
     "sex": ("U", (None,)),
+    "heart_rate": ("<f4", (None,)),
 }
 MIX = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
 DRAW = 2**32 - 1  # labels are drawn with the bits of this step of the noise generator; no schedule is as long
@@ -40,7 +42,7 @@ DRAW = 2**32 - 1  # labels are drawn with the bits of this step of the noise gen
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Which labels the records have, and which patients.
+    """Which labels the records have, which patients and heart rates.
 
     records    their number
     vectors    (D, K) uint8, the different label vectors that are asked for
@@ -52,6 +54,7 @@ class Plan:
     drawn      whether vectors are drawn
     age        (R,) float32 in years, NaN where unknown; None where no record has an age
     sex        (R,) "male", "female" or "" where unknown; None where no record has one
+    heart_rate (R,) float32 in beats per minute, NaN where unknown; None where no record has one
     """
 
     label_names: tuple[str, ...]
@@ -64,9 +67,15 @@ class Plan:
     drawn: bool = False
     age: NDArray[np.float32] | None = None
     sex: NDArray[np.str_] | None = None
+    heart_rate: NDArray[np.float32] | None = None
+
+    @property
+    def extra(self) -> tuple[Extra, ...]:
+        """Which of age, sex and heart rate some record has."""
+        return tuple(name for name in EXTRA if getattr(self, name) is not None)
 
     def rows(self, index: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        """Return the columns of records `index` (n,): labels (n, K) uint8, requested (n,), and age and sex if given.
+        """Return the columns of records `index` (n,): labels (n, K) uint8, requested (n,), and `extra`.
 
         A number beyond the last record gets the columns of the last record; such numbers fill up a batch.
         """
@@ -79,11 +88,7 @@ class Plan:
             "labels": labels,
             "requested": np.array([self.requested[k] for k in which.tolist()], dtype=np.str_),
         }
-        if self.age is not None:
-            columns["age"] = self.age[run]
-        if self.sex is not None:
-            columns["sex"] = self.sex[run]
-        return columns
+        return columns | {name: getattr(self, name)[run] for name in self.extra}
 
     def _run(self, index: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         if not self.drawn:
@@ -103,11 +108,11 @@ class Plan:
 
         The same plan gives the same bytes with the same versions of NumPy and zlib.
         """
-        optional: dict[str, Any] = {"age": self.age, "sex": self.sex}
+        optional: dict[str, Any] = {name: getattr(self, name) for name in self.extra}
         file = io.BytesIO()
         np.savez_compressed(
             file,
-            **{name: value for name, value in optional.items() if value is not None},
+            **optional,
             label_names=np.array(self.label_names, np.str_),
             records=np.int64(self.records),
             vectors=self.vectors,
@@ -127,7 +132,7 @@ class Plan:
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
     """Return the plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
-    arrays = load_arrays(io.BytesIO(content), STORED, optional=("age", "sex"))
+    arrays = load_arrays(io.BytesIO(content), STORED, optional=EXTRA)
     plan = Plan(
         label_names=tuple(arrays["label_names"].tolist()),
         records=int(arrays["records"]),
@@ -139,6 +144,7 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
         drawn=bool(arrays["drawn"]),
         age=arrays.get("age"),
         sex=arrays.get("sex"),
+        heart_rate=arrays.get("heart_rate"),
     )
     different, runs = len(plan.vectors), len(plan.which)
     last = 0 if not len(plan.ends) else int(plan.ends[-1])
@@ -150,12 +156,12 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
         (0 < last < 2**32 if plan.drawn else last == records, "the number of records in the runs"),
         (bool(((plan.which >= 0) & (plan.which < different)).all()), "the requests of the runs"),
         (not plan.by_name or label_names == CODES, "completion by statements"),
-        (all(column is None or len(column) == runs for column in (plan.age, plan.sex)), "age and sex"),
+        (all(len(getattr(plan, name)) == runs for name in plan.extra), "age, sex or heart rate"),
     ):
         if not right:
             raise ValueError(f"requests.npz does not fit the corpus: {what} cannot be right")
-    if plan.age is not None:
-        ages(plan.age)
+    ages(plan.age)
+    heart_rates(plan.heart_rate)
     if plan.sex is not None:
         sexes([sex or None for sex in plan.sex.tolist()])
     return plan
@@ -206,16 +212,17 @@ def from_csv(
 ) -> Plan:
     """Return the plan of a CSV file (see sssd.tables.requests) with `per_row` records for each row.
 
-    It takes 12 bytes of memory for each row, and 28 with age and sex.
+    It takes 12 bytes of memory for each row, and 28 with age and sex, 32 with the heart rate as well.
     FileNotFoundError or ValueError, with the row, where the file is missing or wrong.
     """
     table = read_label_table(file, label_names)
     known: dict[bytes, int] = {}  # label vector -> its place among the different ones
-    which, years, numbers = array("i"), array("f"), array("f")
-    for vector, age, sex in table.rows:
+    which, years, numbers, rates = array("i"), array("f"), array("f"), array("f")
+    for vector, age, sex, rate in table.rows:
         which.append(known.setdefault(vector.tobytes(), len(known)))
         years.append(age)
         numbers.append(sex)
+        rates.append(rate)
     vectors = np.stack([np.frombuffer(key, np.uint8) for key in known])
     return Plan(
         label_names,
@@ -225,24 +232,32 @@ def from_csv(
         np.arange(1, len(which) + 1, dtype=np.int64) * per_row,
         np.asarray(which, np.int32),
         by_name=table.by_name and not exact and label_names == CODES,
-        age=np.asarray(years, np.float32) if table.has_age else None,
-        sex=_names(np.asarray(numbers)) if table.has_sex else None,
+        age=np.asarray(years, np.float32) if "age" in table.has else None,
+        sex=_names(np.asarray(numbers)) if "sex" in table.has else None,
+        heart_rate=np.asarray(rates, np.float32) if "heart_rate" in table.has else None,
     )
 
 
-def with_patients(plan: Plan, age: float | None, sex: str | None) -> Plan:
-    """Return the plan with this age and sex for all records that have none.
+def with_patients(plan: Plan, age: float | None, sex: str | None, heart_rate: float | None = None) -> Plan:
+    """Return the plan with this age, sex and heart rate for all records that have none.
 
-    ValueError if the age or the sex is wrong.
+    ValueError if one of them is wrong.
     """
     runs = len(plan.which)
     if age is not None:
-        given = np.full(runs, np.nan, np.float32) if plan.age is None else plan.age
-        plan = replace(plan, age=np.where(np.isnan(given), ages(age), given).astype(np.float32))
+        plan = replace(plan, age=_filled(plan.age, ages(age), runs))
+    if heart_rate is not None:
+        plan = replace(plan, heart_rate=_filled(plan.heart_rate, heart_rates(heart_rate), runs))
     if sex is not None:
         named = np.full(runs, "") if plan.sex is None else plan.sex
         plan = replace(plan, sex=np.where(named == "", _names(sexes(sex)), named))
     return plan
+
+
+def _filled(given: NDArray[np.float32] | None, value: NDArray[np.float64], runs: int) -> NDArray[np.float32]:
+    """Return numbers (R,) with the value (1,) where they are unknown."""
+    known = np.full(runs, np.nan, np.float32) if given is None else given
+    return np.where(np.isnan(known), value, known).astype(np.float32)
 
 
 def _names(numbers: NDArray[np.floating[Any]]) -> NDArray[np.str_]:

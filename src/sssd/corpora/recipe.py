@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import CLINICAL
-from ..request import patients
+from ..request import known
 from .block import Block
 from .plan import Plan
 from .schema import Corpus, Format, Recipe
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
 
-# from the columns of a batch (index, labels, and age and sex if the plan has them) to its 8 leads (B, 8, L) in mV
+# from the columns of a batch (index, labels, and age, sex and heart rate if the plan has them) to its 8 leads
+# (B, 8, L) in mV
 Generate = Callable[[Block], NDArray[np.float32]]
 
 
@@ -44,14 +45,14 @@ def describe(
 ) -> Corpus:
     """Return the description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
 
-    ValueError if the plan has an age or a sex and the model does not take it.
+    ValueError if the plan has an age, a sex or a heart rate that the model does not take.
     """
     import torch
 
     from ..device import choose_batch_size, choose_precision
     from ..version import __version__
 
-    patients(plan.age, _known(plan.sex), model.classes)
+    known(model.classes, age=plan.age, sex=_sexes(plan.sex), heart_rate=plan.heart_rate)
     _, length = model.shape
     dtype = choose_precision(precision, model.device)
     recipe = Recipe(
@@ -88,7 +89,7 @@ def describe(
         leads=CLINICAL,
         fs_hz=float(model.config.trainset_config.sampling_rate),
         length=length,
-        extra=tuple(name for name in ("age", "sex") if getattr(plan, name) is not None),
+        extra=plan.extra,
         parts=(recipe,),
     )
 
@@ -178,7 +179,8 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
                 index,
                 table,
                 age=columns.get("age"),
-                sex=_known(columns.get("sex")),
+                sex=_sexes(columns.get("sex")),
+                heart_rate=columns.get("heart_rate"),
                 precision=recipe.precision,
             )
         return np.asarray(eight)
@@ -199,6 +201,6 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _known(sex: NDArray[np.str_] | None) -> list[str | None] | None:
+def _sexes(sex: NDArray[np.str_] | None) -> list[str | None] | None:
     """Return sexes as `generate` takes them: by name, None where unknown."""
     return None if sex is None else [name or None for name in sex.tolist()]

@@ -17,6 +17,7 @@ from ..config import names
 from ..config.schema import Fit
 from ..leads import CLINICAL, EIGHT
 from ..presets import is_shipped
+from .block import Extra
 
 KIND, VERSION = "sssd-ecg corpus", 1
 SUFFIX = {"parquet": ".parquet", "hdf5": ".h5", "npz": ".npz", "wfdb": ""}
@@ -123,7 +124,7 @@ class Corpus:
     leads    the order of the 12 leads in every record
     fs_hz    samples per second
     length   samples of a record, L
-    extra    columns that not every corpus has: age, sex
+    extra    columns that not every corpus has: age, sex, heart_rate
     parts    the recipe of its records; several, one after the other, where corpora were merged
     """
 
@@ -136,7 +137,7 @@ class Corpus:
     leads: tuple[Text, ...]
     fs_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     length: Size
-    extra: tuple[Literal["age", "sex"], ...]
+    extra: tuple[Extra, ...]
     parts: Annotated[tuple[Recipe, ...], Field(min_length=1)]
 
     def __post_init__(self) -> None:

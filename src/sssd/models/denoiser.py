@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import one_of
+from ..patient import LABELS_ONLY, Takes
 from .function import biases, denoise
 from .network import Network
 from .parameters import Conv, DenoiserConfig, LastConv, ResidualBlock, ResidualGroup, WeightNormConv
@@ -24,8 +25,8 @@ from .weights import Weights, effective_weights
 class Denoiser(Network):
     """The network of SSSD-ECG; see `Network`.
 
-    With `patient`, the last 4 of the K columns are the patient's age and sex (sssd.patient). cond may leave them out,
-    which means that both are unknown.
+    What it `takes` are the last of the K columns (sssd.patient). cond may leave them out, which means that all of it is
+    unknown.
     """
 
     config: DenoiserConfig
@@ -36,9 +37,9 @@ class Denoiser(Network):
         *,
         cauchy: Cauchy = "conjugate_pairs",
         velocity: tuple[Sequence[float], Sequence[float]] | None = None,
-        patient: bool = False,
+        takes: Takes = LABELS_ONLY,
     ) -> None:
-        super().__init__(velocity, patient)
+        super().__init__(velocity, takes)
         one_of("cauchy", cauchy, CAUCHY)
         self.config, self.cauchy = config, cauchy
         c, skip = config.res_channels, config.skip_channels

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..patient import COLUMNS
 from .attention import attend
 from .embeddings import step_embedding
 from .s4 import fft_convolve, toeplitz_convolve
@@ -36,7 +35,7 @@ class Biases(NamedTuple):
 def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     """Project the embeddings of steps (B, 1) and labels (B, K) for all blocks; B may differ between the two.
 
-    For a network that also takes age and sex, `cond` may lack those columns; both are unknown then.
+    For a network that also takes age, sex or heart rate, `cond` may lack those columns; all are unknown then.
     """
     group = net.residual_layer
     embedded = step_embedding(steps, net.config.diffusion_step_embed_dim_in)
@@ -46,8 +45,9 @@ def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     if net.embedding is None:
         return Biases(step, None)
     given, classes = cond.shape[-1], len(net.embedding.weight)
-    if given != classes and not (net.patient and given == classes - len(COLUMNS)):
-        but = ", or all but the 4 of age and sex" if net.patient else ""
+    behind = len(net.takes.columns)
+    if given not in (classes, classes - behind):
+        but = f", or all but the {behind} of {net.takes.in_words}" if behind else ""
         raise ValueError(f"conditions have {given} columns: the network expects {classes}{but}")
     embedded = cond.float() @ net.embedding.weight[:given]
     return Biases(step, _project([b.fc_label for b in net.blocks], embedded))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from ..patient import Takes
 from .s4 import Cauchy
 
 T = TypeVar("T")
@@ -20,16 +21,16 @@ class Network(nn.Module, ABC):
     With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
     2022). It is turned into eps = sigma x + alpha v here, in float32; `predict` returns v itself.
 
-    config: the size. cauchy: the convention of S4 kernels, for networks that have them (sssd.models.s4). patient:
-    whether the last 4 of the K columns are the patient's age and sex (sssd.patient).
+    config: the size. cauchy: the convention of S4 kernels, for networks that have them (sssd.models.s4). takes: which
+    of the K columns are age, sex and heart rate, behind the labels (sssd.patient).
     """
 
     config: Any
     cauchy: Cauchy
 
-    def __init__(self, velocity: tuple[Sequence[float], Sequence[float]] | None, patient: bool) -> None:
+    def __init__(self, velocity: tuple[Sequence[float], Sequence[float]] | None, takes: Takes) -> None:
         super().__init__()
-        self.velocity, self.patient = velocity is not None, patient
+        self.velocity, self.takes = velocity is not None, takes
         if velocity is not None:
             for name, table in zip(("alpha", "sigma"), velocity, strict=True):
                 self.register_buffer(
@@ -56,7 +57,7 @@ class Network(nn.Module, ABC):
         """Return the raw output (B, 8, L), eps or v, for x (B, 8, L), cond (B, K) and steps (B, 1)."""
 
     def unconditional(self, cond: Tensor) -> Tensor:
-        """Return conditions (B, K) in which statements and patient are left out."""
+        """Return conditions (B, K) in which statements and what is behind them are left out."""
         return torch.zeros_like(cond)
 
     @torch.no_grad()

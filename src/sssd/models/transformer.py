@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config.schema import TransformerConfig
-from ..patient import COLUMNS
+from ..patient import LABELS_ONLY, Takes
 from .network import Network
 
 LEADS = 8
@@ -129,7 +129,7 @@ def high_passed(x: Tensor) -> Tensor:
 class Transformer(Network):
     """The network; see `Network`. It predicts the velocity.
 
-    The K columns of conditions are the classes of wavenet_config (with `patient`, the last 4 are age and sex), then one
+    The K columns of conditions are the classes of wavenet_config (the last are what it `takes`, sssd.patient), then one
     that is 1 where they are left out, so that unconditional differs from "no statement", then one for each of
     `config.sources`, which is 1 for the set of recordings that a record comes from, then, with `config.circumstances`,
     one that is 1 where the circumstances of the recording are known, and these (16). cond may leave out columns from
@@ -148,9 +148,9 @@ class Transformer(Network):
         *,
         classes: int,
         velocity: tuple[Sequence[float], Sequence[float]],
-        patient: bool = False,
+        takes: Takes = LABELS_ONLY,
     ) -> None:
-        super().__init__(velocity, patient)
+        super().__init__(velocity, takes)
         self.config, self.classes = config, classes
         self.cauchy = "conjugate_pairs"  # files and provenance name one, though there are no S4 kernels
         self.columns = classes + 1 + len(config.sources) + (1 + CIRCUMSTANCES if config.circumstances else 0)
@@ -242,9 +242,8 @@ class Transformer(Network):
 
     def full(self, cond: Tensor) -> Tensor:
         """Return conditions (B, K') with all K columns; those left out are zero, which means unknown."""
-        given, allowed = cond.shape[-1], {self.classes, self.columns}
-        if self.patient:
-            allowed.add(self.classes - len(COLUMNS))
+        given, labels = cond.shape[-1], self.classes - len(self.takes.columns)
+        allowed = {labels, self.classes, self.columns}
         if given not in allowed:
             expected = " or ".join(str(n) for n in sorted(allowed))
             raise ValueError(f"conditions have {given} columns: the network expects {expected}")

@@ -23,8 +23,8 @@ from .settings import Settings
 
 DESCRIPTION = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
 
-A record depends on the model, its statements, age and sex, the sampler, steps and eta, the seed and the index, and on
-nothing else, to 1 uV."""
+A record depends on the model, its statements, age, sex and heart rate, the sampler, steps and eta, the seed and the
+index, and on nothing else, to 1 uV."""
 
 
 def create_app(

@@ -46,6 +46,7 @@ def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) ->
         "index": ecg.provenance["index"],
         "age": ecg.provenance.get("age"),
         "sex": ecg.provenance.get("sex"),
+        "heart_rate": ecg.provenance.get("heart_rate"),
         "fs_hz": ecg.fs_hz,
         "unit": "mV",
         "leads": list(ecg.leads),

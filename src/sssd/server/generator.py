@@ -148,7 +148,7 @@ class Generator:
         return plan.sampling.table(model.schedule, model.config)
 
     def work(self, asked: GenerateRequest) -> Work:
-        """Return the request as arrays. Raises ValueError if the model lacks the statement, sampler, age or sex."""
+        """Return the request as arrays. Raises ValueError if the model lacks the statement, sampler, age and so on."""
         plan, classes = self._plan(asked), self.model.classes
         self._table(plan)
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
@@ -160,6 +160,7 @@ class Generator:
             exact=asked.exact,
             age=asked.age,
             sex=asked.sex,
+            heart_rate=asked.heart_rate,
             first=asked.index,
         )
         return Work(request, seed, plan)
@@ -175,6 +176,7 @@ class Generator:
             self._table(batch.plan),
             age=rows.age,
             sex=rows.sex,
+            heart_rate=rows.heart_rate,
             precision=self.precision,
             on_step=on_step,
         )

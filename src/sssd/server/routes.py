@@ -111,6 +111,7 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
                 statements=len(model.label_names),
                 age=model.takes_patient,
                 sex=model.takes_patient,
+                heart_rate=model.takes_heart_rate,
                 qualities=[_quality(name, plan) for name, plan in generator.qualities.items()],
                 samplers=generator.samplers,
                 steps_max=model.schedule.T,

@@ -80,6 +80,15 @@ class GenerateRequest(BaseModel):
         float | None, Field(ge=0, le=120, description="The patient's age in years, if the model takes it")
     ] = None
     sex: Annotated[Sex | None, Field(description="The patient's sex, if the model takes it")] = None
+    heart_rate: Annotated[
+        float | None,
+        Field(
+            ge=25,
+            le=250,
+            description="The heart rate in beats per minute, if the model takes it",
+            examples=[72],
+        ),
+    ] = None
     measure: Annotated[
         bool, Field(description="Whether a JSON answer includes the measured heart rate and intervals")
     ] = False
@@ -128,6 +137,7 @@ class Model(BaseModel):
     statements: Annotated[int, Field(description="How many statements can be asked for")]
     age: Annotated[bool, Field(description="Whether the model takes the patient's age")]
     sex: Annotated[bool, Field(description="Whether the model takes the patient's sex")]
+    heart_rate: Annotated[bool, Field(description="Whether the model takes the heart rate")]
     qualities: Annotated[list[Quality], Field(description="The qualities that can be asked for")]
     samplers: list[str]
     steps_max: int
@@ -171,6 +181,9 @@ class Record(BaseModel):
     index: int
     age: Annotated[float | None, Field(description="The age that was asked for, in years")] = None
     sex: Annotated[Sex | None, Field(description="The sex that was asked for")] = None
+    heart_rate: Annotated[
+        float | None, Field(description="The heart rate that was asked for, in beats per minute")
+    ] = None
     fs_hz: float
     unit: Literal["mV"]
     leads: list[str]

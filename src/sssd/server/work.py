@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Work:
 class Batch:
     """Records of several requests that run together: vectors (B, K); seeds and index (B,).
 
-    age in years and sex as 0 or 1 (B,), NaN where unknown.
+    age in years, sex as 0 or 1, and heart_rate in beats per minute (B,), NaN where unknown.
     """
 
     vectors: NDArray[np.float32]
@@ -63,6 +63,7 @@ class Batch:
     index: tuple[int, ...]
     age: NDArray[np.float64]
     sex: NDArray[np.float64]
+    heart_rate: NDArray[np.float64]
     plan: Plan
 
     @classmethod
@@ -74,6 +75,7 @@ class Batch:
             index=tuple(number for part in parts for number in part.request.numbers),
             age=np.concatenate([_known(part.request, "age") for part in parts]),
             sex=np.concatenate([_known(part.request, "sex") for part in parts]),
+            heart_rate=np.concatenate([_known(part.request, "heart_rate") for part in parts]),
             plan=parts[0].plan,
         )
 
@@ -90,10 +92,11 @@ class Batch:
             index=tuple(self.index[row] for row in rows),
             age=self.age[rows],
             sex=self.sex[rows],
+            heart_rate=self.heart_rate[rows],
         )
 
 
-def _known(request: Request, name: Literal["age", "sex"]) -> NDArray[np.float64]:
-    """Return age or sex of each record (n,), NaN where unknown."""
-    values = request.age if name == "age" else request.sex
+def _known(request: Request, name: str) -> NDArray[np.float64]:
+    """Return age, sex or heart rate of each record (n,), NaN where unknown."""
+    values = request.known[name]
     return np.full(len(request), np.nan) if values is None else values

@@ -19,14 +19,21 @@ NAMES: dict[str, tuple[str, ...]] = {  # what a column is -> the names by which 
     "fold": ("stratfold", "fold", "folds", "cvfold", "foldid"),
     "age": ("age", "ages", "ageyears", "ageinyears", "agey", "patientage", "agerecorded"),
     "sex": ("sex", "gender", "patientsex", "patientgender", "sexatbirth"),
+    "heart_rate": ("heartrate", "heartratebpm", "hrbpm", "bpm", "ventricularrate", "ventrate"),
     "labels": ("labels", "label", "statements", "statement", "scpcodes", "scpcode", "diagnosis", "diagnoses", "dx",
                "codes", "classes", "class"),
 }  # fmt: skip
-ROLES = ("record", "patient", "fold", "age", "sex", "labels")
+ROLES = ("record", "patient", "fold", "age", "sex", "heart_rate", "labels")
 _ROW_NAMES = ("", "row", "rows", "index", "unnamed0", "no", "number")
 _LOOKS_LIKE = {"patient": ("patient", "subject", "participant"), "fold": ("fold", "split"), "age": ("age",),
-               "sex": ("sex", "gender")}  # fmt: skip
-_EXPECTED = {"patient": "patient_id", "fold": "strat_fold", "age": "age", "sex": "sex"}
+               "sex": ("sex", "gender"), "heart_rate": ("heartrate", "bpm")}  # fmt: skip
+_EXPECTED = {
+    "patient": "patient_id",
+    "fold": "strat_fold",
+    "age": "age",
+    "sex": "sex",
+    "heart_rate": "heart_rate",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Columns:
     fold: int | None
     age: int | None
     sex: int | None
+    heart_rate: int | None
     labels: int | None
     others: tuple[int, ...]
 

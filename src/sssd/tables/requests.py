@@ -1,11 +1,12 @@
-"""The CSV file of requests, read row by row: the labels of each record, and its patient's age and sex.
+"""The CSV file of requests, read row by row: labels, age, sex and heart rate of each record.
 
     labels,age,sex              row,AFIB,LVH,age
     AFIB,71,male        or      a,1,0,50
     CLBBB+LVH,,                 b,1,1,
 
 A column "labels" holds names. Without it, columns of 0 and 1 are named by statements, and the first column may name the
-rows. The columns age (years) and sex are optional; an empty cell is unknown. docs/inputs.md lists all that is accepted.
+rows. The columns age (years), sex and heart_rate (beats per minute) are optional; an empty cell is unknown.
+docs/inputs.md lists all that is accepted.
 """
 
 from __future__ import annotations
@@ -19,33 +20,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import find
-from ..patient import from_cells
+from ..patient import KNOWN, from_cells, heart_rate_from_cell
 from .cells import Errors, read_cells
 from .columns import Columns, check_rivals, names_rows, recognised, rivals
 from .values import bit, names_in
 
-USED = ("labels", "age", "sex")  # columns that a request has; others are not used
+USED = ("labels", *KNOWN)  # columns that a request has; others are not used
 
 
 class Row(NamedTuple):
-    """One request: a label vector (K,) of 0 and 1; age in years; sex, 0 (male) or 1 (female). NaN means unknown."""
+    """One request: a label vector (K,) of 0 and 1; age in years; sex, 0 (male) or 1 (female); heart rate in beats per
+    minute. NaN means unknown.
+    """
 
     vector: NDArray[np.uint8]
     age: float
     sex: float
+    heart_rate: float
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
     """A CSV file of requests. `rows` is read once, as it is iterated over, so a large file takes little memory.
 
-    by_name: whether labels are names, to which statements that occur beside them may be added. has_age, has_sex:
-    whether the file has these columns. taken_for: what each column of the file was taken for.
+    by_name: whether labels are names, to which statements that occur beside them may be added. has: which of
+    sssd.patient.KNOWN the file has a column of. taken_for: what each column of the file was taken for.
     """
 
     by_name: bool
-    has_age: bool
-    has_sex: bool
+    has: tuple[str, ...]
     taken_for: dict[str, str]
     rows: Iterator[Row]
 
@@ -65,8 +68,7 @@ def read_label_table(file: Path, classes: tuple[str, ...]) -> LabelTable:
     }
     return LabelTable(
         columns.labels is not None,
-        columns.age is not None,
-        columns.sex is not None,
+        tuple(name for name in KNOWN if getattr(columns, name) is not None),
         taken_for,
         _rows(file, columns, places, lines, classes),
     )
@@ -100,7 +102,7 @@ def _rows(
 ) -> Iterator[Row]:
     beside = rivals(columns, classes) if not places else ()
     vectors: dict[str, NDArray[np.uint8]] = {}
-    patients: dict[tuple[str, str], tuple[float, float]] = {}
+    read: dict[tuple[str, ...], tuple[float, float, float]] = {}
     errors = Errors(file)
     first = columns.header[0] if columns.header else ""
     suspect = bool(places) and 0 in columns.others and 0 not in places and not names_rows(first)
@@ -116,13 +118,13 @@ def _rows(
                 if text not in vectors:
                     vectors[text] = _encoded(text, classes)
                 vector = vectors[text]
-            age, sex = columns.cell("age", cells), columns.cell("sex", cells)
-            if (age, sex) not in patients:
-                patients[age, sex] = from_cells(age, sex)
+            age, sex, rate = known = tuple(columns.cell(name, cells) for name in KNOWN)
+            if known not in read:
+                read[known] = (*from_cells(age, sex), heart_rate_from_cell(rate))
         except ValueError as error:
             errors.add(n, error)
             continue
-        yield Row(vector, *patients[age, sex])
+        yield Row(vector, *read[known])
     if suspect and n:
         try:
             find(first, classes)

@@ -11,6 +11,7 @@ from ..config.schema import Config
 from ..factory import label_count
 from ..loss import NoiseLevels
 from ..models.transformer import CIRCUMSTANCES
+from ..patient import Takes
 from ..scale import Scale
 from .augment import USED, augmented, augmented_under_noise, with_exchanged_wander
 
@@ -64,8 +65,7 @@ def training_batch(
     x = Scale.of(config.trainset_config).emphasised(x)
     if todo.label_dropout:
         y = y * (torch.rand(len(y), 1, device=device, generator=random) >= todo.label_dropout)
-    if config.trainset_config.patient:
-        y = with_patients_hidden(y, random)
+    y = with_patients_hidden(y, config.trainset_config.takes, random)
     t = torch.randint(config.diffusion_config.T, (len(x),), device=device, generator=random)
     if todo.focus is not None:
         focused = torch.rand(len(x), device=device, generator=random) < todo.focus.share
@@ -144,8 +144,7 @@ def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
     u = torch.rand(2, len(y), 1, device=y.device, generator=random)
     kept, known = (u[0] >= config.train_config.label_dropout).float(), (u[1] >= CIRCUMSTANCES_DROPOUT).float()
     shown = torch.cat((y[:, :labels] * kept, y[:, labels:classes]), dim=1)
-    if config.trainset_config.patient:
-        shown = with_patients_hidden(shown, random)
+    shown = with_patients_hidden(shown, config.trainset_config.takes, random)
     rest = y[:, classes + 1 :]
     network = config.transformer_config
     if network is not None and network.circumstances:
@@ -162,10 +161,14 @@ def with_wander_of(y: Tensor, giver: Tensor) -> Tensor:
     return torch.cat((y[:, :-CIRCUMSTANCES], y[giver][:, -CIRCUMSTANCES:-half], y[:, -half:]), dim=1)
 
 
-def with_patients_hidden(y: Tensor, random: torch.Generator) -> Tensor:
-    """Make age and sex, the last four of the label columns y (B, K), unknown, each in half of the records."""
-    keep = torch.rand(len(y), 2, device=y.device, generator=random) >= 0.5
-    return torch.cat((y[:, :-4], y[:, -4:] * keep.repeat_interleave(2, dim=1)), dim=1)
+def with_patients_hidden(y: Tensor, takes: Takes, random: torch.Generator) -> Tensor:
+    """Make age, sex and heart rate, the last of the label columns y (B, K), unknown, each in half of the records."""
+    behind = len(takes.columns)  # two for each of them
+    if not behind:
+        return y
+    labels = y.shape[1] - behind
+    keep = torch.rand(len(y), behind // 2, device=y.device, generator=random) >= 0.5
+    return torch.cat((y[:, :labels], y[:, labels:] * keep.repeat_interleave(2, dim=1)), dim=1)
 
 
 def to_model_scale(signal_mv: np.ndarray, lead_scale_mv: list[float] | None) -> np.ndarray:

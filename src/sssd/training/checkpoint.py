@@ -111,7 +111,8 @@ def save_model(path: Path, net: Network, config: Config) -> Path:
 def start_from(net: Network, config: Config, init: Path) -> None:
     """Load the weights to fine-tune from. Labels that the checkpoint knows by name keep their embedding."""
     state, metadata = read_state(init)
-    before, now = label_names(configuration_of(init, state, metadata, whole=False)[0]), label_names(config)
+    earlier = configuration_of(init, state, metadata, whole=False)[0]
+    before, now = label_names(earlier), label_names(config)
     if isinstance(net, Transformer) and before != now:
         raise ValueError(
             f"{init} was trained on other labels, and a transformer can only be fine-tuned on its own: give data with "
@@ -130,8 +131,10 @@ def start_from(net: Network, config: Config, init: Path) -> None:
         for k, name in enumerate(now):
             if name in before:
                 rows[k] = known[before.index(name)]
-        patient = min(len(known) - len(before), len(rows) - len(now))  # age and sex, if both have them
-        rows[len(now) : len(now) + patient] = known[len(before) : len(before) + patient]
+        behind = earlier.trainset_config.takes.columns
+        for k, name in enumerate(config.trainset_config.takes.columns, start=len(now)):
+            if name in behind:
+                rows[k] = known[len(before) + behind.index(name)]
         state["embedding.weight"] = rows
     load_into(net, state, str(init))
 

@@ -14,7 +14,6 @@ from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..factory import label_names
 from ..labels import CODES
 from ..models.transformer import Transformer
-from ..patient import COLUMNS, columns
 
 
 @dataclass(frozen=True)
@@ -122,15 +121,15 @@ def with_labels_of(ecgs: Recordings, config: Config, *, new_labels: bool = False
             f"the recordings have the labels {', '.join(ecgs.label_names[:8])}; the configuration names "
             f"{', '.join(named[:8])} (trainset_config.label_names)"
         )
-    patient = len(COLUMNS) if trainset.patient else 0
+    behind = len(trainset.takes.columns)
     if (
         ecgs.label_names == CODES
-        and network.label_embed_classes == len(CODES) + patient
+        and network.label_embed_classes == len(CODES) + behind
         and trainset.label_names is None
     ):
         return config
     content = config.model_dump()
-    content["wavenet_config"]["label_embed_classes"] = len(ecgs.label_names) + patient
+    content["wavenet_config"]["label_embed_classes"] = len(ecgs.label_names) + behind
     content["trainset_config"]["label_names"] = list(ecgs.label_names)
     return Config.model_validate(content)
 
@@ -182,7 +181,7 @@ def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:
 
 def _label_columns(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
     """Return the labels (n, K), followed by age and sex if the network takes them, unknown if recordings lack them."""
-    vectors = ecgs.labels.astype(np.float32)
-    if not config.trainset_config.patient:
-        return vectors
-    return np.hstack((vectors, columns(ecgs.age, ecgs.sex, records=len(ecgs))))
+    takes = config.trainset_config.takes
+    return np.hstack(
+        (ecgs.labels.astype(np.float32), takes.values(records=len(ecgs), age=ecgs.age, sex=ecgs.sex))
+    )

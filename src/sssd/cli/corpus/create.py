@@ -44,6 +44,7 @@ def command(
     quality: options.Preset = None,
     age: options.Age = None,
     sex: options.Sex = None,
+    heart_rate: options.HeartRate = None,
     checkpoint: options.Checkpoint = None,
     config: options.Configuration = None,
     cauchy: options.Convention = None,
@@ -80,7 +81,7 @@ def command(
 
         def plan_for(label_names: tuple[str, ...]) -> tuple[Plan, str]:
             plan, source = _plan(counts, labels_from, like_ptbxl, count, exact, label_names)
-            return with_patients(plan, age, sex), source
+            return with_patients(plan, age, sex, heart_rate), source
 
         if is_shipped(checkpoint):
             plan_for(CODES)  # errors are reported before torch is loaded, which takes seconds
@@ -100,6 +101,8 @@ def command(
             source += f", --age {age:g}"
         if sex is not None:
             source += f", --sex {sex}"
+        if heart_rate is not None:
+            source += f", --heart-rate {heart_rate:g}"
         table = Sampling(**chosen).table(model.schedule, model.config)
         assert isinstance(table, StepTable)
         settings: dict[str, Any] = {

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ...patient import OLDEST, SEXES
-from ..block import Block
+from ...patient import FASTEST, OLDEST, SEXES, SLOWEST
+from ..block import EXTRA, Block
 from ..files import inside
 from ..schema import Corpus
 from .hdf5 import Hdf5Reader, Hdf5Writer
@@ -138,9 +138,10 @@ def _check(block: Block, corpus: Corpus, span: range) -> None:
         "signal_uv": ("i2", (n, len(corpus.leads), corpus.length)),
         "age": ("f4", (n,)),
         "sex": ("U", (n,)),
+        "heart_rate": ("f4", (n,)),
     }
     for name, (kind, shape) in expected.items():
-        if name in ("age", "sex") and name not in corpus.extra:
+        if name in EXTRA and name not in corpus.extra:
             continue
         column = block[name]
         right = column.dtype.kind == "U" if kind == "U" else column.dtype == np.dtype(kind)
@@ -152,9 +153,9 @@ def _check(block: Block, corpus: Corpus, span: range) -> None:
         raise ValueError(f"index does not number the records {span.start} to {span.stop - 1}")
     if block["labels"].max(initial=0) > 1:
         raise ValueError("labels hold a value that is neither 0 nor 1")
-    if "age" in corpus.extra:
-        age = block["age"]
-        if not (np.isnan(age) | ((age >= 0) & (age <= OLDEST))).all():
-            raise ValueError(f"age holds a value outside 0 to {OLDEST:g}")
+    for name, least, most in (("age", 0.0, OLDEST), ("heart_rate", SLOWEST, FASTEST)):
+        values = block[name] if name in corpus.extra else np.zeros(0)
+        if not (np.isnan(values) | ((values >= least) & (values <= most))).all():
+            raise ValueError(f"{name} holds a value outside {least:g} to {most:g}")
     if "sex" in corpus.extra and not np.isin(block["sex"], (*SEXES, "")).all():
         raise ValueError(f"sex holds a value that is not one of {', '.join(SEXES)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..block import Block, rows
+from ..block import EXTRA, NUMBERS, Block, rows
 from ..schema import Corpus
 from .metadata import file_metadata
 
@@ -31,10 +31,10 @@ class Hdf5Writer:
         text, width = h5py.string_dtype(), len(corpus.label_names)
         kinds: list[tuple[str, tuple[int, ...], Any]] = [
             ("index", (), "<i8"), ("requested", (), text), ("labels", (width,), "u1"),
-            ("signal_uv", shape, "<i2"), ("age", (), "<f4"), ("sex", (), text),
+            ("signal_uv", shape, "<i2"), ("age", (), "<f4"), ("sex", (), text), ("heart_rate", (), "<f4"),
         ]  # fmt: skip
         for name, rest, kind in kinds:
-            if name in ("age", "sex") and name not in corpus.extra:
+            if name in EXTRA and name not in corpus.extra:
                 continue
             chunks = (1, *rest) if name == "signal_uv" else None
             self._file.create_dataset(name, (records, *rest), kind, chunks=chunks)
@@ -69,9 +69,8 @@ class Hdf5Reader:
             self._check("requested", (n,), None)
             self._check("labels", (n, width), "u1")
             self._check("signal_uv", (n, len(corpus.leads), corpus.length), "<i2")
-            for name, kind in (("age", "<f4"), ("sex", None)):
-                if name in corpus.extra:
-                    self._check(name, (n,), kind)
+            for name in corpus.extra:
+                self._check(name, (n,), "<f4" if name in NUMBERS else None)
         except BaseException:
             self._file.close()
             raise
@@ -79,10 +78,9 @@ class Hdf5Reader:
     def read(self, start: int, stop: int) -> Block:
         block = {name: self._file[name][start:stop] for name in ("index", "labels", "signal_uv")}
         block["requested"] = self._file["requested"].asstr()[start:stop].astype(np.str_)
-        if "age" in self._extra:
-            block["age"] = self._file["age"][start:stop]
-        if "sex" in self._extra:
-            block["sex"] = self._file["sex"].asstr()[start:stop].astype("<U6")
+        for name in self._extra:
+            column = self._file[name]
+            block[name] = column[start:stop] if name in NUMBERS else column.asstr()[start:stop].astype("<U6")
         return block
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Shape, load_arrays
-from ..block import Block, cut, join
+from ..block import EXTRA, Block, cut, join
 from ..schema import Corpus
 from .metadata import file_metadata
 
@@ -70,8 +70,9 @@ class NpzReader:
             "signal_uv": ("<i2", (n, len(corpus.leads), corpus.length)),
             "age": ("<f4", (n,)),
             "sex": ("U", (n,)),
+            "heart_rate": ("<f4", (n,)),
         }
-        extra = {"age", "sex"} - set(corpus.extra)
+        extra = set(EXTRA) - set(corpus.extra)
         self._block: Block = load_arrays(path, {k: v for k, v in columns.items() if k not in extra})
 
     def read(self, start: int, stop: int) -> Block:

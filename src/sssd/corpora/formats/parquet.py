@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..block import GROUP, Block, cut, join, rows
+from ..block import EXTRA, GROUP, NUMBERS, Block, cut, join, rows
 from ..schema import Corpus
 from .metadata import file_metadata, statements
 
@@ -50,7 +50,6 @@ class ParquetWriter:
             np.ascontiguousarray(block["labels"]),
             np.ascontiguousarray(block["signal_uv"], "<i2"),
         )
-        age = block.get("age")
         columns = {
             "index": pa.array(block["index"]),
             "requested": pa.array(block["requested"].tolist(), pa.string()),
@@ -61,11 +60,14 @@ class ParquetWriter:
             "signal_uv": pa.FixedSizeBinaryArray.from_buffers(
                 self._schema.field("signal_uv").type, n, [None, pa.py_buffer(signal)]
             ),
-            "age": None if age is None else pa.array(age, mask=np.isnan(age)),
-            "sex": pa.array([s or None for s in block["sex"].tolist()], pa.string())
-            if "sex" in block
-            else None,
         }
+        for name in self._corpus.extra:
+            values = block[name]
+            columns[name] = (
+                pa.array(values, mask=np.isnan(values))
+                if name in NUMBERS
+                else pa.array([value or None for value in values.tolist()], pa.string())
+            )
         table = pa.table([columns[name] for name in self._schema.names], schema=self._schema)
         self._writer.write_table(table, row_group_size=GROUP)
 
@@ -118,12 +120,13 @@ class ParquetReader:
                 "labels": labels.reshape(len(column), -1),
                 "signal_uv": signal.reshape(shape),
             }
-            if "age" in self._corpus.extra:
-                block["age"] = np.array(
-                    [np.nan if v is None else v for v in table.column("age").to_pylist()], np.float32
+            for name in self._corpus.extra:
+                cells = table.column(name).to_pylist()
+                block[name] = (
+                    np.array([np.nan if v is None else v for v in cells], np.float32)
+                    if name in NUMBERS
+                    else np.array([v or "" for v in cells], "<U6")
                 )
-            if "sex" in self._corpus.extra:
-                block["sex"] = np.array([v or "" for v in table.column("sex").to_pylist()], "<U6")
             self._group = (group, block)
         return self._group[1]
 
@@ -157,5 +160,6 @@ def _types(corpus: Corpus) -> dict[str, Any]:
         "signal_uv": pa.binary(2 * len(corpus.leads) * corpus.length),
         "age": pa.float32(),
         "sex": pa.string(),
+        "heart_rate": pa.float32(),
     }
-    return {n: t for n, t in types.items() if n not in ("age", "sex") or n in corpus.extra}
+    return {n: t for n, t in types.items() if n not in EXTRA or n in corpus.extra}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...io.wfdb import render
 from ...records import record
-from ..block import Block
+from ..block import NUMBERS, Block
 from ..files import regular_files
 from ..schema import Corpus
 from .metadata import recipes, statements
@@ -92,10 +92,13 @@ class WfdbReader:
             "labels": np.array([list(map(int, row["labels"])) for row in table], np.uint8),
             "signal_uv": np.stack([self._signal(index) for index in self._span[start:stop]]),
         }
-        if "age" in self._corpus.extra:
-            block["age"] = np.array([float(row["age"] or "nan") for row in table], np.float32)
-        if "sex" in self._corpus.extra:
-            block["sex"] = np.array([row["sex"] for row in table], np.str_)
+        for name in self._corpus.extra:
+            cells = [row[name] for row in table]
+            block[name] = (
+                np.array([float(cell or "nan") for cell in cells], np.float32)
+                if name in NUMBERS
+                else np.array(cells, np.str_)
+            )
         return block
 
     def close(self) -> None:

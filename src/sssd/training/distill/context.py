@@ -49,12 +49,10 @@ class Distillation:
         return wrapped.to(self.device).eval()
 
     def drawn(self, iteration: int, records: int, stream: int) -> tuple[Tensor, Tensor]:
-        """Draw rows (B,) of the labels; return them and the labels (B, K), with age and sex hidden in half of them."""
+        """Draw rows (B,) of the labels; return them and the labels (B, K), age and the like hidden as in training."""
         rows = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration).to(self.device)
-        y = self.labels[rows]
-        if self.config.trainset_config.patient:
-            y = with_patients_hidden(y, generator(self.todo.seed, iteration, stream, self.device))
-        return rows, y
+        random = generator(self.todo.seed, iteration, stream, self.device)
+        return rows, with_patients_hidden(self.labels[rows], self.config.trainset_config.takes, random)
 
     def clean(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """Compute x_0 (B, C, L) from x_t and the velocity, at steps t (B,)."""

@@ -56,13 +56,14 @@ export const health = async () => void (await ask("healthz"));
 
 // The request for a record with these settings. Settings that do not apply are left out.
 export function request(settings) {
-  const { statements, exact, quality, sampler, steps, eta, seed, age, sex } = settings;
+  const { statements, exact, quality, sampler, steps, eta, seed, age, sex, heart_rate } = settings;
   const body = { statements, seed, ...(quality ? { quality } : { sampler }) };
   if (exact) body.exact = true;
   if (!quality && sampler !== "ddpm") body.steps = steps;
   if (!quality && sampler === "ddim") body.eta = eta;
   if (age !== null && age !== undefined) body.age = age;
   if (sex) body.sex = sex;
+  if (heart_rate !== null && heart_rate !== undefined) body.heart_rate = heart_rate;
   return body;
 }
 

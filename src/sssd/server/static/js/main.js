@@ -219,7 +219,7 @@ function remember() {
 }
 
 function command() {
-  const { statements, exact, quality, sampler, steps, eta, seed, age, sex } = shown.first;
+  const { statements, exact, quality, sampler, steps, eta, seed, age, sex, heart_rate } = shown.first;
   const builtIn = (model?.name ?? "builtin") === "builtin";
   const how = builtIn ? [] : [`--checkpoint '${model.name}'`];
   if (quality && builtIn) how.push(`--quality ${quality}`);
@@ -229,6 +229,7 @@ function command() {
   }
   if (age !== null) how.push(`--age ${age}`);
   if (sex) how.push(`--sex ${sex}`);
+  if (heart_rate !== null) how.push(`--heart-rate ${heart_rate}`);
   if (exact) how.push("--exact");
   if (model) how.push(`--precision ${model.precision}`);
   $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;

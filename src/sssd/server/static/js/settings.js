@@ -1,10 +1,10 @@
-// One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age and sex.
+// One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age, sex and heart rate.
 // A quality stands for a sampler, steps, eta and weights. It is null if sampler, steps and eta are chosen one by one.
 
 import { Statements } from "./statements.js";
 
 export const DEFAULTS = {
-  statements: [], exact: false, quality: "standard", sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null,
+  statements: [], exact: false, quality: "standard", sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null, heart_rate: null,
 };
 
 const SAMPLERS = {
@@ -24,12 +24,13 @@ const capital = (name) => name[0].toUpperCase() + name.slice(1);
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 
-export function inWords({ quality, sampler, steps, eta, seed, age, sex }) {
+export function inWords({ quality, sampler, steps, eta, seed, age, sex, heart_rate }) {
   const parts = quality ? [capital(quality)] : [];
   parts.push(...(sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), inSteps(steps)]));
   if (sampler === "ddim" && eta) parts.push(`eta ${eta}`);
   if (age !== null && age !== undefined) parts.push(`${age} years`);
   if (sex) parts.push(sex);
+  if (heart_rate !== null && heart_rate !== undefined) parts.push(`${heart_rate} /min`);
   return [...parts, `seed ${seed}`].join(" · ");
 }
 
@@ -103,10 +104,10 @@ export class Settings {
       this.input.sampler.append(Object.assign(new Option(samplerName(sampler), sampler), { disabled: true }));
     }
     this.input.exact.checked = settings.exact;
-    const { seed, age, sex } = settings;
-    for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex })) this.input[name].value = value ?? "";
+    const { seed, age, sex, heart_rate } = settings;
+    for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex, heart_rate })) this.input[name].value = value ?? "";
     // A field that the model does not have is shown if a link has set it, so that it can be emptied.
-    for (const name of ["age", "sex"])
+    for (const name of ["age", "sex", "heart_rate"])
       this.root.querySelector(`[data-only=${name}]`).hidden = !this.model?.[name] && !this.input[name].value;
     this.#refresh();
   }
@@ -124,6 +125,7 @@ export class Settings {
       seed: number("seed"),
       age: number("age"),
       sex: this.input.sex.value || null,
+      heart_rate: number("heart_rate"),
     };
   }
 
@@ -140,6 +142,8 @@ export class Settings {
       problems.eta = "Eta must be a number from 0 to 1.";
     if (!whole("seed", 0)) problems.seed = "The seed must be a whole number, 0 or more.";
     if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "The age must be a number of years from 0 to 120.";
+    if (settings.heart_rate !== null && !(settings.heart_rate >= 25 && settings.heart_rate <= 250))
+      problems.heart_rate = "The heart rate must be a number of beats per minute from 25 to 250.";
     for (const field of this.root.querySelectorAll("[data-problem]")) {
       const problem = problems[field.dataset.problem] ?? "";
       field.textContent = problem;
@@ -149,7 +153,7 @@ export class Settings {
     }
     const [wrong] = Object.keys(problems);
     if (!wrong) return settings;
-    if (!["statements", "age"].includes(wrong)) this.root.querySelector("details").open = true;
+    if (!["statements", "age", "heart_rate"].includes(wrong)) this.root.querySelector("details").open = true;
     (this.input[wrong] ?? this.statements.input).focus();
     return null;
   }

@@ -1,0 +1,250 @@
+"""The heart rate as a condition: its columns, what is unknown, models with and without, tables that tell it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sssd.checkpoints import read_state
+from sssd.cli import main
+from sssd.cli.requests import read_requests
+from sssd.config.schema import DEFAULT, Config, read_config
+from sssd.factory import build_network, label_count, label_names
+from sssd.io import npz, wfdb
+from sssd.labels import CODES
+from sssd.model_wrapper import SSSDECG
+from sssd.patient import Takes, columns, facts, heart_rate_columns, heart_rate_from_cell, heart_rates
+from sssd.training.batches import with_patients_hidden
+from sssd.training.checkpoint import start_from
+
+SIZE = {"num_res_layers": 2, "res_channels": 32, "skip_channels": 8, "s4_d_state": 4}
+
+
+def configuration(**trainset: Any) -> Config:
+    content = read_config(DEFAULT).model_dump()
+    takes = Takes(trainset.get("patient", False), trainset.get("heart_rate", False))
+    content["wavenet_config"] |= SIZE | {"label_embed_classes": 71 + len(takes.columns)}
+    content["trainset_config"] |= {"patient": False, **trainset}
+    return Config.model_validate(content)
+
+
+def model(**trainset: Any) -> SSSDECG:
+    torch.manual_seed(0)
+    made = SSSDECG(configuration(**trainset), device="cpu")
+    torch.nn.init.normal_(made.model.outer_convs[2].weight, std=0.3)
+    return made
+
+
+def test_columns() -> None:
+    """Fails if an unknown rate differs from none, or the scale is another."""
+    known = heart_rate_columns([75, 100, 50, None], records=4)
+    np.testing.assert_allclose(known, [[1, 0], [1, 1], [1, -1], [0, 0]])
+    np.testing.assert_array_equal(heart_rate_columns(records=2), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("wrong", [24.9, 250.1, "fast", float("inf"), -60])
+def test_impossible_rates(wrong: object) -> None:
+    with pytest.raises(ValueError, match="heart_rate is .*: expected beats per minute, 25 to 250"):
+        heart_rates(wrong)
+
+
+def test_rates_at_the_ends_are_accepted() -> None:
+    np.testing.assert_array_equal(heart_rates([25, 250]), [25, 250])
+
+
+@pytest.mark.parametrize(
+    ("cell", "rate"),
+    [
+        ("72", 72),
+        (" 72.5 ", 72.5),
+        ("72,5", 72.5),
+        ("72 bpm", 72),
+        ("72/min", 72),
+        ("", np.nan),
+        ("NaN", np.nan),
+    ],
+)
+def test_cells(cell: str, rate: float) -> None:
+    np.testing.assert_equal(heart_rate_from_cell(cell), rate)
+
+
+@pytest.mark.parametrize("cell", ["24", "300", "72 Hz", "fast", "-72"])
+def test_wrong_cells(cell: str) -> None:
+    with pytest.raises(ValueError, match="expected beats per minute, 25 to 250"):
+        heart_rate_from_cell(cell)
+
+
+@pytest.mark.parametrize(
+    ("takes", "behind"),
+    [
+        (Takes(), ()),
+        (Takes(patient=True), ("age", "sex")),
+        (Takes(heart_rate=True), ("heart_rate",)),
+        (Takes(True, True), ("age", "sex", "heart_rate")),
+    ],
+)
+def test_what_a_network_takes(takes: Takes, behind: tuple[str, ...]) -> None:
+    """The heart rate comes last. Fails if columns are missing, in another order, or there unasked."""
+    given = takes.values(records=2, age=50, sex="male", heart_rate=[60, None])
+    parts = [columns(50, "male", records=2)] * takes.patient
+    parts += [heart_rate_columns([60, None], records=2)] * takes.heart_rate
+    np.testing.assert_array_equal(given, np.hstack([np.zeros((2, 0)), *parts]))
+    assert given.shape == (2, len(takes.columns)) and given.dtype == np.float32
+    assert tuple(name for name in ("age", "sex", "heart_rate") if name in takes) == behind
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_an_unknown_rate_is_what_a_network_is_given_that_gets_labels_only(patient: bool) -> None:
+    """Fails if 71 columns are refused, an unknown rate is not all zeros, or a known one does not matter."""
+    made = model(patient=patient, heart_rate=True)
+    takes, net = made.classes.takes, made.model
+    x, t, labels = torch.randn(2, 8, 100), torch.full((2, 1), 5.0), torch.zeros(2, 71)
+    labels[:, 4] = 1
+
+    def predicted(**known: Any) -> torch.Tensor:
+        behind = torch.from_numpy(takes.values(records=2, **known))
+        return net((x, torch.cat((labels, behind), dim=1), t))
+
+    with torch.no_grad():
+        torch.testing.assert_close(net((x, labels, t)), predicted())
+        assert (predicted(heart_rate=140) - predicted()).abs().max() > 1e-4
+    few, full = 71 + len(takes.columns) - 2 * (1 + patient), 71 + len(takes.columns)
+    assert few == 71 + 2 * patient
+    with pytest.raises(
+        ValueError, match=f"conditions have 72 columns: the network expects {full}, or all but the"
+    ):
+        net((x, torch.zeros(2, 72), t))
+
+
+def test_a_transformer_is_given_labels_only_too() -> None:
+    content = read_config(DEFAULT.with_name("transformer.json")).model_dump()
+    content["transformer_config"] |= {"width": 32, "layers": 1, "heads": 2, "embed": 16, "circumstances": 0}
+    content["wavenet_config"]["label_embed_classes"] = 77
+    content["trainset_config"]["heart_rate"] = True
+    net = build_network(Config.model_validate(content)).eval()
+    for width in (71, 77, 78):
+        assert net.full(torch.ones(1, width)).shape == (1, 78)
+    for width in (73, 75):
+        with pytest.raises(
+            ValueError, match=f"conditions have {width} columns: the network expects 71 or 77 or 78"
+        ):
+            net.full(torch.ones(1, width))
+
+
+def test_generating_with_a_heart_rate(tmp_path: Path) -> None:
+    """Fails if it does not reach the network, is another record's, or is lost by a file."""
+    m = model(patient=True, heart_rate=True)
+    assert m.takes_heart_rate and m.takes_patient and len(m.label_names) == 71
+    how = {"num_samples": 1, "steps": 2, "seed": 1, "exact": True, "precision": "float32"}
+    both = m.generate_ecgs(["NORM", "NORM"], heart_rate=[48, None], **how)
+    assert both[0].provenance["heart_rate"] == 48 and "heart_rate" not in both[1].provenance
+    alone, nothing = m.generate("NORM", heart_rate=48, **how), m.generate("NORM", **how)
+    assert abs(both[0].signal[0] - alone[0, 0].numpy()).max() < 1e-3
+    assert (alone - nothing).abs().max() > 1e-3
+    request = m.request("NORM", heart_rate=48, exact=True, seed=1)
+    again = m.generate(request, steps=2, seed=1, precision="float32")
+    torch.testing.assert_close(again, alone)
+    wfdb.write(tmp_path / "one", both[0])
+    npz.write(tmp_path / "both.npz", both)
+    read = [wfdb.read(tmp_path / "one"), npz.read(tmp_path / "both.npz")[0]]
+    assert [ecg.provenance["heart_rate"] for ecg in read] == [48, 48]
+    header = (tmp_path / "one.hea").read_text()
+    assert "# provenance.heart_rate: 48.0\n" in header
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_model_without_refuses(patient: bool) -> None:
+    with pytest.raises(
+        ValueError, match="heart_rate is given, but this model does not take it: leave heart_rate out"
+    ):
+        model(patient=patient).generate("NORM", heart_rate=60, steps=1)
+
+
+def test_the_models_that_ship_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["generate", "--label", "NORM", "--heart-rate", "60", "--out", str(tmp_path / "x"), "-q"]
+    assert main(asked) == 2
+    assert "heart_rate is given, but this model does not take it" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    assert main([*asked[:4], "24", *asked[5:]]) == 2
+    assert "heart_rate is 24: expected beats per minute, 25 to 250" in capsys.readouterr().err
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """Fails if the option or the column does not reach the records, or the manifest does not say so."""
+    path = model(heart_rate=True).save_checkpoint(tmp_path / "m.safetensors")
+    (tmp_path / "wanted.csv").write_text("labels,heart_rate\nNORM,90\nNORM,\n")
+    how = ["--checkpoint", str(path), "--labels-from", str(tmp_path / "wanted.csv"), "--steps", "2", "-q"]
+    out = tmp_path / "out"
+    assert main(["generate", *how, "--heart-rate", "55", "--format", "npz", "--out", str(out)]) == 0
+    assert [ecg.provenance["heart_rate"] for ecg in npz.read(out / "ecgs.npz")] == [90, 55]
+    records = json.loads((out / "manifest.json").read_text())["records"]
+    assert [record["heart_rate"] for record in records] == [90, 55]
+
+
+def test_a_configuration() -> None:
+    """Fails if labels count the columns behind them, or an older version meets a key that no model of it needs."""
+    config = configuration(patient=True, heart_rate=True)
+    assert label_count(config) == 71 and label_names(config) == CODES
+    assert Config.model_validate(config.content()) == config
+    assert "heart_rate" not in configuration().content()["trainset_config"]
+    content = config.model_dump()
+    content["wavenet_config"]["label_embed_classes"] = 5
+    with pytest.raises(ValueError, match="expected at least the 6 of age and sex, heart rate"):
+        Config.model_validate(content)
+    content["trainset_config"]["patient"] = False
+    content["trainset_config"]["label_names"] = ["one", "two"]
+    with pytest.raises(ValueError, match=r"has 2 names: expected 3 \(.*, less 2 of heart rate\)"):
+        Config.model_validate(content)
+
+
+def test_a_table_tells_the_heart_rate(tmp_path: Path) -> None:
+    """The command line gives what the table lacks. Fails if the column is taken for a statement."""
+    file = tmp_path / "wanted.csv"
+    for header in ("heart_rate", "Heart Rate", "bpm", "HeartRate_bpm"):
+        file.write_text(f"AFIB,{header},NORM\n1,71,0\n0,,1\n")
+        asked = read_requests(None, file, CODES, heart_rate=50)
+        np.testing.assert_array_equal(asked.heart_rate, [71, 50])
+        assert asked.vectors.sum() == 2 and np.isnan(asked.age).all()
+    file.write_text("labels,heart_rate\nAFIB,71\nNORM,271\n")
+    with pytest.raises(ValueError, match="row 2: heart_rate is 271: expected beats per minute"):
+        read_requests(None, file, CODES)
+
+
+def test_facts() -> None:
+    assert facts(None, None, np.array([50.0, np.nan]), records=2) == [{"heart_rate": 50.0}, {}]
+
+
+# --- training ------------------------------------------------------------------------------------------------
+
+
+def test_training_hides_each_apart() -> None:
+    """Fails if two of them are always hidden together, or labels are touched."""
+    out = with_patients_hidden(torch.ones(4000, 77), Takes(True, True), torch.Generator().manual_seed(0))
+    assert (out[:, :71] == 1).all()
+    parts = [out[:, k : k + 2] for k in (71, 73, 75)]
+    shown = torch.stack([part[:, 0] for part in parts])
+    assert all((part[:, 0] == part[:, 1]).all() for part in parts)
+    np.testing.assert_allclose(shown.mean(1), 0.5, atol=0.04)
+    np.testing.assert_allclose(np.corrcoef(shown.numpy()), np.eye(3), atol=0.06)
+    labels = torch.ones(3, 71)
+    assert with_patients_hidden(labels, Takes(), torch.Generator()) is labels
+
+
+def test_fine_tuning_keeps_what_both_models_take(tmp_path: Path) -> None:
+    """Fails if the embedding of the heart rate starts from that of an age."""
+    path = model(heart_rate=True).save_checkpoint(tmp_path / "m.safetensors")
+    known = read_state(path)[0]["embedding.weight"]
+    config = configuration(patient=True, heart_rate=True)
+    torch.manual_seed(1)
+    net = build_network(config)
+    fresh = net.embedding.weight.detach().clone()
+    start_from(net, config, path)
+    now = net.embedding.weight.detach()
+    torch.testing.assert_close(now[:71], known[:71])
+    torch.testing.assert_close(now[71:75], fresh[71:75])
+    torch.testing.assert_close(now[75:], known[71:])
