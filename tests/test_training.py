@@ -24,6 +24,7 @@ from sssd.training.batches import LIMIT_MV, chosen_records, generator, to_model_
 from sssd.training.checkpoint import start_from
 from sssd.training.data import TrainingData
 from sssd.training.guidance import guided
+from sssd.training.log import Progress
 from sssd.training.loop import train
 from sssd.training.network import TrainingNet
 from sssd.training.optimizer import learning_rate_factor
@@ -131,6 +132,28 @@ def test_until_stops_with_a_checkpoint(tmp_path: Path) -> None:
     """Fails if a run that is out of time leaves nothing to resume."""
     train(tiny(), records(), tmp_path, accelerator="cpu", until=0.0)
     assert (tmp_path / "model.safetensors").exists()
+
+
+def test_tensorboard_shows_the_log_of_a_run_that_was_stopped_once(tmp_path: Path) -> None:
+    """Fails if a resumed run shows iterations twice, or loses those from before."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config, data, begun = tiny(n_iters=6, iters_per_ckpt=2), records(), []
+
+    def stop_at_5(progress: Progress) -> None:
+        if progress.iteration == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            config, data, tmp_path, accelerator="cpu", report=stop_at_5, begin=begun.append, tensorboard=True
+        )
+    train(config, data, tmp_path, accelerator="cpu", begin=begun.append, tensorboard=True)
+    assert begun == [0, 4]
+    board = reader.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    log = log_of(tmp_path)
+    shown = [(event.step, event.value) for event in board.Scalars("loss")]
+    assert shown == [(int(i), pytest.approx(float(loss))) for i, loss, _ in log]
+    assert [e.step for e in board.Scalars("val_loss")] == [int(i) for i, _, val in log if val] == [2, 4, 6]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

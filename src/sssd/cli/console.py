@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ..checks import Notice
-from ..progress import make_bar
+from ..progress import make_bar, make_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -67,8 +67,9 @@ def notices() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(quiet: bool = False, status: str = "") -> Iterator[Progress]:
-    """Show a progress bar on standard error, if that is a terminal; see `sssd.progress.make_bar`."""
-    bar = make_bar(status, quiet=quiet or not sys.stderr.isatty())
+def progress_bar(quiet: bool = False, status: str = "", *, each_task: bool = False) -> Iterator[Progress]:
+    """Show progress on standard error: a bar on a terminal, elsewhere lines; see `make_bar` and `make_lines`."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    bar = make_bar(status, quiet=quiet) if quiet or terminal else make_lines(status, each_task=each_task)
     with nullcontext() if bar.disable else bar:  # rich 14 prints an empty line when a disabled bar ends
         yield bar

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import UsageError, note, progress_bar, say, usage
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 EXAMPLES = """Examples:
 
@@ -20,8 +21,6 @@ sssd-ecg evaluate --real data --synthetic ecgs --html report.html
 
 sssd-ecg evaluate --real train.npz --holdout new.npz --synthetic ecgs --json f.json
 """
-
-LINE_S = 30.0  # between two lines of progress outside a terminal
 
 _SET = "a prepared folder, a folder that `generate` wrote, or an NPZ file of either"
 
@@ -93,18 +92,14 @@ def stages(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     On a terminal it moves a bar. Elsewhere it prints a line to standard error when something else begins, and then
     every half minute.
     """
-    if quiet or sys.stderr.isatty():
-        with progress_bar(quiet) as bar:
-            task = bar.add_task("reading", total=None)
-            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
-        return
-    begun, last, shown = time.monotonic(), "", 0.0
+    with progress_bar(quiet, each_task=True) as bar:
+        tasks: dict[str, TaskID] = {}
 
-    def line(what: str, done: int, total: int) -> None:
-        nonlocal last, shown
-        now = time.monotonic()
-        if what != last or now - shown >= LINE_S:
-            print(f"{now - begun:6.0f} s  {what}, {done} of {total}", file=sys.stderr, flush=True)
-            last, shown = what, now
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
 
-    yield line
+        yield report

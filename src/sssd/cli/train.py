@@ -56,6 +56,13 @@ def command(
         float | None,
         typer.Option(min=0, help="Stop after this time and write the model; the same command then goes on."),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write the losses for TensorBoard too, into the folder tensorboard of the run.",
+        ),
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a network on folds 1-8 and validate it on fold 9; fold 10 is not used. The same command resumes a run."""
@@ -97,6 +104,11 @@ def command(
     with progress_bar(quiet, shown) as bar:
         task = bar.add_task("training", total=total, loss="-", val="-")
 
+        def begin(iteration: int) -> None:
+            if iteration:
+                say(f"the run in {out} goes on at iteration {iteration} of {total}", quiet=quiet)
+            bar.update(task, completed=iteration)
+
         def report(row: Progress) -> None:
             bar.update(task, completed=row.iteration, loss=f"{row.loss:.4f}")
             if row.val_loss is not None:
@@ -110,6 +122,8 @@ def command(
             accelerator=accelerator,
             devices=devices,
             report=report,
+            begin=begin,
+            tensorboard=tensorboard,
             until=None if max_minutes is None else time.monotonic() + 60 * max_minutes,
         )
     model = done.path

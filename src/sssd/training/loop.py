@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import needed_for
 from ..config.schema import Config
 from ..factory import build_network, build_schedule
 from ..loss import noise_levels
@@ -35,6 +36,7 @@ from .validation import validation_loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,19 @@ def train(
     accelerator: str = "auto",
     devices: int | str = 1,
     report: Callable[[Progress], None] = lambda _: None,
+    begin: Callable[[int], None] = lambda _: None,
+    tensorboard: bool = False,
     until: float | None = None,
 ) -> Trained:
     """Train, or go on from the last checkpoint in `out`. The model that is written has the averaged weights.
 
     out: the folder for log.csv, last.pt and model.safetensors. init: a checkpoint to start from. report: called with
-    each row of the log. until: the time.monotonic() at which the run stops cleanly; the same call goes on from there.
+    each row of the log. begin: called once, with the number of iterations that an earlier run has done. tensorboard:
+    write the losses to `out`/tensorboard too. until: the time.monotonic() at which the run stops cleanly; the same call
+    goes on from there.
     Batches, noise and augmentation are functions of the seed and the iteration, so a resumed run draws what an
-    undisturbed one would have drawn. ValueError if the configuration, `init` or an earlier run in `out` do not fit.
+    undisturbed one would have drawn. ValueError if the configuration, `init` or an earlier run in `out` do not fit;
+    ModuleNotFoundError without the `tensorboard` extra if it is asked for.
     """
     fabric = _fabric(accelerator, devices)
     fabric.launch()
@@ -71,7 +78,7 @@ def train(
             f"batch_size is {config.train_config.batch_size}; expected a multiple of the {fabric.world_size} devices"
         )
     with training_state(fabric.device):
-        return _train(fabric, config, data, out, init, report, until)
+        return _train(fabric, config, data, out, init, report, begin, tensorboard, until)
 
 
 def _train(
@@ -81,6 +88,8 @@ def _train(
     out: Path,
     init: Path | None,
     report: Callable[[Progress], None],
+    begin: Callable[[int], None],
+    tensorboard: bool,
     until: float | None,
 ) -> Trained:
     todo, device, world, rank = config.train_config, fabric.device, fabric.world_size, fabric.global_rank
@@ -126,6 +135,8 @@ def _train(
         iteration = saved = run.iteration
         losses, started = list(run.losses), started - run.seconds
     rows = read_log(out / LOG, iteration)
+    board = _tensorboard(out, iteration) if tensorboard and fabric.is_global_zero else None
+    begin(iteration)
 
     def checkpoint() -> None:
         nonlocal saved
@@ -184,10 +195,14 @@ def _train(
             rows.append(Progress(iteration, loss, val_loss, time.monotonic() - started))
             if fabric.is_global_zero:
                 report(rows[-1])
+                if board is not None:
+                    board.log_metrics(_metrics(rows[-1]), iteration)
         if at_checkpoint:
             checkpoint()
     if saved != iteration:
         checkpoint()
+    if board is not None:
+        board.finalize("success")
 
     path = out / MODEL
     if fabric.is_global_zero:
@@ -195,6 +210,18 @@ def _train(
         save_model(path, net, config)
     fabric.barrier()
     return Trained(path, iteration, todo.n_iters)
+
+
+def _tensorboard(out: Path, iteration: int) -> TensorBoardLogger:
+    """Return the logger of a run that begins at this iteration; what an earlier run logged behind it is not shown."""
+    with needed_for("a log for TensorBoard needs", "tensorboard"):
+        import tensorboard  # noqa: F401  the logger imports it later, where it is first used
+        from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+    return TensorBoardLogger(out, name="tensorboard", version="", purge_step=iteration + 1)
+
+
+def _metrics(row: Progress) -> dict[str, float]:
+    return {"loss": row.loss} | ({} if row.val_loss is None else {"val_loss": row.val_loss})
 
 
 def _fabric(accelerator: str, devices: int | str) -> Fabric:
