@@ -32,16 +32,17 @@ def test_a_wave_is_raised_by_its_factor(frequency: float) -> None:
     """By the formula, on cosines that the transform holds exactly; broken by another frequency axis."""
     k = round(frequency * 20)
     wave = torch.cos(torch.pi * k * (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000).expand(8, 1000)
-    raised = np.sqrt(1 + (frequency / 15) ** 2) * (1 + np.exp((frequency - 44.8) / 1.6))
+    raised = np.sqrt(1 + (frequency / 15) ** 2) * (1 + np.exp((frequency - 44.7) / 1.15))
     torch.testing.assert_close(SCALE.emphasised(wave), float(raised) * wave, atol=1e-3, rtol=1e-4)
     assert factors(1000, 100.0)[k] == pytest.approx(raised)
 
 
 def test_the_filter_is_that_of_ptbxl() -> None:
-    """The amplitudes measured on 600 pairs of records at 500 and 100 Hz."""
-    measured = {30: 1.0, 40: 0.951, 42: 0.838, 44: 0.61, 45: 0.471, 46: 0.344, 47: 0.213, 48: 0.147}
+    """The amplitudes measured on 300 pairs of records at 500 and 100 Hz, in the 200 strongest leads of each band."""
+    measured = {35.5: 1.0, 40.5: 0.992, 41.5: 0.955, 42.5: 0.861, 43.5: 0.703, 44.5: 0.543, 45.5: 0.345}
+    measured |= {46.5: 0.184, 47.5: 0.081, 48.5: 0.025, 49.5: 0.008}
     found = roll_off(np.array(list(measured), dtype=float))
-    np.testing.assert_allclose(found, list(measured.values()), atol=0.03)
+    np.testing.assert_allclose(found, list(measured.values()), atol=0.04)
 
 
 def test_errors_of_the_network_become_smaller_where_recordings_have_no_power() -> None:

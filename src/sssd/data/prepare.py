@@ -67,7 +67,7 @@ def prepare(
     unit: "uV", "mV" or "V", where files are wrong about what their numbers are. progress: called with (records done,
     all records).
 
-    Signals are resampled to 100 Hz by a polyphase filter and cut to their first 10 s. short: "skip" leaves shorter ones
+    Signals are resampled to 100 Hz in the form of PTB-XL and cut to their first 10 s. short: "skip" leaves shorter ones
     out, "tile" repeats them. Recordings that cannot be used are left out, and OUT/skipped.csv lists them with the
     reason; `strict` refuses instead. docs/inputs.md lists all that is accepted.
 
@@ -234,7 +234,7 @@ def _manifest(
         "samples": SAMPLES,
         "records_per_source_rate_hz": rates,
         "rate_conversion": (
-            "polyphase resampling with an anti-aliasing filter (scipy.signal.resample_poly) to 100 Hz of "
+            "resampling to 100 Hz with the low-pass filter of PTB-XL (half the amplitude at 44.8 Hz) of "
             + ", ".join(f"{n} records at {hz} Hz" for hz, n in converted.items())
             if converted
             else "none: all records are at 100 Hz"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..leads import CLINICAL, twelve_from
 from ..record import Ecg
+from ..scale import roll_off
 from .raw import Raw, read_raw
 from .wfdb_header import RecordingError
 
@@ -149,17 +150,37 @@ def amplitude(signal_mv: NDArray[np.float64]) -> float:
 
 
 def resampled(signal_mv: NDArray[np.float64], source_hz: float, target_hz: float) -> NDArray[np.float64]:
-    """Resample (12, L) to another rate with an anti-aliasing filter; at the same rate, it stays as it is."""
+    """Resample (12, L) to another rate; at the same rate, it stays as it is.
+
+    From a higher rate to 100 Hz it is filtered as PTB-XL's records at 100 Hz were (sssd.scale.roll_off), because that
+    is what the models know; a network tells another filter by the power above 43 Hz.
+    """
     if source_hz == target_hz:
         return signal_mv
     from scipy.signal import resample_poly
 
     ratio = Fraction(target_hz / source_hz).limit_denominator(5000)
+    if target_hz == FS_HZ < source_hz:
+        return _as_ptbxl(signal_mv, ratio)
     # the ends are continued with their first and last value, because zeros would ring where the baseline is not zero
     made: NDArray[np.float64] = resample_poly(
         signal_mv, ratio.numerator, ratio.denominator, axis=1, padtype="edge"
     )
     return made
+
+
+def _as_ptbxl(signal_mv: NDArray[np.float64], ratio: Fraction) -> NDArray[np.float64]:
+    """Resample (12, L) to 100 Hz by the Fourier transform of the signal and its mirror image, which has no jump."""
+    length = signal_mv.shape[1]
+    wanted = math.ceil(length * ratio)
+    whole = -(-length // ratio.denominator) * ratio.denominator
+    padded = np.pad(signal_mv, ((0, 0), (0, whole - length)), mode="edge")
+    spectrum = np.fft.rfft(np.concatenate((padded, padded[:, ::-1]), axis=1))
+    samples = 2 * whole * ratio.numerator // ratio.denominator
+    kept = spectrum[:, : samples // 2 + 1]
+    kept = kept * roll_off(np.arange(kept.shape[1]) * FS_HZ / samples)
+    made: NDArray[np.float64] = np.fft.irfft(kept, samples) * float(ratio)
+    return made[:, :wanted]
 
 
 def _check_samples(signal_mv: NDArray[np.float64]) -> None:
