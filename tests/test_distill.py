@@ -125,7 +125,7 @@ def test_following_trajectories_shortens_the_way(tmp_path: Path) -> None:
     """After the first stage one evaluation ends nearer to the teacher's end. Fails if the student learns states."""
     settings = config(trajectory_iters=150, learning_rate=3e-3, batch_size=16, ema_decay=0.5)
     path = teacher(tmp_path, settings)
-    student = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu")
+    student = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu").path
     of, new = distillation(tmp_path), SSSDECG.from_pretrained(student, device="cpu")
     x, y = torch.randn(16, 8, LENGTH), torch.from_numpy(labels(16))
     _, end = of.trajectories(y, x)
@@ -180,8 +180,63 @@ def test_a_student_whose_time_is_up_is_its_teacher(tmp_path: Path) -> None:
     settings = config(trajectory_iters=10**6, matching_iters=10**6, adversary=1.0, records=10**9)
     path = teacher(tmp_path, settings)
     out = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu", until=0.0)
-    one, other = (SSSDECG.from_pretrained(p, device="cpu").model_hash for p in (path, out))
-    assert one == other
+    one, other = (SSSDECG.from_pretrained(p, device="cpu").model_hash for p in (path, out.path))
+    assert one == other and (out.stages, out.of) == (0, 2)
+
+
+@pytest.mark.parametrize("where", ["a batch of the teacher", "true records"])
+def test_the_time_ends_what_takes_long_within_a_stage(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher is asked for a few evaluations only. Fails if a batch of trajectories or of records is made whole."""
+    long = {"teacher_steps": 190} | (
+        {"trajectory_iters": 5} if where.startswith("a") else {"matching_iters": 5}
+    )
+    settings = config(**long, adversary=1.0, records=64)
+    path, asked = teacher(tmp_path, settings), []
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            asked.append(0)
+            return float(len(asked))
+
+    monkeypatch.setattr("sssd.training.distill.context.time", Clock)
+    out = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu", until=8.0)
+    assert (out.stages, out.of) == (0, 1) and 8 < len(asked) < 14
+
+
+def test_a_distillation_that_was_stopped_goes_on_with_the_next_stage(tmp_path: Path) -> None:
+    """It ends with the weights of one that was not. Fails if a stage is run twice, or begins with other noise."""
+    settings = config(trajectory_iters=3, matching_iters=3, critic_rate=1e-3, matching_rate=1e-3)
+    path, told = teacher(tmp_path, settings), []
+
+    def stop_in_the_second(stage: stages.StageProgress) -> None:
+        if stage.name == "distribution matching":
+            raise KeyboardInterrupt
+
+    whole = stages.distill(settings, path, labels(), tmp_path / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        stages.distill(settings, path, labels(), tmp_path / "out", device="cpu", report=stop_in_the_second)
+    resumed = stages.distill(settings, path, labels(), tmp_path / "out", device="cpu", report=told.append)
+    assert {stage.name for stage in told} == {"distribution matching"}
+    assert (resumed.stages, resumed.of) == (2, 2)
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+
+
+@pytest.mark.parametrize("differs", ["config", "teacher", "labels"])
+def test_another_distillation_in_the_same_folder_is_refused(differs: str, tmp_path: Path) -> None:
+    settings = config(trajectory_iters=1)
+    path, drawn = teacher(tmp_path, settings), labels()
+    stages.distill(settings, path, drawn, tmp_path / "out", device="cpu")
+    if differs == "config":
+        settings = config(trajectory_iters=2)
+    elif differs == "teacher":
+        path = stages.distill(settings, path, drawn, tmp_path / "other", device="cpu").path
+    else:
+        drawn = 1 - drawn
+    with pytest.raises(ValueError, match=f"another {differs}: distil into a new folder"):
+        stages.distill(settings, path, drawn, tmp_path / "out", device="cpu")
 
 
 # --- the discriminator --------------------------------------------------------------------------------------
@@ -369,7 +424,7 @@ def test_fine_tuning_needs_recordings_and_one_node(tmp_path: Path) -> None:
         stages.distill(config(polish_iters=2, nodes=1), path, y, tmp_path / "out", device="cpu")
     for share in (0.5, 1.0):
         settings = config(polish_iters=12, polish_rate=2e-2, nodes=1, share=share)
-        out = stages.distill(settings, path, y, tmp_path / str(share), signal_mv=x, device="cpu")
+        out = stages.distill(settings, path, y, tmp_path / str(share), signal_mv=x, device="cpu").path
         found[share] = SSSDECG.from_pretrained(out, device="cpu").model
     first = SSSDECG.from_pretrained(path, device="cpu").model
     for p, half, whole in zip(*(net.parameters() for net in (first, found[0.5], found[1.0])), strict=True):
@@ -398,7 +453,7 @@ def test_stages_with_a_discriminator_on_a_gpu(tmp_path: Path, monkeypatch: pytes
     x = 0.3 * np.random.default_rng(0).standard_normal((40, 8, LENGTH)).astype(np.float32)
     out = stages.distill(
         settings, path, labels(), tmp_path / "out", signal_mv=x, device="cuda", report=told.append
-    )
+    ).path
     assert np.isfinite(told[-1].loss) and (told[-1].name, told[-1].iteration) == ("fine-tuning", 16)
     one, other = (SSSDECG.from_pretrained(p, device="cpu") for p in (path, out))
     assert one.model_hash != other.model_hash
@@ -428,8 +483,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     )
     command = ["distill", "--teacher", str(path), "--data", str(tmp_path / "signals.npz"), "--device", "cpu"]
     command += ["--config", str(recipe), "--out", str(tmp_path / "few")]
+    assert main([*command, "--max-minutes", "0"]) == 0
+    assert "the time was up after 0 of 2 stages; the same command goes on" in capsys.readouterr().out
     assert main(command) == 0
     assert "for 2, 1 evaluations" in capsys.readouterr().out
+    assert [file.name for file in (tmp_path / "few").iterdir()] == ["model.safetensors"]
     few = SSSDECG.from_pretrained(tmp_path / "few" / "model.safetensors", device="cpu")
     table = few.step_table()
     assert (table.name, table.steps.tolist()) == ("consistency", [199, 99])
@@ -504,7 +562,7 @@ def test_the_recipe_that_ships_and_what_is_refused(tmp_path: Path) -> None:
 def test_what_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each in one line with exit code 2. Fails if labels are compared by number, or a student is distilled again."""
     path = teacher(tmp_path, config())
-    student = stages.distill(config(), path, labels(), tmp_path / "student", device="cpu")
+    student = stages.distill(config(), path, labels(), tmp_path / "student", device="cpu").path
     names = ("A", *CODES[1:])
     n = 4
     data = Recordings(

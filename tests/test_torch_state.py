@@ -68,7 +68,7 @@ def test_distillation_leaves_no_trace(tmp_path: Path) -> None:
     stages.distill(settings, path, labels(), tmp_path / "out", device="cpu")
     assert state() == before
     with pytest.raises(Stopped):
-        stages.distill(settings, path, labels(), tmp_path / "out", device="cpu", report=stop)
+        stages.distill(settings, path, labels(), tmp_path / "stopped", device="cpu", report=stop)
     assert state() == before
 
 

@@ -57,7 +57,12 @@ def command(
     ] = None,
     device: options.Device = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after this time and write the model as it then is.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="Stop after this time and write the model as it then is; the same command then goes on with the "
+            "stage that was not ended.",
+        ),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -65,6 +70,7 @@ def command(
     with usage():
         from ..data import recordings
         from ..data.recordings import eight_leads_mv
+        from ..training.checkpoint import LAST
         from ..training.data import training_folds, training_labels
 
         start, ecgs = checkpoint_path(teacher), recordings.read(data)
@@ -75,7 +81,7 @@ def command(
         if fine_tunes and (begun is None or evaluations_of(begun) != 1):
             raise UsageError("polish fine-tunes a student of one evaluation: give one as --init")
         path = out / "model.safetensors"
-        if path.exists():
+        if path.exists() and not (out / LAST).exists():
             raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
         out.mkdir(parents=True, exist_ok=True)
         todo = settings.distill_config
@@ -95,7 +101,7 @@ def command(
             bar.update(tasks[stage.name], completed=stage.iteration, loss=f"{stage.loss:.4f}")
 
         until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        model = distill(
+        done = distill(
             settings,
             start,
             labels,
@@ -106,22 +112,34 @@ def command(
             report=report,
             until=until,
         )
-    if until is not None and time.monotonic() > until:
-        say("the time was up before all stages had ended", quiet=quiet)
+    model = done.path
+    complete = done.stages == done.of
     evaluations = [n for n in range(todo.nodes, 0, -1) if todo.nodes % n == 0]
-    if not (todo.adversary or todo.polish_iters):  # these see amplitudes themselves
+    if complete and not (todo.adversary or todo.polish_iters):  # these see amplitudes themselves
         student, gains = SSSDECG.from_pretrained(model, device=device), {}
         with progress_bar(quiet) as bar:
             task = bar.add_task("amplitudes", total=len(real) * len(evaluations))
-            for steps in evaluations:
-                gains["consistency", steps] = calibrate(
-                    student,
-                    real,
-                    sampler="consistency",
-                    steps=steps,
-                    on_records=lambda n: bar.advance(task, n),
-                )
-        write_gains(model, gains)
+
+            def on_records(n: int) -> None:
+                bar.advance(task, n)
+                if until is not None and time.monotonic() > until:
+                    raise TimeoutError
+
+            try:
+                for steps in evaluations:
+                    gains["consistency", steps] = calibrate(
+                        student, real, sampler="consistency", steps=steps, on_records=on_records
+                    )
+                write_gains(model, gains)
+            except TimeoutError:
+                complete = False
+    if complete:
+        (out / LAST).unlink(missing_ok=True)
+    else:
+        ended = (
+            f"after {done.stages} of {done.of} stages" if done.stages < done.of else "before the amplitudes"
+        )
+        say(f"the time was up {ended}; the same command goes on from there", quiet=quiet)
     say(
         f"wrote {model}, for {', '.join(map(str, evaluations))} evaluations",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",

@@ -40,10 +40,11 @@ from ...models.denoiser import Denoiser
 from ..batches import to_model_scale
 from ..checkpoint import MODEL, save_model
 from ..torch_state import training_state
-from .context import Distillation
+from .context import Distillation, OutOfTime
 from .discriminator import Discriminator, TrueRecords, make_true_records
 from .dmd import match_distributions
 from .finetune import fine_tune
+from .resume import load_stages, origin_of, save_stages
 from .trajectories import follow_trajectories
 
 
@@ -58,6 +59,15 @@ class StageProgress:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Distilled:
+    """The result of a run: the model's file, and how many of its stages have ended."""
+
+    path: Path
+    stages: int
+    of: int
+
+
 def distill(
     config: Config,
     teacher: Path,
@@ -69,13 +79,17 @@ def distill(
     device: str | None = None,
     report: Callable[[StageProgress], None] = lambda _: None,
     until: float | None = None,
-) -> Path:
+) -> Distilled:
     """Distil the network in `teacher` as config.distill_config says, and write out/model.safetensors.
+
+    The student behind each stage is kept in out/last.pt. The same call goes on with the first stage that an earlier one
+    has not ended, and gives what an undisturbed run would have given.
 
     config: the student's, with the network and the schedule of the teacher. labels (n, K): the label columns that
     records are made for, drawn at random. signal_mv: the recordings (n, 8, L) in mV that have these labels. init: a
-    student to go on with, in place of the teacher. until: the time.monotonic() at which the stages end. ValueError if
-    the networks differ or do not predict the velocity, or if recordings are needed and missing, or do not fit.
+    student to go on with, in place of the teacher. until: the time.monotonic() at which the stages end; the student is
+    then written as it is. ValueError if the networks differ or do not predict the velocity, if recordings are needed
+    and missing, or do not fit, or if an earlier run in `out` began with something else.
     """
     todo, chosen = config.distill_config, choose_device(device)
     if todo is None:
@@ -91,22 +105,23 @@ def distill(
             f"signal_mv has the shape {signal_mv.shape}; expected {expected}, one recording for each label vector"
         )
     with training_state(chosen):
-        student = _distil(config, teacher, labels, signal_mv, init, chosen, report, until)
+        student, done, of = _distil(config, teacher, labels, out, signal_mv, init, chosen, report, until)
         out.mkdir(parents=True, exist_ok=True)
-        return save_model(out / MODEL, student, config)
+        return Distilled(save_model(out / MODEL, student, config), done, of)
 
 
 def _distil(
     config: Config,
     teacher: Path,
     labels: NDArray[np.float32],
+    out: Path,
     signal_mv: NDArray[np.float32] | None,
     init: Path | None,
     device: torch.device,
     report: Callable[[StageProgress], None],
     until: float | None,
-) -> Denoiser:
-    """Run all stages and return the student."""
+) -> tuple[Denoiser, int, int]:
+    """Run the stages; return the student, how many of them have ended, and how many there are."""
     todo = config.distill_config
     assert todo is not None
     torch.manual_seed(todo.seed)
@@ -125,12 +140,15 @@ def _distil(
         )
     run = Distillation(config, teacher_net, torch.from_numpy(labels).to(device), until)
     begun = time.monotonic()
+    ended: set[str] = set()
 
     def reporter(name: str, of: int, every: int = 50) -> Callable[[int, Tensor], None]:
         losses: list[Tensor] = []
 
         def on_iteration(iteration: int, loss: Tensor) -> None:
             losses.append(loss)
+            if iteration == of:
+                ended.add(name)
             if iteration % every == 0 or iteration == of:
                 mean = float(torch.stack(losses).mean())
                 losses.clear()
@@ -155,9 +173,11 @@ def _distil(
     if signal_mv is not None:
         scale = config.trainset_config.lead_scale_mv
         recordings = torch.from_numpy(to_model_scale(signal_mv, scale)).to(device)
-    if todo.trajectory_iters:
+
+    def trajectories() -> None:
         follow_trajectories(run, student, reporter("trajectories", todo.trajectory_iters))
-    if todo.matching_iters and not run.out_of_time:
+
+    def matching() -> None:
         discriminator, true_records = None, None
         if todo.adversary:
             on_records = reporter("true records", todo.records, every=1)
@@ -169,14 +189,36 @@ def _distil(
                 run, student, network(teacher), on_iteration, discriminator, true_records
             )
         )
-    if todo.polish_iters and recordings is not None and not run.out_of_time:
+
+    def polishing() -> None:
+        assert recordings is not None
         on_iteration = reporter("fine-tuning", todo.polish_iters, every=10)
         keep_share(lambda: fine_tune(run, student, recordings, on_iteration))
-    return student
+
+    stages = [("trajectories", trajectories)] if todo.trajectory_iters else []
+    stages += [("distribution matching", matching)] if todo.matching_iters else []
+    stages += [("fine-tuning", polishing)] if todo.polish_iters else []
+    origin = origin_of(config, teacher_net, student, labels)
+    done = load_stages(out, student, origin, device)
+    if done == 0:
+        save_stages(out, 0, student, origin, device)
+    for name, stage in stages[done:]:
+        if run.out_of_time:
+            break
+        try:
+            stage()
+        except OutOfTime:
+            break
+        if name not in ended:
+            break
+        done += 1
+        save_stages(out, done, student, origin, device)
+    return student, done, len(stages)
 
 
 __all__ = [
     "Discriminator",
+    "Distilled",
     "Distillation",
     "StageProgress",
     "TrueRecords",

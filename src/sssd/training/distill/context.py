@@ -20,6 +20,10 @@ from ..batches import chosen_records, generator, with_patients_hidden
 from ..network import TrainingNet
 
 
+class OutOfTime(Exception):
+    """The time of a distillation is up."""
+
+
 class Distillation:
     """One distillation. `config` is that of the student; it runs on the device of `labels` (n, K)."""
 
@@ -81,11 +85,14 @@ class Distillation:
         return torch.stack([states[t] for t in self.nodes.tolist()]), end
 
     def guided(self, y: Tensor, steps: list[int]) -> Callable[[Tensor, int], Tensor]:
-        """Return the teacher's velocity at row i of the steps, under guidance (Ho and Salimans 2022, eq. 6)."""
+        """Return the teacher's velocity at row i of the steps, under guidance (Ho and Salimans 2022, eq. 6).
+
+        It raises OutOfTime once the time is up.
+        """
         conditional = bind(self.teacher, y, steps, length=self.length, dtype=self.dtype)
         w = self.todo.guidance
         if w == 1:
-            return conditional
+            return self._while_time(conditional)
         unconditional = bind(
             self.teacher, self.teacher.unconditional(y), steps, length=self.length, dtype=self.dtype
         )
@@ -94,4 +101,14 @@ class Distillation:
             v, without = conditional(x, i), unconditional(x, i)
             return without + w * (v - without)
 
-        return predict
+        return self._while_time(predict)
+
+    def _while_time(self, predict: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
+        """Return the function, which raises OutOfTime once the time is up."""
+
+        def timed(x: Tensor, i: int) -> Tensor:
+            if self.out_of_time:
+                raise OutOfTime
+            return predict(x, i)
+
+        return timed

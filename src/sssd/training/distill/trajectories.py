@@ -14,7 +14,7 @@ from ...loss import weighted_error
 from ...models.denoiser import Denoiser
 from ..batches import generator
 from ..optimizer import learning_rate_factor
-from .context import Distillation
+from .context import Distillation, OutOfTime
 from .trainer import Trainer
 
 CHUNK = 4096  # trajectories that are kept at a time
@@ -42,9 +42,12 @@ def follow_trajectories(
         random = generator(todo.seed, chunk, 4, run.device)
         noise = torch.randn(size, 8, run.length, device=run.device, generator=random)
         _, y = run.drawn(chunk, size, 5)
-        parts = [
-            run.trajectories(y[i : i + AT_ONCE], noise[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)
-        ]
+        try:
+            parts = [
+                run.trajectories(y[i : i + AT_ONCE], noise[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)
+            ]
+        except OutOfTime:
+            break
         states, ends = torch.cat([s for s, _ in parts], 1), torch.cat([e for _, e in parts])
         order = torch.randperm(size * todo.nodes, device=run.device, generator=random)
         for rows in order[: len(order) // todo.batch_size * todo.batch_size].split(todo.batch_size):
