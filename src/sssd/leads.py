@@ -100,12 +100,12 @@ def lead_of(name: str) -> tuple[str, int] | None:
 
 
 def twelve_from(
-    signal: NDArray[np.float64], names: Sequence[str]
+    signal: NDArray[np.float64], names: Sequence[str], *, partial: bool = False
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Return the 12 leads (12, L) in clinical order, from rows (n, L) with their names, and which were derived.
 
-    Two limb leads give the other four. Rows of other names are ignored. ValueError if a lead is missing that does
-    not follow from others, or is there twice.
+    Two limb leads give the other four. Rows of other names are ignored. partial: a lead that is missing and does not
+    follow from others is NaN. ValueError if a lead is there twice, none is there, or one is missing unless `partial`.
     """
     rows: dict[str, NDArray[np.float64]] = {}
     for name, row in zip(names, signal, strict=True):
@@ -118,9 +118,9 @@ def twelve_from(
         rows[lead] = row if sign == 1 else -row
     limb = [lead for lead in CLINICAL if lead in _FROM_TWO and lead in rows]
     missing = [lead for lead in CLINICAL if lead not in rows and (lead not in _FROM_TWO or len(limb) < 2)]
-    if missing:
+    if missing and not (partial and rows):
         raise ValueError(f"lacks lead {', '.join(missing)}; it has {', '.join(map(str, names)) or 'none'}")
-    derived = tuple(lead for lead in CLINICAL if lead not in rows)
+    derived = tuple(lead for lead in CLINICAL if lead not in rows and lead not in missing)
     if derived:
         pair = limb[:2]
         one_avf = np.linalg.inv(
@@ -129,7 +129,8 @@ def twelve_from(
         for lead in derived:
             of_pair = np.array(_FROM_TWO[lead]) @ one_avf
             rows[lead] = of_pair[0] * rows[pair[0]] + of_pair[1] * rows[pair[1]]
-    return np.stack([rows[lead] for lead in CLINICAL]), derived
+    nothing = np.full(signal.shape[1], np.nan)
+    return np.stack([rows.get(lead, nothing) for lead in CLINICAL]), derived
 
 
 def _check(x: Array, names: tuple[str, ...]) -> None:

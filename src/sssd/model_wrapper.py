@@ -16,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import editing
 from .checks import checked_seed, flag, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
+from .editing import Source
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
@@ -30,7 +32,7 @@ from .records import Records, provenance
 from .request import Request, RequestKeywords, conditions, make_request
 from .samplers import StepTable
 from .samplers.adapter import Scheduler
-from .sampling import Sampling, SamplingKeywords, sample
+from .sampling import Given, Sampling, SamplingKeywords, sample
 from .schedule import IntArray
 from .utils.util import std_normal
 
@@ -149,8 +151,12 @@ class SSSDECG(PretrainedModel):
         batch_size: int | None = None,
         precision: str = "auto",
         progress: Progress = None,
+        given: Given | None = None,
     ) -> Tensor:
-        """Generate the records of a request with a step table: (B, 8, L) float32 on the CPU, in mV."""
+        """Generate the records of a request with a step table: (B, 8, L) float32 on the CPU, in mV.
+
+        given: where the run starts and what it holds fixed, in mV; otherwise it starts from noise.
+        """
         records = len(request)
         fits = choose_batch_size(self.model.config, self.shape[1], self.device)
         size = fits if batch_size is None else whole("batch_size", batch_size)
@@ -158,8 +164,9 @@ class SSSDECG(PretrainedModel):
         out = torch.empty(records, *self.shape)
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
-                part = request.part(slice(rows.start, rows.stop))
-                out[rows.start : rows.stop] = self.generate_batch(
+                chosen = slice(rows.start, rows.stop)
+                part = request.part(chosen)
+                out[chosen] = self.generate_batch(
                     part.vectors,
                     [seed] * len(rows),
                     part.numbers,
@@ -167,6 +174,7 @@ class SSSDECG(PretrainedModel):
                     **part.known,
                     precision=precision,
                     on_step=lambda *_: advance(),
+                    given=given and given.part(chosen),
                 )
         return out
 
@@ -182,6 +190,7 @@ class SSSDECG(PretrainedModel):
         heart_rate: Any = None,
         precision: str = "auto",
         on_step: Callable[[int, Tensor], None] = lambda *_: None,
+        given: Given | None = None,
     ) -> Tensor:
         """Generate one batch, in which each record has its own seed: (B, 8, L) float32 on the CPU, in mV.
 
@@ -189,6 +198,7 @@ class SSSDECG(PretrainedModel):
             heart_rate: as in `generate`. A record depends on its own row only.
         on_step(i, x0): is called after row i of the table with the clean records predicted there, (B, 8, L) in mV on
             the device. An exception that it raises ends the batch.
+        given: see `sample`.
         """
         known = {"age": age, "sex": sex, "heart_rate": heart_rate}
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
@@ -202,6 +212,7 @@ class SSSDECG(PretrainedModel):
             length=self.shape[1],
             dtype=choose_precision(precision, self.device),
             on_step=lambda i, x0: on_step(i, self.scale.to_mv(x0)),
+            given=given and given.scaled(self.scale, self.device),
         )
         return self.scale.to_mv(x).cpu()
 
@@ -224,6 +235,111 @@ class SSSDECG(PretrainedModel):
         """Return the provenance that all records made with these arguments share."""
         name, cauchy = precision_name(precision, self.device), self.model.cauchy
         return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
+
+    # --- recordings: see sssd.editing ---------------------------------------------------------------------
+
+    def vary(
+        self,
+        recording: Source,
+        n: int = 1,
+        strength: float = 0.4,
+        *,
+        statements: Sequence[str] | str | None = None,
+        age: Any = None,
+        sex: Any = None,
+        heart_rate: Any = None,
+        seed: int | None = None,
+        leads: str | Sequence[str] = "clinical",
+        sampler: Any = None,
+        steps: int | None = None,
+        **run: Unpack[RunKeywords],
+    ) -> Records:
+        """Return n variations of a recording (SDEdit, Meng et al. 2022).
+
+        recording: a WFDB, NPZ or CSV file of any rate and order of the leads, or an `Ecg`. strength: from above 0,
+            hardly changed, to 1, a new record. statements: of the recording; by default those that it carries. Without
+            any, the model is not conditioned. steps: of a whole run, of which this takes the share `strength`.
+        The other keywords mean what they mean to `generate`. ValueError if the recording cannot be used.
+        """
+        sampling = Sampling.of(sampler=sampler, steps=steps)
+        how: Any = dict(
+            statements=statements,
+            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
+            seed=_seed(seed),
+            leads=leads,
+            **run,
+        )
+        return editing.vary(self, recording, n, strength, sampling=sampling, **how)
+
+    def invert(
+        self,
+        recording: Source,
+        strength: float = 1.0,
+        *,
+        statements: Sequence[str] | str | None = None,
+        age: Any = None,
+        sex: Any = None,
+        heart_rate: Any = None,
+        steps: int | None = None,
+        precision: str = "auto",
+    ) -> Tensor:
+        """Return the noise (8, L) of a recording, from which DDIM without noise gives the recording again.
+
+        strength: the share of the noise levels up to which it is followed. statements, age, sex: of the recording.
+        steps: of a whole run, of which this takes the share `strength`; by default 50.
+        ValueError if the recording cannot be used.
+        """
+        how: Any = dict(
+            statements=statements,
+            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
+            steps=steps,
+            precision=precision,
+        )
+        return editing.invert(self, recording, strength, **how)
+
+    def edit(
+        self,
+        recording: Source,
+        wanted: Sequence[str] | str,
+        strength: float = editing.STRENGTH,
+        *,
+        statements: Sequence[str] | str | None = None,
+        age: Any = None,
+        sex: Any = None,
+        heart_rate: Any = None,
+        steps: int | None = None,
+        seed: int | None = None,
+        leads: str | Sequence[str] = "clinical",
+        **run: Unpack[RunKeywords],
+    ) -> Records:
+        """Return a set of one: the recording with exactly the statements `wanted`, and otherwise as it is if possible.
+
+        strength: the share of the noise levels that is run backwards and forwards: the more, the more may change.
+        The other keywords mean what they mean to `vary`; those of the patient are the same before and after.
+        """
+        how: Any = dict(
+            statements=statements,
+            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
+            steps=steps,
+            leads=leads,
+            **run,
+        )
+        return editing.edit(self, recording, wanted, strength, seed=_seed(seed), **how)
+
+    def interpolate(
+        self,
+        first: Source,
+        last: Source,
+        n: int = 5,
+        *,
+        steps: int | None = None,
+        seed: int | None = None,
+        leads: str | Sequence[str] = "clinical",
+        **run: Unpack[RunKeywords],
+    ) -> Records:
+        """Return n records on the way from one recording to another, both included: noise and statements change."""
+        how: Any = dict(steps=steps, seed=_seed(seed), leads=leads, **run)
+        return editing.interpolate(self, first, last, n, **how)
 
     def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
         """Return the request, the sampler and the seed of a call of `generate`."""

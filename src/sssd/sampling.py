@@ -30,11 +30,14 @@ from .samplers import (
     default_spacing,
     eps_denoiser,
     fitted,
+    holding,
+    invert,
     key_of,
     run,
     v_denoiser,
 )
 from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
+from .scale import Scale
 from .schedule import SPACINGS, IntArray, Schedule, check_steps, choose_steps
 
 
@@ -172,6 +175,32 @@ class Sampling:
         return replace(self, steps=check_steps(steps, T, self.steps_name))
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a run is given of its records (B, 8, L) beside labels: where it starts, and what it holds fixed.
+
+    start: clean records, to which noise is added up to the noise level at which the table starts (Meng et al. 2022,
+    SDEdit). noise: in place of the noise by seed. known: projects clean records (B, 8, L) onto what is known of them.
+    """
+
+    start: Tensor | None = None
+    noise: Tensor | None = None
+    known: Callable[[Tensor], Tensor] | None = None
+
+    def part(self, rows: slice) -> Given:
+        """Return what is given of these records only."""
+        start, noise = (None if part is None else part[rows] for part in (self.start, self.noise))
+        return Given(start, noise, self.known)
+
+    def scaled(self, scale: Scale, device: torch.device) -> Given:
+        """Return the same on a device, with records on the scale of the network instead of in mV."""
+        start = None if self.start is None else scale.to_network(self.start.to(device))
+        noise = None if self.noise is None else self.noise.to(device)
+        known = self.known
+        project = None if known is None else lambda x: scale.to_network(known(scale.to_mv(x)))
+        return Given(start, noise, project)
+
+
 @torch.no_grad()
 def sample(
     network: Network,
@@ -184,32 +213,61 @@ def sample(
     length: int,
     dtype: torch.dtype,
     on_step: Callable[[int, Tensor], None],
+    given: Given | None = None,
 ) -> Tensor:
     """Sample one batch: noise -> loop(denoiser) -> clean records (B, 8, length), scaled as the network sees them.
 
     cond: (B, K) labels and patient. seeds, index: (B,) numbers on which the noise of each record depends. T: number of
     steps of the schedule. dtype: of matrix products. on_step(i, x0): called with the clean records predicted at row i.
+    given: where the run starts and what it holds fixed, in the network's units; otherwise it starts from noise.
     """
     seeds, index = [checked_seed(seed) for seed in seeds], [checked_index(i) for i in index]
     if len({len(seeds), len(index), len(cond)}) > 1:
         raise ValueError(f"there are {len(seeds)} seeds and {len(index)} numbers for {len(cond)} records")
     times = [int(t) for t in table.steps]
-    visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
     cond = with_circumstances(network, cond, seeds, index)
-    predict = bind(network, cond, visited, length=length, dtype=dtype)
-
-    def net(x: Tensor, t: int) -> Tensor:
-        return predict(x, visited.index(t))
+    net = _bound(network, cond, times, length=length, dtype=dtype)
 
     def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
         where = cond.device if cond.device.type == "cuda" else torch.device("cpu")
         return normal(seeds, index, t, (8, length), where).to(cond.device)
 
-    x_T = noise(T)
+    given = given or Given()
+    x_T = noise(T) if given.noise is None else given.noise
     if isinstance(table, Scheduler):
+        if (given.start, given.noise, given.known) != (None, None, None):
+            raise ValueError(f"{table.name} is a scheduler of diffusers, which starts from noise only")
         return run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=on_step)
     denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
+    if given.start is not None:
+        x_T = float(table.alpha[0]) * given.start + float(table.sigma[0]) * x_T
+    if given.known is not None:
+        denoise = holding(table, denoise, given.known)
     return run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
+
+
+@torch.no_grad()
+def noise_of(
+    network: Network, table: StepTable, cond: Tensor, x0: Tensor, *, rounds: int, dtype: torch.dtype
+) -> Tensor:
+    """Return the noise (B, 8, L) from which, with the records x0 as start, a table of DDIM gives these records.
+
+    x0 is scaled as the network sees it. cond: (B, K) labels and patient, which describe x0. See `samplers.invert`.
+    """
+    net = _bound(network, cond, [int(t) for t in table.steps], length=x0.shape[-1], dtype=dtype)
+    denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
+    x = invert(table, denoise, x0, rounds=rounds)
+    noise: Tensor = (x - float(table.alpha[0]) * x0) / float(table.sigma[0])
+    return noise
+
+
+def _bound(
+    network: Network, cond: Tensor, times: Sequence[int], *, length: int, dtype: torch.dtype
+) -> Callable[[Tensor, int], Tensor]:
+    """Return the network as a function of x and the time step, for these steps."""
+    visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
+    predict = bind(network, cond, visited, length=length, dtype=dtype)
+    return lambda x, t: predict(x, visited.index(t))
 
 
 def _check_sampler(sampler: Any) -> None:

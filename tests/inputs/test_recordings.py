@@ -496,3 +496,31 @@ def test_one_recording_at_a_wanted_rate_and_length(tmp_path: Path) -> None:
     np.testing.assert_allclose(*at_100, atol=1e-5)
     with pytest.raises(ValueError, match="short is 'cut'"):
         read_recording(ecg, short="cut")
+
+
+@row("CSV: a column `time_s` and one in mV for each lead, as `generate` writes it")
+def test_a_file_is_read_alike_in_every_form(tmp_path: Path) -> None:
+    ecg = Ecg(np.round(beats_mv(1, fs_hz=250), 3), 250.0, statements=("AFIB",))
+    found = []
+    for name in ("a.hea", "b.npz", "c.csv"):
+        found.append(read_recording(ecg.save(tmp_path / name)))
+        assert found[-1].source_fs_hz == 250
+        np.testing.assert_allclose(found[-1].signal_mv, found[0].signal_mv, atol=1e-4)
+    assert [one.statements for one in found] == [("AFIB",), ("AFIB",), ()]
+    np.testing.assert_allclose(read_recording(tmp_path / "c").signal_mv, found[2].signal_mv)
+
+
+@row("CSV: no `time_s`, rows of another length, or times that do not rise evenly")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("I,II\n1,2\n1,2\n", "expected time_s"),
+        ("time_s,I\n0,1\n0.01,2\n0.05,3\n", "does not rise evenly"),
+        ("time_s,I\n0,1\n0.01,2,3\n", "cannot be read as a table"),
+        ("", "expected time_s"),
+    ],
+)
+def test_tables_that_are_no_recording(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_recording(tmp_path / "a.csv")

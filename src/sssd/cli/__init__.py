@@ -16,7 +16,21 @@ from typing import Annotated, Any
 import typer
 
 from ..version import __version__
-from . import benchmark, corpus, distill, evaluate, fit, generate, inspection, labels, prepare, serve, train
+from . import (
+    benchmark,
+    corpus,
+    distill,
+    edit,
+    evaluate,
+    fit,
+    generate,
+    inspection,
+    labels,
+    prepare,
+    serve,
+    train,
+    vary,
+)
 from .console import UsageError, notices, unwrapped
 from .process import configure_process
 
@@ -48,6 +62,8 @@ def _options(
 
 COMMANDS = {
     "generate": generate,
+    "vary": vary,
+    "edit": edit,
     "labels": labels,
     "inspect": inspection,
     "prepare": prepare,

@@ -5,29 +5,22 @@ request ─▶ label vectors ─▶ checks ─▶ model ─▶ 8 leads (n, 8, L)
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
-import shutil
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..labels import names_of
-from ..patient import facts
 from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import columns_of, read_requests
+from .sets import check_space, write_records
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from ..records import Records
 
 EXAMPLES = """Examples:
 
@@ -39,14 +32,10 @@ sssd-ecg generate --label 'atrial fibrillation' --format wfdb,png --out ecgs
 
 sssd-ecg generate --labels-from wanted.csv --checkpoint mine.pkl --out ecgs
 """
-KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # least size of a record of 10 s
 
 
 def command(
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder to write. It must be new or empty; --overwrite replaces an earlier set."),
-    ],
+    out: options.Out,
     label: Annotated[
         list[str] | None,
         typer.Option(help="A statement by its code or in words; AFIB+LVH asks for both. May be repeated."),
@@ -65,18 +54,15 @@ def command(
     heart_rate: options.HeartRate = None,
     seed: options.Seed = None,
     exact: options.Exact = False,
-    formats: Annotated[
-        str,
-        typer.Option("--format", help="One or more of wfdb, npz, csv, png, svg and pdf, joined by commas."),
-    ] = "wfdb,npz",
-    order: Annotated[Literal["clinical", "sssd"], typer.Option(help="Order of the 12 leads.")] = "clinical",
+    formats: options.Formats = "wfdb,npz",
+    order: options.Order = "clinical",
     checkpoint: options.Checkpoint = None,
     config: options.Configuration = None,
     cauchy: options.Convention = None,
     device: options.Device = None,
     batch_size: options.BatchSize = None,
     precision: options.Precision = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier set in --out.")] = False,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Generate 12-lead ECGs with the named statements, and write them with a manifest.
@@ -85,7 +71,7 @@ def command(
     With --exact, none are drawn. The manifest holds the full label vectors.
     """
     with usage():
-        from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files, save_set
+        from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files
         from ..labels import CODES
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
@@ -113,7 +99,7 @@ def command(
         request = complete_rows(rows, model.classes, seed=seed, exact=exact)
         table = Sampling(**chosen).table(model.schedule, model.config)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
-        _check_space(out, kinds, len(request))
+        check_space(out, kinds, len(request))
 
     total = len(request)
     if is_shipped(checkpoint):
@@ -130,27 +116,18 @@ def command(
         )
         ecgs = model.records(signal, request, table, seed=seed, precision=precision, leads=order)
         asked = [names_of(row, model.label_names) for row in rows.vectors]
-        names = [_file_name(codes, i) for i, codes in enumerate(asked)]
-        writing = bar.add_task("writing", total=total)
-        save_set(
+        names = write_records(
             ecgs,
             out,
             kinds,
-            names=names,
-            labels=request.vectors,
-            label_names=model.label_names,
+            asked=asked,
             manifest={
-                **ecgs.how,
                 "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
                 **({} if quality is None else {"quality": quality}),
                 "device": str(model.device),
-                "fs_hz": ecgs.fs_hz,
-                "leads": list(ecgs.leads),
-                "label_names": list(model.label_names),
-                "records": [{"name": name, **_facts(ecgs, i, asked[i])} for i, name in enumerate(names)],
             },
             overwrite=overwrite,
-            progress=lambda done, _: bar.update(writing, completed=done),
+            bar=bar,
         )
     drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
@@ -167,36 +144,6 @@ def command(
     )
 
 
-def _facts(ecgs: Records, i: int, asked: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the manifest says about record i, for which the statements `asked` were asked for."""
-    one, how = ecgs.request.part(slice(i, i + 1)), ecgs.how
-    vector = one.vectors[0]
-    return {
-        "index": i,
-        "seed": how["seed"],
-        "requested": list(asked),
-        "statements": list(names_of(vector, ecgs.names)),
-        **facts(**one.known, records=1)[0],
-        "labels": [int(v) if v == int(v) else float(v) for v in vector.tolist()],
-        "sampler": how["sampler"],
-        "steps": how["steps"],
-        "model": how["model"],
-    }
-
-
-def _check_space(out: Path, formats: Sequence[str], records: int) -> None:
-    """Raise OSError if the folder is not writable, or the disk has less room than the records need at least."""
-    folder = next(f for f in (out.resolve(), *out.resolve().parents) if f.exists())
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{str(folder)!r} is not writable; choose another --out")
-    needed, free = sum(KIB[name] for name in formats) * 1024 * records, shutil.disk_usage(folder).free
-    if needed > free:
-        raise OSError(
-            f"{records} records take at least {needed / 1e6:.0f} MB, and the disk of {str(out)!r} has "
-            f"{free / 1e6:.0f} MB left: make room, or choose fewer records or formats"
-        )
-
-
 def note_rare(vectors: NDArray[np.float32]) -> None:
     """Note on standard error which statements of the vectors (n, 71) the built-in model has hardly seen."""
     from ..labels import RARE, warn_rare
@@ -207,8 +154,3 @@ def note_rare(vectors: NDArray[np.float32]) -> None:
         note(
             f"the built-in model was trained on fewer than {RARE} records of {listed}: do not expect much of them"
         )
-
-
-def _file_name(codes: tuple[str, ...], i: int) -> str:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(codes)).strip("-")[:40].strip("-")
-    return f"{stem or 'ecg'}_{i:05d}"

@@ -60,6 +60,29 @@ HeartRate = Annotated[
         help="Heart rate of the records in beats per minute, for models that take it; without it, it is unknown."
     ),
 ]
+Formats = Annotated[
+    str,
+    typer.Option("--format", help="One or more of wfdb, npz, csv, png, svg and pdf, joined by commas."),
+]
+Out = Annotated[
+    Path, typer.Option(help="Folder to write. It must be new or empty; --overwrite replaces an earlier set.")
+]
+Order = Annotated[Literal["clinical", "sssd"], typer.Option(help="Order of the 12 leads.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier set in --out.")]
+Recording = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECORD",
+        help="A WFDB, NPZ or CSV file of any sampling rate, with any of the usual names of leads.",
+    ),
+]
+Own = Annotated[
+    str | None,
+    typer.Option(
+        "--own-label",
+        help="What the recording shows, as AFIB+LVH; by default the statements that the file carries.",
+    ),
+]
 Configuration = Annotated[
     Path | None, typer.Option("--config", help="The configuration file of --checkpoint.")
 ]

@@ -1,4 +1,4 @@
-"""Recordings as they lie in WFDB and NPZ files: any leads in mV, with the names and comments that the file has."""
+"""Recordings as they lie in WFDB, NPZ and CSV files: any leads in mV, with the names and comments that the file has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..labels import names_of
 from ..leads import CLINICAL, lead_of
 from .wfdb_header import Header, RecordingError, read_header
 
 UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
-SUFFIXES = (".hea", ".dat", ".mat", ".npz")  # by which a recording may be named
+SUFFIXES = (".hea", ".dat", ".mat", ".npz", ".csv")  # by which a recording may be named
+TIME = "time_s"  # the column of a table that holds the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,8 @@ class Raw:
     """A recording before its leads are known.
 
     signal_mv: (n, L) float64, NaN where samples are missing. names: (n,) as the file has them. gain: the units per mV
-    that a WFDB header states, of its first lead. comments: of a WFDB header. notes: what was done to read it.
+    that a WFDB header states, of its first lead. comments: of a WFDB header. statements: of an NPZ file with labels.
+    notes: what was done to read it.
     """
 
     signal_mv: NDArray[np.float64]
@@ -36,17 +39,18 @@ class Raw:
     gain: float | None = None
     comments: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
 
 
 def find_recording(path: str | Path) -> Path:
-    """Return the .hea or .npz file of a recording, which may be named without suffix, or as .dat or .mat.
+    """Return the .hea, .npz or .csv file of a recording, which may be named without suffix, or as .dat or .mat.
 
     Without one, this is the .hea file that would be expected.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     stem = path.with_suffix("") if suffix in SUFFIXES else path
-    order = (".npz", ".hea") if suffix == ".npz" else (".hea", ".npz")
+    order = (*([suffix] if suffix in (".npz", ".csv") else []), ".hea", ".npz", ".csv")
     files = [stem.with_name(stem.name + ending) for ending in order]
     return next((file for file in files if file.is_file()), files[0])
 
@@ -60,10 +64,11 @@ def read_raw(path: str | Path, *, seconds: float | None = None, unit: str | None
     file = find_recording(path)
     if not file.is_file():
         named = str(file.with_suffix(""))
-        raise RecordingError("missing file", f"there is no record {named!r} (.hea or .npz)")
+        raise RecordingError("missing file", f"there is no record {named!r} (.hea, .npz or .csv)")
     if unit is not None and unit.lower() not in UNITS_MV:
         raise ValueError(f"unit is {unit!r}; expected uV, mV or V")
-    return _read_npz(file, seconds, unit) if file.suffix == ".npz" else _read_wfdb(file, seconds, unit)
+    read = {".npz": _read_npz, ".csv": _read_csv}.get(file.suffix, _read_wfdb)
+    return read(file, seconds, unit)
 
 
 def _read_wfdb(file: Path, seconds: float | None, unit: str | None) -> Raw:
@@ -162,7 +167,38 @@ def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
     scale = UNITS_MV[unit.lower()] if unit is not None else 1e-3 if held[0] == "signal_uv" else 1.0
     if seconds is not None:
         signal = signal[:, : math.ceil(seconds * fs_hz)]
-    return Raw(signal.astype(np.float64) * scale, tuple(names), fs_hz)
+    statements: tuple[str, ...] = ()
+    labels, classes = data.get("labels"), data.get("label_names")
+    if labels is not None and classes is not None and labels.shape == (1, len(classes)):
+        statements = names_of(labels[0], [str(name) for name in classes])
+    return Raw(signal.astype(np.float64) * scale, tuple(names), fs_hz, statements=statements)
+
+
+def _read_csv(file: Path, seconds: float | None, unit: str | None) -> Raw:
+    """Read a table as `sssd.io.csv_table` writes it: a column time_s, and a column in mV for each lead."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            names = [name.strip() for name in next(lines, "").split(",")]
+            if TIME not in names:
+                raise ValueError(f"its columns are {', '.join(names)}; expected {TIME} and leads in mV")
+            table = np.genfromtxt(lines, delimiter=",", dtype=np.float64, ndmin=2)  # empty cells are NaN
+    except (OSError, ValueError) as error:
+        raise RecordingError("unreadable", f"cannot be read as a table of samples ({error})") from error
+    if table.shape[1] != len(names) or len(table) < 2:
+        raise RecordingError(
+            "unreadable",
+            f"is a table {table.shape} with columns {', '.join(names)}; expected {TIME} and one column in mV for each "
+            "lead, separated by commas",
+        )
+    time_s = table[:, names.index(TIME)]
+    step = np.diff(time_s)
+    if not (step > 0).all() or np.abs(step - step.mean()).max() > 0.01 * step.mean():
+        raise RecordingError("sampling rate", f"{TIME} does not rise evenly; expected one sampling rate")
+    fs_hz = round((len(time_s) - 1) / float(time_s[-1] - time_s[0]), 3)
+    leads = [i for i, name in enumerate(names) if name != TIME]
+    scale = 1.0 if unit is None else UNITS_MV[unit.lower()]
+    rows = None if seconds is None else math.ceil(seconds * fs_hz)
+    return Raw(table[:rows, leads].T * scale, tuple(names[i] for i in leads), fs_hz)
 
 
 def rate_of(value: NDArray[Any]) -> float:

@@ -2,7 +2,7 @@
 
 file ─▶ leads by name ─▶ those that follow from others ─▶ mV ─▶ rate ─▶ length ─▶ what is odd about it, as notes
 
-All recordings come in this way: `sssd-ecg prepare` reads each of its records by `read_recording`.
+All recordings come in this way: those that `sssd-ecg prepare` reads, and those that are edited, completed or varied.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..leads import CLINICAL, twelve_from
 from ..record import Ecg
 from ..scale import roll_off
 from .raw import Raw, read_raw
+from .wfdb import statements_in
 from .wfdb_header import RecordingError
 
 FS_HZ = 100.0
@@ -36,9 +37,10 @@ class Recording:
     """One recording as it is wanted.
 
     signal_mv: (12, L) float64 in mV, leads I II III aVR aVL aVF V1..V6. fs_hz, source_fs_hz: its rate, and the file's.
-    cut, repeated: whether it was longer or shorter. derived: leads that followed from others. flat: leads that never
-    change. amplitude_mv: see `amplitude`. gain: the units per mV that a WFDB header states. comments: of that header.
-    notes: in words, all that was done and all that is odd.
+    cut, repeated: whether it was longer or shorter. derived: leads that followed from others. missing: leads that are
+    not there. flat: leads that never change. amplitude_mv: see `amplitude`. gain: the units per mV that a WFDB header
+    states. comments: of that header. statements: those that the file or the `Ecg` has, as this program
+    writes them. notes: in words, all that was done and all that is odd.
     """
 
     signal_mv: NDArray[np.float64]
@@ -47,10 +49,12 @@ class Recording:
     cut: bool
     repeated: bool
     derived: tuple[str, ...]
+    missing: tuple[str, ...]
     flat: tuple[str, ...]
     amplitude_mv: float
     gain: float | None
     comments: tuple[str, ...]
+    statements: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -71,12 +75,14 @@ def read_recording(
     samples: int | None = SAMPLES,
     unit: str | None = None,
     short: str = "skip",
+    partial: bool = False,
 ) -> Recording:
     """Read one recording.
 
-    source: a WFDB or NPZ record, with or without suffix, or an `Ecg`. fs_hz: the wanted rate. samples: the wanted
+    source: a WFDB, NPZ or CSV record, with or without suffix, or an `Ecg`. fs_hz: the wanted rate. samples: the wanted
     length at that rate; None takes all there is. unit: "uV", "mV" or "V" if the file is wrong about what its numbers
     are. short: what is done with a recording that is shorter than wanted; "tile" repeats it from its beginning.
+    partial: whether leads and samples may be missing; they are NaN then.
 
     RecordingError, a ValueError with a `reason`, where the recording is missing, cannot be read, lacks leads or
     samples, is too short, flat in all leads, or smaller than the resolution of 1 uV can show.
@@ -85,7 +91,7 @@ def read_recording(
         raise ValueError(f"short is {short!r}; expected one of {', '.join(SHORT)}")
     seconds = None if samples is None else samples / fs_hz + 1  # the filter needs some samples after the last
     if isinstance(source, Ecg):
-        raw = Raw(source.signal.astype(np.float64), source.leads, source.fs_hz)
+        raw = Raw(source.signal.astype(np.float64), source.leads, source.fs_hz, statements=source.statements)
     else:
         raw = read_raw(source, seconds=seconds, unit=unit)
     notes = list(raw.notes)
@@ -95,17 +101,23 @@ def read_recording(
             f"is sampled at {raw.fs_hz:g} Hz; expected {LEAST_RATE_HZ:g} Hz to {MOST_RATE_HZ / 1e3:g} kHz",
         )
     try:
-        signal, derived = twelve_from(raw.signal_mv, raw.names)
+        signal, derived = twelve_from(raw.signal_mv, raw.names, partial=partial)
     except ValueError as error:
         raise RecordingError("leads", str(error)) from None
     if derived:
         notes.append(f"{', '.join(derived)} follow from the other limb leads")
-    _check_samples(signal)
+    signal = np.where(np.isfinite(signal), signal, np.nan)
+    missing = tuple(lead for lead, row in zip(CLINICAL, signal, strict=True) if np.isnan(row).all())
+    if missing:
+        notes.append(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    _check_samples(signal, partial)
 
     window = signal if samples is None else signal[:, : math.ceil(samples / fs_hz * raw.fs_hz)]
-    moving = np.ptp(window, axis=1) > 0
-    flat = tuple(lead for lead, moves in zip(CLINICAL, moving, strict=True) if not moves)
-    signal = resampled(signal, raw.fs_hz, fs_hz)
+    present = np.isfinite(window).any(axis=1)
+    moving = present.copy()
+    moving[present] = np.nanmax(window[present], axis=1) > np.nanmin(window[present], axis=1)
+    flat = tuple(lead for lead, still in zip(CLINICAL, present & ~moving, strict=True) if still)
+    signal = _around_gaps(signal, raw.fs_hz, fs_hz)
     if raw.fs_hz != fs_hz:
         notes.append(f"resampled from {raw.fs_hz:g} to {fs_hz:g} Hz")
     length = signal.shape[1]
@@ -115,7 +127,7 @@ def read_recording(
             signal = _tiled(signal, samples, fs_hz, short)
             notes.append(f"repeated from its beginning, as it lasts {length / fs_hz:.3g} s")
         signal = signal[:, :samples]
-    if len(flat) == len(CLINICAL):
+    if not moving.any():
         raise RecordingError("flat", "is flat in all leads")
     if flat:
         notes.append(f"{', '.join(flat)} {'is' if len(flat) == 1 else 'are'} flat")
@@ -135,17 +147,19 @@ def read_recording(
         cut=cut,
         repeated=repeated,
         derived=derived,
+        missing=missing,
         flat=flat,
         amplitude_mv=amplitude_mv,
         gain=raw.gain,
         comments=raw.comments,
+        statements=raw.statements or statements_in(raw.comments),
         notes=tuple(notes),
     )
 
 
 def amplitude(signal_mv: NDArray[np.float64]) -> float:
     """Return the median over leads (n, L) of their amplitude in mV, the range without its outer 1 %."""
-    low, high = np.quantile(signal_mv, (0.005, 0.995), axis=1)
+    low, high = np.nanquantile(signal_mv, (0.005, 0.995), axis=1)
     return float(np.median(high - low))
 
 
@@ -183,11 +197,26 @@ def _as_ptbxl(signal_mv: NDArray[np.float64], ratio: Fraction) -> NDArray[np.flo
     return made[:, :wanted]
 
 
-def _check_samples(signal_mv: NDArray[np.float64]) -> None:
+def _around_gaps(signal_mv: NDArray[np.float64], source_hz: float, target_hz: float) -> NDArray[np.float64]:
+    """Resample (12, L) as `resampled` does where samples may be NaN: across them straight lines, then NaN again."""
+    lost = np.isnan(signal_mv)
+    if not lost.any():
+        return resampled(signal_mv, source_hz, target_hz)
+    filled, t = np.zeros_like(signal_mv), np.arange(signal_mv.shape[1])
+    for row, values, gone in zip(filled, signal_mv, lost, strict=True):
+        if not gone.all():
+            row[:] = np.interp(t, t[~gone], values[~gone])
+    made = resampled(filled, source_hz, target_hz)
+    nearest = np.rint(np.arange(made.shape[1]) * source_hz / target_hz).astype(np.int64)
+    made[lost[:, np.minimum(nearest, len(t) - 1)]] = np.nan
+    return made
+
+
+def _check_samples(signal_mv: NDArray[np.float64], partial: bool) -> None:
     if signal_mv.shape[1] == 0:
         raise RecordingError("short", "holds no samples")
-    lost = ~np.isfinite(signal_mv)
-    if lost.any():
+    lost = np.isnan(signal_mv)
+    if lost.any() and not partial:
         leads = [lead for lead, bad in zip(CLINICAL, lost, strict=True) if bad.any()]
         raise RecordingError(
             "missing samples",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,11 @@ def _parse(comments: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
         if ours and re.fullmatch(PROVENANCE_NAME, name, re.ASCII):
             provenance[name] = ours[0]
     return statements, provenance
+
+
+def statements_in(comments: Sequence[str]) -> tuple[str, ...]:
+    """Return the statements among the comments of a header, if this program wrote them."""
+    return _parse(list(comments))[0]
 
 
 def _value_of(text: str) -> list[Any]:

@@ -9,7 +9,7 @@ from .ddpm import ddpm
 from .deis import deis
 from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact, sde_dpmpp_2m
 from .fitted import fitted
-from .loop import eps_denoiser, run, v_denoiser
+from .loop import Denoise, eps_denoiser, holding, invert, run, v_denoiser
 from .table import StepTable
 from .unipc import unipc
 
@@ -43,6 +43,7 @@ __all__ = [
     "BY_STEPS",
     "MULTISTEP",
     "SAMPLERS",
+    "Denoise",
     "StepTable",
     "consistency",
     "ddim",
@@ -54,6 +55,8 @@ __all__ = [
     "dpmpp_3m_exact",
     "eps_denoiser",
     "fitted",
+    "holding",
+    "invert",
     "key_of",
     "run",
     "sde_dpmpp_2m",

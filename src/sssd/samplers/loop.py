@@ -64,6 +64,41 @@ def eps_denoiser(table: StepTable, net: Network) -> Denoise:
     return denoise
 
 
+def holding(table: StepTable, denoise: Denoise, project: Callable[[Tensor], Tensor]) -> Denoise:
+    """Return a denoiser whose clean records are projected onto what is known (Wang et al. 2023, DDNM, eq. 13).
+
+    project(x0) keeps what is unknown and sets what is known, (B, C, L) to (B, C, L). eps follows from x and x0.
+    """
+    alpha, sigma = table.alpha.tolist(), table.sigma.tolist()
+
+    def held(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        x0 = project(denoise(x, i)[1])
+        return (x - alpha[i] * x0) / sigma[i], x0
+
+    return held
+
+
+def invert(table: StepTable, denoise: Denoise, x0: Tensor, *, rounds: int) -> Tensor:
+    """Take clean records x0 (B, C, L) to noise level 0 of a table of DDIM without noise, from which it gives them back.
+
+    Each row is inverted by fixed-point iteration on the noise that the network predicts at the noisier end (Garibi et
+    al. 2024, ReNoise, without its averages). One round is the usual inversion of DDIM (Song et al. 2021, section 4.3),
+    which takes the prediction of the cleaner end. Each round evaluates the network once. ValueError for other tables.
+    """
+    if table.c.any() or table.name != "ddim" or (table.gain != 1.0).any():
+        raise ValueError(f"{table.name} cannot be run backwards: expected ddim with eta 0 and without a gain")
+    alpha, sigma = table.alpha.tolist(), table.sigma.tolist()
+    x = x0
+    for i in reversed(range(table.S)):
+        scale = alpha[i] / alpha[i + 1]
+        guess = x
+        for _ in range(rounds):
+            eps, _ = denoise(guess, i)
+            guess = scale * x + (sigma[i] - scale * sigma[i + 1]) * eps
+        x = guess
+    return x
+
+
 def v_denoiser(table: StepTable, net: Network) -> Denoise:
     """Return the denoiser of a network that predicts v = alpha eps - sigma x0 (Salimans and Ho 2022, app. D).
 

@@ -1,0 +1,94 @@
+"""Sets of records as commands write them: a folder with a manifest, which says of each record how it was made."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..labels import names_of
+from ..patient import facts
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..records import Records
+
+KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # least size of a record of 10 s
+
+
+def write_records(
+    ecgs: Records,
+    out: Path,
+    formats: Sequence[str],
+    *,
+    asked: Sequence[Sequence[str]],
+    manifest: Mapping[str, Any],
+    overwrite: bool,
+    bar: Progress,
+) -> list[str]:
+    """Write records into a folder with a manifest, and return their names.
+
+    asked: the statements that were asked for, of each record. manifest: what it holds beside the facts of the records.
+    """
+    from ..io.folder import save_set
+
+    names = [_file_name(codes, i) for i, codes in enumerate(asked)]
+    writing = bar.add_task("writing", total=len(ecgs))
+    save_set(
+        ecgs,
+        out,
+        formats,
+        names=names,
+        labels=ecgs.request.vectors,
+        label_names=ecgs.names,
+        manifest={
+            **ecgs.how,
+            **manifest,
+            "fs_hz": ecgs.fs_hz,
+            "leads": list(ecgs.leads),
+            "label_names": list(ecgs.names),
+            "records": [{"name": name, **_facts(ecgs, i, asked[i])} for i, name in enumerate(names)],
+        },
+        overwrite=overwrite,
+        progress=lambda done, _: bar.update(writing, completed=done),
+    )
+    return names
+
+
+def _facts(ecgs: Records, i: int, asked: Sequence[str]) -> dict[str, Any]:
+    """Return what the manifest says about record i, for which the statements `asked` were asked for."""
+    one, how = ecgs.request.part(slice(i, i + 1)), ecgs.how
+    vector = one.vectors[0]
+    return {
+        "index": i,
+        "seed": how["seed"],
+        "requested": list(asked),
+        "statements": list(names_of(vector, ecgs.names)),
+        **facts(**one.known, records=1)[0],
+        "labels": [int(v) if v == int(v) else float(v) for v in vector.tolist()],
+        "sampler": how["sampler"],
+        "steps": how["steps"],
+        "model": how["model"],
+    }
+
+
+def check_space(out: Path, formats: Sequence[str], records: int) -> None:
+    """Raise OSError if the folder is not writable, or the disk has less room than the records need at least."""
+    folder = next(f for f in (out.resolve(), *out.resolve().parents) if f.exists())
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{str(folder)!r} is not writable; choose another --out")
+    needed, free = sum(KIB[name] for name in formats) * 1024 * records, shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f"{records} records take at least {needed / 1e6:.0f} MB, and the disk of {str(out)!r} has "
+            f"{free / 1e6:.0f} MB left: make room, or choose fewer records or formats"
+        )
+
+
+def _file_name(codes: Sequence[str], i: int) -> str:
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(codes)).strip("-")[:40].strip("-")
+    return f"{stem or 'ecg'}_{i:05d}"

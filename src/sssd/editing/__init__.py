@@ -1,0 +1,22 @@
+"""Recordings in, ECGs out: what the model makes of a recording instead of a name.
+
+    recording ─▶ 8 leads at the model's rate ─▶ where the run starts, what it holds fixed ─▶ the loop of every sampler
+
+vary  more like this one: the run starts from the recording with noise added
+edit  the same recording with other statements: it starts from the noise that belongs to the recording
+"""
+
+from .inversion import STRENGTH, edit, interpolate, invert
+from .source import Source, Taken, take
+from .variation import vary
+
+__all__ = [
+    "STRENGTH",
+    "Source",
+    "Taken",
+    "edit",
+    "interpolate",
+    "invert",
+    "take",
+    "vary",
+]

@@ -1,0 +1,153 @@
+"""The same recording with other statements, by the noise that belongs to it (DDIM inversion, Song et al. 2021).
+
+The sampler without noise is run backwards with the recording's own statements, and forwards with the wanted ones. With
+the same statements it gives the recording back, which is called a null edit; what changes is due to the statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checks import whole
+from ..device import choose_precision
+from ..records import Records
+from ..request import Request, conditions
+from ..samplers import StepTable
+from ..sampling import Given, Sampling, noise_of
+from .source import Source, Taken, partial_table, records_of, request_for, take
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..model_wrapper import SSSDECG, RunKeywords
+
+STEPS = 50  # of a whole run; docs/recordings.md compares numbers of steps and of rounds
+STRENGTH = 0.6  # of an edit
+ROUNDS = 2  # network evaluations by which one step is run backwards
+
+
+def invert(
+    model: SSSDECG,
+    recording: Source,
+    strength: float,
+    *,
+    statements: Sequence[str] | str | None,
+    patient: dict[str, Any],
+    steps: int | None,
+    precision: str = "auto",
+) -> Tensor:
+    """Return the noise (8, L) of a recording; see `SSSDECG.invert`."""
+    taken, table = take(model, recording), _table(model, strength, steps)
+    own = request_for(model, taken.statements if statements is None else statements, **patient)
+    return _noise(model, taken, own, table, precision)[0]
+
+
+def edit(
+    model: SSSDECG,
+    recording: Source,
+    wanted: Sequence[str] | str,
+    strength: float,
+    *,
+    statements: Sequence[str] | str | None,
+    patient: dict[str, Any],
+    steps: int | None,
+    seed: int,
+    leads: str | Sequence[str],
+    **run: Unpack[RunKeywords],
+) -> Records:
+    """Return the recording with other statements, as a set of one record; see `SSSDECG.edit`."""
+    table, taken = _table(model, strength, steps), take(model, recording)
+    own = request_for(model, taken.statements if statements is None else statements, **patient)
+    request = request_for(model, wanted, **patient)
+    precision = run.get("precision", "auto")
+    noise = _noise(model, taken, own, table, precision)
+    given = Given(start=taken.eight[None], noise=noise)
+    signal = model.sample(request, table, seed=seed, given=given, **run)
+    return records_of(
+        model,
+        signal,
+        request,
+        table,
+        taken,
+        seed=seed,
+        precision=precision,
+        leads=leads,
+        operation="edit",
+        strength=float(strength),
+        rounds=ROUNDS,
+    )
+
+
+def interpolate(
+    model: SSSDECG,
+    first: Source,
+    last: Source,
+    n: int,
+    *,
+    steps: int | None,
+    seed: int,
+    leads: str | Sequence[str],
+    **run: Unpack[RunKeywords],
+) -> Records:
+    """Return n records on the way from one recording to another; see `SSSDECG.interpolate`."""
+    n, table = whole("n", n), _table(model, 1.0, steps)
+    ends = [take(model, one) for one in (first, last)]
+    own = [request_for(model, one.statements) for one in ends]
+    precision = run.get("precision", "auto")
+    noise = [
+        _noise(model, taken, request, table, precision) for taken, request in zip(ends, own, strict=True)
+    ]
+    share = torch.linspace(0.0, 1.0, n)[:, None, None] if n > 1 else torch.full((1, 1, 1), 0.5)
+    weights = share[:, 0].double().numpy()
+    vectors = (1 - weights) * own[0].vectors + weights * own[1].vectors
+    request = model.request(vectors.astype(np.float32))
+    start = torch.lerp(ends[0].eight[None], ends[1].eight[None], share)
+    signal = model.sample(
+        request, table, seed=seed, given=Given(start, slerp(noise[0], noise[1], share)), **run
+    )
+    return records_of(
+        model,
+        signal,
+        request,
+        table,
+        ends[0],
+        seed=seed,
+        precision=precision,
+        leads=leads,
+        operation="interpolate",
+        to_sha256=ends[1].facts["source_sha256"],
+        rounds=ROUNDS,
+    )
+
+
+def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """Return the points on the arc from noise a to noise b (1, 8, L) at shares (n, 1, 1): (n, 8, L).
+
+    Between two samples of white noise the points of the arc are white noise, unlike those of the straight line, whose
+    variance is smaller (Shoemake 1985; Song et al. 2021, appendix D.5).
+    """
+    cosine = (a * b).sum() / (a.norm() * b.norm())
+    angle = torch.arccos(cosine.clamp(-1.0, 1.0))
+    if float(angle) < 1e-4:
+        return torch.lerp(a, b, share)
+    mixed: Tensor = (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)
+    return mixed
+
+
+def _table(model: SSSDECG, strength: float, steps: int | None) -> StepTable:
+    steps = min(STEPS, model.schedule.T) if steps is None else steps
+    return partial_table(model, Sampling("ddim", steps, 0.0, "trailing"), strength)
+
+
+def _noise(model: SSSDECG, taken: Taken, own: Request, table: StepTable, precision: str) -> Tensor:
+    """Return the noise (1, 8, L) of a recording, on the CPU, where its statements are those of `own`."""
+    device = model.device
+    cond = torch.from_numpy(conditions(own.vectors, 1, model.classes, **own.known))
+    x0 = model.scale.to_network(taken.eight[None].to(device))
+    dtype = choose_precision(precision, device)
+    return noise_of(model.model, table, cond.to(device), x0, rounds=ROUNDS, dtype=dtype).cpu()

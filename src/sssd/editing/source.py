@@ -1,0 +1,137 @@
+"""The recording that is edited: as the model takes it, with what is known and what was done to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..io.recording import read_recording
+from ..labels import encode, find
+from ..leads import to_eight
+from ..record import Ecg
+from ..records import Records
+from ..request import Request
+from ..samplers import StepTable
+from ..samplers.adapter import is_scheduler
+from ..sampling import Sampling
+from ..schedule import Schedule
+
+if TYPE_CHECKING:
+    from ..model_wrapper import SSSDECG
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A recording at the rate, of the length and with the leads of a model.
+
+    twelve_mv: (12, L) float64 in mV, leads I II III aVR aVL aVF V1..V6; NaN where it is not known. statements: of the
+    file or the `Ecg`, as far as the model knows them. facts: for the provenance of what is made of it. notes: in words,
+    what was done to it.
+    """
+
+    twelve_mv: NDArray[np.float64]
+    statements: tuple[str, ...]
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def eight(self) -> Tensor:
+        """The leads (8, L) float32 in mV that the model takes, I V1..V6 aVF."""
+        return torch.from_numpy(to_eight(self.twelve_mv)).float()
+
+
+Source = Taken | Ecg | str | os.PathLike[str]
+
+
+def take(model: SSSDECG, source: Source, *, partial: bool = False) -> Taken:
+    """Read a recording, a file of any form that `read_recording` takes or an `Ecg`, as the model takes it.
+
+    One that was taken before stays as it is.
+    partial: whether leads and samples may be missing. ValueError, with one message, if it cannot be used.
+    """
+    if isinstance(source, Taken):
+        return source
+    given = source if isinstance(source, Ecg) else Path(source)
+    fs_hz, samples = model.config.trainset_config.sampling_rate, model.shape[1]
+    try:
+        found = read_recording(given, fs_hz=fs_hz, samples=samples, partial=partial)
+        if found.flat:
+            raise ValueError(f"{', '.join(found.flat)} flat: expected 12 leads that change")
+    except ValueError as error:
+        name = "the recording" if isinstance(given, Ecg) else f"the recording {str(given)!r}"
+        raise ValueError(f"{name}: {error}") from None
+    known = [code for code in found.statements if _knows(code, model.label_names)]
+    left = [code for code in found.statements if code not in known]
+    microvolts = np.nan_to_num(np.rint(found.signal_mv * 1e3), nan=-32768).astype("<i2")
+    facts = {} if isinstance(given, Ecg) else {"source": given.stem}
+    facts["source_sha256"] = hashlib.sha256(microvolts.tobytes()).hexdigest()
+    facts["source_statements"] = "+".join(known)
+    notes = [*found.notes, *([f"the first {samples / fs_hz:g} s are used"] if found.cut else [])]
+    notes += [f"the model does not know the statements {', '.join(left)}"] if left else []
+    return Taken(found.signal_mv, tuple(known), facts, tuple(notes))
+
+
+def request_for(model: SSSDECG, statements: Sequence[str] | str, n: int = 1, **patient: Any) -> Request:
+    """Return a request for n records with exactly these statements; without any, the model is not conditioned.
+
+    statements: codes or words, as a sequence or joined by "+". patient: age, sex and heart_rate.
+    ValueError for one that the model does not know.
+    """
+    vectors = np.zeros((1, len(model.label_names)), np.float32)
+    if statements:
+        named = statements if isinstance(statements, str) else list(statements)
+        vectors = encode([named], model.label_names)
+    return model.request(np.repeat(vectors, n, axis=0), **patient)
+
+
+def partial_table(model: SSSDECG, sampling: Sampling, strength: float) -> StepTable:
+    """Return the table that starts at a share of the noise levels, 0 < strength <= 1, with that share of the steps.
+
+    A table over the first levels of a schedule is a table of the schedule, so that nothing else is needed. ValueError
+    for another strength, and for samplers that are made for whole runs.
+    """
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0.0 < strength <= 1.0:
+        raise ValueError(f"strength is {strength!r}: expected above 0 (hardly changed) to 1 (from noise)")
+    chosen = sampling.resolve(model.config)
+    if is_scheduler(chosen.sampler) or chosen.sampler == "fitted":
+        raise ValueError("recordings are changed with a sampler that takes any steps, such as ddim or unipc")
+    assert chosen.steps is not None
+    levels = max(1, round(strength * model.schedule.T))
+    steps = None if chosen.sampler == "ddpm" else min(levels, max(1, round(strength * chosen.steps)))
+    table = replace(chosen, steps=steps).table(Schedule(model.schedule.abar[:levels]), model.config)
+    assert isinstance(table, StepTable)
+    return replace(table, gain=np.ones(1))  # gains are calibrated for whole runs
+
+
+def records_of(
+    model: SSSDECG,
+    signal: Tensor,
+    request: Request,
+    table: StepTable,
+    taken: Taken,
+    *,
+    seed: int,
+    precision: str,
+    leads: str | Sequence[str],
+    **facts: Any,
+) -> Records:
+    """Return the records of a signal (B, 8, L) in mV; `facts` and those of the recording go into their provenance."""
+    made = model.records(signal, request, table, seed=seed, precision=precision, leads=leads)
+    return replace(made, how={**made.how, **taken.facts, **facts})
+
+
+def _knows(code: str, names: Sequence[str]) -> bool:
+    try:
+        find(code, names)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,199 @@
+"""Recordings in, ECGs out: where a run starts, runs backwards, and what a command makes of a file."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sssd import Ecg
+from sssd.cli import main
+from sssd.editing import take
+from sssd.editing.inversion import slerp
+from sssd.editing.source import partial_table
+from sssd.io.recording import read_recording
+from sssd.leads import CLINICAL, to_eight
+from sssd.noise import normal
+from sssd.samplers import ddim, invert, run
+from sssd.sampling import Sampling
+from sssd.schedule import linear
+from tests.inputs.records import beats_mv, wfdb_record
+from tests.reference import textbook
+from tests.test_cli import LENGTH, checkpoint  # noqa: F401
+from tests.test_wrapper import tiny
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def ecg():
+    return Ecg(beats_mv(3, seconds=0.64), 100.0, statements=("NORM", "SR"))
+
+
+def difference(records, ecg):
+    return float(np.abs(np.stack([one.signal for one in records]) - ecg.signal).max())
+
+
+def test_a_variation_is_the_textbook_run_from_the_noised_recording(model, ecg):
+    made = model.vary(ecg, 2, 0.5, sampler="ddim", steps=8, seed=7, precision="float32")
+    abar = model.schedule.abar
+    steps = [int(t) for t in partial_table(model, Sampling("ddim", 8), 0.5).steps]
+    assert len(steps) == 4 and steps[0] == 9  # half of 8 steps, over half of 20 levels
+    x0 = to_eight(ecg.signal.astype(np.float64))
+    cond = torch.zeros(1, 71)
+    cond[0, [model.label_names.index(code) for code in ecg.statements]] = 1
+
+    def eps(x, t):
+        with torch.no_grad():
+            given = torch.from_numpy(x[None]).float(), cond, torch.full((1, 1), t)
+            return model.model(given)[0].double().numpy()
+
+    for i, one in enumerate(made):
+        z = normal(7, [i], model.schedule.T, x0.shape)[0].double().numpy()
+        x = np.sqrt(abar[steps[0]]) * x0 + np.sqrt(1 - abar[steps[0]]) * z
+        expected = textbook.ddim(abar, steps, eps, x)
+        np.testing.assert_allclose(to_eight(one.signal), expected, atol=2e-4)
+        assert one.statements == ("NORM", "SR") and one.synthetic
+        assert one.provenance["operation"] == "vary" and one.provenance["source_statements"] == "NORM+SR"
+
+
+def test_the_distance_grows_with_the_strength(model, ecg):
+    found = [difference(model.vary(ecg, 2, s, seed=1), ecg) for s in (0.05, 0.3, 0.6, 1.0)]
+    assert found == sorted(found) and found[0] < 0.1 * found[-1]
+
+
+def test_seed_and_index_decide_and_not_the_batch(model, ecg):
+    whole = model.vary(ecg, 3, 0.5, seed=5, precision="float32")
+    single = model.vary(ecg, 3, 0.5, seed=5, batch_size=1, precision="float32")
+    np.testing.assert_allclose([a.signal for a in whole], [b.signal for b in single], atol=1e-5)
+    assert np.abs(whole[0].signal - whole[1].signal).max() > 0.01
+    assert difference(model.vary(ecg, 1, 0.5, seed=6), whole[0]) > 0.01
+
+
+def test_ddim_backwards_and_forwards_gives_the_record_back():
+    """A Gaussian, of which the exact noise is known and linear in x, so that fixed points are found fast."""
+    schedule = linear()
+    table = ddim(schedule, np.arange(199, -1, -20))
+    means, stds = [0.3], [0.8]
+    eps = textbook.mixture_eps(schedule.abar, means, stds, [1.0])
+    alpha, sigma = table.alpha, table.sigma
+
+    def denoise(x, i):
+        e = torch.from_numpy(eps(x.numpy(), int(table.steps[i])))
+        return e, (x - sigma[i] * e) / alpha[i]
+
+    x0 = torch.linspace(-2, 2, 24, dtype=torch.float64).reshape(1, 8, 3)
+
+    def error_after(rounds):
+        latent = invert(table, denoise, x0, rounds=rounds)
+        return float((run(table, denoise, latent, lambda i: latent) - x0).abs().max())
+
+    error = [error_after(rounds) for rounds in (1, 3, 40)]
+    assert error[0] > error[1] > error[2] and error[2] < 1e-9
+    with pytest.raises(ValueError, match="cannot be run backwards"):
+        invert(ddim(schedule, table.steps, 1.0), denoise, x0, rounds=1)
+
+
+def test_a_null_edit_gives_the_recording_back_and_another_statement_does_not(model, ecg):
+    assert difference(model.edit(ecg, "NORM+SR", 0.5, steps=20), ecg) < 0.02
+    assert difference(model.edit(ecg, "AFIB", 0.5, steps=20), ecg) > 0.05
+    noise = model.invert(ecg, 0.5, steps=20)
+    assert noise.shape == (8, 64)
+
+
+def test_interpolation_ends_at_the_recordings(model, ecg):
+    other = replace(ecg, signal=beats_mv(4, seconds=0.64), statements=("AFIB",))
+    path = model.interpolate(ecg, other, 3, steps=20)
+    assert difference(path[:1], ecg) < 0.05 and difference(path[2:], other) < 0.05
+    assert difference(path[1:2], ecg) > 0.05
+    a, b = torch.randn(2, 1, 8, 500, generator=torch.Generator().manual_seed(0))
+    middle = slerp(a, b, torch.tensor([[[0.5]]]))
+    assert abs(float(middle.std()) - 1) < 0.02  # the straight line would give 0.7
+
+
+@pytest.mark.parametrize("strength", [0, -0.1, 1.5, True, "much"])
+def test_a_strength_that_is_none_is_refused(model, ecg, strength):
+    with pytest.raises(ValueError, match="strength is"):
+        model.vary(ecg, 1, strength)
+
+
+def test_recordings_that_cannot_be_used(model, ecg):
+    flat = ecg.signal.copy()
+    flat[1] = 0.5
+    with pytest.raises(ValueError, match="II flat"):
+        model.vary(replace(ecg, signal=flat))
+    with pytest.raises(ValueError, match="expected at least 0.64 s"):
+        model.vary(replace(ecg, signal=ecg.signal[:, :30]))
+    with pytest.raises(ValueError, match="no record"):
+        model.vary("nowhere")
+
+
+def test_missing_leads_and_samples_where_they_may_be(tmp_path, model):
+    signal = beats_mv(2)
+    file = wfdb_record(
+        tmp_path, "two", signal_mv=signal[[0, 6]], leads=("I", "V1"), line="{name} {n} 100 {length}"
+    )
+    with pytest.raises(ValueError, match="lacks lead"):
+        read_recording(file)
+    found = read_recording(file, partial=True)
+    there = np.isfinite(found.signal_mv).all(axis=1)
+    assert [lead for lead, is_there in zip(CLINICAL, there, strict=True) if is_there] == ["I", "V1"]
+    assert len(found.missing) == 10 and "are missing" in " ".join(found.notes) and not found.flat
+    gap = signal.copy()
+    gap[:, 200:300] = np.nan
+    np.savez(tmp_path / "gap.npz", signal_mv=gap, fs_hz=100.0)
+    assert np.isnan(read_recording(tmp_path / "gap.npz", partial=True).signal_mv[:, 200:300]).all()
+    fine = beats_mv(2, fs_hz=500)
+    fine[0, 2000:2500] = np.nan
+    np.savez(tmp_path / "fine.npz", signal_mv=fine, fs_hz=500.0)
+    read = read_recording(tmp_path / "fine.npz", partial=True).signal_mv
+    assert np.isnan(read[0, 400:500]).all() and np.isnan(read).sum() == 100
+    whole = read_recording(Ecg(beats_mv(2, fs_hz=500), 500.0)).signal_mv
+    np.testing.assert_allclose(
+        np.delete(read[0], range(380, 520)), np.delete(whole[0], range(380, 520)), atol=0.01
+    )
+    assert take(model, file, partial=True).twelve_mv.shape == (12, 64)
+
+
+@pytest.mark.parametrize(
+    ("command", "operation"), [(["vary", "-n", "2"], "vary"), (["edit", "--label", "AFIB"], "edit")]
+)
+def test_a_command_writes_a_set(tmp_path, checkpoint, command, operation, capsys):  # noqa: F811
+    Ecg(beats_mv(1, fs_hz=250), 250.0, statements=("NORM",)).save(tmp_path / "a.hea")
+    given = [command[0], str(tmp_path / "a"), *command[1:], "--checkpoint", str(checkpoint), "--seed", "3"]
+    assert main([*given, "--out", str(tmp_path / "x")]) == 0
+    assert "resampled from 250 to 100 Hz" in capsys.readouterr().err
+    assert main([*given, "--out", str(tmp_path / "y")]) == 0
+    manifest = json.loads((tmp_path / "x/manifest.json").read_text())
+    assert (
+        manifest["operation"] == operation
+        and manifest["source"] == "a"
+        and len(manifest["source_sha256"]) == 64
+    )
+    for file in manifest["files"]:
+        assert (tmp_path / "x" / file).read_bytes() == (tmp_path / "y" / file).read_bytes()
+    with np.load(tmp_path / "x/ecgs.npz") as archive:
+        assert archive["signal_uv"].shape[1:] == (12, LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vary", "nowhere"], "no record"),
+        (["vary", "a", "--strength", "2"], "strength is 2"),
+        (["vary", "a", "--own-label", "XYZ"], "unknown statement"),
+        (["edit", "a", "--label", "XYZ"], "unknown statement"),
+        (["edit", "short", "--label", "AFIB"], "expected at least"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, checkpoint, arguments, message, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    Ecg(beats_mv(1), 100.0).save(tmp_path / "a.hea")
+    Ecg(beats_mv(1, seconds=1.5), 100.0).save(tmp_path / "short.hea")
+    assert main([*arguments, "--checkpoint", str(checkpoint), "--out", "x"]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1 and not (tmp_path / "x").exists()
