@@ -171,3 +171,46 @@ def test_the_command(ten_seconds: Path, tmp_path: Path, capsys: pytest.CaptureFi
     said[said.index(str(tmp_path / "signals.npz"))] = str(tmp_path / "short.npz")
     assert main([*said, *few, "--steps", "3", "--out", str(tmp_path / "x.safetensors")]) == 2
     assert "500 samples at 100 Hz" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("plain", "warns"), [(1.7, True), (1.9, False)])
+def test_a_solver_that_is_worse_than_none_is_told(
+    plain: float,
+    warns: bool,
+    ten_seconds: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search ends at a cost of 1.8. Fails if it is compared with where it began only."""
+
+    class Told(Trials):
+        def __init__(self, model: SSSDECG, *_: object, **__: object) -> None:
+            self.model, self.number = model, 0
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def costs(self, solvers: object, generation: int) -> list[float]:
+            return [2.0, 1.8] if generation == 1 else [2.0] * 16
+
+        def figures(self, tables: object, noise: int) -> list[object]:
+            assert [table.S for table, _ in tables] == [3, 3, 3]  # type: ignore[attr-defined]
+            return [2.5, plain, 2.5]
+
+        def cost(self, of: object) -> float:
+            return float(of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("sssd.fitting.trials.Trials", Told)
+    write(tmp_path / "signals.npz", ecgs(40))
+    said = [
+        "fit",
+        "--checkpoint",
+        str(ten_seconds),
+        "--data",
+        str(tmp_path / "signals.npz"),
+        "--device",
+        "cpu",
+    ]
+    said += ["--generations", "1", "--steps", "3", "--out", str(tmp_path / "three.safetensors")]
+    assert main(said) == 0
+    assert ("worse than none: unipc in 3 steps" in capsys.readouterr().err) == warns

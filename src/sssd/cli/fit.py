@@ -10,7 +10,7 @@ import typer
 
 from ..presets import BUILTIN
 from . import options
-from .console import UsageError, progress_bar, say, usage
+from .console import UsageError, note, progress_bar, say, usage
 from .train import checkpoint_path
 
 EXAMPLES = """Examples:
@@ -91,8 +91,15 @@ def command(
                 out_of_time=lambda: ends is not None and time.monotonic() > ends,
             )
             before, after = trials.costs([begin, found], generations)
+            plain = trials.plain_costs(steps, generations)
     better = after < before
     write_fit(start, out, found if better else begin, model.model.cauchy)
+    best = min(plain, key=plain.__getitem__)
+    if plain[best] <= min(before, after):
+        note(
+            f"the solver is worse than none: {best} in {steps} steps needs no fit and costs {plain[best]:.2f}; use "
+            f"--sampler {best} --steps {steps}, or search for longer (--generations, --max-minutes)"
+        )
     say(
         f"wrote {out}: {steps} evaluations cost {after:.2f}, {before:.2f} before the search, where "
         f"DDPM in {model.schedule.T} costs 1.40" + ("" if better else "; the solver is the one from before"),

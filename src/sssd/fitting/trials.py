@@ -27,6 +27,7 @@ from ..model_wrapper import SSSDECG
 from ..samplers import StepTable, ddpm, fitted
 from .solver import Solver
 
+PLAIN = ("ddim", "unipc", "sde-dpmpp-2m")  # samplers that a fitted one has to beat
 PARTS = 4  # of a set, one for each process that measures it
 TOLERANCE = 0.05  # of the amplitude, within which it costs nothing
 AT_ONCE_GPU, AT_ONCE_CPU = 1024, 8  # records in a batch
@@ -85,6 +86,12 @@ class Trials:
         """Return the costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4."""
         tables = [(fitted(self.model.schedule, **fit.model_dump()), gain) for fit, gain in solvers]
         return [self.cost(figures) for figures in self.figures(tables, generation + 1)]
+
+    def plain_costs(self, steps: int, generation: int) -> dict[str, float]:
+        """Return the costs of samplers that need no fit, in as many steps, with the noise of this generation."""
+        tables = {name: self.model.step_table(sampler=name, steps=steps) for name in PLAIN}
+        figures = self.figures([(table, 1.0) for table in tables.values()], generation + 1)
+        return dict(zip(tables, map(self.cost, figures), strict=True))
 
     def cost(self, of: Figures) -> float:
         """Return the cost of a set with these figures."""
