@@ -20,13 +20,25 @@ train(c, records(), Path(sys.argv[1]), accelerator="cpu")
 """
 
 
+TRANSFORMER = """
+import sys
+from pathlib import Path
+from tests.test_transformer import data, tiny, train
+train(tiny(n_iters=6, iters_per_ckpt=6), data(), Path(sys.argv[1]), accelerator="cpu")
+"""
+
+
 @pytest.mark.slow
-def test_two_machines_give_the_losses_of_one_process(tmp_path):
-    """Fails if each machine trains on its own: two torchruns of one process each, as two machines would have."""
+@pytest.mark.parametrize("code", [CODE, TRANSFORMER], ids=["s4", "transformer"])
+def test_two_machines_give_the_losses_of_one_process(tmp_path, code):
+    """Fails if each machine trains on its own, or balances noise levels by its own part of a batch.
+
+    There are two torchruns of one process each, as two machines would have.
+    """
     from tests.test_training import log_of
 
     script = tmp_path / "run.py"
-    script.write_text(CODE)
+    script.write_text(code)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, script, tmp_path / "one"], check=True, env=environment, timeout=300)
     with socket.socket() as free:

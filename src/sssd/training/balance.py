@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..loss import NoiseLevels, Predict, prediction_and_target
+from .parallel import summed
 
 BINS = 24  # of log(sigma / alpha)
 FORGETTING = 0.02  # share of a new batch in the running mean
@@ -18,7 +19,7 @@ RANGE = 0.02, 2.0  # that a mean is kept in where it is divided by
 
 
 class Balance(nn.Module):
-    """Keeps the running mean of the loss at each noise level, as a part of the trained module that all GPUs share."""
+    """Keeps the running mean of the loss at each noise level, over the records of all processes."""
 
     def __init__(self, levels: NoiseLevels) -> None:
         super().__init__()
@@ -51,6 +52,6 @@ class Balance(nn.Module):
     def _update(self, t: Tensor, error: Tensor) -> None:
         mean, bins = self.get_buffer("mean"), self.get_buffer("bin_of_step")[t]
         inside = (bins[:, None] == torch.arange(BINS, device=bins.device)).float()  # (B, BINS)
-        count = inside.sum(0)
-        new = (inside * error[:, None]).sum(0) / count.clamp(min=1)
+        count, total = summed(torch.stack((inside.sum(0), (inside * error[:, None]).sum(0))))
+        new = total / count.clamp(min=1)
         mean.copy_(torch.where(count > 0, torch.lerp(mean, new, FORGETTING), mean))

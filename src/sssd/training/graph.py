@@ -37,7 +37,7 @@ def recorded(
         if loss is None:
             inputs = [t.clone() for t in batch]
             optimizer.zero_grad(set_to_none=True)
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # NCCL has a thread of its own
                 loss = update(*inputs)
         for static, new in zip(inputs, batch, strict=True):
             static.copy_(new)

@@ -116,10 +116,8 @@ def _train(
         x_train = lengthened(x_train)
     levels = noise_levels(build_schedule(config), velocity=net.velocity, data_std=data_std, device=device)
     balance = Balance(levels) if transformer else None
-    wrapped = training_net(net, length, todo.precision, device, balance)
-    graph = device.type == "cuda" and world == 1
-    optimizer: torch.optim.Optimizer = optimizer_for(net, device, graph=graph)
-    model, optimizer = fabric.setup(wrapped, optimizer)
+    model = training_net(net, length, todo.precision, device)
+    optimizer = optimizer_for(net, device, graph=device.type == "cuda")
     average = WeightAverage(net)
     teacher = None
     if todo.guidance is not None:
@@ -157,7 +155,6 @@ def _train(
 
     step = make_step(
         model,
-        fabric.backward,
         optimizer,
         list(net.parameters()),
         levels,
@@ -189,7 +186,7 @@ def _train(
             val_loss = None
             if at_checkpoint:
                 val_loss = validation_loss(
-                    wrapped, average, x_val, y_val, levels, seed=todo.seed, batch_size=todo.batch_size
+                    model, average, x_val, y_val, levels, seed=todo.seed, batch_size=todo.batch_size
                 )
             losses = []
             rows.append(Progress(iteration, loss, val_loss, time.monotonic() - started))
@@ -234,5 +231,5 @@ def _fabric(accelerator: str, devices: int | str) -> Fabric:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     alone = devices == 1 and nodes == 1
-    strategy = "auto" if alone else DDPStrategy(find_unused_parameters=True)
+    strategy = "auto" if alone else DDPStrategy()
     return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)

@@ -15,7 +15,6 @@ from ..models.function import biases, denoise, residual_block
 from ..models.network import Network
 from ..models.transformer import Transformer, layer
 from ..models.weights import effective_weights, kernel_bases
-from .balance import Balance
 
 # Toeplitz matrices are stored up to this number of tokens, where 512 features take 0.3 GB in bf16.
 MOST_STORED_TOKENS = 512
@@ -64,13 +63,12 @@ class TrainingNet(nn.Module):
 class TransformerTrainingNet(nn.Module):
     """Computes the velocity that a transformer predicts. On a GPU its layers are compiled.
 
-    precision: that of matrix products, "float32" or "bf16". balance: the weights of the noise levels, which belong to
-    the module so that several GPUs share them.
+    precision: that of matrix products, "float32" or "bf16".
     """
 
-    def __init__(self, net: Transformer, precision: str, compiled: bool, balance: Balance | None) -> None:
+    def __init__(self, net: Transformer, precision: str, compiled: bool) -> None:
         super().__init__()
-        self.net, self.balance = net, balance
+        self.net = net
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.block: Callable[..., Any] = torch.compile(layer) if compiled else layer
 
@@ -79,13 +77,11 @@ class TransformerTrainingNet(nn.Module):
         return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype, x.shape[-1]), self.block)
 
 
-def training_net(
-    net: Network, length: int, precision: str, device: torch.device, balance: Balance | None = None
-) -> nn.Module:
+def training_net(net: Network, length: int, precision: str, device: torch.device) -> nn.Module:
     """Return the network as training calls it on this device."""
     gpu = device.type == "cuda"
     if isinstance(net, Transformer):
-        return TransformerTrainingNet(net, precision, gpu, balance).to(device)
+        return TransformerTrainingNet(net, precision, gpu).to(device)
     assert isinstance(net, Denoiser)
     return TrainingNet(net, length, precision, toeplitz=gpu).to(device)
 

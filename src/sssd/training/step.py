@@ -11,13 +11,13 @@ from ..loss import NoiseLevels, Predict, denoising_loss
 from .balance import Balance
 from .graph import recorded
 from .optimizer import set_learning_rate
+from .parallel import average_gradients
 
 Step = Callable[[Sequence[Tensor], float], Tensor]
 
 
 def make_step(
     model: nn.Module,
-    backward: Callable[[Tensor], None],
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[nn.Parameter],
     levels: NoiseLevels,
@@ -27,9 +27,9 @@ def make_step(
 ) -> Step:
     """Return step(batch, learning_rate) -> loss, a scalar on the device, for batches of `training_batch`.
 
-    backward: computes the gradients of the loss. gradient_clip: the largest norm of all gradients together. teacher:
-    its predictions are the target, in place of the noise or velocity. balance: weights of the noise levels; the batch
-    is that of `transformer_batch` then.
+    Where several processes train, each gives its part of the batch. gradient_clip: the largest norm of all gradients
+    together. teacher: its predictions are the target, in place of the noise or velocity. balance: weights of the noise
+    levels; the batch is that of `transformer_batch` then.
     """
 
     def update(*batch: Tensor) -> Tensor:
@@ -38,7 +38,8 @@ def make_step(
             shown = loss = denoising_loss(model, x, y, t, z, levels, teacher)
         else:
             loss, shown = balance.loss(model, batch, levels, teacher)
-        backward(loss)
+        loss.backward()
+        average_gradients(parameters)
         if gradient_clip is not None:
             nn.utils.clip_grad_norm_(parameters, gradient_clip)
         optimizer.step()
