@@ -14,13 +14,21 @@ from sssd.checkpoints import read_state
 from sssd.cli import main
 from sssd.cli.requests import read_requests
 from sssd.config.schema import DEFAULT, Config, read_config
+from sssd.data.recordings import Recordings
 from sssd.factory import build_network, label_count, label_names
 from sssd.io import npz, wfdb
 from sssd.labels import CODES
+from sssd.leads import to_twelve
+from sssd.loss import noise_levels
 from sssd.model_wrapper import SSSDECG
 from sssd.patient import Takes, columns, facts, heart_rate_columns, heart_rate_from_cell, heart_rates
-from sssd.training.batches import with_patients_hidden
+from sssd.schedule import karras
+from sssd.signals.beats import find_beats, mean_heart_rate
+from sssd.training.augment import lengthened
+from sssd.training.batches import chosen_records, training_batch, transformer_batch, with_patients_hidden
 from sssd.training.checkpoint import start_from
+from sssd.training.data import training_data
+from sssd.training.heart_rate import measured_heart_rates
 
 SIZE = {"num_res_layers": 2, "res_channels": 32, "skip_channels": 8, "s4_d_state": 4}
 
@@ -233,6 +241,84 @@ def test_training_hides_each_apart() -> None:
     np.testing.assert_allclose(np.corrcoef(shown.numpy()), np.eye(3), atol=0.06)
     labels = torch.ones(3, 71)
     assert with_patients_hidden(labels, Takes(), torch.Generator()) is labels
+
+
+def beating(bpm: float, shape: float = 1.0, length: int = 1000) -> np.ndarray:
+    """A record (8, length) at 100 Hz whose beats are narrow bumps, the first one after 0.3 s."""
+    at = np.arange(length) / 100
+    beats = np.arange(0.3, length / 100, 60 / bpm)
+    bumps = np.exp(-(((at - beats[:, None]) / 0.02) ** 2)).sum(0)
+    return (shape * np.array([1, -1, -0.5, 1, 1.5, 1.2, 1, 0.4])[:, None] * bumps).astype(np.float32)
+
+
+def test_the_rate_of_a_recording() -> None:
+    """Fails if it follows single samples (at 180 /min one is 5 /min), or the resampled end of a record counts."""
+    rates = [36.0, 61.7, 90.0, 143.3, 181.0]
+    records = np.stack([beating(bpm) for bpm in rates])
+    np.testing.assert_allclose(measured_heart_rates(records, 100.0), rates, rtol=0.003)
+    spoiled = records.copy()
+    spoiled[..., 992:] = 3 * np.resize([1, -1], 8)
+    np.testing.assert_allclose(measured_heart_rates(spoiled, 100.0), rates, rtol=0.003)
+
+
+def test_a_rate_in_doubt_is_unknown() -> None:
+    """Too few beats, a pause, chest leads that beat otherwise, nothing at all."""
+    few, paused, apart, flat = beating(75), beating(75), beating(50), np.zeros((8, 1000), np.float32)
+    few[:, 300:] = 0
+    paused[:, 400:700] = 0
+    apart[[0, 1, 2, 7]] = beating(100)[[0, 1, 2, 7]]
+    records = np.stack([few, paused, apart, flat])
+    assert np.isnan(measured_heart_rates(records, 100.0)).all()
+    assert np.isfinite(measured_heart_rates(beating(75)[None], 100.0)).all()
+
+
+def recordings(bpm: list[float]) -> Recordings:
+    n = len(bpm)
+    signal = np.rint(1000 * to_twelve(np.stack([beating(one) for one in bpm]))).astype(np.int16)
+    labels = np.zeros((n, 71), np.uint8)
+    return Recordings(signal, labels, CODES, strat_fold=np.arange(n) % 9 + 1, age=np.full(n, 60.0))
+
+
+def test_training_data_tell_the_measured_rate() -> None:
+    """Fails if a column is another record's, or validation has none."""
+    bpm = [40.0 + 10 * k for k in range(9)]
+    data = training_data(recordings(bpm), configuration(patient=True, heart_rate=True))
+    assert data.labels.shape == (8, 77) and (data.labels[:, 71] == 1).all()
+    measured = 75 + 25 * np.append(data.labels[:, 76], data.val_labels[:, 76])
+    np.testing.assert_allclose(measured, bpm, rtol=0.01)
+    assert (data.labels[:, 75] == 1).all()
+    assert training_data(recordings(bpm), configuration()).labels.shape == (8, 71)
+
+
+@pytest.mark.parametrize("transformer", [False, True])
+def test_a_record_that_is_played_faster_has_a_faster_heart(transformer: bool) -> None:
+    """Two routes: the rate that a batch tells of is the rate that is measured on its records."""
+    bpm = np.linspace(45.0, 110.0, 32)
+    given = np.where(np.arange(32) % 8 == 0, np.nan, bpm)  # some are unknown
+    config = configuration(heart_rate=True)
+    todo = {"batch_size": 32, "augment": True, "label_dropout": 0.0}
+    config = config.model_copy(update={"train_config": config.train_config.model_copy(update=todo)})
+    signals = lengthened(torch.from_numpy(np.stack([beating(one) for one in bpm])))
+    labels = np.zeros((32, 71), np.float32)
+    labels = torch.from_numpy(np.hstack((labels, heart_rate_columns(given, records=32))))
+    if transformer:
+        levels = noise_levels(karras(), velocity=True, data_std=0.3)
+        conditions = torch.cat((labels, torch.zeros(32, 1)), dim=1)
+        none = torch.zeros(32, dtype=torch.bool)
+        x, y, t, _, _ = transformer_batch(signals, conditions, none, 1000, config, levels, 0)
+        quiet = (levels.sigma / levels.alpha)[t] < 1
+        order = chosen_records(32, 32, config.train_config.seed, 0)
+        torch.testing.assert_close(y[quiet, 72], y[quiet, 71] * labels[order][quiet, 72])
+    else:
+        x, y = training_batch(signals, labels, 1000, config, 0)[:2]
+    known = y[:, 71].numpy() > 0
+    assert 6 < known.sum() < 22 and (y[:, 72].numpy()[~known] == 0).all()
+    told = 75 + 25 * y[:, 72].numpy()[known]
+    found = np.array([mean_heart_rate(find_beats(one, 100.0), 100.0) for one in x.numpy()[known]])
+    np.testing.assert_allclose(found, told, rtol=0.015)
+    if not transformer:
+        order = chosen_records(32, 32, config.train_config.seed, 0).numpy()
+        assert (abs(told / bpm[order][known] - 1) > 0.02).mean() > 0.5
 
 
 def test_fine_tuning_keeps_what_both_models_take(tmp_path: Path) -> None:

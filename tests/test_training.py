@@ -271,10 +271,11 @@ def test_records_too_short_to_be_lengthened_are_cut() -> None:
 def test_augmentation_is_a_moved_copy_slower_or_faster() -> None:
     """Fails if a record is read outside its samples or interpolated coarsely: a sine stays a sine."""
     x = torch.sin(2 * math.pi * 3.0 * torch.arange(1280) / 100).expand(64, 8, 1280).contiguous()
-    y = augmented(x, 1000, generator(0, 0, 1, CPU))
+    y, rate = augmented(x, 1000, generator(0, 0, 1, CPU))
     assert y.shape == (64, 8, 1000) and torch.isfinite(y).all()
     spectrum = torch.fft.rfft(y[:, 0] * torch.hann_window(1000), n=8192).abs()
     frequency = spectrum.argmax(1) * 100 / 8192
+    torch.testing.assert_close(frequency, 3.0 * rate, atol=0.02, rtol=0)
     assert 2.74 < float(frequency.min()) < 2.8 and 3.2 < float(frequency.max()) < 3.26
     for row in y[:, 0]:  # exactly a sinusoid of its own frequency and size, as y'' = -w^2 y
         w2 = -(row[2:] - 2 * row[1:-1] + row[:-2]) @ row[1:-1] / (row[1:-1] @ row[1:-1])

@@ -305,7 +305,9 @@ def test_under_little_noise_records_are_only_shifted() -> None:
     torch.manual_seed(0)
     length, end = 1000, 990
     x = torch.randn(64, 8, end + EXTRA)
-    moved, mask = augmented_under_noise(x, length, torch.zeros(64, dtype=torch.bool), generator(0, 0, 0, CPU))
+    hidden = torch.zeros(64, dtype=torch.bool)
+    moved, mask, rate = augmented_under_noise(x, length, hidden, generator(0, 0, 0, CPU))
+    assert (rate == 1).all() and rate.shape == (64,)
     shifts = []
     for k in range(64):
         shift = next(s for s in range(101) if torch.equal(moved[k], x[k, :, s : s + length]))
@@ -318,8 +320,9 @@ def test_under_much_noise_records_are_augmented_as_before() -> None:
     """Broken by a gain or a speed that little noise alone may have."""
     x = torch.randn(6, 8, 990 + EXTRA)
     hidden = torch.ones(6, dtype=torch.bool)
-    moved, mask = augmented_under_noise(x, 1000, hidden, generator(0, 0, 0, CPU))
-    assert torch.equal(moved, augmented(x, 1000, generator(0, 0, 0, CPU)))
+    moved, mask, rate = augmented_under_noise(x, 1000, hidden, generator(0, 0, 0, CPU))
+    expected, fast = augmented(x, 1000, generator(0, 0, 0, CPU))
+    assert torch.equal(moved, expected) and torch.equal(rate, fast)
     assert mask.shape == (6, 1, 1000) and mask.all()
 
 

@@ -25,7 +25,7 @@ _UNKNOWN = ("", "nan", "unknown", "unk", "u", "other", "o", "not stated")
 _NUMBERS = {"m": 0.0, "0": 0.0, "0.0": 0.0, "f": 1.0, "1": 1.0, "1.0": 1.0}
 _YEARS = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 _MIDDLE, _SPREAD = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
-_MIDDLE_BPM, _SPREAD_BPM = 75.0, 25.0  # beats per minute
+MIDDLE_BPM, SPREAD_BPM = 75.0, 25.0  # beats per minute; what the column of the heart rate is scaled by
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def heart_rate_columns(heart_rate: Any = None, *, records: int = 1) -> NDArray[n
     """
     rates = each(heart_rates(heart_rate), records, "heart_rate")
     known = np.isfinite(rates)
-    scaled = (np.where(known, rates, _MIDDLE_BPM) - _MIDDLE_BPM) / _SPREAD_BPM
+    scaled = (np.where(known, rates, MIDDLE_BPM) - MIDDLE_BPM) / SPREAD_BPM
     return np.stack((known, scaled), axis=1).astype(np.float32)
 
 

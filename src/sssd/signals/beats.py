@@ -45,6 +45,16 @@ def heart_rate(beats: Beats, fs_hz: float) -> float:
     return 60.0 / rr_s(beats, fs_hz)
 
 
+def mean_heart_rate(beats: Beats, fs_hz: float) -> float:
+    """Beats per minute: 60 s over the mean RR interval; NaN with fewer than three beats.
+
+    It is finer than one sample in an RR interval, but one beat that is missed or found twice changes it.
+    """
+    if len(beats) < LEAST_BEATS:
+        return float("nan")
+    return 60.0 * fs_hz * (len(beats) - 1) / float(beats[-1] - beats[0])
+
+
 def rr_variability(beats: Beats, fs_hz: float) -> float:
     """RMSSD in ms: root mean square of differences of successive RR intervals; NaN with fewer than three beats."""
     if len(beats) < LEAST_BEATS:

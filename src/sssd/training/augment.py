@@ -47,8 +47,8 @@ def lengthened(x: Tensor) -> Tensor:
     return torch.cat((x[..., : end - FADE], faded, more[..., FADE:]), dim=-1)
 
 
-def augmented(x: Tensor, length: int, random: torch.Generator) -> Tensor:
-    """Read `length` samples of each lengthened record (B, C, L'), and return (B, C, length).
+def augmented(x: Tensor, length: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Read `length` samples of each lengthened record (B, C, L'); return (B, C, length) and how fast each is read (B,).
 
     Records are read from any place, up to 8 % slower or faster, and scaled by about 8 %. Beats can be anywhere then, so
     a network cannot learn their places, only their rhythm. Cubic interpolation (four-point Lagrange) keeps QRS
@@ -59,18 +59,19 @@ def augmented(x: Tensor, length: int, random: torch.Generator) -> Tensor:
     rate, start = _rate_and_start(u, available, length)
     moved = _played(x, rate, start, length)
     gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
-    return gain * moved
+    return gain * moved, rate[:, 0]
 
 
 def augmented_under_noise(
     x: Tensor, length: int, hidden: Tensor, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Augment records where noise hides what that breaks, and only shift the others.
 
     Interpolation breaks the band limit of recordings, and a continued record is not the recording. Under little noise a
     network would learn both. So where `hidden` (B,) is false, half of the records are read from their start, and the
-    others from up to a tenth of their length later, by whole samples. Returns records (B, C, length) and a mask
-    (B, 1, length) that is 0 where such a record is past what was recorded, and 1 elsewhere.
+    others from up to a tenth of their length later, by whole samples. Returns records (B, C, length), a mask
+    (B, 1, length) that is 0 where such a record is past what was recorded and 1 elsewhere, and how fast each record is
+    read (B,).
     """
     b, available = len(x), x.shape[-1]
     u = torch.rand(2, b, 1, device=x.device, generator=random)
@@ -81,7 +82,7 @@ def augmented_under_noise(
     gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
     moved = torch.where(hidden[..., None], gain, 1.0) * _played(x, rate, start, length)
     position = start + torch.arange(length, device=x.device)
-    return moved, (hidden | (position < int(USED * length)))[:, None].float()
+    return moved, (hidden | (position < int(USED * length)))[:, None].float(), rate[:, 0]
 
 
 def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:

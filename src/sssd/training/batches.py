@@ -11,7 +11,7 @@ from ..config.schema import Config
 from ..factory import label_count
 from ..loss import NoiseLevels
 from ..models.transformer import CIRCUMSTANCES
-from ..patient import Takes
+from ..patient import MIDDLE_BPM, SPREAD_BPM, Takes
 from ..scale import Scale
 from .augment import USED, augmented, augmented_under_noise, with_exchanged_wander
 
@@ -61,7 +61,8 @@ def training_batch(
     random = generator(todo.seed, iteration, 1, device)
     x, y = signals[chosen], labels[chosen]
     if todo.augment:
-        x = augmented(x, length, random)
+        x, rate = augmented(x, length, random)
+        y = with_heart_rate_times(y, rate, config)
     x = Scale.of(config.trainset_config).emphasised(x)
     if todo.label_dropout:
         y = y * (torch.rand(len(y), 1, device=device, generator=random) >= todo.label_dropout)
@@ -98,7 +99,8 @@ def transformer_batch(
     t = torch.where(coarse[chosen], steps_between(*COARSE, len(t), level, random), t)
     x, y, hidden = signals[chosen], conditions[chosen], level[t] >= HIDING
     if todo.augment:
-        x, mask = augmented_under_noise(x, length, hidden, random)
+        x, mask, rate = augmented_under_noise(x, length, hidden, random)
+        y = with_heart_rate_times(y, rate, config)
         network = config.transformer_config
         if network is not None and network.circumstances:
             known = y[:, -CIRCUMSTANCES - 1] > 0
@@ -159,6 +161,19 @@ def with_wander_of(y: Tensor, giver: Tensor) -> Tensor:
     """Return the conditions (B, K) of a transformer for records that have the wander of record giver (B,)."""
     half = CIRCUMSTANCES // 2
     return torch.cat((y[:, :-CIRCUMSTANCES], y[giver][:, -CIRCUMSTANCES:-half], y[:, -half:]), dim=1)
+
+
+def with_heart_rate_times(y: Tensor, rate: Tensor, config: Config) -> Tensor:
+    """Return the conditions (B, K) of records that are read `rate` (B,) times as fast: so much faster is the heart.
+
+    The two columns of the heart rate, if the network takes it, are the last of its classes.
+    """
+    if not config.trainset_config.heart_rate:
+        return y
+    end = config.wavenet_config.label_embed_classes
+    known, scaled = y[:, end - 2], y[:, end - 1]
+    faster = known * ((MIDDLE_BPM + SPREAD_BPM * scaled) * rate - MIDDLE_BPM) / SPREAD_BPM
+    return torch.cat((y[:, : end - 1], faster[:, None], y[:, end:]), dim=1)
 
 
 def with_patients_hidden(y: Tensor, takes: Takes, random: torch.Generator) -> Tensor:

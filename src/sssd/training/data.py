@@ -14,13 +14,14 @@ from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..factory import label_names
 from ..labels import CODES
 from ..models.transformer import Transformer
+from .heart_rate import measured_heart_rates
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """Holds signals (n, 8, L) float32 in mV, leads I V1..V6 aVF, and label columns (n, K), for training and validation.
 
-    With `trainset_config.patient` the last four columns are age and sex (sssd.patient). source: which set each record
+    What the network takes beside labels are the last columns (sssd.patient). source: which set each record
     to train on comes from, (n,), 0 for the first. coarse: which of them are trained on only at noise levels that hide
     what is wrong with them, (n,).
     """
@@ -180,8 +181,11 @@ def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:
 
 
 def _label_columns(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
-    """Return the labels (n, K), followed by age and sex if the network takes them, unknown if recordings lack them."""
+    """Return the labels (n, K), followed by age, sex and heart rate as far as the network takes them.
+
+    Age and sex are unknown if recordings lack them. The heart rate is measured.
+    """
     takes = config.trainset_config.takes
-    return np.hstack(
-        (ecgs.labels.astype(np.float32), takes.values(records=len(ecgs), age=ecgs.age, sex=ecgs.sex))
-    )
+    rates = measured_heart_rates(eight_leads_mv(ecgs), ecgs.fs_hz) if takes.heart_rate else None
+    known = takes.values(records=len(ecgs), age=ecgs.age, sex=ecgs.sex, heart_rate=rates)
+    return np.hstack((ecgs.labels.astype(np.float32), known))
