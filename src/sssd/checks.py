@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 import sys
@@ -61,8 +62,8 @@ class Notice(UserWarning):
 
 def warn(text: str) -> None:
     """Warn at the line outside of this package that called it."""
-    level, frame, package = 1, sys._getframe(), os.path.dirname(__file__)
-    while frame is not None and frame.f_code.co_filename.startswith(package):
+    level, frame, ours = 1, sys._getframe(), (os.path.dirname(__file__), contextlib.__file__)
+    while frame is not None and frame.f_code.co_filename.startswith(ours):
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]
     warnings.warn(text, Notice, stacklevel=level)
 

@@ -44,7 +44,8 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     """Return the type of matrix products: "float32", "bf16", or "auto".
 
-    "auto" means bf16 if the device multiplies it natively, else float32. ValueError for another precision.
+    "auto" means bf16 on a GPU that multiplies it natively, else float32. On CPUs bf16 saves 10 to 30 % of the time and
+    moves distilled records by up to 2.7 mV (docs/ddim.md). ValueError for another precision.
     """
     if one_of("precision", precision, PRECISIONS) == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32
@@ -57,13 +58,8 @@ def precision_name(precision: str, device: torch.device) -> Literal["float32", "
 
 
 def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    names = (
-        "_is_avx512_bf16_supported",
-        "_is_amx_tile_supported",
-    )  # private functions that some versions lack
-    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+    """Return whether this is a GPU that multiplies bf16 natively."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def choose_batch_size(net: DenoiserConfig | TransformerConfig, length: int, device: torch.device) -> int:

@@ -12,6 +12,7 @@ from .models.denoiser import Denoiser
 from .models.network import Network
 from .models.parameters import DenoiserConfig
 from .models.s4 import Cauchy
+from .models.settings import float32_modules, settled
 from .models.transformer import Transformer
 from .schedule import Schedule, karras, linear, rescaled
 
@@ -36,7 +37,7 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
     if config.diffusion_config.prediction == "v":
         velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
     takes = config.trainset_config.takes
-    with torch.device("meta") if empty else nullcontext():
+    with settled(), float32_modules(), torch.device("meta") if empty else nullcontext():
         if config.transformer_config is not None:
             assert velocity is not None  # the configuration has been checked
             classes = config.wavenet_config.label_embed_classes

@@ -24,6 +24,7 @@ from .labels import RARE, encode, warn_rare
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
 from .models.network import Network
+from .models.settings import settled
 from .presets import WEIGHTS
 from .pretrained import PretrainedModel
 from .progress import Progress, reporting
@@ -142,6 +143,7 @@ class SSSDECG(PretrainedModel):
             raise ValueError(f"{table.name} is a scheduler of diffusers, which has no table")
         return table
 
+    @settled()
     def sample(
         self,
         request: Request,
@@ -161,7 +163,7 @@ class SSSDECG(PretrainedModel):
         fits = choose_batch_size(self.model.config, self.shape[1], self.device)
         size = fits if batch_size is None else whole("batch_size", batch_size)
         self._warned = self._warned or _warn_if_random(self.model)
-        out = torch.empty(records, *self.shape)
+        out = torch.empty(records, *self.shape, dtype=torch.float32)
         with reporting(progress, -(-records // size) * table.S) as advance:
             for rows in batches(records, size):
                 chosen = slice(rows.start, rows.stop)
@@ -178,6 +180,7 @@ class SSSDECG(PretrainedModel):
                 )
         return out
 
+    @settled()
     def generate_batch(
         self,
         vectors: NDArray[np.float32],
@@ -238,6 +241,7 @@ class SSSDECG(PretrainedModel):
 
     # --- recordings: see sssd.editing ---------------------------------------------------------------------
 
+    @settled()
     def vary(
         self,
         recording: Source,
@@ -271,6 +275,7 @@ class SSSDECG(PretrainedModel):
         )
         return editing.vary(self, recording, n, strength, sampling=sampling, **how)
 
+    @settled()
     def invert(
         self,
         recording: Source,
@@ -297,6 +302,7 @@ class SSSDECG(PretrainedModel):
         )
         return editing.invert(self, recording, strength, **how)
 
+    @settled()
     def edit(
         self,
         recording: Source,
@@ -326,6 +332,7 @@ class SSSDECG(PretrainedModel):
         )
         return editing.edit(self, recording, wanted, strength, seed=_seed(seed), **how)
 
+    @settled()
     def interpolate(
         self,
         first: Source,
@@ -359,9 +366,9 @@ class SSSDECG(PretrainedModel):
         and Ho 2022), whichever the network predicts, at a random step of each record. Steps and noise are drawn from
         torch's global generator.
         """
-        x0 = torch.as_tensor(x, dtype=torch.float32).to(self.device)
-        cond = torch.as_tensor(y, dtype=torch.float32).to(self.device)
-        if x0.ndim != 3 or x0.shape[1] != 8:
+        x0 = torch.as_tensor(x, dtype=torch.float32, device=self.device)
+        cond = torch.as_tensor(y, dtype=torch.float32, device=self.device)
+        if x0.ndim != 3 or x0.shape[1] != 8 or not x0.numel():
             raise ValueError(
                 f"x has shape {tuple(x0.shape)}: expected records (B, 8, L), leads I V1..V6 aVF, in mV"
             )
@@ -370,7 +377,7 @@ class SSSDECG(PretrainedModel):
                 f"y has shape {tuple(cond.shape)}: expected {(len(x0), len(self.label_names))}, (B, K)"
             )
         x0 = self.scale.to_network(x0)
-        t = torch.randint(self.schedule.T, size=(len(x0), 1, 1)).view(-1).to(self.device)
+        t = torch.randint(self.schedule.T, size=(len(x0), 1, 1), device="cpu").view(-1).to(self.device)
         z = std_normal(x0.shape).to(self.device)
         levels = noise_levels(self.schedule, velocity=self.model.velocity, device=self.device)
         return denoising_loss(self.model.predict, x0, cond, t, z, levels)
@@ -383,7 +390,7 @@ def _only(how: Mapping[str, Any], kind: type) -> Any:
 
 def _seed(seed: int | None) -> int:
     """Return the given seed, or one that is drawn from torch's global generator."""
-    return int(torch.randint(2**63 - 1, ())) if seed is None else checked_seed(seed)
+    return int(torch.randint(2**63 - 1, (), device="cpu")) if seed is None else checked_seed(seed)
 
 
 def _warn_if_random(network: Network) -> bool:

@@ -7,13 +7,14 @@ stand as far apart as their traces need, and the page grows if A4 or A3 is too s
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .record import Ecg
+from .record import Ecg, as_statement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +60,16 @@ class _Row:
     ticks: tuple[float, ...]  # x where one lead ends and the next begins
 
 
+@contextmanager
+def own_style(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Within the block, matplotlib has its own defaults and `settings`, whatever a user's rc file says."""
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", dict(settings or {})]):
+        yield
+
+
+@own_style()
 def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
     """Draw one ECG on a page at 25 mm/s and 10 mm/mV.
 
@@ -77,7 +88,7 @@ def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
     _traces(axes, rows, gaps, _SIDE, _FOOT + height, line_mm=0.32)
 
     left, right, top = _SIDE, _SIDE + width, _FOOT + height
-    _text(axes, left, top + 9.0, _fit(_title(ecg), width, 5.0), 5.0, weight="bold")
+    _title(axes, ecg, left, top + 9.0, width, 5.0)
     facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {ecg.fs_hz:g} Hz"
     _text(axes, left, top + 3.2, facts, 3.0, color=_GREY)
     if ecg.synthetic:
@@ -91,10 +102,12 @@ def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
             ha="right",
             weight="bold",
         )
-    _text(axes, left, _FOOT - 5.5, _fit(_origin(ecg), width, 2.6), 2.6, color=_GREY)
+    for i, line in enumerate(_origin(ecg, int(width / (0.65 * 2.6)))):
+        _text(axes, left, _FOOT - 5.5 - 3.8 * i, line, 2.6, color=_GREY)
     return figure
 
 
+@own_style()
 def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II", "V1", "V5")) -> Figure:
     """Draw several ECGs on one page at 25 mm/s and 10 mm/mV, each as a few full-length leads under its title.
 
@@ -119,7 +132,7 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
             left = between + column * (width + between)
             _grid(axes, left, top - height, width, height)
             _traces(axes, panels[i], _spread(gap, height), left, top, line_mm=0.45)
-            _text(axes, left, top + 2.6, _fit(_title(ecgs[i]), width, 6.0), 6.0, weight="bold")
+            _title(axes, ecgs[i], left, top + 2.6, width, 6.0)
         top -= height
     facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV"
     _text(axes, between, 4.0, facts, 4.0, color=_GREY)
@@ -131,10 +144,8 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
 
 def draw(figure: Figure, form: str) -> bytes:
     """Return a figure as "png", "svg" or "pdf". It holds no date, so that the same figure gives the same bytes."""
-    import matplotlib
-
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "sssd", "svg.fonttype": "path"}):
+    with own_style({"svg.hashsalt": "sssd", "svg.fonttype": "path"}):
         figure.savefig(file, format=form, dpi="figure", metadata=_METADATA[form])
     return file.getvalue()
 
@@ -278,18 +289,38 @@ def _points(millimetres: float) -> float:
     return millimetres * 72.0 / MM_PER_INCH
 
 
-def _title(ecg: Ecg) -> str:
-    return "  ".join(ecg.statements) if ecg.statements else "12-lead ECG"
+def _title(axes: Axes, ecg: Ecg, left: float, bottom: float, width: float, size_mm: float) -> None:
+    """Write the statements that were asked for and, at the right end, those that were drawn beside them."""
+    requested = str(ecg.provenance.get("requested", ""))
+    asked = {as_statement(name) for name in requested.split("+")} & set(ecg.statements)
+    drawn = [name for name in ecg.statements if asked and name not in asked]
+    room = width
+    if drawn:
+        words = _fit("drawn beside it: " + "  ".join(drawn), width / 2, 0.6 * size_mm)
+        _text(axes, left + width, bottom, words, 0.6 * size_mm, color=_GREY, ha="right")
+        room = width / 2
+    title = "  ".join(name for name in ecg.statements if name not in drawn) or "12-lead ECG"
+    _text(axes, left, bottom, _fit(title, room, size_mm), size_mm, weight="bold")
 
 
-def _origin(ecg: Ecg) -> str:
-    """Return the provenance in one line: first what distinguishes this record; the model's hash is shortened."""
-    facts = {name: value for name, value in ecg.provenance.items() if name != "synthetic"}
-    first = [name for name in ("seed", "index", "sampler", "steps", "eta") if name in facts]
-    names = [*first, *(name for name in facts if name not in first)]
-    return "    ".join(
-        f"{name} {str(facts[name])[:12] if name == 'model' else facts[name]}" for name in names
-    )
+def _origin(ecg: Ecg, characters: int) -> list[str]:
+    """Return the provenance in up to two lines of whole facts, those first that distinguish this record.
+
+    The model's hash is shortened, and lists are left to the files.
+    """
+    known = {name: value for name, value in ecg.provenance.items() if name not in ("synthetic", "requested")}
+    first = [name for name in ("seed", "index", "sampler", "steps", "eta") if name in known]
+    lines = [""]
+    for name in [*first, *(name for name in known if name not in first)]:
+        if isinstance(known[name], list | dict):
+            continue
+        fact = f"{name} {str(known[name])[:12] if name == 'model' else known[name]}"
+        longer = f"{lines[-1]}    {fact}" if lines[-1] else fact
+        if len(longer) <= characters:
+            lines[-1] = longer
+        elif len(lines) == 1 and len(fact) <= characters:
+            lines.append(fact)
+    return lines
 
 
 def _fit(text: str, width_mm: float, size_mm: float) -> str:

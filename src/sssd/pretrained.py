@@ -17,6 +17,7 @@ from .device import choose_device
 from .factory import build_network, build_schedule, label_names
 from .models.network import Network
 from .models.s4 import Cauchy
+from .models.settings import settled
 from .presets import checkpoint_file
 from .request import Classes
 from .scale import Scale
@@ -40,6 +41,7 @@ class PretrainedModel:
     _given: Config | None = None  # the configuration that the caller gave
     _source: Path | None = None  # of the weights
 
+    @settled()
     def __init__(
         self, config_path: File | Config | None = None, *, device: str | torch.device | None = None
     ) -> None:
@@ -54,6 +56,7 @@ class PretrainedModel:
         self._set(config, build_network(config).to(chosen))
 
     @classmethod
+    @settled()
     def from_pretrained(
         cls,
         path: File | None = None,
@@ -77,6 +80,7 @@ class PretrainedModel:
         self.config, self.schedule, self.model = config, build_schedule(config), network.eval()
         self._source = source
 
+    @settled()
     def load_checkpoint(self, path: File, *, cauchy: Cauchy | None = None) -> Self:
         """Load a checkpoint: SSSD-ECG's .pkl, a bare state dict (keys may begin with model. or module.), safetensors.
 

@@ -20,6 +20,8 @@ from .circumstances import with_circumstances
 from .config.schema import Config, DdimConfig, Fit
 from .engine.bound import bind
 from .models.network import Network
+from .models.precision import float32_products
+from .models.settings import settled
 from .noise import normal
 from .samplers import (
     BY_STEPS,
@@ -130,6 +132,7 @@ class Sampling:
         eta = _check_eta(own.ddim_eta if self.eta is None else self.eta) if sampler == "ddim" else None
         return Sampling(sampler, steps, eta, self.spacing or default_spacing(sampler))
 
+    @settled()
     def table(self, schedule: Schedule, config: Config) -> StepTable | Scheduler:
         """Build the coefficients of each step on a schedule, with the gain for which the model was calibrated.
 
@@ -201,6 +204,8 @@ class Given:
         return Given(start, noise, project)
 
 
+@settled()
+@float32_products("highest")
 @torch.no_grad()
 def sample(
     network: Network,
@@ -224,6 +229,8 @@ def sample(
     seeds, index = [checked_seed(seed) for seed in seeds], [checked_index(i) for i in index]
     if len({len(seeds), len(index), len(cond)}) > 1:
         raise ValueError(f"there are {len(seeds)} seeds and {len(index)} numbers for {len(cond)} records")
+    if not index:
+        return torch.zeros(0, 8, length, dtype=torch.float32, device=cond.device)
     times = [int(t) for t in table.steps]
     cond = with_circumstances(network, cond, seeds, index)
     net = _bound(network, cond, times, length=length, dtype=dtype)
@@ -246,6 +253,8 @@ def sample(
     return run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
 
 
+@settled()
+@float32_products("highest")
 @torch.no_grad()
 def noise_of(
     network: Network, table: StepTable, cond: Tensor, x0: Tensor, *, rounds: int, dtype: torch.dtype

@@ -20,6 +20,7 @@ from ..data.recordings import Recordings, eight_leads_mv
 from ..factory import build_network, build_schedule
 from ..labels import CODES
 from ..models.s4 import Cauchy
+from ..models.settings import settled
 from ..noise import normal
 from ..presets import checkpoint_file
 from ..scale import Scale
@@ -65,6 +66,7 @@ class CauchyFit:
     steps: tuple[int, ...]
 
 
+@settled()
 def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | None = None) -> Inspection:
     """Inspect a checkpoint of any form that can be loaded.
 
@@ -91,6 +93,7 @@ def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | No
     )
 
 
+@settled()
 def fit_cauchy(
     path: str | os.PathLike[str],
     real: Recordings,
@@ -139,7 +142,7 @@ def fit_cauchy(
             z = normal(0, range(chosen), t, (8, x0.shape[-1]))
             for i in range(0, chosen, BATCH):
                 at = slice(i, min(i + BATCH, chosen))
-                level = torch.full((at.stop - i, 1), float(t))
+                level = torch.full((at.stop - i, 1), float(t), dtype=torch.float32)
                 with torch.no_grad():
                     eps = net((alpha * x0[at] + sigma * z[at], y[at], level))
                 losses[c, at] += ((eps - z[at]) ** 2).mean(dim=(1, 2)).double().numpy() / STEPS

@@ -31,7 +31,7 @@ from . import (
     train,
     vary,
 )
-from .console import UsageError, notices, unwrapped
+from .console import UsageError, configure_output, notices, unwrapped
 from .process import configure_process
 
 ABOUT = "Generate 12-lead ECGs with named statements. They are synthetic and not for diagnosis."
@@ -85,6 +85,7 @@ _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "C
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Without `arguments` those of the process are used."""
     configure_process()
+    configure_output()
     with notices():
         return _run(arguments)
 

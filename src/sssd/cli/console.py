@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -29,6 +31,15 @@ def usage() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+
+
+def configure_output() -> None:
+    """Let no terminal end a command: what it cannot show is escaped, and pictures go to files only."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if "MPLBACKEND" in os.environ:
+        os.environ["MPLBACKEND"] = "agg"
 
 
 def say(*lines: str, quiet: bool = False) -> None:

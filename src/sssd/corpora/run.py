@@ -147,6 +147,9 @@ def complete(folder: Path, corpus: Corpus) -> None:
     """Write what sums up all shards: the data card and, for WFDB, the list of records."""
     write_card(folder, corpus, summary(corpus, read_notes(folder, corpus)))
     if corpus.format == "wfdb":
-        with replacing(folder / "RECORDS", overwrite=True) as (part,), part.open("w", newline="\n") as file:
+        with (
+            replacing(folder / "RECORDS", overwrite=True) as (part,),
+            part.open("w", newline="\n", encoding="utf-8") as file,
+        ):
             for number in range(corpus.shards):
                 file.writelines(f"{corpus.file(number)}/{record_name(i)}\n" for i in corpus.span(number))

@@ -102,7 +102,11 @@ def interpolate(
     noise = [
         _noise(model, taken, request, table, precision) for taken, request in zip(ends, own, strict=True)
     ]
-    share = torch.linspace(0.0, 1.0, n)[:, None, None] if n > 1 else torch.full((1, 1, 1), 0.5)
+    share = (
+        torch.linspace(0.0, 1.0, n, dtype=torch.float32)[:, None, None]
+        if n > 1
+        else torch.full((1, 1, 1), 0.5, dtype=torch.float32)
+    )
     weights = share[:, 0].double().numpy()
     vectors = (1 - weights) * own[0].vectors + weights * own[1].vectors
     request = model.request(vectors.astype(np.float32))

@@ -132,7 +132,7 @@ class Engine:
 
         def make() -> Tensor:
             device = next(net.parameters()).device
-            no_label = torch.zeros(1, net.config.label_embed_classes, device=device)
+            no_label = torch.zeros(1, net.config.label_embed_classes, dtype=torch.float32, device=device)
             step = biases(net, no_label, _column(steps, device)).step  # (layers, C, S)
             if not kernels:
                 return step.permute(2, 0, 1).contiguous()

@@ -23,7 +23,7 @@ from ..data.recordings import Recordings
 from ..device import choose_device
 from . import by_signals, classifier
 from .by_classifiers import by_classifiers
-from .sets import aligned, size_warnings, split, superclasses
+from .sets import aligned, size_warnings, split, superclasses, unshared
 from .stages import Stage
 
 CPU_WIDTH = 16  # channels of the classifier without a GPU
@@ -60,7 +60,7 @@ def evaluate(
     on_stage: called with what is being done, how much of it is done, and how much there is.
 
     Returns a dictionary with the keys of `ORDER`; None stands where there is no number, for example where no statement
-    has five test records. ValueError for sets with other label names, rates or lengths, or too few records;
+    has five test records. ValueError for sets with other rates or lengths, no common label, or too few records;
     ModuleNotFoundError without the `eval` extra.
     """
     begun, where = time.monotonic(), choose_device(device)
@@ -69,6 +69,7 @@ def evaluate(
         raise ValueError(f"seeds is {seeds} and epochs {epochs}: expected one or more of each")
     width = width or (classifier.WIDTH if where.type == "cuda" else CPU_WIDTH)
     train, test, test_set = split(real, holdout)
+    apart = unshared("synthetic", synthetic, train) + unshared("holdout", test, train)
     synthetic = aligned("synthetic", synthetic, train)
     test = aligned("holdout", test, train)
 
@@ -81,7 +82,11 @@ def evaluate(
     )
     result["rhythm"], result["rules"] = by_signals.rhythm_and_rules(train, test, synthetic, on_stage)
     result["privacy"] = by_signals.privacy(train, test, synthetic, where, on_stage)
-    result["warnings"] = [*size_warnings(train, test, synthetic), *_pairing_warnings(result["detectability"])]
+    result["warnings"] = [
+        *apart,
+        *size_warnings(train, test, synthetic),
+        *_pairing_warnings(result["detectability"]),
+    ]
     result["about"] = {
         "program": f"sssd-ecg {__version__}",
         "records": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.recordings import Recordings
 from ..io.files import replacing
+from ..plot import own_style
 from . import plots
 from .sets import split
 from .table import findings, rows
@@ -110,6 +111,7 @@ _NOTES = {
 }
 
 
+@own_style()
 def _pictures(
     result: Mapping[str, Any], train: Recordings, test: Recordings, synthetic: Recordings
 ) -> dict[str, list[str]]:
@@ -175,12 +177,8 @@ def _decimal(value: float | None, form: str) -> str:
 
 def _picture(figure: Figure, words: str) -> str:
     """Return the figure inside the page, as SVG."""
-    import matplotlib
-
     buffer = io.BytesIO()
-    with matplotlib.rc_context(
-        {"svg.hashsalt": "sssd", "svg.fonttype": "none", "path.simplify_threshold": 0.5}
-    ):
+    with own_style({"svg.hashsalt": "sssd", "svg.fonttype": "none", "path.simplify_threshold": 0.5}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f'<p><img alt="{_e(words)}" src="data:image/svg+xml;base64,{data}"></p>'

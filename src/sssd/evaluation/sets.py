@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import labels as statements
 from ..data.recordings import Recordings, subset
+from ..labels import find
 from .manifold import NEAREST
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")  # of PTB-XL's diagnostic statements
@@ -38,7 +39,8 @@ def split(real: Recordings, holdout: Recordings | None = None) -> tuple[Recordin
 def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
     """Return the records with the label names of the training records, in their order.
 
-    ValueError for other label names, another rate or length, or too few records.
+    A label that they lack counts as absent and not stated (see `unshared`). ValueError for sets without a common label,
+    for another rate or length, or too few records.
     """
     if len(records) <= NEAREST:
         raise ValueError(f"the {name} set has {len(records)} records: expected {NEAREST + 1} or more")
@@ -48,22 +50,58 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
             f"the {name} records are {here} samples at {records.fs_hz:g} Hz, the real ones {there} at "
             f"{train.fs_hz:g} Hz: prepare all sets with the same rate and length"
         )
-    if set(records.label_names) != set(train.label_names):
-        missing = sorted(set(records.label_names) ^ set(train.label_names))
+    columns = _columns(records, train)
+    if None in columns and not any(column is not None for column in columns):
         raise ValueError(
-            f"the {name} set and the real one have other label names, {missing[0]!r} for one: "
-            "prepare all sets with the same ones"
+            f"the {name} set and the real one have no label in common: they have {', '.join(records.label_names[:4])} "
+            f"and {', '.join(train.label_names[:4])}; prepare both with the same names"
         )
-    order = [records.label_names.index(code) for code in train.label_names]
+    labels = np.zeros((len(records), len(columns)), records.labels.dtype)
+    stated = np.zeros_like(labels)
+    for k, column in enumerate(columns):
+        if column is not None:
+            labels[:, k] = records.labels[:, column]
+            stated[:, k] = 1 if records.stated is None else records.stated[:, column]
     return Recordings(
         records.signal_uv,
-        records.labels[:, order],
+        labels,
         train.label_names,
         fs_hz=records.fs_hz,
         strat_fold=records.strat_fold,
         record_id=records.record_id,
-        stated=None if records.stated is None else records.stated[:, order],
+        stated=None if stated.all() else stated,
     )
+
+
+def unshared(name: str, records: Recordings, train: Recordings) -> list[str]:
+    """Return what a reader must know about labels that one of two sets lacks."""
+    columns, found = _columns(records, train), []
+    lacking = [label for label, column in zip(train.label_names, columns, strict=True) if column is None]
+    if lacking:
+        found.append(
+            f"the {name} set has no label {_listed(lacking)}: it counts as absent in all of its records."
+        )
+    more = [label for k, label in enumerate(records.label_names) if k not in columns]
+    if more:
+        found.append(
+            f"the real set has no label {_listed(more)}, which only the {name} set has: it is not used."
+        )
+    return found
+
+
+def _columns(records: Recordings, train: Recordings) -> list[int | None]:
+    """Return the column of each label of the training records in the labels of others; None where there is none."""
+    columns: list[int | None] = []
+    for label in train.label_names:
+        try:
+            columns.append(find(label, records.label_names))
+        except ValueError:
+            columns.append(None)
+    return columns
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:8]) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
 
 
 def superclasses(names: Sequence[str]) -> dict[str, list[int]]:

@@ -15,6 +15,8 @@ def step_embedding(steps: Tensor, dim: int) -> Tensor:
             f"the dimension of the step embedding is {dim}: expected an even number of at least 4"
         )
     half = dim // 2
-    frequency = torch.exp(torch.arange(half, device=steps.device) * -(math.log(10000) / (half - 1)))
+    frequency = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=steps.device) * -(math.log(10000) / (half - 1))
+    )
     angle = steps.float() * frequency
     return torch.cat((torch.sin(angle), torch.cos(angle)), dim=1)

@@ -150,7 +150,9 @@ def kernel_basis(kernel: S4Kernel, length: int, cauchy: Cauchy) -> Tensor:
     """Return the taps of the unit vectors of C, (H, N, length), so that `C.flatten(-2) @ basis` are the taps."""
     with torch.no_grad(), float32_products("highest"):
         states = kernel.w.shape[-2]
-        unit = torch.eye(2 * states, device=kernel.w.device).unflatten(1, (states, 2))  # (N, N/2, 2)
+        unit = torch.eye(2 * states, dtype=torch.float32, device=kernel.w.device).unflatten(
+            1, (states, 2)
+        )  # (N, N/2, 2)
         unit = torch.view_as_complex(unit)[:, None].expand(-1, kernel.w.shape[0], -1)
         return kernel_taps(kernel, unit, length, cauchy).transpose(0, 1).contiguous()
 

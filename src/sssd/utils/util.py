@@ -19,6 +19,8 @@ from torch import Tensor
 
 from ..config.schema import DiffusionConfig
 from ..models.embeddings import step_embedding
+from ..models.network import Network
+from ..models.settings import settled
 from ..samplers import StepTable, ddim, ddpm, eps_denoiser, run
 from ..schedule import Schedule, check_steps, choose_steps
 
@@ -50,6 +52,7 @@ def sampling_label_ddim(
     DDPM. cond is as in `sampling_label`. Raises ValueError unless 1 <= ddim_timesteps <= T and 0 <= eta <= 1.
     """
     schedule = _schedule(diffusion_hyperparams)
+    eta = eta.item() if isinstance(eta, Tensor) and eta.numel() == 1 else eta
     steps = choose_steps(schedule, check_steps(ddim_timesteps, schedule.T, "ddim_timesteps"))
     return _sample(net, size, cond, ddim(schedule, steps, eta))
 
@@ -65,19 +68,22 @@ def training_loss_label(
     Ho et al. 2020, algorithm 1. Draws the steps (B, 1, 1), then the noise. Raises ValueError for labels that are not
     finite, or are not one row for each record.
     """
-    audio = torch.as_tensor(X[0])
-    if audio.ndim != 3:
-        raise ValueError(f"the records have shape {tuple(audio.shape)}: expected (B, C, L)")
+    audio = _tensor(X[0])
+    if audio.ndim != 3 or not audio.numel():
+        raise ValueError(
+            f"the records have shape {tuple(audio.shape)}: expected (B, C, L), one record or more"
+        )
     device = _device(net, audio)
     audio = audio.to(device, torch.float32)
     cond = _condition(X[1], len(audio), device)
-    alpha_bar = torch.as_tensor(diffusion_hyperparams["Alpha_bar"]).to(device, torch.float32)
-    steps = torch.randint(int(diffusion_hyperparams["T"]), size=(len(audio), 1, 1)).to(device)
+    alpha_bar = _tensor(diffusion_hyperparams["Alpha_bar"]).to(device, torch.float32)
+    steps = torch.randint(int(diffusion_hyperparams["T"]), size=(len(audio), 1, 1), device="cpu").to(device)
     z = std_normal(audio.shape).to(device)
     noisy = torch.sqrt(alpha_bar[steps]) * audio + torch.sqrt(1 - alpha_bar[steps]) * z
     return loss_fn(net((noisy, cond, steps.view(-1, 1).float())), z)
 
 
+@settled()
 def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str, Any]:
     """Return the linear schedule in float32: {"T": int, "Beta", "Alpha", "Alpha_bar", "Sigma": (T,) tensors}.
 
@@ -88,7 +94,7 @@ def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str
         raise ValueError(f"T is {T}: expected at least 1 step")
     if not (0.0 < beta_0 < 1.0 and 0.0 < beta_T < 1.0):
         raise ValueError(f"beta_0 is {beta_0} and beta_T is {beta_T}: expected both above 0 and below 1")
-    beta = torch.linspace(beta_0, beta_T, T, dtype=torch.float32)
+    beta = torch.linspace(beta_0, beta_T, T, dtype=torch.float32, device="cpu")
     alpha = 1 - beta
     products = [alpha[0]]
     for alpha_t in alpha[1:]:  # torch.cumprod accumulates in float64
@@ -106,7 +112,10 @@ def hyperparams_of(config: DiffusionConfig, schedule: Schedule) -> dict[str, Any
     abar, beta = schedule.abar, schedule.beta
     variance = np.append(beta[0], beta[1:] * (1 - abar[:-1]) / (1 - abar[1:]))  # beta tilde, eq. 7
     tables = {"Beta": beta, "Alpha": 1 - beta, "Alpha_bar": abar, "Sigma": np.sqrt(variance)}
-    return {"T": config.T, **{k: torch.tensor(v, dtype=torch.float32) for k, v in tables.items()}}
+    return {
+        "T": config.T,
+        **{k: torch.tensor(v, dtype=torch.float32, device="cpu") for k, v in tables.items()},
+    }
 
 
 def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_dim_in: int) -> Tensor:
@@ -114,9 +123,10 @@ def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_
     return step_embedding(diffusion_steps, diffusion_step_embed_dim_in)
 
 
+@settled()
 def std_normal(size: tuple[int, ...] | torch.Size) -> Tensor:
     """Return a standard normal float32 tensor of this size, on the CPU, from torch's global generator."""
-    return torch.normal(0, 1, size=tuple(size))
+    return torch.normal(0, 1, size=tuple(size), dtype=torch.float32, device="cpu")
 
 
 def print_size(net: Any) -> None:
@@ -132,15 +142,23 @@ def find_max_epoch(path: str | os.PathLike[str]) -> int:
     return max((int(name.group(1)) for name in names if name), default=-1)
 
 
+@settled()
 @torch.no_grad()
 def _sample(net: Net, size: tuple[int, int, int], cond: Any, table: StepTable) -> Tensor:
-    if len(size) != 3:
-        raise ValueError(f"size is {tuple(size)}: expected (B, C, L)")
+    if len(size) != 3 or not all(isinstance(n, int) and n >= 0 for n in size):
+        raise ValueError(f"size is {tuple(size)}: expected (B, C, L), whole numbers")
+    if isinstance(net, Network) and size[1] != 8:
+        raise ValueError(f"size is {tuple(size)}: this network makes 8 leads, expected (B, 8, L)")
     device = _device(net, cond)
     condition = None if cond is None else _condition(cond, size[0], device)
 
+    if condition is None and isinstance(net, Network) and getattr(net.config, "label_embed_classes", True):
+        raise ValueError("cond is None: this network needs label vectors (B, K)")
+    if 0 in size:
+        return torch.zeros(tuple(size), dtype=torch.float32, device=device)
+
     def eps(x: Tensor, t: int) -> Tensor:
-        return net((x, condition, torch.full((size[0], 1), float(t), device=device)))
+        return net((x, condition, torch.full((size[0], 1), float(t), dtype=torch.float32, device=device)))
 
     def noise(_: int) -> Tensor:
         return std_normal(size).to(device)
@@ -149,7 +167,7 @@ def _sample(net: Net, size: tuple[int, int, int], cond: Any, table: StepTable) -
 
 
 def _schedule(diffusion_hyperparams: dict[str, Any]) -> Schedule:
-    alpha_bar = torch.as_tensor(diffusion_hyperparams["Alpha_bar"])
+    alpha_bar = _tensor(diffusion_hyperparams["Alpha_bar"])
     T = diffusion_hyperparams["T"]
     if alpha_bar.shape != (T,):
         raise ValueError(f"T is {T} and Alpha_bar has shape {tuple(alpha_bar.shape)}: expected ({T},)")
@@ -165,9 +183,14 @@ def _device(net: Net, otherwise: Any) -> torch.device:
     return torch.device("cpu")
 
 
+def _tensor(value: Any) -> Tensor:
+    """The value as a tensor, on its own device or the CPU, whatever the default device."""
+    return value if isinstance(value, Tensor) else torch.as_tensor(value, device="cpu")
+
+
 def _condition(cond: Any, batch: int, device: torch.device) -> Tensor:
     """Return cond (B, ...) as float32 on the device; ValueError unless it has B rows of finite real values."""
-    given = torch.as_tensor(cond)
+    given = _tensor(cond)
     if given.is_complex():
         raise ValueError(f"cond is {given.dtype}: expected real values")
     if given.ndim == 0 or len(given) != batch:
