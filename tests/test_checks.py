@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sssd.checks import checked_index, checked_seed, flag, needed_for, one_of, whole
+from sssd.checks import checked_index, checked_seed, counted, flag, needed_for, one_of, whole
 
 
 @pytest.mark.parametrize("check", [lambda n: whole("n", n), checked_seed, checked_index])
@@ -45,3 +45,7 @@ def test_one_of_and_flag():
     for value in ("no", None, 2, 1.0, [], np.ones(2)):
         with pytest.raises(ValueError, match="^exact is .*: expected True or False$"):
             flag("exact", value)
+
+
+def test_what_is_counted_has_the_number_of_the_word() -> None:
+    assert [counted(n, "record") for n in (0, 1, 2)] == ["0 records", "1 record", "2 records"]

@@ -72,7 +72,7 @@ def test_a_corpus_from_beginning_to_end(capsys, checkpoint, tmp_path):  # noqa: 
     code, out, err = create(capsys, checkpoint, tmp_path / "a")
     assert (code, err) == (0, "") and "50 records (npz)" in out
     assert run(capsys, "verify", tmp_path / "a")[0] == 0
-    assert "3 of 3 shards are finished, 50 records" in run(capsys, "info", tmp_path / "a")[1]
+    assert "3 of 3 shards finished, 50 records" in run(capsys, "info", tmp_path / "a")[1]
     assert '"finished_shards": 3' in run(capsys, "info", tmp_path / "a", "--json")[1]
     assert run(capsys, "convert", tmp_path / "a", tmp_path / "b", "--format", "wfdb")[0] == 0
     code, _, err = run(capsys, "merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")

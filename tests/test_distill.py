@@ -534,7 +534,7 @@ def test_the_command_with_recordings(
     )
     command = ["distill", "--teacher", str(path), "--device", "cpu", "--config", str(recipe)]
     assert main([*command, "--data", str(tmp_path / "signals.npz"), "--out", str(tmp_path / "one")]) == 0
-    assert "for 1 evaluations" in capsys.readouterr().out
+    assert "for 1 evaluation\n" in capsys.readouterr().out
     scale = np.array(config().trainset_config.lead_scale_mv)[:, None]
     expected = x[:10][:, [0, 6, 7, 8, 9, 10, 11, 5]] / 1000 / scale
     np.testing.assert_allclose(seen[0].numpy(), expected, rtol=1e-5)

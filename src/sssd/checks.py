@@ -68,6 +68,11 @@ def warn(text: str) -> None:
     warnings.warn(text, Notice, stacklevel=level)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with the word for what it counts: "1 record", "2 records"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 @contextmanager
 def needed_for(what: str, extra: str) -> Iterator[None]:
     """Around imports of optional packages: ModuleNotFoundError names the one that is missing and how to install it.

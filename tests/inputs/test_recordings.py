@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sssd import Ecg
+from sssd.checks import counted
 from sssd.cli import main
 from sssd.data import recordings
 from sssd.data.prepare import prepare
@@ -283,8 +284,7 @@ def test_wrong_gains_are_told(tmp_path: Path) -> None:
     _, manifest = prepared(tmp_path, "record,labels\nr1,NORM\nr2,NORM\nr3,NORM\nr4,NORM\n")
     assert list(manifest["implausible_amplitude_mv"]) == ["r4"]
     assert any(
-        "1 recordings have an amplitude that ECGs do not have (r4 0.0" in text
-        for text in manifest["warnings"]
+        "an amplitude that ECGs do not have in 1 recording (r4 0.0" in text for text in manifest["warnings"]
     )
     assert "(--unit says what the numbers are)" in read_recording(tmp_path / "records" / "r4").notes[0]
     large = 20 * beats_mv(1) / np.ptp(beats_mv(1), axis=1, keepdims=True)
@@ -343,7 +343,7 @@ def skipped_as(folder: Path, reason: str, **options: object) -> list[dict[str, s
     assert made.record_id is not None and made.record_id.tolist() == ["r1", "r2", "r3"]
     assert manifest["skipped"] == {reason: len(others)} and manifest["records"] == 3
     assert any(
-        f"{len(others)} recordings are skipped ({len(others)} {reason}" in text
+        f"skipped {counted(len(others), 'recording')} ({len(others)} {reason}" in text
         for text in manifest["warnings"]
     )
     with (folder / "out" / "skipped.csv").open(newline="") as file:
@@ -408,7 +408,7 @@ def test_flat_leads_are_told(tmp_path: Path) -> None:
     npz(tmp_path / "records", "x", signal_mv=flat)
     made, manifest = prepared(tmp_path, "record,labels\nr1,NORM\nx,NORM\n")
     assert manifest["flat_leads"] == {"x": ["V3"]} and len(made) == 2
-    assert "1 recordings have flat leads: V3 of x" in manifest["warnings"]
+    assert "flat leads in 1 recording: V3 of x" in manifest["warnings"]
 
 
 @row("a recording that is flat in all leads")

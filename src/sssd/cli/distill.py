@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..checks import counted
 from ..presets import BUILTIN
 from . import options
 from .console import UsageError, progress_bar, say, usage
@@ -91,7 +92,11 @@ def command(
     from ..training.distill import StageProgress, distill
 
     total = todo.trajectory_iters + todo.matching_iters + todo.polish_iters
-    say(f"{len(labels)} label vectors, {total} iterations of {todo.batch_size} records", quiet=quiet)
+    say(
+        f"{counted(len(labels), 'label vector')}, {counted(total, 'iteration')} of "
+        f"{counted(todo.batch_size, 'record')}",
+        quiet=quiet,
+    )
     with progress_bar(quiet, "loss {task.fields[loss]}") as bar:
         tasks: dict[str, Any] = {}
 
@@ -141,7 +146,7 @@ def command(
         )
         say(f"the time was up {ended}; the same command goes on from there", quiet=quiet)
     say(
-        f"wrote {model}, for {', '.join(map(str, evaluations))} evaluations",
+        f"wrote {model}, for {', '.join(map(str, evaluations))} evaluation{'s' * (len(evaluations) > 1)}",
         f"generate with it: sssd-ecg generate --checkpoint {model} --label {ecgs.label_names[0]} --out ecgs",
         quiet=quiet,
     )

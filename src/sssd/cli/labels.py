@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..checks import counted
 from .console import usage
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def command(
         console = Console(width=120)
     console.print(table)
     console.print(
-        f"{len(chosen)} statements. PTB-XL, training: the records with a statement in PTB-XL, and among those that "
-        f"the built-in model was trained on; it hardly knows a statement with fewer than {RARE}.",
+        f"{counted(len(chosen), 'statement')}. PTB-XL, training: the records with a statement in PTB-XL, and among "
+        f"those that the built-in model was trained on; it hardly knows a statement with fewer than {RARE}.",
         style="dim",
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..checks import counted
 from .console import note, progress_bar, say, usage
 
 EXAMPLES = """Examples:
@@ -90,7 +91,7 @@ def command(
     patients = [fold["patients"] for fold in folds]
     split = ", ".join(f"{count} {name}" for name, count in result["split"].items())
     say(
-        f"{result['records']} records ({split}), {len(result['records_per_label'])} labels",
+        f"{counted(result['records'], 'record')} ({split}), {counted(len(result['records_per_label']), 'label')}",
         described(result["columns"]),
         *_unmapped(result["diagnoses_that_are_no_label"]),
         "patients by fold, 1 to 10: " + ", ".join(map(str, patients))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ..checks import counted
 from ..presets import BUILTIN, checkpoint_file
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
@@ -96,8 +97,9 @@ def command(
     quiet = quiet or not first
     total = settings.train_config.n_iters
     say(
-        f"{len(split.signal_mv)} records to train on, {len(split.val_signal_mv)} to validate, "
-        f"{split.labels.shape[1]} labels, {total} iterations of {settings.train_config.batch_size} records",
+        f"{counted(len(split.signal_mv), 'record')} to train on, {len(split.val_signal_mv)} to validate, "
+        f"{counted(len(ecgs.label_names), 'label')}{', age and sex' * settings.trainset_config.patient}, "
+        f"{counted(total, 'iteration')} of {counted(settings.train_config.batch_size, 'record')}",
         quiet=quiet,
     )
     shown = "loss {task.fields[loss]}, validation {task.fields[val]}"

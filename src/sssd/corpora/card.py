@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checks import counted
 from ..io.files import write_bytes
 from ..leads import EIGHT
 from .schema import Corpus, Recipe
@@ -31,13 +32,13 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
         *(hub if corpus.format == "parquet" else []),
         "---",
         "",
-        f"# {corpus.records} synthetic 12-lead ECGs",
+        f"# {counted(corpus.records, 'synthetic 12-lead ECG')}",
         "",
         "**Synthetic. Not for diagnosis, nor for any decision about a patient.**",
         "",
         "| | |",
         "|---|---|",
-        f"| records | {corpus.records}, in {corpus.shards} shards of {corpus.shard_size}{size} |",
+        f"| records | {corpus.records}, in {counted(corpus.shards, 'shard')} of {corpus.shard_size}{size} |",
         f"| format | {corpus.format} |",
         f"| signal | signal_uv: int16, 1 uV, ({len(corpus.leads)}, {corpus.length}) at {corpus.fs_hz:g} Hz, "
         f"{corpus.length / corpus.fs_hz:g} s |",
@@ -81,7 +82,7 @@ def _extra(corpus: Corpus) -> list[str]:
 
 
 def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
-    sampler = f"{part.sampler}, {part.steps} steps"
+    sampler = f"{part.sampler}, {counted(part.steps, 'step')}"
     if part.eta is not None:
         sampler += f", eta {part.eta:g}"
     if part.spacing is not None:
@@ -98,7 +99,7 @@ def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
         f"| model | {Path(part.checkpoint).name}, SHA-256 of the weights {part.model} |",
         f"| sampler | {sampler}, {part.precision} |",
         f"| seed | {part.seed} |",
-        f"| batches | {part.batch_size} records, {part.threads} threads, {part.machine} |",
+        f"| batches | {counted(part.batch_size, 'record')}, {counted(part.threads, 'thread')}, {part.machine} |",
         f"| by | {part.generator}, PyTorch {part.torch} |",
         "",
     ]

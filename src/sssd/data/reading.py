@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import counted
 from ..io.recording import SAMPLES, Recording, read_recording
 from ..io.units import microvolts
 from ..io.wfdb_header import RecordingError
@@ -138,20 +139,21 @@ def warnings(read: Read) -> list[str]:
         listed = "; ".join(
             f"{count} {reason}: {_names(read, reason)}" for reason, count in found["skipped"].items()
         )
-        said.append(f"{len(read.skipped)} recordings are skipped ({listed}); skipped.csv lists them")
+        said.append(f"skipped {counted(len(read.skipped), 'recording')} ({listed}); skipped.csv lists them")
     if found["flat_leads"]:
         examples = [
             f"{', '.join(leads)} of {name}" for name, leads in list(found["flat_leads"].items())[:_TOLD]
         ]
         said.append(
-            f"{len(found['flat_leads'])} recordings have flat leads: {_some(examples, len(found['flat_leads']))}"
+            f"flat leads in {counted(len(found['flat_leads']), 'recording')}: "
+            f"{_some(examples, len(found['flat_leads']))}"
         )
     odd = found["implausible_amplitude_mv"]
     if odd:
         examples = [f"{name} {value:g} mV" for name, value in list(odd.items())[:_TOLD]]
         said.append(
-            f"{len(odd)} recordings have an amplitude that ECGs do not have ({_some(examples, len(odd))}): their files "
-            "may state a wrong gain or unit; --unit says what the numbers are"
+            f"an amplitude that ECGs do not have in {counted(len(odd), 'recording')} ({_some(examples, len(odd))}): "
+            "files may state a wrong gain or unit; --unit says what the numbers are"
         )
     for gain, entry in found["implausible_gains"].items():
         said.append(

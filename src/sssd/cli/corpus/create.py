@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...checks import counted
 from ...presets import BUILTIN, is_shipped
 from .. import options
 from ..console import UsageError, note, say, usage
@@ -157,7 +158,7 @@ def _plan(
         return plans.by_counts(counts, label_names, exact=exact), f"counts {counts}"
     if labels_from is not None:
         plan = plans.from_csv(labels_from, label_names, per_row=count, exact=exact)
-        return plan, f"{labels_from.name}, {count} for each of {len(plan.which)} rows"
+        return plan, f"{labels_from.name}, {count} for each of {counted(len(plan.which), 'row')}"
     return plans.like_ptbxl(like_ptbxl or 0, label_names), "drawn in the mix of PTB-XL, folds 1 to 8"
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ...checks import counted
 from .. import options
 from ..console import say, usage
 from .shared import Folder, described, reporting
@@ -49,13 +50,13 @@ def info(
         print(json.dumps({**corpus.to_json(), "digest": corpus.digest, "state": state}, indent=2))
         return
     say(
-        f"{described(corpus)}: {len(done)} of {corpus.shards} shards are finished, {total['records']} records, "
-        f"{total['bytes'] / 1e6:.1f} MB",
+        f"{described(corpus)}: {len(done)} of {counted(corpus.shards, 'shard')} finished, "
+        f"{counted(total['records'], 'record')}, {total['bytes'] / 1e6:.1f} MB",
         f"signal: int16 uV, {len(corpus.leads)} leads x {corpus.length} samples at {corpus.fs_hz:g} Hz; "
         f"{' '.join(corpus.leads)}",
     )
     for part in corpus.parts:
-        how = f"{part.sampler}, {part.steps} steps, {part.precision}, seed {part.seed}"
-        say(f"{part.records} records: {part.source}; {how}; {part.checkpoint} {part.model[:12]}")
+        how = f"{part.sampler}, {counted(part.steps, 'step')}, {part.precision}, seed {part.seed}"
+        say(f"{counted(part.records, 'record')}: {part.source}; {how}; {part.checkpoint} {part.model[:12]}")
     if len(done) < corpus.shards:
         say(f"to complete it: {manifest.repair_command(folder, corpus)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ...checks import counted
 from ..console import UsageError, progress_bar
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def check_engine(engine: str, address: str | None, workers: int | None) -> None:
 
 def described(corpus: Corpus) -> str:
     """Return a corpus in a few words."""
-    return f"{corpus.records} record{'s' if corpus.records > 1 else ''} ({corpus.format})"
+    return f"{counted(corpus.records, 'record')} ({corpus.format})"
 
 
 @contextmanager
