@@ -79,6 +79,22 @@ def test_a_search_begins_at_the_solver_that_is_known() -> None:
         assert solver_of(point_of(known, gain), fit.steps[0]) == (known, gain)
 
 
+def test_the_time_ends_a_generation(tmp_path: Path) -> None:
+    """No set is made after the time is up, and the search ends where the last whole generation left it."""
+    model = SSSDECG.from_pretrained(teacher(tmp_path, config()), device="cpu")
+    begin, _ = starting_solver(model, 3)
+    trials = Trials.__new__(Trials)
+    trials.model, made = model, []
+    trials._generated = lambda *_: made.append(0) or np.zeros((1, 8, 10), np.float32)  # type: ignore[func-returns-value,method-assign]
+    trials._measured = lambda _: None  # type: ignore[assignment,method-assign]
+
+    def costs(solvers: list[object], number: int) -> list[float]:
+        return trials.costs(solvers, number, lambda: len(made) == 5)  # type: ignore[arg-type]
+
+    assert search(costs, begin, generations=3) == solver_of(point_of(*begin), 199)
+    assert len(made) == 5
+
+
 def test_the_cost_of_a_set() -> None:
     """1.4 for what DDPM makes; more for what is farther, or too large. Fails without the part for one of the three."""
     trials = Trials.__new__(Trials)
@@ -190,10 +206,10 @@ def test_a_solver_that_is_worse_than_none_is_told(
 
         def __exit__(self, *_: object) -> None: ...
 
-        def costs(self, solvers: object, generation: int) -> list[float]:
+        def costs(self, solvers: object, generation: int, *_: object) -> list[float]:
             return [2.0, 1.8] if generation == 1 else [2.0] * 16
 
-        def figures(self, tables: object, noise: int) -> list[object]:
+        def figures(self, tables: object, noise: int, *_: object) -> list[object]:
             assert [table.S for table, _ in tables] == [3, 3, 3]  # type: ignore[attr-defined]
             return [2.5, plain, 2.5]
 

@@ -73,6 +73,10 @@ def command(
         training_labels(ecgs, model.config)  # refuses data that the network was not trained on
         begin, spread = starting_solver(model, steps)
     ends = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+
+    def out_of_time() -> bool:
+        return ends is not None and time.monotonic() > ends
+
     with progress_bar(quiet, "cost {task.fields[cost]}") as bar:
         task = bar.add_task("preparing", total=generations, cost="-")
 
@@ -82,13 +86,13 @@ def command(
 
         with Trials(model, training_folds(ecgs), records=records, seed=seed) as trials:
             found = search(
-                trials.costs,
+                lambda solvers, number: trials.costs(solvers, number, out_of_time),
                 begin,
                 generations=generations,
                 spread=spread,
                 seed=seed,
                 on_generation=report,
-                out_of_time=lambda: ends is not None and time.monotonic() > ends,
+                out_of_time=out_of_time,
             )
             before, after = trials.costs([begin, found], generations)
             plain = trials.plain_costs(steps, generations)

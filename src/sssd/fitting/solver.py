@@ -28,6 +28,10 @@ GAIN_UNIT = 0.1  # of ln gain, for a unit of a point
 Solver = tuple[Fit, float]  # a fit, and the factor of its records for all leads
 
 
+class OutOfTime(Exception):
+    """The time is up while the solvers of a generation are tried."""
+
+
 @dataclass(frozen=True)
 class Generation:
     """What is reported: the number of a generation, how many there will be, its least cost and its median cost."""
@@ -76,8 +80,9 @@ def search(
 ) -> Solver:
     """Return the solver at the centre of the last generation.
 
-    costs(solvers, generation) gives one cost for each solver; lower is better. out_of_time: asked before each
-    generation, and True ends the search. NumPy's global generator is left as it was. ModuleNotFoundError without `cma`.
+    costs(solvers, generation) gives one cost for each solver; lower is better. If it raises OutOfTime, or out_of_time,
+    which is asked before each generation, says so, the search ends. NumPy's global generator is left as it was.
+    ModuleNotFoundError without `cma`.
     """
     with needed_for("fitting needs", "train,eval"):
         import cma
@@ -91,7 +96,10 @@ def search(
             if out_of_time():
                 break
             points = strategy.ask()
-            found = list(costs([solver_of(point, first) for point in points], number))
+            try:
+                found = list(costs([solver_of(point, first) for point in points], number))
+            except OutOfTime:
+                break
             strategy.tell(points, found)
             on_generation(Generation(number + 1, generations, min(found), float(np.median(found))))
         return solver_of(strategy.mean, first)

@@ -25,7 +25,7 @@ from ..evaluation.quality import SMALLEST, rhythm_distance
 from ..evaluation.rhythm import rhythm_and_shape
 from ..model_wrapper import SSSDECG
 from ..samplers import StepTable, ddpm, fitted
-from .solver import Solver
+from .solver import OutOfTime, Solver
 
 PLAIN = ("ddim", "unipc", "sde-dpmpp-2m")  # samplers that a fitted one has to beat
 PARTS = 4  # of a set, one for each process that measures it
@@ -82,10 +82,15 @@ class Trials:
     def __exit__(self, *_: Any) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def costs(self, solvers: Sequence[Solver], generation: int) -> list[float]:
-        """Return the costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4."""
+    def costs(
+        self, solvers: Sequence[Solver], generation: int, out_of_time: Callable[[], bool] = lambda: False
+    ) -> list[float]:
+        """Return the costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4.
+
+        OutOfTime if `out_of_time`, which is asked before each solver, says so.
+        """
         tables = [(fitted(self.model.schedule, **fit.model_dump()), gain) for fit, gain in solvers]
-        return [self.cost(figures) for figures in self.figures(tables, generation + 1)]
+        return [self.cost(figures) for figures in self.figures(tables, generation + 1, out_of_time)]
 
     def plain_costs(self, steps: int, generation: int) -> dict[str, float]:
         """Return the costs of samplers that need no fit, in as many steps, with the noise of this generation."""
@@ -101,13 +106,20 @@ class Trials:
             excess.append((mine - chance) / max(ddpms - chance, SMALLEST * chance))
         return max(excess) + 0.2 * sum(excess) + 2.0 * max(0.0, abs(of.amplitude - 1.0) - TOLERANCE)
 
-    def figures(self, tables: Sequence[tuple[StepTable, float]], noise: int) -> list[Figures]:
+    def figures(
+        self,
+        tables: Sequence[tuple[StepTable, float]],
+        noise: int,
+        out_of_time: Callable[[], bool] = lambda: False,
+    ) -> list[Figures]:
         """Return the figures of one set for each table and gain, all with the same noise.
 
-        One set is measured while the next is made.
+        One set is measured while the next is made. OutOfTime as in `costs`.
         """
         made = []
         for table, gain in tables:
+            if out_of_time():
+                raise OutOfTime
             x = np.float32(gain) * self._generated(table, noise)
             made.append((x, self._measured(x)))
         return [self._figures(x, measured) for x, measured in made]
