@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ pytest.importorskip("sklearn")
 
 from sssd.cli import main  # noqa: E402
 from sssd.data.recordings import Recordings, eight_leads_mv, subset, write  # noqa: E402
-from sssd.evaluation import amplitude, auc, memorisation, quality, rhythm, spectrum  # noqa: E402
+from sssd.evaluation import amplitude, auc, memorisation, quality, rhythm, spectrum, table  # noqa: E402
 from sssd.evaluation.evaluate import ORDER, evaluate  # noqa: E402
 from sssd.evaluation.kernel import kernel_distance  # noqa: E402
 from sssd.evaluation.manifold import precision_recall_density_coverage  # noqa: E402
@@ -251,10 +252,15 @@ def test_evaluate_tells_good_from_bad() -> None:
     assert irregular["statement"] == "AFIB" and irregular["recorded"]["records"] == 12 + 8
     assert irregular["generated"]["records"] == 9 and irregular["generated"]["share"] > 0.7
     assert good["warnings"] == []
+    assert good["heart_rate"] is None
     assert {"training classifiers", "beats and intervals", "nearest training records"} <= set(told)
 
     halved = Recordings((real.signal_uv // 2).astype(np.int16), real.labels, real.label_names)
+    halved = replace(halved, heart_rate=np.where(np.arange(24) < 8, np.nan, 80.0))
     bad = evaluate(real, halved, unseen, seeds=1, epochs=1, width=2)
+    assert bad["heart_rate"]["records"] == 8 and bad["heart_rate"]["share"] > 0.8
+    (row,) = [row for row in table.rows(bad) if "asked" in row.name]
+    assert row.section == "rhythm" and row.synthetic == f"{100 * bad['heart_rate']['share']:.0f} % of 8"
     assert bad["fidelity"]["amplitude"]["std_ratio"] == pytest.approx([0.5] * 12, abs=0.05)
     assert bad["privacy"]["nearest_distance_ratio"] < 0.2  # a smaller amplitude does not hide a copy
     assert bad["privacy"]["membership_inference_auc"] > 0.95

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from sssd.checkpoints import read_state
 from sssd.cli import main
 from sssd.cli.requests import read_requests
 from sssd.config.schema import DEFAULT, Config, read_config
-from sssd.data.recordings import Recordings
+from sssd.data.recordings import Recordings, read, write
+from sssd.evaluation.asked_heart_rate import delivered
 from sssd.factory import build_network, label_count, label_names
 from sssd.io import npz, wfdb
 from sssd.labels import CODES
@@ -334,3 +336,50 @@ def test_fine_tuning_keeps_what_both_models_take(tmp_path: Path) -> None:
     torch.testing.assert_close(now[:71], known[:71])
     torch.testing.assert_close(now[71:75], fresh[71:75])
     torch.testing.assert_close(now[75:], known[71:])
+
+
+# --- asked and delivered ----------------------------------------------------------------------------------------
+
+
+def asked(bpm: list[float], wanted: list[float], afib: list[int] | None = None) -> Recordings:
+    made = recordings(bpm)
+    for k in afib or []:
+        made.labels[k, CODES.index("AFIB")] = 1
+    return replace(made, heart_rate=np.array(wanted))
+
+
+def test_asked_and_delivered_by_hand() -> None:
+    """Fails if AFIB, rates outside 40 to 160, or records that were not asked count, or a flat record does not."""
+    made = asked([60, 64, 66, 150, 34, 170, 80, 90], [60, 60, 60, 150, 40, 170, np.nan, 50], afib=[7])
+    made.signal_uv[3] = 0
+    found = delivered(made)
+    assert found is not None and found["records"] == 5 and found["share"] == pytest.approx(2 / 5)
+    assert found["low"] == pytest.approx(0.1176, abs=1e-3) and found["high"] == pytest.approx(
+        0.7693, abs=1e-3
+    )
+    assert found["median_difference"] == pytest.approx((4 + 6) / 2, abs=0.2)
+    assert delivered(recordings([60, 70])) is None
+    assert delivered(asked([60, 70], [np.nan, 30])) is None
+
+
+def test_sets_say_what_was_asked(tmp_path: Path) -> None:
+    """From `generate`, from a corpus and from our own archive; nothing where nothing was asked."""
+    from sssd.corpora.plan import by_counts, with_patients
+    from tests.corpora import make
+
+    m = model(heart_rate=True)
+    for name, given, found in (("some", [48, None], [48, np.nan]), ("none", None, None)):
+        made = m.generate_ecgs(["NORM", "NORM"], heart_rate=given, steps=1, seed=1)
+        npz.write(tmp_path / f"{name}.npz", made)
+        np.testing.assert_equal(read(tmp_path / f"{name}.npz").heart_rate, found)
+    make(tmp_path / "corpus", plan=with_patients(by_counts("AFIB=3"), None, None, 72))
+    np.testing.assert_array_equal(read(tmp_path / "corpus" / "data" / "00000.npz").heart_rate, [72] * 3)
+    write(tmp_path / "own.npz", asked([60, 70], [60, np.nan]))
+    np.testing.assert_array_equal(read(tmp_path / "own.npz").heart_rate, [60, np.nan])
+    foreign = dict(np.load(tmp_path / "none.npz"))
+    for provenance in (np.array("{"), np.array(["[1]", "7"]), np.array(["{}", '{"heart_rate": null}'])):
+        np.savez(tmp_path / "foreign.npz", **(foreign | {"provenance": provenance}))
+        assert read(tmp_path / "foreign.npz").heart_rate is None
+    np.savez(tmp_path / "foreign.npz", **(foreign | {"provenance": np.array(['{"heart_rate": "x"}', "{}"])}))
+    with pytest.raises(ValueError, match="expected beats per minute"):
+        read(tmp_path / "foreign.npz")

@@ -2,15 +2,19 @@
 
 signal_uv int16 (n, 12, L) microvolts, leads I II III aVR aVL aVF V1..V6; labels uint8 (n, K); label_names
 (K,); leads (12,); fs_hz; optional strat_fold (n,), record_id (n,), age (n,) in years and sex (n,), 0 male and 1 female,
-both NaN where unknown; optional coarse (n,), 1 where a signal is wrong in detail, for example because it was filtered
-or rescaled, so that it is trained on only under noise that hides this; optional stated (n, K), 1 where the source says
-whether the label is present and 0 where it says nothing, so that the label's 0 does not mean absent.
+both NaN where unknown; optional heart_rate (n,), the beats per minute that a generated record was asked for, NaN where
+none were, or in its place the provenance (n,) that `generate` writes; optional coarse (n,), 1 where a signal is wrong
+in detail, for example because it was filtered or rescaled, so that it is trained on only under noise that hides this;
+optional stated (n, K), 1 where the source says whether the label is present and 0 where it says nothing, so that the
+label's 0 does not mean absent.
 """
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +25,11 @@ from numpy.typing import NDArray
 from ..io.files import replacing
 from ..io.raw import rate_of
 from ..leads import CLINICAL, lead_names, reorder, to_eight
-from ..patient import ages, sexes
+from ..patient import ages, heart_rates, sexes
 
 FILE = "signals.npz"  # its name inside a folder of prepared data
 GENERATED = "ecgs.npz"  # and inside a folder that `generate` wrote
-OPTIONAL = ("strat_fold", "record_id", "age", "sex", "coarse")  # one value per recording each
+OPTIONAL = ("strat_fold", "record_id", "age", "sex", "heart_rate", "coarse")  # one value per recording each
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Recordings:
     record_id: NDArray[Any] | None = None  # (n,)
     age: NDArray[np.float64] | None = None  # (n,) years, NaN: unknown
     sex: NDArray[np.float64] | None = None  # (n,) 0 male, 1 female, NaN: unknown
+    heart_rate: NDArray[np.float64] | None = None  # (n,) beats per minute that were asked for, NaN: none were
     coarse: NDArray[np.uint8] | None = None  # (n,) 1: the signal is wrong in detail; None: none is
     stated: NDArray[np.uint8] | None = (
         None  # (n, K) 0: not known whether the label is present; None: all are known
@@ -129,11 +134,28 @@ def read(path: str | Path) -> Recordings:
             record_id=data.get("record_id", data.get("ecg_id")),
             age=ages(data["age"]) if "age" in data else None,
             sex=sexes(data["sex"]) if "sex" in data else None,
+            heart_rate=_asked_heart_rates(data),
             coarse=_flags(data["coarse"]) if "coarse" in data else None,
             stated=data.get("stated"),
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{str(path)!r}: {error}") from error
+
+
+def _asked_heart_rates(data: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    """Return the heart rates (n,) that records were asked for, None if none was."""
+    if "heart_rate" in data:
+        return heart_rates(data["heart_rate"])
+    asked = [_asked_heart_rate(str(text)) for text in np.atleast_1d(data.get("provenance", np.array([])))]
+    return None if all(rate is None for rate in asked) else heart_rates(asked)
+
+
+def _asked_heart_rate(provenance: str) -> Any:
+    try:
+        told = json.loads(provenance)
+    except (ValueError, RecursionError):
+        return None  # another program's
+    return told.get("heart_rate") if isinstance(told, dict) else None
 
 
 def _flags(values: NDArray[Any]) -> NDArray[np.uint8]:

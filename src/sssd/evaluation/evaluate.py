@@ -22,6 +22,7 @@ from .. import __version__
 from ..data.recordings import Recordings
 from ..device import choose_device
 from . import by_signals, classifier
+from .asked_heart_rate import delivered
 from .by_classifiers import by_classifiers
 from .sets import aligned, size_warnings, split, superclasses, unshared
 from .stages import Stage
@@ -35,6 +36,7 @@ ORDER = (
     "detectability",
     "rhythm",
     "rules",
+    "heart_rate",
     "adherence",
     "diversity",
     "privacy",
@@ -81,6 +83,7 @@ def evaluate(
         train, test, synthetic, on_stage, seeds=seeds, epochs=epochs, width=width, device=where
     )
     result["rhythm"], result["rules"] = by_signals.rhythm_and_rules(train, test, synthetic, on_stage)
+    result["heart_rate"] = delivered(synthetic)
     result["privacy"] = by_signals.privacy(train, test, synthetic, where, on_stage)
     result["warnings"] = [
         *apart,

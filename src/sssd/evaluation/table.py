@@ -72,6 +72,11 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
                 "as low",
             )
         )
+    rate = result["heart_rate"]
+    if rate is not None:
+        found.append(
+            Row("rhythm", "heart rate asked and delivered, within 5 /min", _share(rate), "-", "95 %")
+        )
     for rule in result["rules"]:
         made, real = rule["generated"], rule["recorded"]
         aim = "as high" if rule["enough"] else f"(few: {real['records']})"
