@@ -152,6 +152,22 @@ def test_a_patient_in_two_folds_is_refused(tmp_path: Path) -> None:
         prepared(tmp_path, "record,labels,subject,fold\nr1,NORM,77,2\nr2,NORM,77.0,10\nr3,NORM,78,2\n")
 
 
+@row("a column of heart rates: `heart_rate`, `HeartRate`, `heart_rate_bpm`, `bpm` ...")
+@row("heart rates from 25 to 250 in beats per minute: `72`, `72.5`, `72 bpm`, `72/min`")
+@pytest.mark.parametrize("name", ["heart_rate", "HeartRate", "heart rate (bpm)", "bpm"])
+def test_heart_rates(tmp_path: Path, name: str) -> None:
+    """Fails if requests do not read them, or `prepare` takes them for a label."""
+    cells = ["72", "72.5", "72 bpm", "72/min", "25", "250", ""]
+    rows = asked(tmp_path, f"labels,{name}\n" + "".join(f"NORM,{cell}\n" for cell in cells))
+    np.testing.assert_array_equal(rows.heart_rate, [72, 72.5, 72, 72, 25, 250, np.nan])
+    for cell in ("24", "251", "72 Hz"):
+        with pytest.raises(ValueError, match="row 1: heart_rate is .*: expected beats per minute, 25 to 250"):
+            asked(tmp_path, f"labels,{name}\nNORM,{cell}\n")
+    made, manifest = prepared(tmp_path, f"record,{name},AFIB\nr1,72,1\n")
+    assert made.label_names == ("AFIB",) and made.heart_rate is None
+    assert list(manifest["columns"].values()) == ["record", "not used", "label AFIB"]
+
+
 @row("columns of age and sex: `age`, `Age`, `age_years`; `sex`, `gender`, `Gender` ...")
 @pytest.mark.parametrize("names", ["age,sex", "Age,Gender", "AGE,Sex", "age (years),patient_sex"])
 def test_names_of_age_and_sex(tmp_path: Path, names: str) -> None:
@@ -331,7 +347,7 @@ def test_sexes(tmp_path: Path, cell: str, number: float) -> None:
     np.testing.assert_array_equal(asked(tmp_path, f"labels,sex\nNORM,{cell}\n").sex, [number])
 
 
-@row("other ages, sexes, folds, or bits")
+@row("other ages, sexes, heart rates, folds, or bits")
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -26,14 +26,8 @@ NAMES: dict[str, tuple[str, ...]] = {  # what a column is -> the names by which 
 ROLES = ("record", "patient", "fold", "age", "sex", "heart_rate", "labels")
 _ROW_NAMES = ("", "row", "rows", "index", "unnamed0", "no", "number")
 _LOOKS_LIKE = {"patient": ("patient", "subject", "participant"), "fold": ("fold", "split"), "age": ("age",),
-               "sex": ("sex", "gender"), "heart_rate": ("heartrate", "bpm")}  # fmt: skip
-_EXPECTED = {
-    "patient": "patient_id",
-    "fold": "strat_fold",
-    "age": "age",
-    "sex": "sex",
-    "heart_rate": "heart_rate",
-}
+               "sex": ("sex", "gender")}  # fmt: skip
+_EXPECTED = {"patient": "patient_id", "fold": "strat_fold", "age": "age", "sex": "sex"}
 
 
 @dataclass(frozen=True)
