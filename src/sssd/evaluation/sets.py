@@ -69,7 +69,6 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
         fs_hz=records.fs_hz,
         strat_fold=records.strat_fold,
         record_id=records.record_id,
-        heart_rate=records.heart_rate,
         stated=None if stated.all() else stated,
     )
 
