@@ -40,7 +40,6 @@ from sssd.training.balance import Balance
 from sssd.training.batches import drawn_steps, generator, transformer_batch, with_dropout, with_wander_of
 from sssd.training.checkpoint import RunState, save_run, start_from
 from sssd.training.data import TrainingData, transformer_data, with_sources
-from sssd.training.distill import distill
 from sssd.training.ema import WeightAverage
 from sssd.training.guidance import guided
 from sssd.training.loop import train
@@ -710,11 +709,8 @@ def test_records_get_circumstances_of_their_own() -> None:
 
 
 def test_what_only_sssd_ecgs_network_can_do_is_refused(tmp_path: Path) -> None:
-    """Distillation and the choice of a Cauchy convention, each with a message."""
-    config = Config.model_validate({**tiny().model_dump(), "distill_config": {}})
-    path = SSSDECG(config, device="cpu").save_checkpoint(tmp_path / "transformer.safetensors")
-    with pytest.raises(ValueError, match="only SSSD-ECG's network can be distilled"):
-        distill(config, path, data().labels, tmp_path / "out", device="cpu")
+    """The choice of a Cauchy convention, with a message."""
+    path = SSSDECG(tiny(), device="cpu").save_checkpoint(tmp_path / "transformer.safetensors")
     with pytest.raises(ValueError, match="no S4 kernels"):
         fit_cauchy(path, read(recordings(tmp_path)))
 

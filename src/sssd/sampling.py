@@ -129,6 +129,8 @@ class Sampling:
         if sampler == "fitted":
             _fit(own, steps)
             return Sampling(sampler, steps)
+        if sampler == "consistency" and self.spacing is None and steps <= len(own.nodes or []):
+            return Sampling(sampler, steps)
         eta = _check_eta(own.ddim_eta if self.eta is None else self.eta) if sampler == "ddim" else None
         return Sampling(sampler, steps, eta, self.spacing or default_spacing(sampler))
 
@@ -147,7 +149,10 @@ class Sampling:
         if chosen.sampler == "fitted":
             table = fitted(schedule, **_fit(own, chosen.steps).model_dump())
         else:
-            times = choose_steps(schedule, chosen.steps, chosen.spacing or "")
+            if chosen.spacing is None:
+                times = nodes_for(own.nodes or [], chosen.steps)
+            else:
+                times = choose_steps(schedule, chosen.steps, chosen.spacing)
             if chosen.eta is not None:
                 table = ddim(schedule, times, chosen.eta)
             else:
@@ -202,6 +207,11 @@ class Given:
         known = self.known
         project = None if known is None else lambda x: scale.to_network(known(scale.to_mv(x)))
         return Given(start, noise, project)
+
+
+def nodes_for(nodes: Sequence[int], evaluations: int) -> IntArray:
+    """Return the steps (evaluations,) of a distilled network: evenly chosen ones of its nodes, the noisiest first."""
+    return np.array(nodes)[np.arange(evaluations) * len(nodes) // evaluations]
 
 
 @settled()

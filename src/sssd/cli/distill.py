@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ from .train import checkpoint_path
 if TYPE_CHECKING:
     from ..config.schema import Config
 
-RECIPES = ("distill", "one-step", "polish")  # configurations in the package's folder config/
+RECIPES = ("distill", "one-step", "polish", "few-step")  # configurations in the package's folder config/
 EXAMPLES = """Examples:
 
 sssd-ecg distill --teacher mine.safetensors --data data --out few
@@ -25,6 +26,8 @@ sssd-ecg distill --teacher mine.safetensors --data data --out few
 sssd-ecg distill --teacher builtin --init few-step --config one-step --data data --out one
 
 sssd-ecg distill --teacher builtin --init one-step --config polish --data data --out fine
+
+torchrun --standalone --nproc-per-node 2 --no-python sssd-ecg distill --teacher mine.safetensors --data data --out few
 
 sssd-ecg generate --checkpoint few/model.safetensors --label AFIB --out ecgs
 """
@@ -41,13 +44,14 @@ def command(
             "discriminator and for fine-tuning, the recordings."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
+    out: Annotated[Path, typer.Option(help="Folder for model.safetensors and, for a transformer, last.pt.")],
     config: Annotated[
         str | None,
         typer.Option(
             help="'one-step' trains a student of few evaluations further, for one evaluation only. 'polish' "
             "fine-tunes a student of one evaluation on features of recordings, which takes minutes. Or give a JSON "
-            "file with distill_config and ddim_config. Default: 'distill', for 4 evaluations."
+            "file with distill_config and ddim_config. Default: 'distill', for 4 evaluations; for a transformer "
+            "'few-step', for 4, 2 and 1 alike."
         ),
     ] = None,
     init: Annotated[
@@ -62,26 +66,32 @@ def command(
         typer.Option(
             min=0,
             help="Stop after this time and write the model as it then is; the same command then goes on with the "
-            "stage that was not ended.",
+            "stage that was not ended, and within the stage for a transformer.",
         ),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Distil a network: the student makes in 4, 2 or 1 evaluations what its teacher makes in many."""
+    """Distil a network: the student makes in 4, 2 or 1 evaluations what its teacher makes in many.
+
+    A transformer is distilled on several devices if torchrun starts the command, and the same command resumes a run.
+    """
     with usage():
         from ..data import recordings
-        from ..data.recordings import eight_leads_mv
-        from ..training.checkpoint import LAST
+        from ..data.recordings import eight_leads_mv, subset
+        from ..training.checkpoint import LAST, MODEL
         from ..training.data import training_folds, training_labels
 
         start, ecgs = checkpoint_path(teacher), recordings.read(data)
         begun = None if init is None else checkpoint_path(init)
         settings = student_of(start, config)
         labels, real = training_labels(ecgs, settings), training_folds(ecgs)
+        if real.coarse is not None:  # what is wrong with these is not to be learnt
+            sound = real.coarse == 0
+            labels, real = labels[sound], subset(real, sound)
         fine_tunes = settings.distill_config is not None and settings.distill_config.polish_iters
         if fine_tunes and (begun is None or evaluations_of(begun) != 1):
             raise UsageError("polish fine-tunes a student of one evaluation: give one as --init")
-        path = out / "model.safetensors"
+        path = out / MODEL
         if path.exists() and not (out / LAST).exists():
             raise UsageError(f"{str(path)!r} exists; choose another folder for the run")
         out.mkdir(parents=True, exist_ok=True)
@@ -91,6 +101,8 @@ def command(
     from ..model_wrapper import SSSDECG
     from ..training.distill import StageProgress, distill
 
+    first = int(os.environ.get("RANK", "0")) == 0  # only one of the processes of torchrun prints
+    quiet = quiet or not first
     total = todo.trajectory_iters + todo.matching_iters + todo.polish_iters
     say(
         f"{counted(len(labels), 'label vector')}, {counted(total, 'iteration')} of "
@@ -166,8 +178,9 @@ def student_of(teacher: Path, config: str | None) -> Config:
     from ..config.schema import DEFAULT, Config, read_config
 
     own, _ = configuration_of(teacher, *read_state(teacher))
+    default = "distill" if own.transformer_config is None else "few-step"
     named = config is None or config in RECIPES
-    recipe = read_config(DEFAULT.with_name(f"{config or RECIPES[0]}.json") if named else Path(str(config)))
+    recipe = read_config(DEFAULT.with_name(f"{config or default}.json") if named else Path(str(config)))
     if recipe.distill_config is None:
         raise ValueError(f"{config} has no distill_config: start from config/distill.json in the package")
     if own.diffusion_config.prediction != "v":
@@ -177,7 +190,9 @@ def student_of(teacher: Path, config: str | None) -> Config:
     if own.ddim_config.sampler == "consistency":
         raise ValueError(f"{teacher} was distilled already: give the network that it was distilled from")
     sampling = (
-        recipe if "ddim_config" in recipe.model_fields_set else read_config(DEFAULT.with_name("distill.json"))
+        recipe
+        if "ddim_config" in recipe.model_fields_set
+        else read_config(DEFAULT.with_name(f"{default}.json"))
     )
     parts = {
         "distill_config": recipe.distill_config.model_dump(),

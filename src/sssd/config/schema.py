@@ -211,6 +211,8 @@ class DdimConfig(_Section):
 
     use_ddim    DDIM with ddim_timesteps steps and ddim_eta (Song et al. 2021), or else DDPM with all T steps
     sampler     another sampler, used in place of DDIM
+    nodes       the steps at which "consistency" evaluates a distilled network, the noisiest first, in place of evenly
+                spaced ones; fewer evaluations take evenly chosen ones of them
     gains       factors for the eight leads by which records are multiplied, for each sampler that the model was
                 calibrated for; the keys are those of sssd.samplers.key_of
     fits        fitted solvers of few evaluations, at most one for each number of evaluations
@@ -220,12 +222,16 @@ class DdimConfig(_Section):
     ddim_timesteps: Count = 50
     ddim_eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     sampler: Other | None = None
+    nodes: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     gains: dict[str, Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)]] = {}
     fits: list[Fit] = []
 
 
 class DistillConfig(_Section):
     """Distillation of a teacher to a student of few evaluations (sssd.training.distill), in up to three stages.
+
+    A transformer has no third stage, and its discriminator sees recordings only: adversary_recordings and share are 1,
+    and records, beats and polish_iters are left out.
 
     nodes             evaluations of the student
     teacher_steps     evaluations of the teacher; guidance: its guidance strength, 1 for none
@@ -315,6 +321,7 @@ class Config(_Section):
             raise ValueError(f"ddim_config.ddim_timesteps is {steps}: expected 1..{t} (diffusion_config.T)")
         if self.transformer_config is not None:
             self._check_transformer()
+        self._check_nodes()
         names, classes = self.trainset_config.label_names, self.wavenet_config.label_embed_classes
         trainset = self.trainset_config
         behind, what = len(trainset.takes.columns), trainset.takes.in_words
@@ -336,6 +343,18 @@ class Config(_Section):
                 "(wavenet_config.label_embed_classes" + (f", less {behind} of {what})" if behind else ")")
             )
         return self
+
+    def _check_nodes(self) -> None:
+        nodes, t = self.ddim_config.nodes, self.diffusion_config.T
+        if nodes is None:
+            return
+        if nodes != sorted(set(nodes), reverse=True) or nodes[0] >= t:
+            raise ValueError(f"ddim_config.nodes is {nodes}: expected decreasing steps below {t}")
+        if self.distill_config is not None and self.distill_config.nodes != len(nodes):
+            raise ValueError(
+                f"distill_config.nodes is {self.distill_config.nodes} and ddim_config.nodes has {len(nodes)} steps: "
+                "expected as many"
+            )
 
     def _check_transformer(self) -> None:
         if self.diffusion_config.prediction != "v":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from .guidance import guided, network_to_guide
 from .log import LOG, Progress, read_log, write_log
 from .network import training_net
 from .optimizer import learning_rate_factor, optimizer_for, round_moments
+from .parallel import fabric_for
 from .step import make_step
 from .torch_state import training_state
 from .validation import validation_loss
@@ -71,7 +71,7 @@ def train(
     undisturbed one would have drawn. ValueError if the configuration, `init` or an earlier run in `out` do not fit;
     ModuleNotFoundError without the `tensorboard` extra if it is asked for.
     """
-    fabric = _fabric(accelerator, devices)
+    fabric = fabric_for(accelerator, devices)
     fabric.launch()
     if config.train_config.batch_size % fabric.world_size:
         raise ValueError(
@@ -219,17 +219,3 @@ def _tensorboard(out: Path, iteration: int) -> TensorBoardLogger:
 
 def _metrics(row: Progress) -> dict[str, float]:
     return {"loss": row.loss} | ({} if row.val_loss is None else {"val_loss": row.val_loss})
-
-
-def _fabric(accelerator: str, devices: int | str) -> Fabric:
-    """Set up one process for each device: those that torchrun started, or else `devices` on this machine."""
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    nodes = 1
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
-    alone = devices == 1 and nodes == 1
-    strategy = "auto" if alone else DDPStrategy()
-    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -72,9 +73,27 @@ class TransformerTrainingNet(nn.Module):
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.block: Callable[..., Any] = torch.compile(layer) if compiled else layer
 
-    def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
-        """Return the prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1)."""
-        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype, x.shape[-1]), self.block)
+    def forward(
+        self,
+        x: Tensor,
+        cond: Tensor,
+        steps: Tensor,
+        seen: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Return the prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1).
+
+        seen: called with the number of each layer and the residual stream after it, (B, tokens, width).
+        """
+        self.net.forget()  # a CUDA graph that found kept weights would never see new ones
+        numbers = count()
+
+        def watched(h: Tensor, *rest: Any) -> Tensor:
+            h = self.block(h, *rest)
+            if seen is not None:
+                seen(next(numbers), h)
+            return h
+
+        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype, x.shape[-1]), watched)
 
 
 def training_net(net: Network, length: int, precision: str, device: torch.device) -> nn.Module:

@@ -6,16 +6,40 @@ PyTorch's DistributedDataParallel, so that a CUDA graph can record them with the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 
 def processes() -> int:
     """Return how many processes train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the number of this process among them, from 0."""
+    return dist.get_rank() if processes() > 1 else 0
+
+
+def agreed(decision: bool) -> bool:
+    """Return what the first process decides."""
+    decisions = [decision]
+    if processes() > 1:
+        dist.broadcast_object_list(decisions)
+    return decisions[0]
+
+
+def wait() -> None:
+    """Wait until all processes are here."""
+    if processes() > 1:
+        dist.barrier()
 
 
 @torch.no_grad()
@@ -37,3 +61,26 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     mean = summed(torch.cat([g.reshape(-1) for g in gradients])) / processes()
     parts = mean.split([g.numel() for g in gradients])
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+
+
+def join(device: torch.device) -> torch.device:
+    """Join the processes that torchrun started, and return the device of this one; without torchrun, the given one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return device
+    fabric = fabric_for(device.type, 1)
+    fabric.launch()
+    return fabric.device
+
+
+def fabric_for(accelerator: str, devices: int | str) -> Fabric:
+    """Set up one process for each device: those that torchrun started, or else `devices` on this machine."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    nodes = 1
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    alone = devices == 1 and nodes == 1
+    strategy = "auto" if alone else DDPStrategy()
+    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,33 +38,15 @@ from ...factory import build_network
 from ...models.denoiser import Denoiser
 from ..batches import to_model_scale
 from ..checkpoint import MODEL, save_model
+from ..parallel import join
 from ..torch_state import training_state
-from .context import Distillation, OutOfTime
+from .context import Distillation, Distilled, OutOfTime, StageProgress
 from .discriminator import Discriminator, TrueRecords, make_true_records
 from .dmd import match_distributions
 from .finetune import fine_tune
 from .resume import load_stages, origin_of, save_stages
+from .run import distil_transformer
 from .trajectories import follow_trajectories
-
-
-@dataclass(frozen=True)
-class StageProgress:
-    """One report: the stage, its iteration, how many iterations it has, and its mean loss since the last report."""
-
-    name: str
-    iteration: int
-    of: int
-    loss: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """The result of a run: the model's file, and how many of its stages have ended."""
-
-    path: Path
-    stages: int
-    of: int
 
 
 def distill(
@@ -104,6 +85,8 @@ def distill(
         raise ValueError(
             f"signal_mv has the shape {signal_mv.shape}; expected {expected}, one recording for each label vector"
         )
+    if config.transformer_config is not None:
+        return distil_transformer(config, teacher, labels, signal_mv, out, init, join(chosen), report, until)
     with training_state(chosen):
         student, done, of = _distil(config, teacher, labels, out, signal_mv, init, chosen, report, until)
         out.mkdir(parents=True, exist_ok=True)
@@ -128,8 +111,7 @@ def _distil(
 
     def network(path: Path) -> Denoiser:
         net = build_network(config, empty=True)
-        if not isinstance(net, Denoiser):
-            raise ValueError(f"{path} holds a transformer; only SSSD-ECG's network can be distilled")
+        assert isinstance(net, Denoiser)
         load_into(net, read_state(path)[0], str(path))
         return net.to(device)
 

@@ -1,23 +1,47 @@
-"""Holds what all stages of a distillation share: teacher, labels, noise levels and the student's nodes."""
+"""Holds what all stages of a distillation share: teacher, conditions, noise levels and the student's nodes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ...circumstances import with_circumstances
 from ...config.schema import Config
 from ...engine.bound import bind
 from ...factory import build_schedule
 from ...loss import NoiseLevels, add_noise, noise_levels
-from ...models.denoiser import Denoiser
+from ...models.network import Network
 from ...samplers import run, unipc, v_denoiser
 from ...schedule import Schedule, choose_steps
-from ..batches import chosen_records, generator, with_patients_hidden
-from ..network import TrainingNet
+from ..batches import chosen_records, generator, seed_of, with_patients_hidden
+from ..network import training_net
+from ..parallel import agreed, processes, rank
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """One report: the stage, its iteration, how many iterations it has, and its mean loss since the last report."""
+
+    name: str
+    iteration: int
+    of: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """The result of a run: the model's file, and how many of its stages have ended."""
+
+    path: Path
+    stages: int
+    of: int
 
 
 class OutOfTime(Exception):
@@ -25,21 +49,25 @@ class OutOfTime(Exception):
 
 
 class Distillation:
-    """One distillation. `config` is that of the student; it runs on the device of `labels` (n, K)."""
+    """One distillation. `config` is that of the student; it runs on the device of `labels` (n, K).
 
-    def __init__(self, config: Config, teacher: Denoiser, labels: Tensor, until: float | None = None) -> None:
+    batch: the records of a batch that this process has, if several share it.
+    """
+
+    def __init__(self, config: Config, teacher: Network, labels: Tensor, until: float | None = None) -> None:
         assert config.distill_config is not None
         self.until = until
         self.todo, self.config, self.labels = config.distill_config, config, labels
         self.schedule: Schedule = build_schedule(config)
         self.device, self.length = labels.device, config.trainset_config.segment_length
+        self.batch = self.todo.batch_size // processes()
         self.precision = "bf16" if self.device.type == "cuda" else "float32"
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.teacher = teacher.eval()
         self.levels: NoiseLevels = noise_levels(
             self.schedule, velocity=True, data_std=self.todo.data_std, device=self.device
         )
-        nodes = choose_steps(self.schedule, self.todo.nodes, "trailing").tolist()
+        nodes = config.ddim_config.nodes or choose_steps(self.schedule, self.todo.nodes, "trailing").tolist()
         self.nodes = torch.tensor(nodes, device=self.device)  # (N,), the noisiest first
 
     @property
@@ -47,16 +75,34 @@ class Distillation:
         """Return whether `until` has passed."""
         return self.until is not None and time.monotonic() > self.until
 
-    def wrapped(self, net: Denoiser) -> TrainingNet:
+    def stops(self, iteration: int) -> bool:
+        """Return whether `until` has passed. If several processes run, the first of them decides for all."""
+        if self.until is None or (processes() > 1 and iteration % 10):
+            return False
+        return agreed(self.out_of_time)
+
+    def wrapped(self, net: Network) -> nn.Module:
         """Return the network as training calls it, without dropout."""
-        wrapped = TrainingNet(net, self.length, self.precision, toeplitz=self.device.type == "cuda")
-        return wrapped.to(self.device).eval()
+        return training_net(net, self.length, self.precision, self.device).eval()
 
     def drawn(self, iteration: int, records: int, stream: int) -> tuple[Tensor, Tensor]:
-        """Draw rows (B,) of the labels; return them and the labels (B, K), age and the like hidden as in training."""
-        rows = chosen_records(len(self.labels), records, self.todo.seed + stream, iteration).to(self.device)
-        random = generator(self.todo.seed, iteration, stream, self.device)
-        return rows, with_patients_hidden(self.labels[rows], self.config.trainset_config.takes, random)
+        """Draw rows (B,) of the labels; return them and the conditions (B, K), B = `records` in each process.
+
+        Age and the like are hidden as in training. Circumstances, which a transformer takes, are drawn as they are at
+        generation.
+        """
+        seed, own = self.todo.seed, range(rank() * records, (rank() + 1) * records)
+        rows = chosen_records(len(self.labels), processes() * records, seed + stream, iteration).to(
+            self.device
+        )
+        random = generator(seed, iteration, stream, self.device)
+        y = with_patients_hidden(self.labels[rows], self.config.trainset_config.takes, random)
+        share, seeds = slice(own.start, own.stop), [seed_of(seed, iteration, stream)] * records
+        return rows[share], with_circumstances(self.teacher, y[share], seeds, own)
+
+    def random(self, iteration: int, stream: int) -> torch.Generator:
+        """Return a random generator with a seed of its own for each iteration, purpose and process."""
+        return generator(self.todo.seed, iteration, stream + 100 * rank(), self.device)
 
     def clean(self, x: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """Compute x_0 (B, C, L) from x_t and the velocity, at steps t (B,)."""
@@ -107,7 +153,7 @@ class Distillation:
         """Return the function, which raises OutOfTime once the time is up."""
 
         def timed(x: Tensor, i: int) -> Tensor:
-            if self.out_of_time:
+            if processes() == 1 and self.out_of_time:  # several have to stop together
                 raise OutOfTime
             return predict(x, i)
 

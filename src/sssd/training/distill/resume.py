@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ...checkpoints import state_hash, write_pickle
 from ...config.schema import Config
-from ...models.denoiser import Denoiser
+from ...models.network import Network
 from ..checkpoint import LAST
 
 
 def origin_of(
-    config: Config, teacher: Denoiser, student: Denoiser, labels: NDArray[np.float32]
+    config: Config, teacher: Network, student: Network, labels: NDArray[np.float32]
 ) -> dict[str, str]:
     """Return what a distillation begins with: its configuration, and hashes of teacher, first student and labels."""
     return {
@@ -31,7 +31,7 @@ def origin_of(
 
 
 def save_stages(
-    out: Path, done: int, student: Denoiser, origin: Mapping[str, str], device: torch.device
+    out: Path, done: int, student: Network, origin: Mapping[str, str], device: torch.device
 ) -> None:
     """Write the student behind `done` stages, and the states of the random generators, to out/last.pt."""
     state: dict[str, Any] = {
@@ -45,16 +45,30 @@ def save_stages(
     write_pickle(out / LAST, state)
 
 
-def load_stages(out: Path, student: Denoiser, origin: Mapping[str, str], device: torch.device) -> int:
+def load_stages(out: Path, student: Network, origin: Mapping[str, str], device: torch.device) -> int:
     """Return how many stages a run in `out` has ended, 0 without one, and restore what `save_stages` wrote.
 
-    ValueError if out/last.pt cannot be read, or belongs to a run that began with something else.
+    ValueError as `read_state_of`.
     """
-    path = out / LAST
-    if not path.exists():
+    state = read_state_of(out / LAST, origin)
+    if state is None:
         return 0
+    student.load_state_dict(state["model_state_dict"])
+    torch.set_rng_state(state["random"])
+    if device.type == "cuda" and "random_cuda" in state:
+        torch.cuda.set_rng_state(state["random_cuda"], device)
+    return int(state["stages"])
+
+
+def read_state_of(path: Path, origin: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the state of a distillation that `path` holds; None if there is no such file.
+
+    ValueError if it cannot be read, or belongs to a run that began with something else.
+    """
+    if not path.exists():
+        return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         before = state["origin"]
     except Exception as e:
         raise ValueError(
@@ -65,8 +79,4 @@ def load_stages(out: Path, student: Denoiser, origin: Mapping[str, str], device:
         raise ValueError(
             f"{path} is of a run with another {differs[0]}: distil into a new folder, or as that run began"
         )
-    student.load_state_dict(state["model_state_dict"])
-    torch.set_rng_state(state["random"])
-    if device.type == "cuda" and "random_cuda" in state:
-        torch.cuda.set_rng_state(state["random_cuda"], device)
-    return int(state["stages"])
+    return state

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from ..ema import WeightAverage
 from ..graph import recorded
 from ..optimizer import adam, set_learning_rate
+from ..parallel import average_gradients
 from .context import Distillation
 
 GRADIENT_CLIP = 1.0  # the largest norm of all gradients together
 
 
 class Trainer:
-    """Trains `net`. predict: the function that calls it; for a `Denoiser` this is `Distillation.wrapped`.
+    """Trains `net`. predict: the function that calls it; for a network this is `Distillation.wrapped`.
 
     ema_decay: the decay of the averaged weights, by default that of the configuration.
     """
@@ -44,6 +45,7 @@ class Trainer:
     def step(self, loss: Tensor) -> Tensor:
         """Take one step of Adam and one of the average; return the loss without its gradient."""
         loss.backward()
+        average_gradients(self.parameters)
         torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_CLIP)
         self.optimizer.step()
         self.average.update(self.ema_decay)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ...loss import weighted_error
-from ...models.denoiser import Denoiser
-from ..batches import generator
+from ...models.network import Network
 from ..optimizer import learning_rate_factor
+from ..parallel import processes
 from .context import Distillation, OutOfTime
 from .trainer import Trainer
 
@@ -23,13 +23,14 @@ WARMUP = 50  # iterations
 
 
 def follow_trajectories(
-    run: Distillation, student: Denoiser, on_iteration: Callable[[int, Tensor], None]
+    run: Distillation, student: Network, on_iteration: Callable[[int, Tensor], None], first: int = 0
 ) -> None:
     """Train the student to predict, from each node of a trajectory of the teacher, the trajectory's end.
 
     At the end the student has the averaged weights. on_iteration: called with the iteration and its loss.
+    first: the iteration to go on from.
     """
-    todo, iteration, chunk = run.todo, 0, 0
+    todo, iteration, nodes = run.todo, first, len(run.nodes)
     trainer = Trainer(student, run.wrapped(student), run, momentum=0.9)
 
     def update(x: Tensor, y: Tensor, t: Tensor, end: Tensor) -> Tensor:
@@ -37,11 +38,11 @@ def follow_trajectories(
         return trainer.step(weighted_error(x0, end, run.levels.x0_weight[t]))
 
     step = trainer.repeated(update)
-    while iteration < todo.trajectory_iters and not run.out_of_time:
-        size = min(CHUNK, todo.batch_size * (todo.trajectory_iters - iteration))
-        random = generator(todo.seed, chunk, 4, run.device)
+    while iteration < todo.trajectory_iters and not run.stops(iteration):
+        size = min(CHUNK // processes(), run.batch * (todo.trajectory_iters - iteration))
+        random = run.random(iteration, 4)
         noise = torch.randn(size, 8, run.length, device=run.device, generator=random)
-        _, y = run.drawn(chunk, size, 5)
+        _, y = run.drawn(iteration, size, 5)
         try:
             parts = [
                 run.trajectories(y[i : i + AT_ONCE], noise[i : i + AT_ONCE]) for i in range(0, size, AT_ONCE)
@@ -49,9 +50,9 @@ def follow_trajectories(
         except OutOfTime:
             break
         states, ends = torch.cat([s for s, _ in parts], 1), torch.cat([e for _, e in parts])
-        order = torch.randperm(size * todo.nodes, device=run.device, generator=random)
-        for rows in order[: len(order) // todo.batch_size * todo.batch_size].split(todo.batch_size):
-            if iteration == todo.trajectory_iters or run.out_of_time:
+        order = torch.randperm(size * nodes, device=run.device, generator=random)
+        for rows in order[: len(order) // run.batch * run.batch].split(run.batch):
+            if iteration == todo.trajectory_iters or run.stops(iteration):
                 break
             factor = learning_rate_factor(iteration, WARMUP, todo.trajectory_iters, False)
             trainer.set_learning_rate(todo.learning_rate * factor)
@@ -59,5 +60,4 @@ def follow_trajectories(
             loss = step(states[node, record], y[record], run.nodes[node], ends[record])
             iteration += 1
             on_iteration(iteration, loss)
-        chunk += 1
     trainer.average.copy_to_network()
