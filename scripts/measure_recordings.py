@@ -1,6 +1,6 @@
 """Measure what the model makes of recordings, and write tables and pictures into docs/recordings.md.
 
-    python scripts/measure_recordings.py vary edit --data ../shared/data/ptbxl_folds1-9
+    python scripts/measure_recordings.py vary edit complete --data ../shared/data/ptbxl_folds1-9
 
 Recordings are of fold 9, which the model has not seen. Each part takes a few minutes on one core of a CPU; its table
 and its picture replace the earlier ones between the marks <!-- vary --> and <!-- /vary -->. --checkpoint measures
@@ -21,11 +21,12 @@ import torch
 from matplotlib.figure import Figure
 
 from sssd import SSSDECG, Ecg
+from sssd.editing.completion import covariance, known_part, projection
 from sssd.editing.source import partial_table, request_for
 from sssd.evaluation import classifier
 from sssd.io.files import replacing
 from sssd.labels import CODES
-from sssd.leads import to_eight, to_twelve
+from sssd.leads import CLINICAL, to_eight, to_twelve
 from sssd.request import conditions
 from sssd.samplers import StepTable, invert, run, v_denoiser
 from sssd.sampling import Sampling, _bound
@@ -375,7 +376,105 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
     )
 
 
-PARTS = {"vary": vary, "edit": edit}
+# --- complete -----------------------------------------------------------------------------------------------
+
+KNOWN = (["II"], ["I", "II"], ["I", "II", "V2"], None)  # None: all leads, but not from 4 to 6 s
+SAMPLES = 6
+
+
+def at_beats(signal: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R amplitudes and ST levels (C,) in mV of leads (C, L): medians over beats, above the level before the beat."""
+    whole = [at for at in beats if 10 <= at < signal.shape[1] - 20]
+    level = np.array([signal[:, at - 8 : at - 4].mean(axis=1) for at in whole])
+    top = np.array([signal[:, at - 5 : at + 6].max(axis=1) for at in whole]) - level
+    st = np.array([signal[:, at + 11 : at + 14].mean(axis=1) for at in whole]) - level
+    return np.median(top, axis=0), np.median(st, axis=0)
+
+
+def complete(model: SSSDECG, data: Data, _: Reader | None) -> str:
+    test = data.part([9])
+    rows = chosen(np.arange(len(test.signal)), 5)
+    out, panels = [], []
+    for known in KNOWN:
+        gap = known is None
+        missing = [i for i, lead in enumerate(CLINICAL) if gap or (lead[0] == "V" and lead not in known)]
+        part = slice(400, 600) if gap else slice(0, 990)
+        figures: dict[str, list] = {"completions": [], "one": [], "regression": [], "inside": []}
+        for row in rows:
+            real, ecg = test.signal[row], test.ecg(row)
+            gaps = [(4.0, 6.0)] if gap else []
+            made = model.complete(ecg, SAMPLES, known=known, gaps=gaps, seed=1, progress=False)
+            signal = np.array([one.signal for one in made])
+            there = known_part(real.astype(np.float64), known, gaps, 100.0)
+            project = projection(there, covariance(), "cpu")
+            guess = to_twelve(project(torch.zeros(1, *model.shape)).numpy())[0]
+            beats = find_beats(real, 100.0)
+            for name, one in (
+                ("completions", signal.mean(axis=0)),
+                ("one", signal[0]),
+                ("regression", guess),
+            ):
+                error = (one - real)[missing][:, part]
+                pairs = zip(one[missing], real[missing], strict=True)
+                flat = gap and name == "regression"
+                like = np.nan if flat else np.mean([np.corrcoef(a[part], b[part])[0, 1] for a, b in pairs])
+                r, st = (
+                    np.abs(a - b)[missing]
+                    for a, b in zip(at_beats(one, beats), at_beats(real, beats), strict=True)
+                )
+                figures[name].append((1e3 * np.sqrt((error**2).mean()), like, r, st))
+            low, high = np.quantile(signal, (0.05, 0.95), axis=0)
+            figures["inside"].append(((real >= low) & (real <= high))[missing][:, part].mean())
+            if known == ["I", "II"] and row == rows[0]:
+                for lead in ("V1", "V5"):
+                    k = CLINICAL.index(lead)
+                    panels.append(
+                        (
+                            lead,
+                            [
+                                ("completions", signal[0, k], "tab:blue"),
+                                *(("", x[k], "tab:blue") for x in signal[1:3]),
+                                ("regression", guess[k], "tab:orange"),
+                                ("recording", real[k], "black"),
+                            ],
+                        )
+                    )
+        for name, label in (
+            ("completions", f"mean of {SAMPLES}"),
+            ("one", "one of them"),
+            ("regression", "regression"),
+        ):
+            rms, like = (np.array([f[k] for f in figures[name]]) for k in (0, 1))
+            r, st = (np.concatenate([f[k] for f in figures[name]]) for k in (2, 3))
+            inside = f"{100 * np.mean(figures['inside']):.0f} %" if name == "completions" else ""
+            beats_cells = (
+                ["", ""] if gap else [f"{np.median(x):.2f}, {np.quantile(x, 0.9):.2f}" for x in (r, st)]
+            )
+            corr = "" if np.isnan(like).any() else f"{np.median(like):.2f}"
+            out.append(
+                [
+                    "4 s to 6 s missing" if gap else ", ".join(known),
+                    label,
+                    f"{np.median(rms):.0f}",
+                    corr,
+                    *beats_cells,
+                    inside,
+                ]
+            )
+    draw(IMAGES / "complete.png", panels, 10, "as named; I and II are known")
+    head = [
+        "known",
+        "missing chest leads by",
+        "uV rms (median)",
+        "correlation",
+        "R amplitude error, mV (median, 90th percentile)",
+        "ST level error, mV (median, 90th percentile)",
+        f"inside the 90 % interval of {SAMPLES}",
+    ]
+    return f"{table(head, out)}\n\n![Chest leads completed from I and II](images/complete.png)"
+
+
+PARTS = {"vary": vary, "edit": edit, "complete": complete}
 
 
 def main() -> None:
@@ -387,7 +486,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     options = parser.parse_args()
     data, model = Data.read(options.data), SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-    reader = Reader(data)
+    reader = Reader(data) if {"vary", "edit"} & set(options.parts) else None
     for name in options.parts:
         started = time.monotonic()
         text = PARTS[name](model, data, reader)

@@ -10,6 +10,7 @@ import torch
 from sssd import Ecg
 from sssd.cli import main
 from sssd.editing import take
+from sssd.editing.completion import projection
 from sssd.editing.inversion import slerp
 from sssd.editing.source import partial_table
 from sssd.io.recording import read_recording
@@ -160,7 +161,67 @@ def test_missing_leads_and_samples_where_they_may_be(tmp_path, model):
 
 
 @pytest.mark.parametrize(
-    ("command", "operation"), [(["vary", "-n", "2"], "vary"), (["edit", "--label", "AFIB"], "edit")]
+    "known", [("II",), ("I", "II"), ("aVR", "V2", "V5"), ("I", "II", "III", "aVR", "aVL", "aVF")]
+)
+def test_the_known_leads_are_held_and_the_others_differ(model, ecg, known):
+    made = model.complete(ecg, 2, known=known, seed=1)
+    for one in made:
+        for lead in known:
+            np.testing.assert_allclose(one.lead(lead), ecg.lead(lead), atol=1e-4)
+        if {"I", "II"} <= set(known):
+            np.testing.assert_allclose(one.lead("aVL"), ecg.lead("aVL"), atol=1e-4)
+    assert np.abs(made[0].lead("V4") - made[1].lead("V4")).max() > 0.01
+    assert made[0].provenance["operation"] == "complete" and made[0].provenance["known"] == "+".join(
+        lead for lead in CLINICAL if lead in known
+    )
+
+
+def test_gaps_are_made_and_the_rest_is_held(model, ecg):
+    made = model.complete(ecg, 2, gaps=[(0.2, 0.4)], seed=1)
+    inside = np.zeros(64, bool)
+    inside[20:40] = True
+    for one in made:
+        np.testing.assert_allclose(one.signal[:, ~inside], ecg.signal[:, ~inside], atol=1e-4)
+    assert np.abs(made[0].signal - made[1].signal)[:, inside].max() > 0.01
+
+
+def test_from_nothing_the_projection_is_linear_regression(ecg):
+    """Two routes: the covariance of data, and least squares on the same data."""
+    random = np.random.default_rng(0)
+    data = random.normal(size=(5000, 8)) @ random.normal(size=(8, 8))
+    spread = data.T @ data / len(data)
+    known = np.full((12, 3), np.nan)
+    known[[0, 6]] = random.normal(size=(2, 3))  # I and V1
+    found = projection(known, spread, "cpu")(torch.zeros(1, 8, 3))[0].numpy()
+    weights = np.linalg.lstsq(data[:, [0, 1]], data, rcond=None)[0]
+    np.testing.assert_allclose(found, (known[[0, 6]].T @ weights).T, atol=1e-4)
+    x = torch.randn(1, 8, 3, generator=torch.Generator().manual_seed(0))
+    once = projection(known, spread, "cpu")(x)
+    np.testing.assert_allclose(projection(known, spread, "cpu")(once), once, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"known": ["X"]}, "known is X"),
+        ({"known": []}, "known is empty"),
+        ({"gaps": [(0.3, 0.2)]}, "a gap from 0.3 to 0.2 s"),
+        ({"gaps": [(0, 0.64)]}, "nothing is known"),
+        ({}, "nothing is missing"),
+    ],
+)
+def test_requests_that_cannot_be_completed(model, ecg, how, message):
+    with pytest.raises(ValueError, match=message):
+        model.complete(ecg, 1, **how)
+
+
+@pytest.mark.parametrize(
+    ("command", "operation"),
+    [
+        (["vary", "-n", "2"], "vary"),
+        (["edit", "--label", "AFIB"], "edit"),
+        (["complete", "--known", "I,II", "--gap", "0.5:1"], "complete"),
+    ],
 )
 def test_a_command_writes_a_set(tmp_path, checkpoint, command, operation, capsys):  # noqa: F811
     Ecg(beats_mv(1, fs_hz=250), 250.0, statements=("NORM",)).save(tmp_path / "a.hea")
@@ -188,6 +249,9 @@ def test_a_command_writes_a_set(tmp_path, checkpoint, command, operation, capsys
         (["vary", "a", "--own-label", "XYZ"], "unknown statement"),
         (["edit", "a", "--label", "XYZ"], "unknown statement"),
         (["edit", "short", "--label", "AFIB"], "expected at least"),
+        (["complete", "a", "--known", "X"], "known is X"),
+        (["complete", "a", "--gap", "1-2"], "--gap is"),
+        (["complete", "a"], "nothing is missing"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, checkpoint, arguments, message, capsys, monkeypatch):  # noqa: F811

@@ -19,7 +19,7 @@ from torch import Tensor
 from . import editing
 from .checks import checked_seed, flag, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
-from .editing import Source
+from .editing import Gaps, Source
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
@@ -347,6 +347,35 @@ class SSSDECG(PretrainedModel):
         """Return n records on the way from one recording to another, both included: noise and statements change."""
         how: Any = dict(steps=steps, seed=_seed(seed), leads=leads, **run)
         return editing.interpolate(self, first, last, n, **how)
+
+    def complete(
+        self,
+        recording: Source,
+        n: int = 1,
+        *,
+        known: Sequence[str] | None = None,
+        gaps: Gaps = (),
+        statements: Sequence[str] | str | None = None,
+        age: Any = None,
+        sex: Any = None,
+        heart_rate: Any = None,
+        seed: int | None = None,
+        leads: str | Sequence[str] = "clinical",
+        sampler: Any = None,
+        steps: int | None = None,
+        **run: Unpack[RunKeywords],
+    ) -> Records:
+        """Return n records that have what is known of a recording, and differ in what is missing (DDNM).
+
+        recording: as in `vary`; leads may be missing in it, and samples may be NaN. known: leads that are kept, by
+            default all that are there. gaps: pairs of seconds between which nothing is known. Known samples stay as
+            they are up to rounding, and limb leads that follow from them follow.
+        The other keywords mean what they mean to `vary`. ValueError if nothing is known, or nothing is missing.
+        """
+        sampling = Sampling.of(sampler=sampler, steps=steps)
+        patient = dict(age=age, sex=sex, heart_rate=heart_rate)
+        how: Any = dict(statements=statements, patient=patient, seed=_seed(seed), leads=leads, **run)
+        return editing.complete(self, recording, n, known=known, gaps=gaps, sampling=sampling, **how)
 
     def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
         """Return the request, the sampler and the seed of a call of `generate`."""

@@ -18,6 +18,7 @@ import typer
 from ..version import __version__
 from . import (
     benchmark,
+    complete,
     corpus,
     distill,
     edit,
@@ -64,6 +65,7 @@ COMMANDS = {
     "generate": generate,
     "vary": vary,
     "edit": edit,
+    "complete": complete,
     "labels": labels,
     "inspect": inspection,
     "prepare": prepare,

@@ -1,0 +1,137 @@
+"""Leads and samples that are missing, made by the model, while what is known is held fixed.
+
+In each row of the table the predicted clean record is moved to one that has what is known (Wang et al. 2023, DDNM, eq.
+13), by linear regression of the other leads on what it lacks. Any of the twelve leads may be known: each is a sum of
+the eight that the model makes, so that what is known is a linear equation for them at each sample. I and II give all
+limb leads, II alone gives one equation for two. Where something is known of each sample, the run starts from the
+regression with noise added, and from noise otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..checks import whole
+from ..leads import CLINICAL, EIGHT, lead_of, to_twelve
+from ..records import Records
+from ..sampling import Given, Sampling
+from .source import Source, partial_table, records_of, request_for, take
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..model_wrapper import SSSDECG, RunKeywords
+
+Gaps = Sequence[tuple[float, float]]
+STRENGTH = 0.65  # share of the noise levels; from more, shapes agree less with the known leads
+
+
+def complete(
+    model: SSSDECG,
+    recording: Source,
+    n: int,
+    *,
+    known: Sequence[str] | None,
+    gaps: Gaps,
+    statements: Sequence[str] | str | None,
+    patient: dict[str, Any],
+    sampling: Sampling,
+    seed: int,
+    leads: str | Sequence[str],
+    **run: Unpack[RunKeywords],
+) -> Records:
+    """Return n records that have what is known of a recording; see `SSSDECG.complete`."""
+    n, taken = whole("n", n), take(model, recording, partial=True)
+    fs_hz = model.config.trainset_config.sampling_rate
+    there = known_part(taken.twelve_mv, known, gaps, fs_hz)
+    request = request_for(model, taken.statements if statements is None else statements, n, **patient)
+    everywhere = bool(np.isfinite(there).any(axis=0).all())
+    table = partial_table(model, sampling, STRENGTH if everywhere else 1.0)
+    project = projection(there, covariance(), model.device)
+    start = project(torch.zeros(n, *model.shape, device=model.device)) if everywhere else None
+    signal = model.sample(request, table, seed=seed, given=Given(start, known=project), **run)
+    leads_known = [lead for lead, row in zip(CLINICAL, there, strict=True) if np.isfinite(row).any()]
+    return records_of(
+        model,
+        signal,
+        request,
+        table,
+        taken,
+        seed=seed,
+        precision=run.get("precision", "auto"),
+        leads=leads,
+        operation="complete",
+        known="+".join(leads_known),
+        gaps_s=[[float(a), float(b)] for a, b in gaps],
+    )
+
+
+def known_part(
+    twelve_mv: NDArray[np.float64], known: Sequence[str] | None, gaps: Gaps, fs_hz: float
+) -> NDArray[np.float64]:
+    """Return leads (12, L) in mV with NaN in leads that are not `known`, and between the seconds of each gap.
+
+    ValueError for a name that is no lead, a lead that the recording lacks, a gap outside of the recording, and where
+    nothing is left that is known or that is missing.
+    """
+    there, length_s = twelve_mv.copy(), twelve_mv.shape[1] / fs_hz
+    if known is not None:
+        found = [lead_of(name) for name in known]
+        wrong = [str(name) for name, lead in zip(known, found, strict=True) if lead is None or lead[1] < 0]
+        if wrong or not found:
+            raise ValueError(
+                f"known is {', '.join(wrong) or 'empty'}: expected leads of {', '.join(CLINICAL)}"
+            )
+        rows = [CLINICAL.index(lead[0]) for lead in found if lead is not None]
+        absent = [CLINICAL[row] for row in rows if np.isnan(twelve_mv[row]).all()]
+        if absent:
+            raise ValueError(f"known is {', '.join(absent)}, which the recording does not have")
+        there[[row for row in range(len(CLINICAL)) if row not in rows]] = np.nan
+    for start, end in gaps:
+        if not 0 <= start < end <= length_s:
+            raise ValueError(f"a gap from {start:g} to {end:g} s: expected a part of 0 to {length_s:g} s")
+        there[:, round(start * fs_hz) : round(end * fs_hz)] = np.nan
+    if not np.isfinite(there).any():
+        raise ValueError("nothing is known of the recording: name leads that are, or a shorter gap")
+    if np.isfinite(there).all():
+        raise ValueError("nothing is missing in the recording: name the leads that are known, or a gap")
+    return there
+
+
+@cache
+def covariance() -> NDArray[np.float64]:
+    """Return the covariance (8, 8) of the leads in mV^2 over recordings of PTB-XL, each lead less its median."""
+    text = resources.files("sssd.editing").joinpath("lead_covariance.json").read_text(encoding="utf-8")
+    return np.array(json.loads(text)["covariance_mv2"])
+
+
+def projection(
+    known_mv: NDArray[np.float64], spread: NDArray[np.float64], device: torch.device | str
+) -> Callable[[Tensor], Tensor]:
+    """Return the function that moves records (B, 8, L) to those that have the known leads (12, L), NaN elsewhere.
+
+    Both are in mV. What is known is A x = y at each sample; x moves to x + S A' (A S A')^-1 (y - A x), where `spread`,
+    S (8, 8), is the covariance of the leads. It is the most probable record of a normal distribution about x, and from
+    x = 0 it is linear regression on the known leads. Limb leads that contradict each other are met on average.
+    """
+    of_eight = to_twelve(np.eye(len(EIGHT)))  # (12, 8)
+    mask = np.isfinite(known_mv)
+    patterns, which = np.unique(mask, axis=1, return_inverse=True)
+    keep = np.empty((mask.shape[1], len(EIGHT), len(EIGHT)), np.float32)
+    add = np.empty((len(EIGHT), mask.shape[1]), np.float32)
+    for k, pattern in enumerate(patterns.T):
+        samples, rows = which.reshape(-1) == k, of_eight[pattern]
+        back = spread @ rows.T @ np.linalg.pinv(rows @ spread @ rows.T, hermitian=True, rcond=1e-9)
+        keep[samples] = np.eye(len(EIGHT)) - back @ rows
+        add[:, samples] = back @ known_mv[pattern][:, samples]
+    kept, added = torch.from_numpy(keep).to(device), torch.from_numpy(add).to(device)
+    return lambda x: torch.einsum("lij,bjl->bil", kept, x) + added
