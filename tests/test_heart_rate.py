@@ -204,7 +204,7 @@ def test_a_configuration() -> None:
     assert "heart_rate" not in configuration().content()["trainset_config"]
     content = config.model_dump()
     content["wavenet_config"]["label_embed_classes"] = 5
-    with pytest.raises(ValueError, match="expected at least the 6 of age and sex, heart rate"):
+    with pytest.raises(ValueError, match="expected at least the 6 of age, sex and heart rate"):
         Config.model_validate(content)
     content["trainset_config"]["patient"] = False
     content["trainset_config"]["label_names"] = ["one", "two"]

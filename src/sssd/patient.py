@@ -42,8 +42,10 @@ class Takes:
 
     @property
     def in_words(self) -> str:
-        """What the columns tell, as "age and sex"."""
-        return ", ".join(["age and sex"] * self.patient + ["heart rate"] * self.heart_rate)
+        """What the columns tell, as "age and sex"; "" if there are none."""
+        if self.patient:
+            return "age, sex and heart rate" if self.heart_rate else "age and sex"
+        return "heart rate" if self.heart_rate else ""
 
     def __contains__(self, name: str) -> bool:
         """Whether the network takes this one of `KNOWN`."""
