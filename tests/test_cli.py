@@ -84,6 +84,47 @@ def _recordings(n: int = 12, names: tuple[str, ...] = CODES, **changes: Any) -> 
 # --- generate -----------------------------------------------------------------------------------------------
 
 
+def test_check_writes_what_each_record_shows(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when a record gets another record's verdict, a statement without a rule gets one, or more changes."""
+    pytest.importorskip("neurokit2")
+    widths = iter([106.0, 140.0])
+    monkeypatch.setattr("sssd.measurements.measurements", lambda ecg: {"qrs_width": next(widths)})
+    common = (
+        "generate",
+        "--checkpoint",
+        checkpoint,
+        "--label",
+        "CLBBB+1AVB",
+        "--label",
+        "CRBBB+NORM",
+        "--exact",
+    )
+    common += ("--sampler", "ddim", "--steps", 2, "--seed", 1, "--out")
+    code, output, _ = _run(capsys, *common, tmp_path / "checked", "--check")
+    assert code == 0
+    records = json.loads((tmp_path / "checked" / "manifest.json").read_text())["records"]
+    assert [r["shown"] for r in records] == [{"1AVB": None, "CLBBB": False}, {"CRBBB": True}]
+    assert (
+        "CLBBB: shown in 0 of 1 record" in output
+        and "1AVB: shown in 0 of 1 record, not measurable in 1" in output
+    )
+    assert _run(capsys, *common, tmp_path / "plain")[0] == 0
+    plain = json.loads((tmp_path / "plain" / "manifest.json").read_text())["records"]
+    assert plain == [{k: v for k, v in r.items() if k != "shown"} for r in records]
+
+
+def test_check_names_the_extra_it_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when records are generated before the missing package is noticed, or with a traceback."""
+    monkeypatch.setitem(sys.modules, "neurokit2", None)
+    code, _, errors = _run(capsys, "generate", "--label", "NORM", "--check", "--out", tmp_path / "none")
+    assert code == 2 and "sssd-ecg[eval]" in errors and "Traceback" not in errors
+    assert not (tmp_path / "none").exists()
+
+
 def test_generate_writes_a_set_with_its_manifest(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

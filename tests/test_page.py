@@ -163,6 +163,29 @@ def test_every_statement_has_plain_words_and_is_found(open_page, service):
     assert found["best"] == [None, "AFIB", "CLBBB", "SBRAD", "PACE"]
 
 
+def test_the_caption_says_what_was_asked_for_and_what_is_shown(open_page, service):
+    """Fails when the page asserts a statement that the record does not show, or hides how little of it was learnt."""
+    page = open_page("#ecg=CLBBB,2AVB&exact=1&steps=5&seed=1")
+    wait_until_done(page)
+    assert page.inner_text(".plain").startswith("Asked for: ")
+    body = {
+        "statements": ["CLBBB", "2AVB"],
+        "exact": True,
+        "sampler": "ddim",
+        "steps": 5,
+        "eta": 0,
+        "seed": 1,
+    }
+    (record,) = json.loads(from_service(service, measure=True, **body))["records"]
+    (check,) = record["checks"]
+    verdict = {True: "shown", False: "not shown", None: "not measurable"}[check["shown"]]
+    rare, rule = page.locator(".checks li").all_inner_texts()
+    assert rare.split() == "2AVB 1 training record: not learnt".split()
+    assert rule.split() == f"CLBBB {check['words']} {verdict}".split()
+    assert "1 training record: not learnt" in page.locator(".chip", has_text="2AVB").inner_text()
+    assert "learnt" not in page.locator(".chip", has_text="CLBBB").inner_text()
+
+
 def test_stop(open_page):
     """Fails when Escape does not stop the run, or nothing can be generated afterwards."""
     page = open_page("#ecg=NORM&sampler=ddpm&seed=1")

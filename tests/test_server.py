@@ -320,6 +320,8 @@ def test_a_stream_ends_with_the_record(up):
         steps[-1][1]["signal"], plain["signal"], atol=UV
     )  # the last x0 of DDIM is the record
     assert record["measured"] == plain["measured"] and set(record["measured"]) >= {"heart_rate_bpm", "qtc_ms"}
+    assert record["checks"] == plain["checks"] and {c["statement"] for c in record["checks"]} >= {"AFIB"}
+    assert up.get("/v1/ecgs", {**ask, "measure": False})["records"][0]["checks"] is None
     assert record["provenance"]["sampler"] == "ddim"
 
 

@@ -6,10 +6,12 @@ request ─▶ label vectors ─▶ checks ─▶ model ─▶ 8 leads (n, 8, L)
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..checks import counted, needed_for
 from ..labels import names_of
 from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
@@ -21,6 +23,9 @@ from .sets import check_space, write_records
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from rich.progress import Progress
+
+    from ..records import Records
 
 EXAMPLES = """Examples:
 
@@ -54,6 +59,13 @@ def command(
     heart_rate: options.HeartRate = None,
     seed: options.Seed = None,
     exact: options.Exact = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Measure each record, and write into the manifest which statements it shows by the rules of readers.",
+        ),
+    ] = False,
     formats: options.Formats = "wfdb,npz",
     order: options.Order = "clinical",
     checkpoint: options.Checkpoint = None,
@@ -84,6 +96,12 @@ def command(
                 "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
             )
         earlier_files(out.resolve(), overwrite)
+        if check:
+            try:
+                with needed_for("--check needs", "eval"):
+                    import neurokit2  # noqa: F401
+            except ModuleNotFoundError as error:
+                raise UsageError(str(error)) from error
         told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):
             read_requests(label, labels_from, CODES, **told)  # before torch is loaded
@@ -116,6 +134,7 @@ def command(
         )
         ecgs = model.records(signal, request, table, seed=seed, precision=precision, leads=order)
         asked = [names_of(row, model.label_names) for row in rows.vectors]
+        shown = _shown(ecgs, bar) if check else None
         names = write_records(
             ecgs,
             out,
@@ -128,12 +147,14 @@ def command(
             },
             overwrite=overwrite,
             bar=bar,
+            shown=shown,
         )
     drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
         f"{total} ECG{'s' if total > 1 else ''} in {out}{drawn}",
         *columns_of(labels_from, model.label_names),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
+        *_counts(shown or ()),
         *([f"a picture of each: {out / names[0]}.png ..."] if "png" in kinds else []),
         *(
             [f"{'all' if total <= ON_OVERVIEW else 'the first'} on one page: {out / OVERVIEW}.png"]
@@ -142,6 +163,31 @@ def command(
         ),
         quiet=quiet,
     )
+
+
+def _shown(ecgs: Records, bar: Progress) -> list[dict[str, bool | None]]:
+    """Return which statements each record shows by the rules of its statements, which are measured in its signal."""
+    from ..measurements import measurements
+    from ..signals import rules
+
+    task, found = bar.add_task("measuring", total=len(ecgs)), []
+    for ecg in ecgs:
+        found.append(rules.shown(rules.check(measurements(ecg), ecg.statements)))
+        bar.update(task, advance=1)
+    return found
+
+
+def _counts(shown: Sequence[Mapping[str, bool | None]]) -> list[str]:
+    """Return a line for each statement with a rule, which says how many of the records show it."""
+    by_statement: dict[str, list[bool | None]] = {}
+    for record in shown:
+        for statement, value in record.items():
+            by_statement.setdefault(statement, []).append(value)
+    return [
+        f"{statement}: shown in {values.count(True)} of {counted(len(values), 'record')}"
+        + (f", not measurable in {values.count(None)}" if None in values else "")
+        for statement, values in by_statement.items()
+    ]
 
 
 def note_rare(vectors: NDArray[np.float32]) -> None:

@@ -29,10 +29,12 @@ def write_records(
     manifest: Mapping[str, Any],
     overwrite: bool,
     bar: Progress,
+    shown: Sequence[Mapping[str, bool | None]] | None = None,
 ) -> list[str]:
     """Write records into a folder with a manifest, and return their names.
 
     asked: the statements that were asked for, of each record. manifest: what it holds beside the facts of the records.
+    shown: which statements each record shows, of `signals.rules.shown`; None if that was not checked.
     """
     from ..io.folder import save_set
 
@@ -51,7 +53,14 @@ def write_records(
             "fs_hz": ecgs.fs_hz,
             "leads": list(ecgs.leads),
             "label_names": list(ecgs.names),
-            "records": [{"name": name, **_facts(ecgs, i, asked[i])} for i, name in enumerate(names)],
+            "records": [
+                {
+                    "name": name,
+                    **_facts(ecgs, i, asked[i]),
+                    **({} if shown is None else {"shown": dict(shown[i])}),
+                }
+                for i, name in enumerate(names)
+            ],
         },
         overwrite=overwrite,
         progress=lambda done, _: bar.update(writing, completed=done),

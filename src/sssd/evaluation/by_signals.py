@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp, wasserstein_distance
 from ..data.recordings import Recordings, subset
 from ..data.recordings import eight_leads_mv as eight
 from ..leads import CLINICAL
+from ..signals.rules import RULES
 from . import amplitude, auc, memorisation, rhythm, rules, spectrum
 from . import detectability as detect
 from .sets import pair_rows
@@ -64,7 +65,7 @@ def rhythm_and_rules(
     statement of a rule are measured too, since many statements are rare.
     """
     rng = np.random.default_rng(0)
-    columns = [k for k, name in enumerate(train.label_names) if name in {r.statement for r in rules.RULES}]
+    columns = [k for k, name in enumerate(train.label_names) if name in {r.statement for r in RULES}]
     parts, drawn = {"synthetic": synthetic, "real": test, "train": train}, {}
     for name, records in parts.items():
         chosen = np.zeros(len(records), dtype=np.bool_)

@@ -1,8 +1,7 @@
-"""Rules: do records show what their statements say, by criteria that a reader of ECGs measures?
+"""Do generated records obey the rules of their statements (`signals.rules`) as often as recordings do?
 
-A rule says what a record with a statement should show, such as a PR interval above 200 ms for first-degree AV block.
-Recordings do not all obey the rules either: cardiologists see more than one number, and measuring errs. So the share of
-generated records that obey is compared with the share of recordings, measured in the same way.
+Recordings do not all obey the rules either, so the share of generated records that obey is compared with the share of
+recordings, measured in the same way.
 
 PR, QTc and P waves come from NeuroKit2's delineation of lead II. The QRS width comes from `signals.beats.qrs_width`
 over all leads, because NeuroKit2's in lead II stayed below 120 ms in all of 120 bundle branch blocks of PTB-XL.
@@ -10,9 +9,7 @@ over all leads, because NeuroKit2's in lead II stayed below 120 ms in all of 120
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,47 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from ..labels import has
+from ..signals.rules import RULES, Rule
 
 LEAST_RECORDINGS = 20  # fewer do not say how often recordings obey
 MARGIN = 0.05  # generated records may obey this much less often
-
-_COMPARE: Mapping[str, Callable[[Any, float], Any]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A record with `statement` should have `measure` (one of `rhythm.UNITS`) above or below `limit`."""
-
-    statement: str
-    measure: str
-    sign: str  # ">", ">=" or "<"
-    limit: float
-    words: str
-
-    def obeyed(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Return whether each record obeys, (n,); a record that cannot be measured does not."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray(_COMPARE[self.sign](values, self.limit), dtype=np.bool_)
-
-
-RULES = (
-    Rule("1AVB", "pr", ">", 200.0, "PR > 200 ms"),
-    Rule("WPW", "pr", "<", 120.0, "PR < 120 ms"),
-    Rule("LNGQT", "qtc", ">", 460.0, "QTc > 460 ms"),
-    Rule("CLBBB", "qrs_width", ">=", 120.0, "QRS >= 120 ms"),
-    Rule("CRBBB", "qrs_width", ">=", 120.0, "QRS >= 120 ms"),
-    Rule("STACH", "heart_rate", ">", 100.0, "rate > 100 /min"),
-    Rule("SBRAD", "heart_rate", "<", 60.0, "rate < 60 /min"),
-    Rule("SARRH", "rr_variability", ">", 100.0, "RMSSD > 100 ms"),
-    Rule("AFIB", "rr_variability", ">", 100.0, "RMSSD > 100 ms"),
-    Rule("AFIB", "p_waves", "<", 0.5, "P before fewer than half of the beats"),
-    Rule("LVH", "sokolow_lyon", ">=", 3.5, "S in V1 + R in V5 or V6 >= 3.5 mV"),
-    Rule("LVOLT", "limb_voltage", "<", 0.5, "QRS < 0.5 mV in all limb leads"),
-)
 
 Values = Mapping[str, NDArray[np.floating]]
 

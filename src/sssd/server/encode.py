@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ import orjson
 from numpy.typing import NDArray
 
 from ..io import csv_table, npz, wfdb
+from ..measurements import intervals, measurements
 from ..plot import draw, paper
 from ..record import Ecg
+from ..signals.rules import Check, check
 
 _DRAWING = threading.Lock()  # two threads must not draw at once: matplotlib's settings are global
 
@@ -37,8 +39,12 @@ def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
     )  # adding 0.0 turns -0.0 into 0.0
 
 
-def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) -> dict[str, Any]:
-    """Return one record as a dictionary for `to_json`, with the keys of schemas.Record."""
+def record_json(ecg: Ecg, measured: bool) -> dict[str, Any]:
+    """Return one record as a dictionary for `to_json`, with the keys of schemas.Record.
+
+    measured: whether it holds what is measured in the signal, and the checks of its statements.
+    """
+    values = measurements(ecg) if measured else {}
     return {
         "statements": list(ecg.statements),
         "requested": ecg.provenance["requested"],
@@ -51,7 +57,18 @@ def record_json(ecg: Ecg, measured: Mapping[str, float | None] | None = None) ->
         "unit": "mV",
         "leads": list(ecg.leads),
         "signal": signal_json(ecg.signal),
-        "measured": measured,
+        "measured": intervals(values) if measured else None,
+        "checks": [_check_json(one) for one in check(values, ecg.statements)] if measured else None,
+    }
+
+
+def _check_json(one: Check) -> dict[str, Any]:
+    return {
+        "statement": one.rule.statement,
+        "rule": one.rule.words,
+        "value": one.value,
+        "shown": one.shown,
+        "words": one.words,
     }
 
 
@@ -65,14 +82,14 @@ def shared_provenance(ecgs: Sequence[Ecg]) -> dict[str, Any]:
     return {name: value for name, value in ecgs[0].provenance.items() if name != "index"}
 
 
-def measured_json(ecgs: Sequence[Ecg], measure: Callable[[Ecg], Mapping[str, float | None] | None]) -> bytes:
-    """Return the records of a request as JSON, with what measure(ecg) gives for each of them."""
-    records = [record_json(ecg, measure(ecg)) for ecg in ecgs]
+def records_json(ecgs: Sequence[Ecg], *, measured: bool) -> bytes:
+    """Return the records of a request as JSON, with their measurements if `measured`."""
+    records = [record_json(ecg, measured) for ecg in ecgs]
     return to_json({"records": records, "provenance": shared_provenance(ecgs)})
 
 
 def _json(ecgs: Sequence[Ecg]) -> bytes:
-    return measured_json(ecgs, lambda _: None)
+    return records_json(ecgs, measured=False)
 
 
 def _npz(ecgs: Sequence[Ecg]) -> bytes:

@@ -18,7 +18,6 @@ from .backend import Backend, TooLong, in_time
 from .errors import problems
 from .gate import Gate
 from .generator import Generator
-from .measure import measure
 from .schemas import GenerateRequest, Job, Label, Model, Quality, Records
 from .security import owner_of
 from .settings import Settings
@@ -285,7 +284,11 @@ async def _answer(
 ) -> Response:
     def body() -> bytes:
         ecgs = generator.records(work, signals)
-        return encode.measured_json(ecgs, measure) if form is encode.JSON and measured else form.encode(ecgs)
+        return (
+            encode.records_json(ecgs, measured=True)
+            if form is encode.JSON and measured
+            else form.encode(ecgs)
+        )
 
     name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -90,7 +90,10 @@ class GenerateRequest(BaseModel):
         ),
     ] = None
     measure: Annotated[
-        bool, Field(description="Whether a JSON answer includes the measured heart rate and intervals")
+        bool,
+        Field(
+            description="Whether a JSON answer includes heart rate, intervals, and the checks of the statements"
+        ),
     ] = False
 
     @property
@@ -169,6 +172,18 @@ class Measured(BaseModel):
     qtc_ms: Annotated[float | None, Field(description="QT corrected for the heart rate after Bazett")]
 
 
+class Check(BaseModel):
+    """What the signal shows of a statement, by a rule that a reader of ECGs would apply."""
+
+    statement: str
+    rule: Annotated[str, Field(description="What is expected", examples=["QRS >= 120 ms"])]
+    value: Annotated[float | None, Field(description="What was measured; null if it could not be")]
+    shown: Annotated[bool | None, Field(description="Whether the rule is obeyed; null without a value")]
+    words: Annotated[
+        str, Field(description="Both in words", examples=["QRS: measured 106 ms, expected 120 or more"])
+    ]
+
+
 class Record(BaseModel):
     """One generated ECG."""
 
@@ -189,6 +204,10 @@ class Record(BaseModel):
     leads: list[str]
     signal: Annotated[list[list[float]], Field(description="(12, L) in mV, rounded to 1 uV")]
     measured: Measured | None = None
+    checks: Annotated[
+        list[Check] | None,
+        Field(description="A check for each rule of the statements, if measurements were asked for"),
+    ] = None
 
 
 class Records(BaseModel):

@@ -16,7 +16,6 @@ from ..leads import to_twelve
 from .backend import Backend, in_time
 from .batching import Ticket
 from .encode import record_json, shared_provenance, signal_json, to_json
-from .measure import measure
 from .work import Work
 
 KEPT = 64  # how many steps wait for a slow reader
@@ -92,7 +91,7 @@ def _step(work: Work, i: int, x0: np.ndarray) -> bytes:
 
 def _record(backend: Backend, work: Work, signals: np.ndarray, measured: bool) -> bytes:
     ecg = backend.generator.records(work, signals)[0]
-    record = record_json(ecg, measure(ecg) if measured else None)
+    record = record_json(ecg, measured)
     return _event("record", {**record, "provenance": shared_provenance([ecg])})
 
 

@@ -28,6 +28,7 @@ let running = null; // the AbortController of the requests that are running
 let shown = null; // what the sheets show: {first, other, model}, where model is the hash of the first record's model
 
 const describe = (name) => labels.find((label) => label.name === name)?.description ?? "";
+const records = (name) => labels.find((label) => label.name === name)?.training_records;
 
 // --- settings and sheets ------------------------------------------------------------------------------------
 
@@ -41,7 +42,7 @@ const calipers = new Calipers((measured) => {
 
 const sheets = ["A", "B"].map((name) => {
   const root = copy("sheet", $("sheets"));
-  const sheet = new Sheet(root, name, { onFrame: draw, onView: follow, onError: failed, describe });
+  const sheet = new Sheet(root, name, { onFrame: draw, onView: follow, onError: failed, describe, records });
   const render = calipers.attach(sheet.paper, root.querySelector(".calipers"));
   sheet.place = render;
   for (const tag of root.querySelectorAll(".tag")) tag.textContent = name;

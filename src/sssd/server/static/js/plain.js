@@ -73,3 +73,10 @@ export const PLAIN = {
   "VCLVH": "QRS as tall as in a thick left ventricle, by voltage alone",
   "WPW": "A second path to the ventricles: short PR, QRS that begins with a slur",
 };
+
+// How much a model can have learnt of a statement with few training records: "1 training record: not learnt". Empty for
+// other statements, and where the number of records is not known.
+export function learnt(records) {
+  if ((records ?? Infinity) >= 20) return "";
+  return `${records} training record${records === 1 ? "" : "s"}: ${records < 5 ? "not" : "hardly"} learnt`;
+}

@@ -3,7 +3,7 @@
 import { file } from "./api.js";
 import { LEADS } from "./layout.js";
 import { Paper } from "./paper.js";
-import { PLAIN } from "./plain.js";
+import { PLAIN, learnt } from "./plain.js";
 import { inSteps, inWords } from "./settings.js";
 
 export const FORMATS = [
@@ -17,11 +17,12 @@ export const FORMATS = [
 ];
 
 export class Sheet {
-  constructor(root, name, { onFrame, onView, onError, describe }) {
+  constructor(root, name, { onFrame, onView, onError, describe, records }) {
     this.root = root;
     this.name = name;
     this.onFrame = onFrame;
     this.describe = describe;
+    this.records = records;
     this.paper = new Paper(root.querySelector(".paper"), { onView });
     this.canvas = root.querySelector("canvas.traces");
     this.film = root.querySelector(".film");
@@ -55,7 +56,9 @@ export class Sheet {
     this.progress = 0;
     this.onFrame(this); // the record from before grows faint
     this.#title(settings.statements);
-    this.root.querySelector(".plain").textContent = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean).join(". ");
+    const asked = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean);
+    this.root.querySelector(".plain").textContent = asked.length ? `Asked for: ${asked.join(". ")}` : "";
+    this.#checked(settings.statements, []);
     this.root.querySelector(".how").textContent = inWords(settings);
     this.root.classList.add("forming");
     this.root.querySelector(".empty").hidden = true;
@@ -85,6 +88,7 @@ export class Sheet {
     const asked = this.settings.statements;
     this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
     this.#measured(record.measured);
+    this.#checked(record.statements, record.checks ?? []);
     this.canvas.setAttribute("aria-label", `12-lead ECG: ${record.statements.join(", ")}`);
     this.#show(this.frames.length);
   }
@@ -136,6 +140,27 @@ export class Sheet {
       dd.replaceChildren(known ? String(Math.round(value)) : "–", known ? unit : "");
       dd.title = measured && !known ? "This could not be measured in this record" : "This was measured in the generated signal";
     }
+  }
+
+  // What the signal shows of the statements that have a rule, and which statements the model had hardly any records of.
+  #checked(statements, checks) {
+    const line = (name, words, verdict, className) => {
+      const item = document.createElement("li");
+      item.className = className;
+      const [code, mark] = [document.createElement("b"), document.createElement("em")];
+      code.textContent = name;
+      mark.textContent = verdict;
+      item.append(code, words ? ` ${words} ` : " ", mark);
+      return item;
+    };
+    const verdict = { true: ["shown", "passed"], false: ["not shown", "failed"], null: ["not measurable", "unknown"] };
+    this.root.querySelector(".checks").replaceChildren(
+      ...statements.flatMap((name) => {
+        const rare = learnt(this.records(name));
+        return rare ? [line(name, "", rare, "rare")] : [];
+      }),
+      ...checks.map((check) => line(check.statement, check.words, ...verdict[check.shown])),
+    );
   }
 
   async #download(button, accept, suffix) {

@@ -1,10 +1,9 @@
 // Choosing statements: a text field that searches codes, descriptions and plain words, and a chip for each chosen statement.
 // Arrow keys move through the list, Enter chooses, Escape closes, and Backspace in an empty field removes the last chip.
 
-import { PLAIN } from "./plain.js";
+import { PLAIN, learnt } from "./plain.js";
 
 const GROUPS = { NORM: "Normal", MI: "Infarction and injury", STTC: "ST and T", CD: "Conduction", HYP: "Hypertrophy", "": "Rhythm and form" };
-const RARE = 20;
 
 const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, " ").trim();
 
@@ -82,6 +81,8 @@ export class Statements {
         remove.textContent = "×";
         remove.setAttribute("aria-label", `Remove ${name}, ${description}`);
         remove.addEventListener("click", () => this.#remove(name));
+        const rare = learnt(known.get(name)?.training_records);
+        if (rare) text.append(" ", Object.assign(document.createElement("em"), { textContent: rare }));
         chip.append(text, remove);
         return chip;
       }),
@@ -120,11 +121,7 @@ export class Statements {
       words.textContent = label.description;
       more.textContent = PLAIN[label.name] ?? "";
       item.append(code, words, more);
-      if ((label.training_records ?? RARE) < RARE) {
-        const rare = document.createElement("em");
-        rare.textContent = `rare: seen ${label.training_records === 1 ? "once" : `${label.training_records} times`} in training`;
-        item.append(rare);
-      }
+      if (learnt(label.training_records)) item.append(Object.assign(document.createElement("em"), { textContent: learnt(label.training_records) }));
       items.push(item);
       return item;
     };
