@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sssd.config.schema import Config
 from sssd.scale import Scale, factors, roll_off
 
 LEADS = (0.5, 1, 2, 1, 1, 1, 1, 0.25)
@@ -51,6 +52,13 @@ def test_errors_of_the_network_become_smaller_where_recordings_have_no_power() -
     frequency = np.fft.rfftfreq(1000, 0.01)
     below, above = (power[:, (frequency >= a) & (frequency < b)].mean() for a, b in ((1, 5), (47, 50)))
     assert above < below / 300
+
+
+def test_earlier_versions_read_configurations_without_emphasis() -> None:
+    """The key is in a file only if the model needs it."""
+    assert "emphasis" not in Config().content()["trainset_config"]
+    raised = Config.model_validate({"trainset_config": {"emphasis": True}})
+    assert raised.content()["trainset_config"]["emphasis"] is True
 
 
 def test_records_do_not_depend_on_those_beside_them() -> None:

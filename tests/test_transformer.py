@@ -54,7 +54,8 @@ SMALL = {"width": 16, "layers": 2, "heads": 2, "patch": 8, "embed": 16, "circums
 def tiny(length: int = LENGTH, **train_options: object) -> Config:
     content = read_config(TRANSFORMER).model_dump()
     content["transformer_config"] = SMALL
-    content["trainset_config"]["segment_length"] = length
+    content["trainset_config"] |= {"segment_length": length, "heart_rate": False}
+    content["wavenet_config"]["label_embed_classes"] = 75
     content["train_config"] |= {"n_iters": 4, "batch_size": 4, "iters_per_ckpt": 2, "iters_per_logging": 1}
     content["train_config"] |= {"precision": "float32", "warmup_iters": 0, "ema_decay": 0.5, **train_options}
     return Config.model_validate(content)

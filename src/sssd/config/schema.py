@@ -307,11 +307,13 @@ class Config(_Section):
         """Return the configuration as it is written to files: JSON values, without the keys that are None.
 
         None is the default of every key that may be None. A key that an earlier version does not know is therefore in
-        a file only if the model needs it, and that version reads all other files. The same holds for `heart_rate`.
+        a file only if the model needs it, and that version reads all other files. The same holds for `heart_rate` and
+        `emphasis`.
         """
         content = self.model_dump(mode="json", exclude_none=True)
-        if not self.trainset_config.heart_rate:
-            del content["trainset_config"]["heart_rate"]
+        for name in ("heart_rate", "emphasis"):
+            if not content["trainset_config"][name]:
+                del content["trainset_config"][name]
         return content
 
     @model_validator(mode="after")
