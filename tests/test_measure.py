@@ -83,3 +83,33 @@ def test_qrs():
     """Fails when the width includes the T wave, or does not grow with the width of the complex."""
     narrow, block = (measure(heart(75, wide=wide))["qrs_ms"] for wide in (1.0, 1.8))
     assert 60 <= narrow <= 105 and 120 <= block <= 180
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_is_not_measured(seed):
+    """Fails when what is found in noise, white or with the spectrum of an ECG, is taken for beats."""
+    white = np.random.default_rng(seed).standard_normal((8, 1000))
+    smooth = np.apply_along_axis(np.convolve, 1, white, np.hanning(9), mode="same")
+    for noise in (white, smooth):
+        assert measurements(Ecg(to_twelve(0.2 * noise))) == {}
+
+
+def test_a_heart_in_noise_is_measured():
+    """Fails when ordinary noise, or beats that come irregularly, make a record unmeasurable."""
+    assert measure(heart(75, noise=0.05))["heart_rate_bpm"] == pytest.approx(75, abs=2)
+
+
+def test_qrs_without_an_end_is_not_measured():
+    """Fails when the limit of the search for the ends of QRS is given as its width."""
+    t = np.arange(1000) / 100
+    x = np.interp((t - 0.3) % 1.0, [0, 0.35, 0.5, 0.65, 1.0], [0, 0.6, 1.4, 0.4, 0])  # no part of it is level
+    leads = np.linspace(0.7, 1.3, len(EIGHT))[:, None] * x
+    values = measurements(Ecg(to_twelve(leads)))
+    assert "heart_rate" in values and "qrs_width" not in values
+
+
+def test_beats_at_the_limit_of_the_search_are_not_measured():
+    """Fails when the closest beats that can be found give a heart rate of 240."""
+    x = np.zeros(1000)
+    x[12::25] = 1.0
+    assert measurements(Ecg(to_twelve(np.linspace(0.7, 1.3, 8)[:, None] * x))) == {}

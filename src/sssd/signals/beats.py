@@ -18,6 +18,8 @@ LEAST_BEATS = 3  # fewer give no heart rate
 BEFORE_S, AFTER_S = 0.25, 0.40  # extent of a beat about its QRS complex, for `likeness`
 FINER = 5  # the QRS width is measured at this multiple of the sampling rate
 QRS_SHARE = 0.08  # a median beat is in its QRS complex above this share of its steepest slope
+QRS_BEFORE_S, QRS_AFTER_S = 0.12, 0.16  # its ends are looked for this far from its steepest slope
+CLOSEST_S = 0.25  # between two beats
 SMOOTH_S, BRIDGED_S = 0.012, 0.02  # the slope is smoothed over the first, and may fall below for the second
 
 
@@ -31,7 +33,9 @@ def find_beats(signal: FloatArray, fs_hz: float) -> Beats:
     scale = np.quantile(slope, 0.98, axis=-1, keepdims=True)
     slope = (slope / np.where(scale > 0, scale, 1.0)).sum(axis=0)
     slope = _smooth(slope, 0.08 * fs_hz)
-    peaks, _ = find_peaks(slope, height=0.35 * np.quantile(slope, 0.98), distance=max(1, round(0.25 * fs_hz)))
+    peaks, _ = find_peaks(
+        slope, height=0.35 * np.quantile(slope, 0.98), distance=max(1, round(CLOSEST_S * fs_hz))
+    )
     return np.asarray(peaks, dtype=np.intp)
 
 
@@ -100,9 +104,9 @@ def qrs_width(signal: FloatArray, beats: Beats, fs_hz: float) -> float:
     top = near + int(slope[near : before + round(0.1 * rate)].argmax())
     steep, bridged = slope > QRS_SHARE * slope[top], round(BRIDGED_S * rate)
     onset = end = top
-    while onset > top - 0.12 * rate and steep[onset - bridged : onset + 1].any():
+    while onset > top - QRS_BEFORE_S * rate and steep[onset - bridged : onset + 1].any():
         onset -= 1
-    while end < top + 0.16 * rate and steep[end : end + bridged + 1].any():
+    while end < top + QRS_AFTER_S * rate and steep[end : end + bridged + 1].any():
         end += 1
     return (end - onset) / rate * 1e3
 
