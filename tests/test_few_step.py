@@ -479,9 +479,10 @@ from sssd.checkpoints import state_hash
 from sssd.training.distill import run as running
 from tests import test_few_step as t
 match, folder = running.match_recordings, Path(sys.argv[1])
-def watched(run, student, *rest):
-    match(run, student, *rest)
-    (folder / f"rank{rank()}").write_text(f"{state_hash(student.state_dict())} {run.batch}")
+def watched(run, student, critic, judge, *rest):
+    match(run, student, critic, judge, *rest)
+    hashes = " ".join(state_hash(net.state_dict()) for net in (student, judge))
+    (folder / f"rank{rank()}").write_text(f"{hashes} {run.batch}")
 running.match_recordings = watched
 t.distilled(t.config(trajectory_iters=12, matching_iters=3), folder)
 """

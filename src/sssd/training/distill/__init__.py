@@ -17,7 +17,12 @@ guidance is not the denoiser of any distribution. The first stage falls short. S
 line between those before and after the second stage (`share`).
 
 The first two stages need only label columns, and recordings if the discriminator is to see some. The third stage needs
-recordings. Shapes: B records, K label columns, N nodes (the levels at which the student is evaluated), T steps.
+recordings.
+
+A transformer has the first two stages in one run (run.py), which gives a student for 1, 2 and 4 evaluations alike. In
+its second stage (matching.py) the discriminator (adversary.py) sees recordings only.
+
+Shapes: B records, K label columns, N nodes (the levels at which the student is evaluated), T steps.
 """
 
 from __future__ import annotations

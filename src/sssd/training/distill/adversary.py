@@ -9,7 +9,7 @@ because the student would otherwise make typical records only.
 There are few recordings, so it must not know them by heart. It reads records under noise half of the time, and always a
 window that begins anywhere in them. Each record of the student is compared with a recording of the same statements
 and patient (relativistic pairing, Jolicoeur-Martineau 2019). A penalty keeps small noise from changing what it says of
-recordings (Lin et al. 2025, eq. 2, an approximate R1 penalty).
+recordings (Lin et al. 2025, an approximate R1 penalty).
 
 It is told statements, patient and the node at which the student predicted the record, so that the records of each
 node become like recordings, and not only all of them together. It is not told circumstances: those of the student's

@@ -75,6 +75,7 @@ def distil_transformer(
             follow_trajectories(run, student, state.reporter(0, todo.trajectory_iters), first)
 
         def second_stage(first: int) -> None:
+            torch.manual_seed(todo.seed)  # so that the discriminator begins alike in all processes
             critic, discriminator = network(teacher), Discriminator(network(teacher), run)
             on_iteration = state.reporter(1, todo.matching_iters)
             match_recordings(run, student, critic, discriminator, recordings, on_iteration, first)
