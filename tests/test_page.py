@@ -148,7 +148,7 @@ def test_every_statement_has_plain_words_and_is_found(open_page, service):
     found = page.evaluate(
         """async () => {
           const { PLAIN } = await import('./js/plain.js');
-          const { search } = await import('./js/statements.js');
+          const { search } = await import('./js/search.js');
           const labels = await (await fetch('v1/labels')).json();
           const best = (query) => search(labels, query)[0]?.name;
           return {
@@ -161,6 +161,65 @@ def test_every_statement_has_plain_words_and_is_found(open_page, service):
     )
     assert found["mute"] == [] and found["lost"] == [] and found["all"] == 71
     assert found["best"] == [None, "AFIB", "CLBBB", "SBRAD", "PACE"]
+
+
+def test_search_with_typing_errors_and_common_words(open_page):
+    """Fails when a typing error, a plural or a common word finds nothing, or a word is found inside its opposite."""
+    page = open_page()
+    found = page.evaluate(
+        """async queries => {
+          const { absent, search } = await import('./js/search.js');
+          const labels = await (await fetch('v1/labels')).json();
+          const of = (query) => [search(labels, query).map((l) => l.name), absent(labels, query)];
+          return Object.fromEntries(queries.map((query) => [query, of(query)]));
+        }""",
+        [
+            *("atrial fibrilation", "sinus tachicardia", "fibrilat", "PVCs", "heart attack", "heart atack"),
+            *(
+                "lateral",
+                "complete left",
+                "ventricular tachycardia",
+                "ventricular tachicardia",
+                "vt",
+                "v-fib",
+            ),
+            *(
+                "left axis deviation",
+                "supraventricular tachycardia",
+                "SVT",
+                "hyperkalemia",
+                "xylophone",
+                "moon",
+            ),
+        ],
+    )
+    names = {query: codes for query, (codes, _) in found.items()}
+    missing = {query: gone for query, (_, gone) in found.items()}
+    assert names["atrial fibrilation"] == ["AFIB"] and names["sinus tachicardia"] == ["STACH"]
+    assert names["fibrilat"] == ["AFIB"] and names["PVCs"][0] == "PVC"
+    assert names["heart attack"] == names["heart atack"]
+    assert {"IMI", "AMI", "ASMI"} <= set(names["heart attack"])
+    assert {"LMI", "ALMI", "ISCAL"} <= set(names["lateral"])
+    assert names["complete left"] == ["CLBBB"]
+    for query in ("ventricular tachycardia", "ventricular tachicardia", "vt"):
+        assert missing[query] == {"name": "ventricular tachycardia", "near": []}
+    assert names["ventricular tachycardia"] == []
+    assert missing["v-fib"]["name"] == "ventricular fibrillation"
+    assert missing["left axis deviation"]["near"] == ["LAFB"] and missing["hyperkalemia"]["near"] == ["EL"]
+    assert names["SVT"][0] == names["supraventricular tachycardia"][0] == "SVTAC"
+    assert names["xylophone"] == names["moon"] == []
+    kept = ("PVCs", "heart attack", "lateral", "supraventricular tachycardia", "SVT", "xylophone")
+    assert [missing[query] for query in kept] == [None] * len(kept)
+
+    page.focus("#search-a")
+    page.keyboard.type("ventricular tachycardia")
+    assert "“ventricular tachycardia” is not among the 71 statements." in page.inner_text(".count")
+    assert page.locator("#options-a [role=option]").count() == 0
+    page.fill("#search-a", "left axis deviation")
+    assert page.locator("#options-a [role=option]").first.inner_text().startswith("LAFB")
+    assert page.locator("#options-a .active").count() == 0  # what is near is offered, never chosen in advance
+    page.fill("#search-a", "CLBBB")
+    assert page.text_content(".count") == "1 statement"
 
 
 def test_the_caption_says_what_was_asked_for_and_what_is_shown(open_page, service):

@@ -2,35 +2,9 @@
 // Arrow keys move through the list, Enter chooses, Escape closes, and Backspace in an empty field removes the last chip.
 
 import { PLAIN, learnt } from "./plain.js";
+import { absent, plain, search } from "./search.js";
 
 const GROUPS = { NORM: "Normal", MI: "Infarction and injury", STTC: "ST and T", CD: "Conduction", HYP: "Hypertrophy", "": "Rhythm and form" };
-
-const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, " ").trim();
-
-// The labels that match every word of the query, best match first: by code, by description, by alias, by plain words.
-export function search(labels, query) {
-  const words = plain(query).split(" ").filter(Boolean);
-  if (!words.length) return labels;
-  const whole = words.join(" ");
-  const rank = (label) => {
-    const code = plain(label.name);
-    const description = plain(label.description);
-    const names = (label.aliases ?? []).map(plain);
-    const all = ` ${code} ${description} ${names.join(" ")} ${plain(PLAIN[label.name] ?? "")}`;
-    if (!words.every((word) => all.includes(` ${word}`) || (word.length > 3 && all.includes(word)))) return -1;
-    if (code === whole || names.includes(whole)) return 0;
-    if (code.startsWith(whole)) return 1;
-    if (description.startsWith(whole)) return 2;
-    if (` ${description}`.includes(` ${whole}`)) return 3;
-    if (names.some((name) => ` ${name}`.includes(` ${whole}`))) return 4;
-    return 5;
-  };
-  return labels
-    .map((label) => ({ label, rank: rank(label), records: label.training_records ?? 0 }))
-    .filter((found) => found.rank >= 0)
-    .sort((a, b) => a.rank - b.rank || b.records - a.records)
-    .map((found) => found.label);
-}
 
 export class Statements {
   // root: .statements, which contains .chips, input[role=combobox], ul[role=listbox] and .count (a live region)
@@ -107,7 +81,8 @@ export class Statements {
   }
 
   #open() {
-    const found = search(this.labels, this.input.value);
+    const missing = absent(this.labels, this.input.value);
+    const found = missing ? this.labels.filter((label) => missing.near.includes(label.name)) : search(this.labels, this.input.value);
     const grouped = !plain(this.input.value);
     const items = [];
     const option = (label) => {
@@ -142,9 +117,13 @@ export class Statements {
     this.items = items;
     this.list.hidden = !items.length;
     this.input.setAttribute("aria-expanded", String(items.length > 0));
-    this.count.textContent = items.length ? `${items.length} statements` : `Nothing matches “${this.input.value.trim()}”.`;
-    this.count.classList.toggle("none", !items.length);
-    this.#activate(grouped ? -1 : 0);
+    const number = `${items.length} statement${items.length === 1 ? "" : "s"}`;
+    if (missing) {
+      const near = items.length ? ` Near to it: ${missing.near.join(", ")}.` : "";
+      this.count.textContent = `“${missing.name}” is not among the ${this.labels.length} statements.${near}`;
+    } else this.count.textContent = items.length ? number : `Nothing matches “${this.input.value.trim()}”.`;
+    this.count.classList.toggle("none", !!missing || !items.length);
+    this.#activate(grouped || missing ? -1 : 0); // nothing is chosen by Enter that was not asked for
   }
 
   #close() {
