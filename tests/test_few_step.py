@@ -26,7 +26,7 @@ from sssd.training.distill import distill
 from sssd.training.distill import run as running
 from sssd.training.distill.adversary import Discriminator, adversarial_gradient, discriminator_loss
 from sssd.training.distill.context import Distillation
-from sssd.training.distill.matching import Pool, match_recordings, visits
+from sssd.training.distill.matching import Critic, Pool, match_recordings, visits
 from sssd.training.distill.run import StageProgress
 from sssd.training.distill.trajectories import follow_trajectories
 from sssd.training.network import training_net
@@ -310,8 +310,28 @@ def test_the_discriminator_leads_the_student_to_recordings() -> None:
     before = ends(student, run, x, y)
     torch.manual_seed(0)
     true = before[:40] + 0.5
-    match_recordings(run, student, random_net(), Discriminator(random_net(), run), true, lambda *_: None)
+    nets = student, Critic(random_net(), run), Discriminator(random_net(), run)
+    match_recordings(run, *nets, true, lambda *_: None)
     assert float((ends(student, run, x, y) - before).mean()) > 0.05
+
+
+def test_a_critic_knows_the_records_of_each_node() -> None:
+    """Records of node 0 are high and those of node 1 low; broken by a critic that knows their mean only."""
+    run = distillation()
+    net = random_net()
+    critic, (_, y) = Critic(net, run), run.drawn(0, 8, 7)
+    x, steps, node = torch.randn(8, 8, LENGTH), torch.full((8, 1), 150.0), torch.arange(8) % 2
+    with torch.no_grad():
+        torch.testing.assert_close(critic(x, y, node, steps), net.predict(x, y, steps))
+    y, high = y[:1].expand(8, -1), torch.where(node == 0, 1.0, -1.0)[:, None, None]
+    optimizer = torch.optim.Adam(critic.parameters(), lr=3e-3)
+    for _ in range(60):  # of new noise each time, so that only the node tells
+        optimizer.zero_grad()
+        (critic(torch.randn_like(x), y, node, steps) - high).square().mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        found, swapped = critic(x, y, node, steps), critic(x, y, 1 - node, steps)
+    assert (found * high).mean() > (swapped * high).mean() + 0.1
 
 
 def test_a_student_as_likely_as_its_teacher_is_moved_by_recordings_only() -> None:
@@ -319,7 +339,7 @@ def test_a_student_as_likely_as_its_teacher_is_moved_by_recordings_only() -> Non
     losses = []
     for guidance in (1.0, 2.0):
         run = distillation(config(matching_iters=1, guidance=guidance, critic_rate=1e-12))
-        nets = random_net(), random_net(), Discriminator(random_net(), run)
+        nets = random_net(), Critic(random_net(), run), Discriminator(random_net(), run)
         match_recordings(run, *nets, torch.randn(40, 8, LENGTH), lambda _, loss: losses.append(float(loss)))
     assert losses[0] < 1e-8 < 1e-6 < losses[1]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...loss import denoising_loss
 from ...models.transformer import Transformer
@@ -26,6 +26,23 @@ from .trainer import Trainer
 EDGE = 0.05  # of the schedule, at both of its ends, where distributions are not compared
 HEADSTART = 100  # iterations in which critic and discriminator are trained before the student uses them
 WARMUP = 50  # iterations
+
+
+class Critic(nn.Module):
+    """Denoises the student's records x (B, 8, L) of conditions y (B, K), nodes (B,) and steps (B, 1).
+
+    It is told the node, as a shift of the conditions that starts as zero. Otherwise it would know the records of all
+    nodes together, among which small ones of one node make up for large ones of another.
+    """
+
+    def __init__(self, net: Transformer, run: Distillation) -> None:
+        super().__init__()
+        self.body = run.wrapped(net)
+        self.of_node = nn.Parameter(torch.zeros(len(run.nodes), net.columns, device=run.device))
+
+    def forward(self, x: Tensor, y: Tensor, node: Tensor, steps: Tensor) -> Tensor:
+        velocity: Tensor = self.body(x, y + self.of_node[node], steps)
+        return velocity
 
 
 class Pool:
@@ -77,7 +94,7 @@ def visits(nodes: int) -> list[int]:
 def match_recordings(
     run: Distillation,
     student: Transformer,
-    critic: Transformer,
+    critic: Critic,
     discriminator: Discriminator,
     recordings: Tensor,
     on_iteration: Callable[[int, Tensor], None],
@@ -85,13 +102,13 @@ def match_recordings(
 ) -> None:
     """Train the student, which has the averaged weights at the end.
 
-    critic: a copy of the teacher. recordings (n, 8, L): on the network's scale, one for each of the run's labels.
-    on_iteration: called with the iteration and the mean square of what the denoisers differ by (eq. 8), as the loss.
-    first: the iteration to go on from, with a new critic and discriminator.
+    critic: begins as a copy of the teacher. recordings (n, 8, L): on the network's scale, one for each of the run's
+    labels. on_iteration: called with the iteration and, as the loss, the mean square of what the denoisers differ by
+    (eq. 8). first: the iteration to go on from, with a new critic and discriminator.
     """
     todo, teacher = run.todo, run.wrapped(run.teacher)
-    generator, denoiser = (Trainer(net, run.wrapped(net), run, momentum=0.0) for net in (student, critic))
-    judge = Trainer(discriminator, discriminator, run, momentum=0.0)
+    generator = Trainer(student, run.wrapped(student), run, momentum=0.0)
+    denoiser, judge = (Trainer(net, net, run, momentum=0.0) for net in (critic, discriminator))
     low, high = round(EDGE * run.schedule.T), round((1 - EDGE) * run.schedule.T)
 
     def batch(k: int) -> tuple[Tensor, Tensor]:
@@ -111,7 +128,11 @@ def match_recordings(
         with torch.no_grad():
             x0 = predicted()
         z, t = torch.randn_like(x0), random_steps()
-        loss = denoiser.step(denoising_loss(denoiser.predict, x0, pool.y, t, z, run.levels))
+
+        def denoise(x: Tensor, y: Tensor, steps: Tensor) -> Tensor:
+            return critic(x, y, pool.node, steps)
+
+        loss = denoiser.step(denoising_loss(denoise, x0, pool.y, t, z, run.levels))
         pool.advance(x0, *new)
         return loss
 
@@ -130,7 +151,7 @@ def match_recordings(
             unconditional = teacher(x_t, run.teacher.unconditional(pool.y), steps)
             v = unconditional + todo.guidance * (teacher(x_t, pool.y, steps) - unconditional)
             real = run.clean(x_t, v, t)
-            fake = run.clean(x_t, denoiser.predict(x_t, pool.y, steps), t)
+            fake = run.clean(x_t, critic(x_t, pool.y, pool.node, steps), t)
             direction = (fake - real) / (x0 - real).abs().mean(dim=(1, 2), keepdim=True)  # eq. 8
         gradient = adversarial_gradient(discriminator, run, pool.true, x0, pool.y, pool.node)
         move = direction / _rms(direction) + todo.adversary * gradient / _rms(gradient)

@@ -29,7 +29,7 @@ from ..parallel import processes, rank, wait
 from ..torch_state import training_state
 from .adversary import Discriminator
 from .context import Distillation, Distilled, StageProgress
-from .matching import match_recordings
+from .matching import Critic, match_recordings
 from .resume import origin_of, read_state_of
 from .trajectories import follow_trajectories
 
@@ -76,7 +76,7 @@ def distil_transformer(
 
         def second_stage(first: int) -> None:
             torch.manual_seed(todo.seed)  # so that the discriminator begins alike in all processes
-            critic, discriminator = network(teacher), Discriminator(network(teacher), run)
+            critic, discriminator = Critic(network(teacher), run), Discriminator(network(teacher), run)
             on_iteration = state.reporter(1, todo.matching_iters)
             match_recordings(run, student, critic, discriminator, recordings, on_iteration, first)
 
