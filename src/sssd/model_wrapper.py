@@ -16,17 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import editing
-from .checks import checked_seed, flag, warn, whole
+from .checks import flag, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
-from .editing import Gaps, Source
+from .editing.methods import FromRecordings
 from .labels import RARE, encode, warn_rare
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
 from .models.network import Network
 from .models.settings import settled
+from .noise import seed_or_drawn
 from .presets import WEIGHTS
-from .pretrained import PretrainedModel
 from .progress import Progress, reporting
 from .record import Ecg
 from .records import Records, provenance
@@ -57,8 +56,10 @@ class Keywords(RequestKeywords, SamplingKeywords, RunKeywords, total=False):
     seed: int | None
 
 
-class SSSDECG(PretrainedModel):
-    """A network with its configuration and schedule, ready to generate ECGs; `PretrainedModel` loads and saves it.
+class SSSDECG(FromRecordings):
+    """A network with its configuration and schedule, ready to generate ECGs.
+
+    `PretrainedModel` loads and saves it. `FromRecordings` has the methods that start from a recording.
 
     config         the configuration (sssd.config.schema.Config)
     model          the network, called as model((x (B, 8, L), cond (B, K), steps (B, 1))) -> eps (B, 8, L)
@@ -128,7 +129,7 @@ class SSSDECG(PretrainedModel):
 
         first: the number of the first record. Warns about statements that the built-in model has hardly seen.
         """
-        request = make_request(labels, self.classes, seed=_seed(seed), first=first, **how)
+        request = make_request(labels, self.classes, seed=seed_or_drawn(seed), first=first, **how)
         if self.classes.standard and self._source in WEIGHTS.values() and request is not labels:
             _warn_rare(request)
         return request
@@ -239,150 +240,12 @@ class SSSDECG(PretrainedModel):
         name, cauchy = precision_name(precision, self.device), self.model.cauchy
         return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
 
-    # --- recordings: see sssd.editing ---------------------------------------------------------------------
-
-    @settled()
-    def vary(
-        self,
-        recording: Source,
-        n: int = 1,
-        strength: float = 0.4,
-        *,
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
-        sampler: Any = None,
-        steps: int | None = None,
-        **run: Unpack[RunKeywords],
-    ) -> Records:
-        """Return n variations of a recording (SDEdit, Meng et al. 2022).
-
-        recording: a WFDB, NPZ or CSV file of any rate and order of the leads, or an `Ecg`. strength: from above 0,
-            hardly changed, to 1, a new record. statements: of the recording; by default those that it carries. Without
-            any, the model is not conditioned. steps: of a whole run, of which this takes the share `strength`.
-        The other keywords mean what they mean to `generate`. ValueError if the recording cannot be used.
-        """
-        sampling = Sampling.of(sampler=sampler, steps=steps)
-        how: Any = dict(
-            statements=statements,
-            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
-            seed=_seed(seed),
-            leads=leads,
-            **run,
-        )
-        return editing.vary(self, recording, n, strength, sampling=sampling, **how)
-
-    @settled()
-    def invert(
-        self,
-        recording: Source,
-        strength: float = 1.0,
-        *,
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
-        steps: int | None = None,
-        precision: str = "auto",
-    ) -> Tensor:
-        """Return the noise (8, L) of a recording, from which DDIM without noise gives the recording again.
-
-        strength: the share of the noise levels up to which it is followed. statements, age, sex: of the recording.
-        steps: of a whole run, of which this takes the share `strength`; by default 50.
-        ValueError if the recording cannot be used.
-        """
-        how: Any = dict(
-            statements=statements,
-            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
-            steps=steps,
-            precision=precision,
-        )
-        return editing.invert(self, recording, strength, **how)
-
-    @settled()
-    def edit(
-        self,
-        recording: Source,
-        wanted: Sequence[str] | str,
-        strength: float = editing.STRENGTH,
-        *,
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
-        steps: int | None = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
-        **run: Unpack[RunKeywords],
-    ) -> Records:
-        """Return a set of one: the recording with exactly the statements `wanted`, and otherwise as it is if possible.
-
-        strength: the share of the noise levels that is run backwards and forwards: the more, the more may change.
-        The other keywords mean what they mean to `vary`; those of the patient are the same before and after.
-        """
-        how: Any = dict(
-            statements=statements,
-            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
-            steps=steps,
-            leads=leads,
-            **run,
-        )
-        return editing.edit(self, recording, wanted, strength, seed=_seed(seed), **how)
-
-    @settled()
-    def interpolate(
-        self,
-        first: Source,
-        last: Source,
-        n: int = 5,
-        *,
-        steps: int | None = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
-        **run: Unpack[RunKeywords],
-    ) -> Records:
-        """Return n records on the way from one recording to another, both included: noise and statements change."""
-        how: Any = dict(steps=steps, seed=_seed(seed), leads=leads, **run)
-        return editing.interpolate(self, first, last, n, **how)
-
-    def complete(
-        self,
-        recording: Source,
-        n: int = 1,
-        *,
-        known: Sequence[str] | None = None,
-        gaps: Gaps = (),
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
-        sampler: Any = None,
-        steps: int | None = None,
-        **run: Unpack[RunKeywords],
-    ) -> Records:
-        """Return n records that have what is known of a recording, and differ in what is missing (DDNM).
-
-        recording: as in `vary`; leads may be missing in it, and samples may be NaN. known: leads that are kept, by
-            default all that are there. gaps: pairs of seconds between which nothing is known. Known samples stay as
-            they are up to rounding, and limb leads that follow from them follow.
-        The other keywords mean what they mean to `vary`. ValueError if nothing is known, or nothing is missing.
-        """
-        sampling = Sampling.of(sampler=sampler, steps=steps)
-        patient = dict(age=age, sex=sex, heart_rate=heart_rate)
-        how: Any = dict(statements=statements, patient=patient, seed=_seed(seed), leads=leads, **run)
-        return editing.complete(self, recording, n, known=known, gaps=gaps, sampling=sampling, **how)
-
     def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
         """Return the request, the sampler and the seed of a call of `generate`."""
         unknown = [name for name in how if name not in Keywords.__annotations__]
         if unknown:
             raise TypeError(f"generate() got an unexpected keyword argument {unknown[0]!r}")
-        seed = _seed(how.get("seed"))
+        seed = seed_or_drawn(how.get("seed"))
         request = self.request(labels, seed=seed, **_only(how, RequestKeywords))
         return request, Sampling.of(**_only(how, SamplingKeywords)).table(self.schedule, self.config), seed
 
@@ -415,11 +278,6 @@ class SSSDECG(PretrainedModel):
 def _only(how: Mapping[str, Any], kind: type) -> Any:
     """Return the keywords that a TypedDict declares."""
     return {name: value for name, value in how.items() if name in kind.__annotations__}
-
-
-def _seed(seed: int | None) -> int:
-    """Return the given seed, or one that is drawn from torch's global generator."""
-    return int(torch.randint(2**63 - 1, (), device="cpu")) if seed is None else checked_seed(seed)
 
 
 def _warn_if_random(network: Network) -> bool:

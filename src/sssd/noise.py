@@ -112,3 +112,8 @@ def _box_muller(r0: Tensor, r1: Tensor) -> tuple[Tensor, Tensor]:
     radius = torch.sqrt(-2.0 * torch.log((r0.double() + 0.5) * 2.0**-32))
     angle = r1.double() * (2.0 * math.pi * 2.0**-32)
     return (radius * torch.cos(angle)).float(), (radius * torch.sin(angle)).float()
+
+
+def seed_or_drawn(seed: int | None) -> int:
+    """Return the given seed, or one that is drawn from torch's global generator."""
+    return int(torch.randint(2**63 - 1, (), device="cpu")) if seed is None else checked_seed(seed)
