@@ -379,6 +379,20 @@ def test_one_run_gives_a_student_for_one_two_and_four_evaluations(tmp_path: Path
     assert np.array_equal(model.generate("NORM", seed=0, return_numpy=True), made[2])
 
 
+def test_a_transformer_without_circumstances_is_distilled(tmp_path: Path) -> None:
+    """Its conditions have fewer columns. Broken where those of labels are taken for all of them."""
+    few, own = config(), tiny()
+    plain = own.transformer_config.model_copy(update={"circumstances": 0})  # type: ignore[union-attr]
+    few, own = (one.model_copy(update={"transformer_config": plain}) for one in (few, own))
+    save_model(tmp_path / "teacher.safetensors", random_net(own), own)
+    assert (
+        SSSDECG.from_pretrained(distilled(few, tmp_path), device="cpu")
+        .generate("NORM", seed=0)
+        .isfinite()
+        .all()
+    )
+
+
 class Interrupted(Exception):
     pass
 

@@ -17,6 +17,7 @@ from ...engine.bound import bind
 from ...factory import build_schedule
 from ...loss import NoiseLevels, add_noise, noise_levels
 from ...models.network import Network
+from ...models.transformer import Transformer
 from ...samplers import run, unipc, v_denoiser
 from ...schedule import Schedule, choose_steps
 from ..batches import chosen_records, generator, seed_of, with_patients_hidden
@@ -98,7 +99,8 @@ class Distillation:
         random = generator(seed, iteration, stream, self.device)
         y = with_patients_hidden(self.labels[rows], self.config.trainset_config.takes, random)
         share, seeds = slice(own.start, own.stop), [seed_of(seed, iteration, stream)] * records
-        return rows[share], with_circumstances(self.teacher, y[share], seeds, own)
+        y = with_circumstances(self.teacher, y[share], seeds, own)
+        return rows[share], self.teacher.full(y) if isinstance(self.teacher, Transformer) else y
 
     def random(self, iteration: int, stream: int) -> torch.Generator:
         """Return a random generator with a seed of its own for each iteration, purpose and process."""
