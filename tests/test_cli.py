@@ -336,6 +336,18 @@ def test_checkpoints_that_cannot_be_used(
     assert not (tmp_path / "ecgs").exists()
 
 
+def test_what_was_drawn_beside_it_is_said() -> None:
+    """What was asked for is not among it, and the most frequent comes first."""
+    from sssd.cli.generate import _beside
+
+    asked = [("AFIB",), ("AFIB",), ("NORM", "SR")]
+    present = [("AFIB", "IMI"), ("AFIB", "IMI", "LVH"), ("NORM", "SR")]
+    assert _beside(asked, present) == [
+        "drawn beside what was asked for: IMI in 2, LVH in 1 (--exact draws none)"
+    ]
+    assert _beside(asked, asked) == []
+
+
 def _state(checkpoint: Path) -> dict[str, Any]:
     from sssd.checkpoints import read_state
 

@@ -6,6 +6,7 @@ request ─▶ label vectors ─▶ checks ─▶ model ─▶ 8 leads (n, 8, L)
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..records import Records
+
+MOST_DRAWN = 6  # statements that are named at the end
 
 EXAMPLES = """Examples:
 
@@ -153,6 +156,7 @@ def command(
     say(
         f"{total} ECG{'s' if total > 1 else ''} in {out}{drawn}",
         *columns_of(labels_from, model.label_names),
+        *_beside(asked, [names_of(row, model.label_names) for row in request.vectors]),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         *_counts(shown or ()),
         *([f"a picture of each: {out / names[0]}.png ..."] if "png" in kinds else []),
@@ -163,6 +167,22 @@ def command(
         ),
         quiet=quiet,
     )
+
+
+def _beside(asked: Sequence[Sequence[str]], present: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line that says which statements were drawn beside those asked for, the most frequent first."""
+    drawn = Counter(
+        name
+        for named, statements in zip(asked, present, strict=True)
+        for name in statements
+        if name not in named
+    )
+    if not drawn:
+        return []
+    most = ", ".join(f"{name} in {n}" for name, n in drawn.most_common(MOST_DRAWN))
+    return [
+        f"drawn beside what was asked for: {most}{', ...' if len(drawn) > MOST_DRAWN else ''} (--exact draws none)"
+    ]
 
 
 def _shown(ecgs: Records, bar: Progress) -> list[dict[str, bool | None]]:
