@@ -12,12 +12,11 @@ import csv
 import lzma
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sssd.data.challenge import snomed
+from sssd.data.challenge import patient_of, snomed
 from sssd.data.recordings import FILE, Recordings, write
 from sssd.io.recording import read_recording
 from sssd.io.wfdb_header import RecordingError
@@ -111,7 +110,7 @@ def at_500_hz(path: Path) -> Recordings:
             continue
         signals.append(np.clip(np.rint(1000 * signal_mv), -32767, 32767).astype(np.int16))
         labels.append(statements(str(about["dx"][k])))
-        patients.append(patient(str(about["age"][k]), str(about["sex"][k])))
+        patients.append(patient_of(str(about["age"][k]), str(about["sex"][k])))
     return Recordings(
         signal_uv=np.stack(signals),
         labels=np.stack(labels),
@@ -156,17 +155,6 @@ def statements(diagnoses: str) -> NDArray[np.uint8]:
         if re.search(words, diagnoses.lower()):
             vector[CODES.index(name)] = 1
     return vector
-
-
-def patient(age: str, sex: str) -> tuple[float, float]:
-    """Return age and sex, each unknown where the text is neither."""
-    found: list[Any] = []
-    for cells in ((age, ""), ("", sex)):
-        try:
-            found.append(from_cells(*cells))
-        except ValueError:
-            found.append((np.nan, np.nan))
-    return found[0][0], found[1][1]
 
 
 if __name__ == "__main__":

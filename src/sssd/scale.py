@@ -64,7 +64,7 @@ class Scale:
         return (x.to(dtype) @ _matrix(x.shape[-1], self.fs_hz, power, x.device, dtype)).to(x.dtype)
 
     def _leads(self, x: Tensor) -> Tensor:
-        return torch.tensor(self.lead_mv, dtype=x.dtype, device=x.device)[:, None]
+        return _column(self.lead_mv, x.device, x.dtype)
 
 
 def roll_off(frequency_hz: Floats) -> Floats:
@@ -79,12 +79,23 @@ def factors(length: int, fs_hz: float) -> Floats:
     return np.minimum(raised, LARGEST)
 
 
+def cosine_filter(factors: Floats) -> Tensor:
+    """Return the matrix (L, L) float64 that multiplies the coefficients of a record's cosine transform by factors (L,).
+
+    It is symmetric: records (..., L) are filtered by x @ matrix. The cosine transform (DCT-II) continues a record by
+    its mirror image, so its ends make no jump. Coefficient k is at k / (2 L) of the sampling rate.
+    """
+    basis = dct(np.eye(len(factors)), norm="ortho", axis=0)
+    return torch.from_numpy(idct(factors[:, None] * basis, norm="ortho", axis=0))
+
+
 @lru_cache(maxsize=8)
 def _matrix(length: int, fs_hz: float, power: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the matrix (length, length) that multiplies the coefficients of a cosine transform by factors ** power.
+    """Return the filter of `factors` ** power, kept on the device."""
+    return cosine_filter(factors(length, fs_hz) ** power).to(device, dtype)
 
-    It is symmetric. The cosine transform (DCT-II) continues a record by its mirror image, so its ends make no jump.
-    """
-    basis = dct(np.eye(length), norm="ortho", axis=0)
-    matrix = idct(factors(length, fs_hz)[:, None] ** power * basis, norm="ortho", axis=0)
-    return torch.from_numpy(matrix).to(device, dtype)
+
+@lru_cache(maxsize=8)
+def _column(lead_mv: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return (8, 1), kept on the device."""
+    return torch.tensor(lead_mv, dtype=dtype, device=device)[:, None]

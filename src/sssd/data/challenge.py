@@ -75,7 +75,7 @@ def challenge_table(source: Path) -> Listing:
             present.update(stands_for)
             if not stands_for:
                 unmapped[f"{code} {mapping.names.get(code, '')}".strip()] += 1
-        age, sex = _known(fields.get("age", ""), "")[0], _known("", fields.get("sex", ""))[1]
+        age, sex = patient_of(fields.get("age", ""), fields.get("sex", ""))
         labels = tuple(sorted(present))
         record = file.relative_to(source).with_suffix("").as_posix()
         rows.append(TableRow(file, record, labels, hashed_fold(file.stem), age, sex, stated=labels))
@@ -91,6 +91,11 @@ def _fields(file: Path) -> dict[str, str]:
         return {}
     pairs = (comment.partition(":") for comment in comments)
     return {name.strip().casefold(): value.strip() for name, colon, value in pairs if colon}
+
+
+def patient_of(age: str, sex: str) -> tuple[float, float]:
+    """Return age in years and sex (0 male, 1 female) of a header, each NaN where the text is neither."""
+    return _known(age, "")[0], _known("", sex)[1]
 
 
 def _known(age: str, sex: str) -> tuple[float, float]:

@@ -141,6 +141,7 @@ class FromRecordings(PretrainedModel):
         how: Any = dict(steps=steps, seed=seed_or_drawn(seed), leads=leads, **run)
         return _interpolate(self._whole, first, last, n, **how)
 
+    @settled()
     def complete(
         self,
         recording: Source,

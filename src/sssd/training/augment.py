@@ -9,8 +9,9 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.fft import dct, idct
 from torch import Tensor
+
+from ..scale import cosine_filter
 
 USED = 0.99  # the share of a record that is used; the rest of PTB-XL's records is a resampling artefact
 EXTRA = 290  # samples that a record is continued for: 2.9 s, longer than any interval between beats
@@ -97,17 +98,15 @@ def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -
     chosen = torch.rand(b, device=x.device, generator=random) < EXCHANGED
     chosen = chosen & allowed & allowed[other]
     giver = torch.where(chosen, other, torch.arange(b, device=x.device))
-    return x + (x[giver] - x) @ _wander(x.shape[-1]).to(x), giver
+    return x + (x[giver] - x) @ _wander(x.shape[-1], x.device), giver
 
 
 @lru_cache(maxsize=2)
-def _wander(length: int) -> Tensor:
-    """Return a symmetric matrix (length, length) that keeps what is below 0.5 Hz in a record."""
-    frequency = np.arange(length) * 50.0 / length
+def _wander(length: int, device: torch.device) -> Tensor:
+    """Return a symmetric matrix (length, length) that keeps what is below 0.5 Hz, kept on the device."""
     low, high = WANDER_HZ
-    kept = np.clip((high - frequency) / (high - low), 0, 1)
-    basis = dct(np.eye(length), norm="ortho", axis=0)
-    return torch.from_numpy(idct(kept[:, None] * basis, norm="ortho", axis=0)).float()
+    kept = np.clip((high - np.arange(length) * 50.0 / length) / (high - low), 0, 1)
+    return cosine_filter(kept).to(device, torch.float32)
 
 
 def _rate_and_start(u: Tensor, available: int, length: int) -> tuple[Tensor, Tensor]:
