@@ -10,7 +10,6 @@ another network than the built-in one.
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from docs_page import IMAGES, ROOT, paste, table
 from matplotlib.figure import Figure
 
 from sssd import SSSDECG, Ecg
@@ -32,9 +32,7 @@ from sssd.samplers import StepTable, invert, run, v_denoiser
 from sssd.sampling import Sampling, _bound
 from sssd.signals.beats import find_beats
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/recordings.md"
-IMAGES = ROOT / "docs/images"
 READ = ("NORM", "SR", "AFIB", "CLBBB", "CRBBB", "IMI", "ASMI", "LVH", "STACH", "SBRAD", "PVC", "1AVB", "LAFB")
 NEAR_S = 0.05  # a beat is kept if one is found within this time of it
 
@@ -112,22 +110,6 @@ def own(made: np.ndarray, source: int, signal: np.ndarray) -> bool:
 
 def chosen(rows: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(rows, min(n, len(rows)), replace=False))
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def paste(name: str, text: str) -> None:
-    """Put a text between the marks of its part of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"{PAGE} has no marks for {name!r}")
-    page = pattern.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", page)
-    with replacing(PAGE, overwrite=True) as (part,):
-        part.write_text(page, encoding="utf-8")
 
 
 def draw(
@@ -489,7 +471,7 @@ def main() -> None:
     for name in options.parts:
         started = time.monotonic()
         text = PARTS[name](model, data, reader)
-        paste(name, text)
+        paste(PAGE, name, text)
         print(f"{name}: {time.monotonic() - started:.0f} s\n{text}", flush=True)
 
 

@@ -330,7 +330,12 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)  # the header, after the samples have been written
+    write = Path.write_bytes
+
+    def full_at_the_header(path: Path, content: bytes) -> int:  # after the samples have been written
+        return full() if path.suffix == ".hea" else write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full_at_the_header)
     with pytest.raises(
         OSError, match=r"^no space left on the disk for .*r\.dat': nothing was written"
     ) as caught:

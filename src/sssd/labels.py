@@ -163,6 +163,13 @@ def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
     return [(s.code, s.training_records) for s in sorted(rare, key=lambda s: s.training_records)]
 
 
+def rare_note(vectors: NDArray[Any]) -> str | None:
+    """Return a sentence on the statements of vectors (B, 71) of which the built-in model saw few; None without any."""
+    listed = ", ".join(f"{code} ({count})" for code, count in warn_rare(vectors))
+    told = f"the built-in model has seen fewer than {RARE} training records of {listed}: do not expect much of them"
+    return told if listed else None
+
+
 def _spelled(name: str) -> str:
     """Return the name in lower case.
 

@@ -9,6 +9,7 @@ the seed and its index only, whatever the batch in which it is computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -16,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .added_noise import parse
 from .checks import flag, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .editing.methods import FromRecordings
-from .labels import RARE, encode, warn_rare
+from .labels import encode, rare_note
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
 from .models.network import Network
@@ -104,18 +106,25 @@ class SSSDECG(FromRecordings):
         return signal.numpy() if return_numpy else signal
 
     def generate_ecgs(
-        self, labels: Any = None, *, leads: str | Sequence[str] = "clinical", **how: Unpack[Keywords]
+        self,
+        labels: Any = None,
+        *,
+        leads: str | Sequence[str] = "clinical",
+        noise: str | None = None,
+        **how: Unpack[Keywords],
     ) -> list[Ecg]:
         """Generate 12-lead records with the signals of `generate`, whose keywords mean the same here.
 
-        leads: "clinical" or "sssd" order, or the 12 names. A record has the statements of its label vector
-        (sssd.labels.has), and its provenance says how to make it again.
+        leads: "clinical" or "sssd" order, or the 12 names. noise: what is added to each record, such as
+        "baseline:0.3mV, muscle:20uV, mains:50Hz" (sssd.added_noise); `Ecg.clean` is the record without it. A record has
+        the statements of its label vector (sssd.labels.has), and its provenance says how to make it again.
         """
-        order = lead_names(leads)
+        order, kinds = lead_names(leads), parse(noise, self.config.trainset_config.sampling_rate)
         request, table, seed = self._resolve(labels, how)
         signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
         precision = how.get("precision", "auto")
-        return list(self.records(signal, request, table, seed=seed, precision=precision, leads=order))
+        made = self.records(signal, request, table, seed=seed, precision=precision, leads=order)
+        return list(replace(made, noise=kinds))
 
     def request(
         self,
@@ -131,7 +140,10 @@ class SSSDECG(FromRecordings):
         """
         request = make_request(labels, self.classes, seed=seed_or_drawn(seed), first=first, **how)
         if self.classes.standard and self._source in WEIGHTS.values() and request is not labels:
-            _warn_rare(request)
+            asked = sorted(set(request.requested) - {""})
+            note = rare_note(encode(asked)) if asked else None
+            if note is not None:
+                warn(note)
         return request
 
     def step_table(self, **how: Unpack[SamplingKeywords]) -> StepTable:
@@ -287,13 +299,3 @@ def _warn_if_random(network: Network) -> bool:
             "the weights are random, so this gives no ECGs: load_checkpoint(path) or SSSDECG.from_pretrained()"
         )
     return network.untrained
-
-
-def _warn_rare(request: Request) -> None:
-    asked = sorted(set(request.requested) - {""})
-    rare = warn_rare(encode(asked)) if asked else []
-    if rare:
-        listed = ", ".join(f"{code} ({count})" for code, count in rare)
-        warn(
-            f"the built-in model has seen fewer than {RARE} training records of {listed}: do not expect much of them"
-        )

@@ -309,7 +309,9 @@ def _origin(ecg: Ecg, characters: int) -> list[str]:
     The model's hash is shortened, and lists are left to the files.
     """
     known = {name: value for name, value in ecg.provenance.items() if name not in ("synthetic", "requested")}
-    first = [name for name in ("seed", "index", "sampler", "steps", "eta") if name in known]
+    if isinstance(known.get("noise"), dict):
+        known["noise"] = known["noise"].get("added")
+    first = [name for name in ("noise", "seed", "index", "sampler", "steps", "eta") if name in known]
     lines = [""]
     for name in [*first, *(name for name in known if name not in first)]:
         if isinstance(known[name], list | dict):

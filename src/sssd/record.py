@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST = 200  # characters that a statement has in ASCII, by `escaped`, to fit into a line of a WFDB header
 _PLAIN = "".join(chr(k) for k in range(33, 127) if chr(k) != "%")
+CLEAN = "_clean"  # ends the names of files of a record without its noise
 PROVENANCE_NAME = r"[\w.-]{1,40}"
 
 
@@ -67,6 +68,7 @@ class Ecg:
     statements  SCP-ECG codes such as ("NORM", "SR")
     provenance  where the record comes from, as a mapping of names to JSON values; generated records have
                 {"synthetic": True, ...}
+    clean       the same record without the noise that was added to it (sssd.added_noise); None if none was
 
     ValueError says which of these does not hold.
     """
@@ -76,6 +78,7 @@ class Ecg:
     leads: tuple[str, ...] = CLINICAL
     statements: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    clean: Ecg | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         signal = np.array(self.signal, dtype=np.float32)
@@ -107,6 +110,12 @@ class Ecg:
             provenance = json.loads(json.dumps(self.provenance, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise ValueError(f"provenance must hold JSON values only: {error}") from None
+        if self.clean is not None and (
+            self.clean.signal.shape != signal.shape
+            or self.clean.leads != leads
+            or self.clean.fs_hz != self.fs_hz
+        ):
+            raise ValueError("clean must be a record of the same leads, length and rate")
         signal.flags.writeable = False
         object.__setattr__(self, "signal", signal)
         object.__setattr__(self, "fs_hz", float(self.fs_hz))
@@ -144,6 +153,7 @@ class Ecg:
         """Write the ECG in the format that the suffix of `path` names, and return the path.
 
         No suffix, .hea or .dat: WFDB (two files); .npz: a set of one; .csv: a table; .png, .svg, .pdf: a picture.
+        The `clean` record of one with noise is beside it, as a WFDB record or a table NAME_clean, or in the archive.
         FileExistsError if the file exists and `overwrite` is not set; ValueError for any other suffix.
         """
         from .io.save import save

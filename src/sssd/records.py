@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from .added_noise import Noise, add_noise
 from .labels import names_of
 from .leads import CLINICAL, to_twelve
 from .patient import facts
@@ -67,7 +68,7 @@ class Records(Sequence[Ecg]):
     """The records of a request. Each is made when it is read, so that a large set is in memory only once.
 
     eight: (B, 8, L) in mV, leads I V1..V6 aVF. names: (K,) of the statements. how: the provenance that they share.
-    leads: the order of the 12 leads.
+    leads: the order of the 12 leads. noise: what is added to each (sssd.added_noise), by its seed and index.
     """
 
     eight: NDArray[np.float32]
@@ -76,6 +77,7 @@ class Records(Sequence[Ecg]):
     fs_hz: float
     how: dict[str, Any]
     leads: tuple[str, ...] = CLINICAL
+    noise: tuple[Noise, ...] = ()
 
     def __len__(self) -> int:
         return len(self.eight)
@@ -88,7 +90,7 @@ class Records(Sequence[Ecg]):
         if isinstance(i, slice):
             return [self[k] for k in range(*i.indices(len(self)))]
         one = self.request.part(slice(i, i + 1 or None))
-        return record(
+        ecg = record(
             to_twelve(self.eight[i], self.leads),
             one.vectors[0],
             self.names,
@@ -101,3 +103,6 @@ class Records(Sequence[Ecg]):
                 **facts(**one.known, records=1)[0],
             },
         )
+        if not self.noise:
+            return ecg
+        return add_noise(ecg, self.noise, seed=self.how["seed"], index=one.numbers[0])

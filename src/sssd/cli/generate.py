@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,8 @@ sssd-ecg generate --label AFIB --label CLBBB+LVH -n 8 --out ecgs
 sssd-ecg generate --label NORM --age 70 --sex female --quality best --out ecgs
 
 sssd-ecg generate --label 'atrial fibrillation' --format wfdb,png --out ecgs
+
+sssd-ecg generate --label SR --noise 'baseline:0.3mV, muscle:20uV' --out noisy
 
 sssd-ecg generate --labels-from wanted.csv --checkpoint mine.pkl --out ecgs
 """
@@ -69,6 +72,13 @@ def command(
             help="Measure each record, and write into the manifest which statements it shows by the rules of readers.",
         ),
     ] = False,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise to add, as 'baseline:0.3mV, muscle:20uV, mains:50Hz'. "
+            "The records without it are written as well."
+        ),
+    ] = None,
     formats: options.Formats = "wfdb,npz",
     order: options.Order = "clinical",
     checkpoint: options.Checkpoint = None,
@@ -109,6 +119,7 @@ def command(
         if is_shipped(checkpoint):
             read_requests(label, labels_from, CODES, **told)  # before torch is loaded
 
+        from ..added_noise import parse
         from ..device import choose_precision
         from ..model_wrapper import SSSDECG
         from ..sampling import Sampling
@@ -119,8 +130,9 @@ def command(
         rows = read_requests(label, labels_from, model.label_names, **told).repeated(count)
         request = complete_rows(rows, model.classes, seed=seed, exact=exact)
         table = Sampling(**chosen).table(model.schedule, model.config)
+        added = parse(noise, model.config.trainset_config.sampling_rate)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
-        check_space(out, kinds, len(request))
+        check_space(out, kinds, len(request) * (2 if added else 1))
 
     total = len(request)
     if is_shipped(checkpoint):
@@ -136,8 +148,9 @@ def command(
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
         ecgs = model.records(signal, request, table, seed=seed, precision=precision, leads=order)
-        asked = [names_of(row, model.label_names) for row in rows.vectors]
         shown = _shown(ecgs, bar) if check else None
+        ecgs = replace(ecgs, noise=added)
+        asked = [names_of(row, model.label_names) for row in rows.vectors]
         names = write_records(
             ecgs,
             out,
@@ -146,6 +159,7 @@ def command(
             manifest={
                 "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
                 **({} if quality is None else {"quality": quality}),
+                **({"noise": ", ".join(map(str, added))} if added else {}),
                 "device": str(model.device),
             },
             overwrite=overwrite,
@@ -158,6 +172,7 @@ def command(
         *columns_of(labels_from, model.label_names),
         *_beside(asked, [names_of(row, model.label_names) for row in request.vectors]),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
+        *([f"noise: {', '.join(map(str, added))}; without it: {out / names[0]}_clean ..."] if added else []),
         *_counts(shown or ()),
         *([f"a picture of each: {out / names[0]}.png ..."] if "png" in kinds else []),
         *(
@@ -212,11 +227,8 @@ def _counts(shown: Sequence[Mapping[str, bool | None]]) -> list[str]:
 
 def note_rare(vectors: NDArray[np.float32]) -> None:
     """Note on standard error which statements of the vectors (n, 71) the built-in model has hardly seen."""
-    from ..labels import RARE, warn_rare
+    from ..labels import rare_note
 
-    rare = warn_rare(vectors)
-    if rare:
-        listed = ", ".join(f"{code} ({count})" for code, count in rare)
-        note(
-            f"the built-in model was trained on fewer than {RARE} records of {listed}: do not expect much of them"
-        )
+    text = rare_note(vectors)
+    if text is not None:
+        note(text)

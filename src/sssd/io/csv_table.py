@@ -7,13 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from ..record import Ecg
-from .files import write_bytes
+from ..record import CLEAN, Ecg
+from .files import write_files
 
 
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
-    """Write the table and return its path; FileExistsError if it exists and `overwrite` is not set."""
-    return write_bytes(path, render(ecg).encode("ascii"), overwrite=overwrite)
+    """Write the table and return its path; FileExistsError if it exists and `overwrite` is not set.
+
+    The `clean` record of one with noise is a table beside it, NAME_clean.csv.
+    """
+    path = Path(path)
+    files = render_files(path.stem, ecg)
+    write_files(
+        path.parent, {name + path.suffix: content for name, content in files.items()}, overwrite=overwrite
+    )
+    return path
+
+
+def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
+    """Return the contents of the tables of a record by their names without suffix: its own, and of its `clean` one."""
+    files = {name: render(ecg).encode("ascii")}
+    return files if ecg.clean is None else {**files, **render_files(name + CLEAN, ecg.clean)}
 
 
 def render(ecg: Ecg) -> str:

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,6 +44,13 @@ def replacing(*paths: str | Path, overwrite: bool = False) -> Iterator[tuple[Pat
         else:
             move_in(parts, folder, temporary / "old")
         sync(folder)
+
+
+def write_files(folder: str | Path, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+    """Write several files into a folder, by their names, as `replacing` does: all or none."""
+    with replacing(*(Path(folder) / name for name in files), overwrite=overwrite) as parts:
+        for part, content in zip(parts, files.values(), strict=True):
+            part.write_bytes(content)
 
 
 def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> Path:

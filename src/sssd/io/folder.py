@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..plot import draw, paper, sheet
-from ..record import Ecg
+from ..record import CLEAN, Ecg
 from . import csv_table, npz, wfdb
 from .files import move_in, scratch, sync, sync_files
 
@@ -44,8 +44,9 @@ def save_set(
 ) -> Path:
     """Write ECGs in the given `formats` into a folder and return it; missing parent folders are made.
 
-    names (n,) are the file names without suffix. labels (n, K) with label_names (K,) go into ecgs.npz. `manifest` is
-    written with the keys "kind" and "files" added. `progress` is called with (records written, all records).
+    names (n,) are the file names without suffix. A record with noise has its `clean` record beside it, NAME_clean.
+    labels (n, K) with label_names (K,) go into ecgs.npz. `manifest` is written with the keys "kind" and "files" added.
+    `progress` is called with (records written, all records).
 
     The folder is filled completely or stays as it was. FileExistsError if it exists and is not empty. With `overwrite`
     the files of an earlier set are replaced, but a folder without our manifest, or with other files in it, is still
@@ -58,6 +59,8 @@ def save_set(
             f"{len(ecgs)} ECGs need as many different names; got {len(set(names))} in {len(names)}"
         )
     for name in names:
+        if name.removesuffix(CLEAN) != name and name.removesuffix(CLEAN) in names:
+            raise ValueError(f"the name {name!r} is that of the record without noise beside another one")
         if not re.fullmatch(r"[\w-]+", name, re.ASCII) or name.lower() in _TAKEN:
             raise ValueError(
                 f"a record name holds letters, digits, '_' and '-', and is none of {', '.join(_TAKEN)}; "
@@ -119,10 +122,9 @@ def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...]) -> dict[str, by
     """Return the contents of the files of one record by their names."""
     files: dict[str, bytes] = {}
     if "wfdb" in formats:
-        header, data = wfdb.render(name, ecg)
-        files |= {f"{name}.dat": data, f"{name}.hea": header.encode("ascii")}
+        files |= wfdb.render_files(name, ecg)
     if "csv" in formats:
-        files[f"{name}.csv"] = csv_table.render(ecg).encode("ascii")
+        files |= {f"{stem}.csv": content for stem, content in csv_table.render_files(name, ecg).items()}
     if _pictures(formats):
         files |= _drawn(name, paper(ecg), formats)
     return files

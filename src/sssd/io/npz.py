@@ -6,6 +6,7 @@
     leads         (12,)
     fs_hz         samples per second
     provenance    (n,) JSON texts
+    clean_uv      as signal_uv, without the noise that was added; only where noise was
 
 Only signal_uv is needed to read a set.
 """
@@ -17,6 +18,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +74,17 @@ def render(
             f"labels have shape {labels.shape}; expected one row per ECG and one name per column, {expected}"
         )
     whole = ((labels == 0) | (labels == 1)).all()
-    signals = np.stack([microvolts(reorder(ecg.signal, ecg.leads, CLINICAL)) for ecg in ecgs])  # (n, 12, L)
+    clean = [ecg.clean for ecg in ecgs if ecg.clean is not None]
+    if len(clean) not in (0, len(ecgs)):
+        raise ValueError(
+            f"noise was added to {len(clean)} of {len(ecgs)} ECGs; a set holds all or none of these"
+        )
+    beside: dict[str, Any] = {"clean_uv": _signals(clean)} if clean else {}
     file = io.BytesIO()
     np.savez_compressed(
         file,
-        signal_uv=signals,
+        signal_uv=_signals(ecgs),
+        **beside,
         labels=labels.astype(np.uint8 if whole else np.float32),
         label_names=np.array(label_names, dtype=np.str_),
         leads=np.array(CLINICAL),
@@ -84,6 +92,10 @@ def render(
         provenance=np.array([json.dumps(ecg.provenance, sort_keys=True) for ecg in ecgs]),
     )
     return file.getvalue()
+
+
+def _signals(ecgs: Sequence[Ecg]) -> np.ndarray:
+    return np.stack([microvolts(reorder(ecg.signal, ecg.leads, CLINICAL)) for ecg in ecgs])  # (n, 12, L)
 
 
 def read(path: str | Path) -> list[Ecg]:
@@ -122,13 +134,19 @@ def _records(data: dict[str, np.ndarray]) -> list[Ecg]:
     for key, values in each.items():
         if values.shape != (count,):
             raise ValueError(f"{key} has shape {values.shape}; expected one value per ECG, {(count,)}")
-    texts = each.pop("provenance", None)
+    texts, clean = each.pop("provenance", None), data.get("clean_uv")
+    if clean is not None and clean.shape != data["signal_uv"].shape:
+        raise ValueError(f"clean_uv has shape {clean.shape}; expected that of signal_uv")
     ecgs = []
     for i, signal in enumerate(data["signal_uv"]):
         provenance: dict[str, Any] = {} if texts is None else _provenance(str(texts[i]), i)
         provenance |= {key: values[i].item() for key, values in each.items()}
         statements = tuple(str(name) for name in names[has(labels[i])])
-        ecgs.append(Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance))
+        ecg = Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance)
+        if clean is not None:
+            facts = {key: value for key, value in provenance.items() if key != "noise"}
+            ecg = replace(ecg, clean=replace(ecg, signal=clean[i] / np.float32(1000.0), provenance=facts))
+        ecgs.append(ecg)
     return ecgs
 
 

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from ..leads import CLINICAL, lead_of, twelve_from
-from ..record import PROVENANCE_NAME, Ecg, escaped, is_statement, unescaped
-from .files import replacing
+from ..record import CLEAN, PROVENANCE_NAME, Ecg, escaped, is_statement, unescaped
+from .files import write_files
 from .raw import read_raw
 from .units import microvolts
 from .wfdb_header import RecordingError
@@ -34,18 +34,21 @@ _LINE = 200  # characters of a value; its name takes up to 53 more, with "# prov
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     """Write `path`.hea and `path`.dat (a suffix .hea or .dat is dropped) and return the path of the header.
 
-    Either both files are written or neither. ValueError for values beyond +-32.767 mV; FileExistsError if one of the
-    files exists and `overwrite` is not set.
+    A record with noise has its `clean` record beside it, as `path`_clean. Either all files are written or none.
+    ValueError for values beyond +-32.767 mV; FileExistsError if one of the files exists and `overwrite` is not set.
     """
     stem = _stem(path)
     if not re.fullmatch(r"[\w-]+", stem.name, re.ASCII):
         raise ValueError(f"a WFDB record name holds letters, digits, '_' and '-' only; got {stem.name!r}")
-    header, data = render(stem.name, ecg)
-    data_file, header_file = stem.with_name(stem.name + ".dat"), stem.with_name(stem.name + ".hea")
-    with replacing(data_file, header_file, overwrite=overwrite) as (data_part, header_part):
-        data_part.write_bytes(data)
-        header_part.write_text(header, encoding="ascii", newline="\n")
-    return header_file
+    write_files(stem.parent, render_files(stem.name, ecg), overwrite=overwrite)
+    return stem.with_name(stem.name + ".hea")
+
+
+def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
+    """Return the contents of all files of a record, by their names; those of its `clean` record as well."""
+    header, data = render(name, ecg)
+    files = {f"{name}.dat": data, f"{name}.hea": header.encode("ascii")}
+    return files if ecg.clean is None else {**files, **render_files(name + CLEAN, ecg.clean)}
 
 
 def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
