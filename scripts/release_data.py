@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sssd.data.challenge import patient_of, snomed
+from sssd.data.challenge import patient_of
 from sssd.data.recordings import FILE, Recordings, write
 from sssd.io.recording import read_recording
 from sssd.io.wfdb_header import RecordingError
@@ -24,6 +24,7 @@ from sssd.labels import CODES
 from sssd.leads import EIGHT, to_twelve
 from sssd.patient import ABOVE_89, HIDDEN, from_cells
 from sssd.record import Ecg
+from sssd.snomed import snomed
 
 SETS = ("chapman_ningbo", "cpsc2018", "cpsc_extra", "georgia", "ptb", "ludb")
 

@@ -152,10 +152,16 @@ class Ecg:
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write the ECG in the format that the suffix of `path` names, and return the path.
 
-        No suffix, .hea or .dat: WFDB (two files); .npz: a set of one; .csv: a table; .png, .svg, .pdf: a picture.
-        The `clean` record of one with noise is beside it, as a WFDB record or a table NAME_clean, or in the archive.
+        No suffix, .hea or .dat: WFDB (two files); .npz: a set of one; .csv: a table; .edf: EDF+; .dcm: DICOM; .mat: the
+        form of the PhysioNet challenges (.hea beside it); .png, .svg, .pdf: a picture.
+        The `clean` record of one with noise is beside it, as NAME_clean in the same form, or in the archive.
         FileExistsError if the file exists and `overwrite` is not set; ValueError for any other suffix.
         """
         from .io.save import save
 
         return save(self, path, overwrite=overwrite)
+
+
+def with_clean(name: str, ecg: Ecg) -> list[tuple[str, Ecg]]:
+    """Return a record with its name, and its `clean` record, if there is one, with the name NAME_clean."""
+    return [(name, ecg)] if ecg.clean is None else [(name, ecg), (name + CLEAN, ecg.clean)]

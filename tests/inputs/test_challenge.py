@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sssd import Ecg
 from sssd.cli import main
-from sssd.data.challenge import snomed
 from sssd.data.prepare import prepare
 from sssd.data.recordings import Recordings, not_stated, read, subset, write
 from sssd.labels import CODES, STATEMENTS
+from sssd.snomed import snomed
 
 from .page import row, rows
 from .records import beats_mv, labels_of, wfdb_record
@@ -135,7 +136,7 @@ def test_the_mapping_agrees_with_ptb_xl() -> None:
 
     The six that differ are codes that the challenge used for other statements of PTB-XL as well.
     """
-    path = Path(__file__).parents[2] / "src" / "sssd" / "data" / "snomed.json"
+    path = Path(__file__).parents[2] / "src" / "sssd" / "snomed.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     records = {statement.code: statement.ptbxl_records for statement in STATEMENTS}
     mapped = [entry for entry in content["codes"] if entry["statement"]]
@@ -150,3 +151,11 @@ def test_the_mapping_agrees_with_ptb_xl() -> None:
     )
     assert "dx_mapping_scored.csv" in content["source"]
     assert all(snomed().statements[word] for word in content["words"])
+
+
+@row("headers that `generate --format challenge` wrote")
+def test_headers_of_generated_records(tmp_path: Path) -> None:
+    """NORM has no code of its own."""
+    Ecg(beats_mv(0), statements=("AFIB", "NORM")).save(tmp_path / "a.mat")
+    prepare(tmp_path, tmp_path / "out")
+    assert labels_of(read(tmp_path / "out")) == ["AFIB+NORM"]

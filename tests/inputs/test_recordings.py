@@ -524,3 +524,90 @@ def test_tables_that_are_no_recording(tmp_path: Path, text: str, message: str) -
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_recording(tmp_path / "a.csv")
+
+
+# --- EDF and DICOM ------------------------------------------------------------------------------------------
+
+
+@row("EDF and EDF+ with the 12 leads (`pip install '.[clinical]'`)")
+def test_edf(tmp_path: Path) -> None:
+    """Plain EDF in mV, with another signal of another rate beside the leads."""
+    edfio = pytest.importorskip("edfio")
+    signals = [
+        edfio.EdfSignal(row, 500, label=lead, physical_dimension="mV", physical_range=(-8.192, 8.191))
+        for lead, row in zip(CLINICAL, beats_mv(1, fs_hz=500), strict=True)
+    ]
+    edfio.Edf([*signals, edfio.EdfSignal(np.zeros(10), 1, label="SpO2")]).write(tmp_path / "a.EDF")
+    found = read_recording(tmp_path / "a.EDF", fs_hz=500, samples=None)
+    assert np.abs(found.signal_mv - beats_mv(1, fs_hz=500)).max() < STEP and found.source_fs_hz == 500
+    in_units = read_recording(tmp_path / "a.EDF", fs_hz=500, samples=2000, unit="uV")
+    assert found.signal_mv.shape[1] == 5000
+    np.testing.assert_allclose(in_units.signal_mv, found.signal_mv[:, :2000] * 4, atol=0.002)
+
+
+@rows(
+    "rate, cut, reason",
+    [
+        (
+            EDF_ROW := "EDF: leads at several rates, interruptions (EDF+D), a file that is cut off",
+            250,
+            0,
+            "rate",
+        ),
+        (EDF_ROW, 500, 3000, "unreadable"),
+    ],
+)
+def test_edf_that_cannot_be_used(tmp_path: Path, rate: int, cut: int, reason: str) -> None:
+    edfio = pytest.importorskip("edfio")
+    signals = [
+        edfio.EdfSignal(row, 500, label=lead)
+        for lead, row in zip(CLINICAL, beats_mv(1, fs_hz=500), strict=True)
+    ]
+    signals[3] = edfio.EdfSignal(beats_mv(1, fs_hz=rate)[3], rate, label="aVR")
+    content = edfio.Edf(signals).to_bytes()
+    (tmp_path / "a.edf").write_bytes(content[: cut or None])
+    with pytest.raises(RecordingError) as caught:
+        read_recording(tmp_path / "a")
+    assert reason in caught.value.reason
+
+
+def _dicom(file: Path, **changes: object) -> None:
+    """A DICOM file of 4 s at 500 Hz; `changes` are attributes of its first channel."""
+    pydicom = pytest.importorskip("pydicom")
+    held = pydicom.dcmread(Ecg(beats_mv(1, fs_hz=500, seconds=4), 500).save(file.with_name("made.dcm")))
+    file.with_name("made.dcm").unlink()
+    channel = held.WaveformSequence[0].ChannelDefinitionSequence[0]
+    for name, value in changes.items():
+        delattr(channel, name) if value is None else setattr(channel, name, value)
+    held.save_as(file)
+
+
+@row(
+    "DICOM: the first group of waveforms with leads, by their codes or labels, whatever the name of the file "
+    "(`pip install '.[clinical]'`)"
+)
+def test_dicom(tmp_path: Path) -> None:
+    _dicom(tmp_path / "IM000001", ChannelSourceSequence=None, ChannelLabel="Lead I", ChannelSensitivity="2")
+    found = read_recording(tmp_path / "IM000001", fs_hz=500, samples=None)
+    expected = beats_mv(1, fs_hz=500, seconds=4)
+    expected[0] *= 2
+    assert np.abs(found.signal_mv - expected).max() < 2 * STEP and found.source_fs_hz == 500
+
+
+@row("DICOM: other objects, no unit, a file that is cut off")
+def test_dicom_that_cannot_be_used(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    _dicom(tmp_path / "a.dcm", ChannelSensitivityUnitsSequence=None)
+    with pytest.raises(RecordingError, match="lead I has no unit") as caught:
+        read_recording(tmp_path / "a", samples=None)
+    assert caught.value.reason == "unit"
+    (tmp_path / "cut.dcm").write_bytes((tmp_path / "a.dcm").read_bytes()[:4000])
+    with pytest.raises(RecordingError) as caught:
+        read_recording(tmp_path / "cut")
+    assert caught.value.reason in ("unreadable", "leads")
+    held = pydicom.dcmread(tmp_path / "a.dcm")
+    del held.WaveformSequence
+    held.save_as(tmp_path / "other.dcm")
+    with pytest.raises(RecordingError, match="lacks the 12 leads; its waveforms are none") as caught:
+        read_recording(tmp_path / "other")
+    assert caught.value.reason == "leads"

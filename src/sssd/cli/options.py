@@ -62,7 +62,10 @@ HeartRate = Annotated[
 ]
 Formats = Annotated[
     str,
-    typer.Option("--format", help="One or more of wfdb, npz, csv, png, svg and pdf, joined by commas."),
+    typer.Option(
+        "--format",
+        help="One or more of wfdb, npz, csv, edf, dicom, challenge, png, svg and pdf, joined by commas.",
+    ),
 ]
 Out = Annotated[
     Path, typer.Option(help="Folder to write. It must be new or empty; --overwrite replaces an earlier set.")
@@ -73,7 +76,7 @@ Recording = Annotated[
     Path,
     typer.Argument(
         metavar="RECORD",
-        help="A WFDB, NPZ or CSV file of any sampling rate, with any of the usual names of leads.",
+        help="A WFDB, NPZ, CSV, EDF or DICOM file of any sampling rate, with any of the usual names of leads.",
     ),
 ]
 Own = Annotated[

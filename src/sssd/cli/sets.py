@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
     from ..records import Records
 
-KIB = {"wfdb": 24, "npz": 20, "csv": 70, "png": 120, "svg": 200, "pdf": 60}  # least size of a record of 10 s
+KIB = {  # least size of a record of 10 s
+    "wfdb": 24,
+    "npz": 20,
+    "csv": 70,
+    "edf": 27,
+    "dicom": 120,
+    "challenge": 24,
+    "png": 120,
+    "svg": 200,
+    "pdf": 60,
+}
 
 
 def write_records(

@@ -4,8 +4,10 @@
     #Sex: Female
     #Dx: 426783006,164889003
 
-Diagnoses are SNOMED CT codes. `snomed.json` says which of PTB-XL's 71 statements each stands for, and where that is
+Diagnoses are SNOMED CT codes. `sssd.snomed` says which of PTB-XL's 71 statements each stands for, and where that is
 from. Some old headers have the words of the China Physiological Signal Challenge 2018 in place of codes.
+
+Records that `generate` wrote in this form have their statements in a comment as well, since some have no code.
 
 A code that a header lacks is not stated, which is not the same as absent: other sets have other annotators, who looked
 for other things.
@@ -13,43 +15,20 @@ for other things.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from ..io.comments import statements_in
 from ..io.wfdb_header import RecordingError, read_header
 from ..labels import CODES
 from ..patient import from_cells
+from ..snomed import snomed
 from .tables import Listing, TableRow, hashed_fold
 
 _NOTHING = ("", "unknown", "nan", "none")
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """statements: of a code or a word, as columns of the 71; empty where it stands for none. names: of the codes."""
-
-    statements: dict[str, tuple[int, ...]]
-    names: dict[str, str]
-
-
-@cache
-def snomed() -> Mapping:
-    """Return the shipped table."""
-    content = json.loads(Path(__file__).with_name("snomed.json").read_text(encoding="utf-8"))
-    entries = {entry["code"]: entry["statement"] for entry in content["codes"]} | content["words"]
-    return Mapping(
-        {
-            code: tuple(CODES.index(name) for name in text.split("+") if name)
-            for code, text in entries.items()
-        },
-        {entry["code"]: entry["name"] for entry in content["codes"]},
-    )
 
 
 def has_diagnoses(source: Path) -> bool:
@@ -66,10 +45,12 @@ def challenge_table(source: Path) -> Listing:
     mapping = snomed()
     rows, unmapped = [], Counter[str]()
     for file in sorted(source.rglob("*.hea")):
-        fields = _fields(file)
+        comments = _comments(file)
+        pairs = (comment.partition(":") for comment in comments)
+        fields = {name.strip().casefold(): value.strip() for name, colon, value in pairs if colon}
         codes = [code.strip() for code in re.split(r"[,;\s]+", fields.get("dx", ""))]
         codes = [code for code in codes if code.casefold() not in _NOTHING]
-        present: set[int] = set()
+        present = {CODES.index(name) for name in statements_in(comments) if name in CODES}
         for code in codes:
             stands_for = mapping.statements.get(code, ())
             present.update(stands_for)
@@ -83,14 +64,12 @@ def challenge_table(source: Path) -> Listing:
     return Listing(CODES, rows, taken_for, dict(unmapped.most_common()))
 
 
-def _fields(file: Path) -> dict[str, str]:
-    """Return the comments of a header by their names in lower case; none if it cannot be read."""
+def _comments(file: Path) -> tuple[str, ...]:
+    """Return the comments of a header; none if it cannot be read."""
     try:
-        comments = read_header(file).comments
+        return read_header(file).comments
     except (RecordingError, OSError):
-        return {}
-    pairs = (comment.partition(":") for comment in comments)
-    return {name.strip().casefold(): value.strip() for name, colon, value in pairs if colon}
+        return ()
 
 
 def patient_of(age: str, sex: str) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..io.raw import SUFFIXES, find_recording
+from ..io.readers import SUFFIXES, find_recording
 from ..labels import CODES, check_names
 from ..patient import from_cells
 from ..tables import values

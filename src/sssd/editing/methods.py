@@ -53,9 +53,9 @@ class FromRecordings(PretrainedModel):
     ) -> Records:
         """Return n variations of a recording (SDEdit, Meng et al. 2022).
 
-        recording: a WFDB, NPZ or CSV file of any rate and order of the leads, or an `Ecg`. strength: from above 0,
-            hardly changed, to 1, a new record. statements: of the recording; by default those that it carries. Without
-            any, the model is not conditioned. steps: of a whole run, of which this takes the share `strength`.
+        recording: a WFDB, NPZ, CSV, EDF or DICOM file of any rate and order of the leads, or an `Ecg`. strength: from
+            above 0, hardly changed, to 1, a new record. statements: of the recording; by default those that it carries.
+            Without any, the model is not conditioned. steps: of a whole run, of which this takes the share `strength`.
         The other keywords mean what they mean to `generate`. ValueError if the recording cannot be used.
         """
         sampling = Sampling.of(sampler=sampler, steps=steps)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..record import CLEAN, Ecg
-from .files import write_files
+from ..record import Ecg
+from .each import write_each
 
 
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
@@ -16,22 +16,11 @@ def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
 
     The `clean` record of one with noise is a table beside it, NAME_clean.csv.
     """
-    path = Path(path)
-    files = render_files(path.stem, ecg)
-    write_files(
-        path.parent, {name + path.suffix: content for name, content in files.items()}, overwrite=overwrite
-    )
-    return path
+    return write_each(path, ecg, render, overwrite=overwrite)
 
 
-def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
-    """Return the contents of the tables of a record by their names without suffix: its own, and of its `clean` one."""
-    files = {name: render(ecg).encode("ascii")}
-    return files if ecg.clean is None else {**files, **render_files(name + CLEAN, ecg.clean)}
-
-
-def render(ecg: Ecg) -> str:
-    """Return the text of the table."""
+def render(ecg: Ecg) -> bytes:
+    """Return the content of the table."""
     time_s = np.arange(ecg.signal.shape[1]) / ecg.fs_hz
     millivolts = np.round(ecg.signal.T.astype(np.float64), 3) + 0.0  # + 0.0 turns -0.0 into 0.0
     text = io.StringIO()
@@ -43,4 +32,4 @@ def render(ecg: Ecg) -> str:
         header=",".join(("time_s", *ecg.leads)),
         comments="",
     )
-    return text.getvalue()
+    return text.getvalue().encode("ascii")

@@ -1,6 +1,7 @@
 """A set of ECGs as a folder: records, one archive of all of them, pictures, and a manifest that lists every file.
 
-out/manifest.json   out/ecgs.npz   out/NAME.hea   out/NAME.dat   out/NAME.csv   out/NAME.png ...   out/overview.png
+out/manifest.json   out/ecgs.npz   out/NAME.hea   out/NAME.dat   out/NAME.csv   out/NAME.edf   out/NAME.dcm
+out/NAME.png ...   out/overview.png; in the form of the challenges out/NAME.hea   out/NAME.mat
 """
 
 from __future__ import annotations
@@ -14,15 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks import needed_for
 from ..plot import draw, paper, sheet
 from ..record import CLEAN, Ecg
-from . import csv_table, npz, wfdb
+from . import challenge, csv_table, dicom, edf, npz, wfdb
+from .each import render_each
 from .files import move_in, scratch, sync, sync_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("wfdb", "npz", "csv", "png", "svg", "pdf")
+FORMATS = ("wfdb", "npz", "csv", "edf", "dicom", "challenge", "png", "svg", "pdf")
+_ONE_FILE: dict[str, tuple[str, Any]] = {
+    "csv": (".csv", csv_table),
+    "edf": (".edf", edf),
+    "dicom": (".dcm", dicom),
+}
 MANIFEST = "manifest.json"
 OVERVIEW = "overview"  # one picture of the first records
 ON_OVERVIEW = 12
@@ -94,10 +102,21 @@ def save_set(
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats as a tuple without repetitions. ValueError if there are none or one is unknown."""
+    """Return the formats as a tuple without repetitions. ValueError if there are none or one is unknown.
+
+    ModuleNotFoundError if one needs a package that is not installed.
+    """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"unknown format {', '.join(unknown) or '(none)'}; choose from {', '.join(FORMATS)}")
+    if {"wfdb", "challenge"} <= set(formats):
+        raise ValueError("wfdb and challenge both write NAME.hea: choose one of them, or write two folders")
+    if "edf" in formats:
+        with needed_for("EDF needs", "clinical"):
+            import edfio  # noqa: F401
+    if "dicom" in formats:
+        with needed_for("DICOM needs", "clinical"):
+            import pydicom  # noqa: F401
     return tuple(dict.fromkeys(formats))
 
 
@@ -123,8 +142,11 @@ def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...]) -> dict[str, by
     files: dict[str, bytes] = {}
     if "wfdb" in formats:
         files |= wfdb.render_files(name, ecg)
-    if "csv" in formats:
-        files |= {f"{stem}.csv": content for stem, content in csv_table.render_files(name, ecg).items()}
+    if "challenge" in formats:
+        files |= challenge.render_files(name, ecg)
+    for kind in _ONE_FILE.keys() & set(formats):
+        suffix, module = _ONE_FILE[kind]
+        files |= render_each(name, suffix, ecg, module.render)
     if _pictures(formats):
         files |= _drawn(name, paper(ecg), formats)
     return files

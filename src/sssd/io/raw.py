@@ -1,4 +1,9 @@
-"""Recordings as they lie in WFDB, NPZ and CSV files: any leads in mV, with the names and comments that the file has."""
+"""Recordings as they lie in files: any leads in mV, with the names and comments that the file has.
+
+The readers of WFDB, NPZ and CSV are here; `readers` chooses the one for a file. Each reads the first `seconds` or all
+of it. unit: what one unit of the stored numbers is, "uV", "mV" or "V", whatever the file says of it; in a WFDB file
+these are the integers less the baseline, in EDF and DICOM the integers. RecordingError if a recording cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,6 @@ from ..leads import CLINICAL, lead_of
 from .wfdb_header import Header, RecordingError, read_header
 
 UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
-SUFFIXES = (".hea", ".dat", ".mat", ".npz", ".csv")  # by which a recording may be named
 TIME = "time_s"  # the column of a table that holds the time
 
 
@@ -29,7 +33,8 @@ class Raw:
     """A recording before its leads are known.
 
     signal_mv: (n, L) float64, NaN where samples are missing. names: (n,) as the file has them. gain: the units per mV
-    that a WFDB header states, of its first lead. comments: of a WFDB header. statements: of an NPZ file with labels.
+    that a WFDB header states, of its first lead. comments: of a WFDB header, or
+    the lines of text that an EDF or DICOM file carries as annotations. statements: of an NPZ file with labels.
     notes: what was done to read it.
     """
 
@@ -42,36 +47,8 @@ class Raw:
     statements: tuple[str, ...] = ()
 
 
-def find_recording(path: str | Path) -> Path:
-    """Return the .hea, .npz or .csv file of a recording, which may be named without suffix, or as .dat or .mat.
-
-    Without one, this is the .hea file that would be expected.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    stem = path.with_suffix("") if suffix in SUFFIXES else path
-    order = (*([suffix] if suffix in (".npz", ".csv") else []), ".hea", ".npz", ".csv")
-    files = [stem.with_name(stem.name + ending) for ending in order]
-    return next((file for file in files if file.is_file()), files[0])
-
-
-def read_raw(path: str | Path, *, seconds: float | None = None, unit: str | None = None) -> Raw:
-    """Read the first `seconds` of a recording, or all of it.
-
-    unit: what one unit of the stored numbers is, "uV", "mV" or "V", whatever the file says of it. In a WFDB file these
-    are the integers less the baseline. RecordingError if the recording is missing or cannot be read.
-    """
-    file = find_recording(path)
-    if not file.is_file():
-        named = str(file.with_suffix(""))
-        raise RecordingError("missing file", f"there is no record {named!r} (.hea, .npz or .csv)")
-    if unit is not None and unit.lower() not in UNITS_MV:
-        raise ValueError(f"unit is {unit!r}; expected uV, mV or V")
-    read = {".npz": _read_npz, ".csv": _read_csv}.get(file.suffix, _read_wfdb)
-    return read(file, seconds, unit)
-
-
-def _read_wfdb(file: Path, seconds: float | None, unit: str | None) -> Raw:
+def read_wfdb(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
+    """Read the record of a header."""
     import wfdb
 
     try:
@@ -93,7 +70,7 @@ def _read_wfdb(file: Path, seconds: float | None, unit: str | None) -> Raw:
     gains, names = list(record.adc_gain or []), tuple(map(str, record.sig_name))
     gain = None
     if unit is None:
-        scales = [_scale(str(one), name) for one, name in zip(record.units, names, strict=True)]
+        scales = [scale_of(str(one), name) for one, name in zip(record.units, names, strict=True)]
         gain = gains[0] / scales[0] if gains else None
     else:
         scales = [gain * UNITS_MV[unit.lower()] for gain in gains]
@@ -133,7 +110,7 @@ def _said(error: Exception) -> tuple[str, str]:
     return "unreadable", f"cannot be read as a WFDB record ({text})"
 
 
-def _scale(unit: str, name: str) -> float:
+def scale_of(unit: str, name: str) -> float:
     """Return mV in one unit. Other signals than the 12 leads may have any unit, as they are not used."""
     scale = UNITS_MV.get(unit.strip().lower(), None if lead_of(name) else 1.0)
     if scale is None:
@@ -141,7 +118,8 @@ def _scale(unit: str, name: str) -> float:
     return scale
 
 
-def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
+def read_npz(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
+    """Read an archive of one recording."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             data = {name: archive[name] for name in archive.files}
@@ -174,7 +152,7 @@ def _read_npz(file: Path, seconds: float | None, unit: str | None) -> Raw:
     return Raw(signal.astype(np.float64) * scale, tuple(names), fs_hz, statements=statements)
 
 
-def _read_csv(file: Path, seconds: float | None, unit: str | None) -> Raw:
+def read_csv(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
     """Read a table as `sssd.io.csv_table` writes it: a column time_s, and a column in mV for each lead."""
     try:
         with file.open(encoding="utf-8-sig") as lines:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ..leads import CLINICAL, twelve_from
 from ..record import Ecg
 from ..scale import roll_off
-from .raw import Raw, read_raw
-from .wfdb import statements_in
+from .comments import statements_in
+from .raw import Raw
+from .readers import read_raw
 from .wfdb_header import RecordingError
 
 FS_HZ = 100.0
@@ -39,7 +40,7 @@ class Recording:
     signal_mv: (12, L) float64 in mV, leads I II III aVR aVL aVF V1..V6. fs_hz, source_fs_hz: its rate, and the file's.
     cut, repeated: whether it was longer or shorter. derived: leads that followed from others. missing: leads that are
     not there. flat: leads that never change. amplitude_mv: see `amplitude`. gain: the units per mV that a WFDB header
-    states. comments: of that header. statements: those that the file or the `Ecg` has, as this program
+    states. comments: of that header, or annotations. statements: those that the file or the `Ecg` has, as this program
     writes them. notes: in words, all that was done and all that is odd.
     """
 
@@ -79,9 +80,9 @@ def read_recording(
 ) -> Recording:
     """Read one recording.
 
-    source: a WFDB, NPZ or CSV record, with or without suffix, or an `Ecg`. fs_hz: the wanted rate. samples: the wanted
-    length at that rate; None takes all there is. unit: "uV", "mV" or "V" if the file is wrong about what its numbers
-    are. short: what is done with a recording that is shorter than wanted; "tile" repeats it from its beginning.
+    source: a WFDB, NPZ, CSV, EDF or DICOM record, with or without suffix, or an `Ecg`. fs_hz: the wanted rate. samples:
+    the wanted length at that rate; None takes all there is. unit: "uV", "mV" or "V" if the file is wrong about what its
+    numbers are. short: what is done with a recording that is shorter than wanted; "tile" repeats it from its beginning.
     partial: whether leads and samples may be missing; they are NaN then.
 
     RecordingError, a ValueError with a `reason`, where the recording is missing, cannot be read, lacks leads or

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..plot import paper
 from ..record import Ecg
-from . import csv_table, npz, wfdb
+from . import challenge, csv_table, dicom, edf, npz, wfdb
 from .figure import SUFFIXES as PICTURES
 from .figure import save_figure
 
-_SUFFIXES = (".hea", ".dat", ".npz", ".csv", *PICTURES)
+_WRITERS: dict[str, Callable[..., Path]] = {
+    ".hea": wfdb.write,
+    ".dat": wfdb.write,
+    ".npz": lambda path, ecg, *, overwrite: npz.write(path, [ecg], overwrite=overwrite),
+    ".mat": challenge.write,
+    ".csv": csv_table.write,
+    ".edf": edf.write,
+    ".dcm": dicom.write,
+}
+_SUFFIXES = (*_WRITERS, *PICTURES)
 
 
 def save(ecg: Ecg, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -19,12 +29,9 @@ def save(ecg: Ecg, path: str | Path, *, overwrite: bool = False) -> Path:
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         return save_figure(paper(ecg), path, overwrite=overwrite)
-    if suffix in ("", ".hea", ".dat"):
-        return wfdb.write(path, ecg, overwrite=overwrite)
-    if suffix == ".npz":
-        return npz.write(path, [ecg], overwrite=overwrite)
-    if suffix == ".csv":
-        return csv_table.write(path, ecg, overwrite=overwrite)
+    write = wfdb.write if suffix == "" else _WRITERS.get(suffix)
+    if write is not None:
+        return write(path, ecg, overwrite=overwrite)
     raise ValueError(
         f"cannot tell the format of {path.name!r} from its suffix; use one of {', '.join(_SUFFIXES)}, "
         "or none for WFDB"

@@ -1,34 +1,23 @@
 """WFDB records (PhysioNet): a text header .hea and 16-bit samples .dat, 1 uV per unit.
 
-Statements and provenance are comments at the end of the header:
-
-    # statements: NORM, SR
-    # provenance.seed: 7
-
-A statement that is not in ASCII is escaped, as in a web address: "%C3%84" is "Ä".
-A header line is limited to 255 characters. A value that is too long for one line goes on in the next line of the same
-name. Comments of other programs are left alone, even if they begin with the same words.
+Statements and provenance are comments at the end of the header, in the form of `sssd.io.comments`.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..leads import CLINICAL, lead_of, twelve_from
-from ..record import CLEAN, PROVENANCE_NAME, Ecg, escaped, is_statement, unescaped
+from ..record import Ecg, with_clean
+from .comments import parsed, written
 from .files import write_files
-from .raw import read_raw
+from .raw import read_wfdb
 from .units import microvolts
 from .wfdb_header import RecordingError
-
-_LINE = 200  # characters of a value; its name takes up to 53 more, with "# provenance." and ": "
 
 
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
@@ -38,28 +27,43 @@ def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     ValueError for values beyond +-32.767 mV; FileExistsError if one of the files exists and `overwrite` is not set.
     """
     stem = _stem(path)
+    write_files(stem.parent, render_files(checked_name(stem), ecg), overwrite=overwrite)
+    return stem.with_name(stem.name + ".hea")
+
+
+def checked_name(stem: Path) -> str:
+    """Return the name of a record; ValueError unless a header can hold it."""
     if not re.fullmatch(r"[\w-]+", stem.name, re.ASCII):
         raise ValueError(f"a WFDB record name holds letters, digits, '_' and '-' only; got {stem.name!r}")
-    write_files(stem.parent, render_files(stem.name, ecg), overwrite=overwrite)
-    return stem.with_name(stem.name + ".hea")
+    return stem.name
 
 
 def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
     """Return the contents of all files of a record, by their names; those of its `clean` record as well."""
-    header, data = render(name, ecg)
-    files = {f"{name}.dat": data, f"{name}.hea": header.encode("ascii")}
-    return files if ecg.clean is None else {**files, **render_files(name + CLEAN, ecg.clean)}
+    files: dict[str, bytes] = {}
+    for stem, one in with_clean(name, ecg):
+        text, data = render(stem, one)
+        files |= {f"{stem}.dat": data, f"{stem}.hea": text.encode("ascii")}
+    return files
 
 
 def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
     """Return the content of `name`.hea and `name`.dat. ValueError for values beyond +-32.767 mV."""
     units = microvolts(ecg.signal)  # (12, L)
-    header = [f"{name} 12 {ecg.fs_hz:.15g} {units.shape[1]}"]
+    comments = [f" {line}" for line in written(ecg)]
+    return header(name, ecg, units, f"{name}.dat 16", comments), units.T.astype("<i2").tobytes()
+
+
+def header(name: str, ecg: Ecg, units: np.ndarray, data: str, comments: Sequence[str]) -> str:
+    """Return the text of a header. units: (12, L) in uV. data: the signal file and its format.
+
+    comments: the texts behind the "#".
+    """
+    lines = [f"{name} 12 {ecg.fs_hz:.15g} {units.shape[1]}"]
     for lead, row in zip(ecg.leads, units, strict=True):
         checksum = int(row.sum(dtype=np.int64)) % 65536
-        header.append(f"{name}.dat 16 1000.0(0)/mV 16 0 {row[0]} {checksum} 0 {lead}")
-    header += [f"# {line}" for line in _comments(ecg)]
-    return "\n".join(header) + "\n", units.T.astype("<i2").tobytes()
+        lines.append(f"{data} 1000.0(0)/mV 16 0 {row[0]} {checksum} 0 {lead}")
+    return "\n".join([*lines, *(f"#{line}" for line in comments)]) + "\n"
 
 
 def read(path: str | Path) -> Ecg:
@@ -73,8 +77,8 @@ def read(path: str | Path) -> Ecg:
     if not header_file.is_file():
         raise FileNotFoundError(f"there is no WFDB header {str(header_file)!r}")
     try:
-        raw = read_raw(header_file)
-        statements, provenance = _parse(list(raw.comments))
+        raw = read_wfdb(header_file)
+        statements, provenance = parsed(raw.comments)
         signal, leads = (
             raw.signal_mv,
             tuple(lead for lead, sign in filter(None, map(lead_of, raw.names)) if sign == 1),
@@ -90,65 +94,3 @@ def read(path: str | Path) -> Ecg:
 def _stem(path: str | Path) -> Path:
     path = Path(path)
     return path.with_suffix("") if path.suffix.lower() in (".hea", ".dat", ".mat") else path
-
-
-def _comments(ecg: Ecg) -> list[str]:
-    listed = textwrap.wrap(
-        ", ".join(map(escaped, ecg.statements)), _LINE, break_long_words=False, break_on_hyphens=False
-    )
-    lines = [f"statements: {text}" for text in listed]
-    for name, value in sorted(ecg.provenance.items()):
-        text = _short(value)
-        if len(text) > _LINE:
-            text = _long(value)
-        lines += [f"provenance.{name}: {text[i : i + _LINE]}" for i in range(0, len(text), _LINE)]
-    return lines
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _long(value: Any) -> str:
-    """Return JSON to be cut into lines, without spaces and '#', because readers strip both from the ends of a line."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return text.replace(" ", "\\u0020").replace("#", "\\u0023")
-
-
-def _parse(comments: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Read back what `_comments` wrote; a comment that it could not have written is another program's."""
-    statements: tuple[str, ...] = ()
-    texts: dict[str, list[str]] = {}  # by name, one text for each value
-    for line in comments:
-        name, _, text = line.partition(": ")
-        if name == "statements":
-            codes = [unescaped(code) for code in text.removesuffix(",").split(", ")]
-            if all(map(is_statement, codes)):
-                statements += tuple(codes)
-        elif name.startswith("provenance."):
-            values = texts.setdefault(name.removeprefix("provenance."), [])
-            if values and values[-1] and len(values[-1]) % _LINE == 0:  # the line before it was full
-                values[-1] += text
-            else:
-                values.append(text)
-    provenance = {}
-    for name, values in texts.items():
-        ours = [value for text in values for value in _value_of(text)]
-        if ours and re.fullmatch(PROVENANCE_NAME, name, re.ASCII):
-            provenance[name] = ours[0]
-    return statements, provenance
-
-
-def statements_in(comments: Sequence[str]) -> tuple[str, ...]:
-    """Return the statements among the comments of a header, if this program wrote them."""
-    return _parse(list(comments))[0]
-
-
-def _value_of(text: str) -> list[Any]:
-    """Return the value in a list, or nothing if the text is not exactly what we write for a value."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return []
-    long = _long(value)  # '#' stood for itself in earlier versions
-    return [value] if text in (_short(value), long, long.replace("\\u0023", "#")) else []

@@ -110,7 +110,7 @@ def _zip(ecgs: Sequence[Ecg]) -> bytes:
 
 
 def _csv(ecgs: Sequence[Ecg]) -> bytes:
-    return csv_table.render(ecgs[0]).encode("ascii")
+    return csv_table.render(ecgs[0])
 
 
 def _picture(suffix: str) -> Callable[[Sequence[Ecg]], bytes]:

@@ -1,0 +1,21 @@
+"""Formats of one file for each record: a record with noise has its `clean` record beside it, as NAME_clean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..record import Ecg, with_clean
+from .files import write_files
+
+
+def write_each(path: str | Path, ecg: Ecg, render: Callable[[Ecg], bytes], *, overwrite: bool) -> Path:
+    """Write the file of a record, and that of its `clean` record, and return the path of the first: both or none."""
+    path = Path(path)
+    write_files(path.parent, render_each(path.stem, path.suffix, ecg, render), overwrite=overwrite)
+    return path
+
+
+def render_each(name: str, suffix: str, ecg: Ecg, render: Callable[[Ecg], bytes]) -> dict[str, bytes]:
+    """Return the contents of these files by their names."""
+    return {f"{stem}{suffix}": render(one) for stem, one in with_clean(name, ecg)}
