@@ -27,7 +27,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("labels", type=Path)
-    target = Path(__file__).parents[1] / "src" / "sssd" / "corpora" / "label_mix.npz"
+    target = Path(__file__).parents[1] / "src" / "sssd" / "label_mix.npz"
     parser.add_argument("--out", type=Path, default=target)
     options = parser.parse_args()
     with options.labels.open(newline="") as file:

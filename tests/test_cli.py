@@ -115,6 +115,60 @@ def test_check_writes_what_each_record_shows(
     assert plain == [{k: v for k, v in r.items() if k != "shown"} for r in records]
 
 
+def test_require_shown_draws_again(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks when an attempt depends on other records, replaces the wrong one, or is not in the manifest."""
+    pytest.importorskip("neurokit2")
+    from sssd import SSSDECG
+    from sssd.io import wfdb
+    from sssd.noise import seed_of_attempt
+
+    monkeypatch.setattr(
+        "sssd.measurements.measurements", lambda ecg: {"qrs_width": 100 + 40 * (ecg.signal[0, 0] > 0)}
+    )
+    common = (
+        "generate",
+        "--checkpoint",
+        checkpoint,
+        "--exact",
+        "--sampler",
+        "ddim",
+        "--steps",
+        2,
+        "--seed",
+        1,
+    )
+    common += ("--require-shown", "--out")
+    code, _, errors = _run(
+        capsys, *common, tmp_path / "six", "-n", 3, "--label", "CLBBB+NORM", "--label", "CRBBB"
+    )
+    assert (code, errors) == (0, "")
+    records = json.loads((tmp_path / "six" / "manifest.json").read_text())["records"]
+    assert all(all(r["shown"].values()) for r in records) and len(records) == 6
+    attempts = [r["attempt"] for r in records]
+    assert 0 in attempts and max(attempts) > 0, "seed 1 was chosen so that both occur"
+
+    model, later = SSSDECG.from_pretrained(checkpoint), attempts.index(max(attempts))
+    vectors = np.array([r["labels"] for r in records], np.float32)
+    for i in (attempts.index(0), later):
+        again = model.generate_ecgs(
+            vectors, seed=seed_of_attempt(1, attempts[i]), sampler="ddim", steps=2, exact=True
+        )[i]
+        written = wfdb.read(tmp_path / "six" / records[i]["name"])
+        np.testing.assert_allclose(written.signal, again.signal, atol=1.1e-3)
+        assert written.provenance["attempt"] == attempts[i]
+
+    monkeypatch.setattr("sssd.measurements.measurements", lambda ecg: {})
+    code, _, errors = _run(capsys, *common, tmp_path / "never", "--label", "CLBBB")
+    assert code == 1 and "1 of 1 record did not show what was asked for in 16 draws" in errors
+    (record,) = json.loads((tmp_path / "never" / "manifest.json").read_text())["records"]
+    assert (record["attempt"], record["shown"]) == (0, {"CLBBB": None})
+
+    code, _, errors = _run(capsys, *common, tmp_path / "none", "--label", "CLBBB", "--label", "NORM")
+    assert code == 2 and "cannot judge NORM" in errors and not (tmp_path / "none").exists()
+
+
 def test_check_names_the_extra_it_needs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

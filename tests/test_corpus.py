@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sssd import mix
 from sssd.corpora import conversion, manifest, notes, recipe, run
 from sssd.corpora.files import SPARE, file_hash
 from sssd.corpora.formats import ShardReader
 from sssd.corpora.lock import HOLDER, locked
 from sssd.corpora.manifest import FILE, REQUESTS
-from sssd.corpora.plan import MIX, by_counts, from_bytes, from_csv, like_ptbxl, with_patients
+from sssd.corpora.plan import by_counts, from_bytes, from_csv, like_ptbxl, with_patients
 from sssd.corpora.verify import repair, verify
 from sssd.labels import CODES, encode
 from tests.corpora import LENGTH, contents, corpus_of, make, stub
@@ -79,13 +80,13 @@ def test_the_labels_of_a_record_depend_on_its_number_alone(kind):
 
 def test_the_mix_of_ptbxl():
     """Fails when the draw is not in proportion to the counts: tolerance 4 standard errors."""
-    with np.load(MIX) as table:
+    with np.load(mix.FILE) as table:
         vectors, counts = np.unpackbits(table["bits"], axis=1, count=71), table["counts"]
     share = counts @ vectors / counts.sum()
     labels = like_ptbxl(20_000).rows(np.arange(20_000), seed=0)["labels"]
     assert np.all(abs(labels.mean(0) - share) < 4 * np.sqrt(share * (1 - share) / 20_000) + 1e-4)
     assert abs(labels.sum(1).mean() - 2.8) < 0.1
-    assert MIX.stat().st_size < 150_000
+    assert mix.FILE.stat().st_size < 150_000
 
 
 def test_a_table_of_names_ages_sexes_and_heart_rates(tmp_path):

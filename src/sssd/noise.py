@@ -22,6 +22,7 @@ _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)  # Salmon et al. 2011, Philox-4x32
 _WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
 _ROUNDS = 10
+_ATTEMPT = 2**32 - 3  # a step of the generator that no sampler and nothing else uses
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
 Seeds = int | np.integer[Any] | Sequence[int] | NDArray[np.integer[Any]]
@@ -55,6 +56,18 @@ def integers(
     numbers are equally likely but for below / 2**32. Raises ValueError as `normal`.
     """
     return (_words(seed, index, step, 1, device)[0] * below >> 32)[:, 0]
+
+
+def seed_of_attempt(seed: int, attempt: int) -> int:
+    """Return the seed under which a record is drawn again: `seed` itself for attempt 0, else one of 64 bits.
+
+    So attempt k of a record depends on its seed, its index and k alone. The bits are Philox's of a step that no
+    sampler reaches. ValueError for a seed or an attempt that is none.
+    """
+    if attempt == 0:
+        return checked_seed(seed)
+    low, high, *_ = _words(seed, [attempt], _ATTEMPT, 1, "cpu")
+    return int(low) | int(high) << 32
 
 
 def _words(

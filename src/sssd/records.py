@@ -69,6 +69,7 @@ class Records(Sequence[Ecg]):
 
     eight: (B, 8, L) in mV, leads I V1..V6 aVF. names: (K,) of the statements. how: the provenance that they share.
     leads: the order of the 12 leads. noise: what is added to each (sssd.added_noise), by its seed and index.
+    attempts: (B,) which draw each record is, see `noise.seed_of_attempt`; None if records were drawn once.
     """
 
     eight: NDArray[np.float32]
@@ -78,6 +79,7 @@ class Records(Sequence[Ecg]):
     how: dict[str, Any]
     leads: tuple[str, ...] = CLINICAL
     noise: tuple[Noise, ...] = ()
+    attempts: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.eight)
@@ -101,6 +103,7 @@ class Records(Sequence[Ecg]):
                 "index": one.numbers[0],
                 "requested": one.requested[0],
                 **facts(**one.known, records=1)[0],
+                **({} if self.attempts is None else {"attempt": self.attempts[i]}),
             },
         )
         if not self.noise:

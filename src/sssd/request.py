@@ -67,6 +67,12 @@ class Request:
         known = {name: None if values is None else values[rows] for name, values in self.known.items()}
         return Request(self.vectors[rows], self.requested[rows], index, **known)
 
+    def pick(self, rows: Sequence[int]) -> Request:
+        """Return the request for the rows with these places."""
+        known = {name: None if values is None else values[rows] for name, values in self.known.items()}
+        requested, index = (self.requested[row] for row in rows), (self.numbers[row] for row in rows)
+        return Request(self.vectors[rows], tuple(requested), tuple(index), **known)
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..checks import counted, needed_for
 from ..labels import names_of
 from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
 from . import options
+from . import shown as shown_in
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import columns_of, read_requests
 from .sets import check_space, write_records
@@ -25,9 +25,8 @@ from .sets import check_space, write_records
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.progress import Progress
 
-    from ..records import Records
+    from ..request import Request
 
 MOST_DRAWN = 6  # statements that are named at the end
 
@@ -72,6 +71,14 @@ def command(
             help="Measure each record, and write into the manifest which statements it shows by the rules of readers.",
         ),
     ] = False,
+    require_shown: Annotated[
+        bool,
+        typer.Option(
+            "--require-shown",
+            help="--check, and draw records that do not show what was asked for again, up to "
+            f"{shown_in.ATTEMPTS} times in all. If some still do not show it, the exit code is 1.",
+        ),
+    ] = False,
     noise: Annotated[
         str | None,
         typer.Option(
@@ -109,12 +116,8 @@ def command(
                 "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
             )
         earlier_files(out.resolve(), overwrite)
-        if check:
-            try:
-                with needed_for("--check needs", "eval"):
-                    import neurokit2  # noqa: F401
-            except ModuleNotFoundError as error:
-                raise UsageError(str(error)) from error
+        if check or require_shown:
+            shown_in.check_tools("--require-shown" if require_shown else "--check")
         told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):
             read_requests(label, labels_from, CODES, **told)  # before torch is loaded
@@ -128,6 +131,9 @@ def command(
 
         given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
         rows = read_requests(label, labels_from, model.label_names, **told).repeated(count)
+        asked = [names_of(row, model.label_names) for row in rows.vectors]
+        if require_shown:
+            shown_in.check_rules(asked)
         request = complete_rows(rows, model.classes, seed=seed, exact=exact)
         table = Sampling(**chosen).table(model.schedule, model.config)
         added = parse(noise, model.config.trainset_config.sampling_rate)
@@ -137,20 +143,29 @@ def command(
     total = len(request)
     if is_shipped(checkpoint):
         note_rare(rows.vectors)
+        note_hints(asked)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
-        signal = model.sample(
-            request,
-            table,
-            seed=seed,
-            batch_size=batch_size,
-            precision=precision,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )
+
+        def draw(request: Request, seed: int) -> NDArray[np.float32]:
+            signal = model.sample(
+                request,
+                table,
+                seed=seed,
+                batch_size=batch_size,
+                precision=precision,
+                progress=lambda done, of: bar.update(task, completed=done, total=of),
+            )
+            return signal.numpy()
+
+        signal = draw(request, seed)
         ecgs = model.records(signal, request, table, seed=seed, precision=precision, leads=order)
-        shown = _shown(ecgs, bar) if check else None
+        shown = None
+        if require_shown:
+            ecgs, shown = shown_in.draw_until_shown(ecgs, asked, draw, seed=seed, bar=bar)
+        elif check:
+            shown = shown_in.measure(ecgs, bar)
         ecgs = replace(ecgs, noise=added)
-        asked = [names_of(row, model.label_names) for row in rows.vectors]
         names = write_records(
             ecgs,
             out,
@@ -173,7 +188,7 @@ def command(
         *_beside(asked, [names_of(row, model.label_names) for row in request.vectors]),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         *([f"noise: {', '.join(map(str, added))}; without it: {out / names[0]}_clean ..."] if added else []),
-        *_counts(shown or ()),
+        *shown_in.counts(shown or ()),
         *([f"a picture of each: {out / names[0]}.png ..."] if "png" in kinds else []),
         *(
             [f"{'all' if total <= ON_OVERVIEW else 'the first'} on one page: {out / OVERVIEW}.png"]
@@ -182,6 +197,9 @@ def command(
         ),
         quiet=quiet,
     )
+    if require_shown and (unmet := shown_in.unmet(shown or [], asked)):
+        note(unmet)
+        raise typer.Exit(1)
 
 
 def _beside(asked: Sequence[Sequence[str]], present: Sequence[Sequence[str]]) -> list[str]:
@@ -200,29 +218,15 @@ def _beside(asked: Sequence[Sequence[str]], present: Sequence[Sequence[str]]) ->
     ]
 
 
-def _shown(ecgs: Records, bar: Progress) -> list[dict[str, bool | None]]:
-    """Return which statements each record shows by the rules of its statements, which are measured in its signal."""
-    from ..measurements import measurements
-    from ..signals import rules
+def note_hints(asked: Sequence[Sequence[str]]) -> None:
+    """Note on standard error what recordings hardly ever carry together of the statements that were asked for."""
+    from ..mix import hints
 
-    task, found = bar.add_task("measuring", total=len(ecgs)), []
-    for ecg in ecgs:
-        found.append(rules.shown(rules.check(measurements(ecg), ecg.statements)))
-        bar.update(task, advance=1)
-    return found
-
-
-def _counts(shown: Sequence[Mapping[str, bool | None]]) -> list[str]:
-    """Return a line for each statement with a rule, which says how many of the records show it."""
-    by_statement: dict[str, list[bool | None]] = {}
-    for record in shown:
-        for statement, value in record.items():
-            by_statement.setdefault(statement, []).append(value)
-    return [
-        f"{statement}: shown in {values.count(True)} of {counted(len(values), 'record')}"
-        + (f", not measurable in {values.count(None)}" if None in values else "")
-        for statement, values in by_statement.items()
-    ]
+    said = [hint for statements in dict.fromkeys(map(tuple, asked)) for hint in hints(statements)]
+    for hint in said[:MOST_DRAWN]:
+        note(hint)
+    if len(said) > MOST_DRAWN:
+        note(f"{len(said) - MOST_DRAWN} more of the requests are unusual")
 
 
 def note_rare(vectors: NDArray[np.float32]) -> None:

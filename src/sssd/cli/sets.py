@@ -92,6 +92,7 @@ def _facts(ecgs: Records, i: int, asked: Sequence[str]) -> dict[str, Any]:
         "sampler": how["sampler"],
         "steps": how["steps"],
         "model": how["model"],
+        **({} if ecgs.attempts is None else {"attempt": ecgs.attempts[i]}),
     }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import CODES, complete, encode, names_of
+from ..mix import label_mix
 from ..patient import SEXES, ages, heart_rates, sexes
 from ..tables.requests import read_label_table
 from .arrays import Shape, load_arrays
@@ -36,7 +37,6 @@ STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "sex": ("U", (None,)),
     "heart_rate": ("<f4", (None,)),
 }
-MIX = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
 DRAW = 2**32 - 1  # labels are drawn with the bits of this step of the noise generator; no schedule is as long
 
 
@@ -200,9 +200,8 @@ def like_ptbxl(records: int, label_names: tuple[str, ...] = CODES) -> Plan:
         raise ValueError("the mix of PTB-XL consists of its 71 statements, and this model has other labels")
     if records < 1:
         raise ValueError(f"{records} records are asked for; expected at least 1")
-    with np.load(MIX, allow_pickle=False) as data:
-        vectors = np.unpackbits(data["bits"], axis=1, count=len(CODES))
-        ends = np.cumsum(data["counts"], dtype=np.int64)
+    vectors, counts = label_mix()
+    ends = np.cumsum(counts, dtype=np.int64)
     which = np.arange(len(ends), dtype=np.int32)
     return Plan(label_names, records, vectors, ("",) * len(ends), ends, which, drawn=True)
 
