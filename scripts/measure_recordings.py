@@ -21,8 +21,8 @@ from docs_page import IMAGES, ROOT, paste, table
 from matplotlib.figure import Figure
 
 from sssd import SSSDECG, Ecg
+from sssd.editing.change import partial_table, request_for
 from sssd.editing.completion import covariance, known_part, projection
-from sssd.editing.source import partial_table, request_for
 from sssd.evaluation import classifier
 from sssd.io.files import replacing
 from sssd.labels import CODES

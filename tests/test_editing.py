@@ -10,9 +10,9 @@ import torch
 from sssd import Ecg
 from sssd.cli import main
 from sssd.editing import take
+from sssd.editing.change import partial_table
 from sssd.editing.completion import projection
 from sssd.editing.inversion import slerp
-from sssd.editing.source import partial_table
 from sssd.io.recording import read_recording
 from sssd.leads import CLINICAL, to_eight
 from sssd.noise import normal
@@ -174,6 +174,35 @@ def test_the_known_leads_are_held_and_the_others_differ(model, ecg, known):
     assert made[0].provenance["operation"] == "complete" and made[0].provenance["known"] == "+".join(
         lead for lead in CLINICAL if lead in known
     )
+
+
+MAKE = {
+    "vary": lambda model, ecg: model.vary(ecg, 1, 0.5, seed=1),
+    "edit": lambda model, ecg: model.edit(ecg, "AFIB", 0.5, steps=4, seed=1),
+    "interpolate": lambda model, ecg: model.interpolate(ecg, ecg, 2, steps=4, seed=1),
+    "complete": lambda model, ecg: model.complete(ecg, 1, known=["I", "II"], seed=1),
+}
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_what_a_caller_has_set_for_pytorch_has_no_effect(model, ecg, make):
+    """Fails where a tensor is made without naming its type or device, or a product is left to autocast."""
+    expected = make(model, ecg)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
+            made = make(model, ecg)
+            assert torch.zeros(1).device.type == "meta" and torch.is_autocast_enabled("cpu")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal([a.signal for a in made], [b.signal for b in expected])
+
+
+def test_a_keyword_that_does_not_exist_is_an_error(model, ecg):
+    with pytest.raises(TypeError, match="complete.. got an unexpected keyword argument 'gap'"):
+        model.complete(ecg, known=["I"], gap=[(0.1, 0.2)])
+    with pytest.raises(TypeError, match="interpolate.. got an unexpected keyword argument 'age'"):
+        model.interpolate(ecg, ecg, 2, age=50)
 
 
 def test_gaps_are_made_and_the_rest_is_held(model, ecg):

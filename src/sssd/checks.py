@@ -7,7 +7,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,6 +54,18 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(plain, int) or plain not in (0, 1):
         raise ValueError(f"{name} is {value!r}: expected True or False")
     return bool(plain)
+
+
+def check_keywords(function: str, given: Mapping[str, Any], known: type) -> None:
+    """Raise TypeError, as Python does, if a keyword is given that a TypedDict does not declare."""
+    unknown = [name for name in given if name not in known.__annotations__]
+    if unknown:
+        raise TypeError(f"{function}() got an unexpected keyword argument {unknown[0]!r}")
+
+
+def only(given: Mapping[str, Any], kind: type) -> Any:
+    """Return the keywords that a TypedDict declares."""
+    return {name: value for name, value in given.items() if name in kind.__annotations__}
 
 
 class Notice(UserWarning):

@@ -8,9 +8,9 @@ the seed and its index only, whatever the batch in which it is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .added_noise import parse
-from .checks import flag, warn, whole
+from .checks import check_keywords, flag, only, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .editing.methods import FromRecordings
 from .labels import encode, rare_note
@@ -34,7 +34,7 @@ from .records import Records, provenance
 from .request import Request, RequestKeywords, conditions, make_request
 from .samplers import StepTable
 from .samplers.adapter import Scheduler
-from .sampling import Given, Sampling, SamplingKeywords, sample
+from .sampling import Given, RunKeywords, Sampling, SamplingKeywords, sample
 from .schedule import IntArray
 from .utils.util import std_normal
 
@@ -42,14 +42,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Table = StepTable | Scheduler
-
-
-class RunKeywords(TypedDict, total=False):
-    """The keywords of `generate` that say how to compute. They change records by rounding only."""
-
-    batch_size: int | None
-    progress: Progress
-    precision: str
 
 
 class Keywords(RequestKeywords, SamplingKeywords, RunKeywords, total=False):
@@ -102,7 +94,7 @@ class SSSDECG(FromRecordings):
         """
         return_numpy = flag("return_numpy", return_numpy)
         request, table, seed = self._resolve(labels, how)
-        signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
+        signal = self.sample(request, table, seed=seed, **only(how, RunKeywords))
         return signal.numpy() if return_numpy else signal
 
     def generate_ecgs(
@@ -121,7 +113,7 @@ class SSSDECG(FromRecordings):
         """
         order, kinds = lead_names(leads), parse(noise, self.config.trainset_config.sampling_rate)
         request, table, seed = self._resolve(labels, how)
-        signal = self.sample(request, table, seed=seed, **_only(how, RunKeywords))
+        signal = self.sample(request, table, seed=seed, **only(how, RunKeywords))
         precision = how.get("precision", "auto")
         made = self.records(signal, request, table, seed=seed, precision=precision, leads=order)
         return list(replace(made, noise=kinds))
@@ -254,12 +246,10 @@ class SSSDECG(FromRecordings):
 
     def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
         """Return the request, the sampler and the seed of a call of `generate`."""
-        unknown = [name for name in how if name not in Keywords.__annotations__]
-        if unknown:
-            raise TypeError(f"generate() got an unexpected keyword argument {unknown[0]!r}")
+        check_keywords("generate", how, Keywords)
         seed = seed_or_drawn(how.get("seed"))
-        request = self.request(labels, seed=seed, **_only(how, RequestKeywords))
-        return request, Sampling.of(**_only(how, SamplingKeywords)).table(self.schedule, self.config), seed
+        request = self.request(labels, seed=seed, **only(how, RequestKeywords))
+        return request, Sampling.of(**only(how, SamplingKeywords)).table(self.schedule, self.config), seed
 
     # --- training -----------------------------------------------------------------------------------------
 
@@ -285,11 +275,6 @@ class SSSDECG(FromRecordings):
         z = std_normal(x0.shape).to(self.device)
         levels = noise_levels(self.schedule, velocity=self.model.velocity, device=self.device)
         return denoising_loss(self.model.predict, x0, cond, t, z, levels)
-
-
-def _only(how: Mapping[str, Any], kind: type) -> Any:
-    """Return the keywords that a TypedDict declares."""
-    return {name: value for name, value in how.items() if name in kind.__annotations__}
 
 
 def _warn_if_random(network: Network) -> bool:

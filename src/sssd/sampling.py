@@ -23,6 +23,7 @@ from .models.network import Network
 from .models.precision import float32_products
 from .models.settings import settled
 from .noise import normal
+from .progress import Progress
 from .samplers import (
     BY_STEPS,
     SAMPLERS,
@@ -52,6 +53,14 @@ class SamplingKeywords(TypedDict, total=False):
     use_ddim: bool | None
     ddim_timesteps: int | None
     ddim_eta: float | None
+
+
+class RunKeywords(TypedDict, total=False):
+    """The keywords of `SSSDECG.generate` that say how to compute. They change records by rounding only."""
+
+    batch_size: int | None
+    progress: Progress
+    precision: str
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,9 @@ Recording = Annotated[
         help="A WFDB, NPZ, CSV, EDF or DICOM file of any sampling rate, with any of the usual names of leads.",
     ),
 ]
+Strength = Annotated[
+    float, typer.Option(help="Distance from the recording: above 0 (hardly changed) to 1 (a new record).")
+]
 Own = Annotated[
     str | None,
     typer.Option(

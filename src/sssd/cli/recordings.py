@@ -1,10 +1,11 @@
-"""What the commands share that make ECGs of a recording: check, load, run, write and say."""
+"""What the commands share that make ECGs of a recording: options, and to check, load, run, write and say."""
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Callable
-from pathlib import Path
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from ..labels import names_of
@@ -18,26 +19,58 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..records import Records
 
+# make(model, taken, how) returns the records; how has the keywords that all methods of a model take
+Make = Callable[["SSSDECG", "Taken", dict[str, Any]], "Records"]
 
-def make_of(
-    recording: Path,
-    out: Path,
-    formats: str,
-    make: Callable[[SSSDECG, Taken, dict[str, Any]], Records],
-    *,
-    partial: bool = False,
-    seed: int | None,
-    order: str,
-    checkpoint: Path | None,
-    device: str | None,
-    overwrite: bool,
-    quiet: bool,
-) -> None:
-    """Make records of a recording and write them into a folder.
 
-    make(model, taken, how): returns the records; how has the keywords that all such methods of a model take. partial:
-    whether leads and samples may be missing.
+def from_recording(*, partial: bool = False) -> Callable[[Callable[..., Make]], Callable[..., None]]:
+    """Turn a function of a command's own options, which returns a `Make`, into the command.
+
+    The command takes a recording, these options, and those of `_of_recording`. partial: whether leads and samples of
+    the recording may be missing.
     """
+
+    def decorate(prepare: Callable[..., Make]) -> Callable[..., None]:
+        own = inspect.signature(prepare, eval_str=True).parameters
+        all_ = inspect.signature(_of_recording, eval_str=True).parameters
+        shared = {name: value for name, value in all_.items() if name not in ("make", "partial")}
+        first = [shared.pop(name) for name in ("recording", "out")]
+        ordered = [*own.values(), *shared.values()]
+        required = [one for one in ordered if one.default is one.empty]
+        optional = [one for one in ordered if one.default is not one.empty]
+
+        @wraps(prepare)
+        def command(**given: Any) -> None:
+            with usage():
+                make = prepare(**{name: given.pop(name) for name in own})
+            _of_recording(make, partial, **given)
+
+        parameters = [*first, *required, *optional]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
+def _of_recording(
+    make: Make,
+    partial: bool,
+    recording: options.Recording,
+    out: options.Out,
+    own_label: options.Own = None,
+    age: options.Age = None,
+    sex: options.Sex = None,
+    heart_rate: options.HeartRate = None,
+    seed: options.Seed = None,
+    formats: options.Formats = "wfdb,npz",
+    order: options.Order = "clinical",
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make records of a recording and write them into a folder."""
     with usage():
         from ..io.folder import check_formats, earlier_files
 
@@ -50,11 +83,15 @@ def make_of(
         from ..model_wrapper import SSSDECG
 
         model = SSSDECG.from_pretrained(checkpoint, device=device)
-        given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
+        drawn, seed = seed is None, secrets.randbits(32) if seed is None else seed
         taken = take(model, recording, partial=partial)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
-        how = {
+        how: dict[str, Any] = {
+            "statements": own_label,
+            "age": age,
+            "sex": sex,
+            "heart_rate": heart_rate,
             "seed": seed,
             "leads": order,
             "progress": lambda done, of: bar.update(task, completed=done, total=of),
@@ -76,9 +113,9 @@ def make_of(
         )
     for text in taken.notes if not quiet else ():
         note(f"{recording}: {text}")
-    drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
-        f"{len(ecgs)} ECG{'s' if len(ecgs) > 1 else ''} in {out}{drawn}",
+        f"{len(ecgs)} ECG{'s' if len(ecgs) > 1 else ''} in {out}"
+        + (f", seed {seed} (repeat with --seed {seed})" if drawn else ""),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         quiet=quiet,
     )

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,14 +22,12 @@ from torch import Tensor
 
 from ..checks import whole
 from ..leads import CLINICAL, EIGHT, lead_of, to_twelve
-from ..records import Records
 from ..sampling import Given, Sampling
-from .source import Source, partial_table, records_of, request_for, take
+from .change import Change, Own, partial_sampling
+from .source import Source, take
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ..model_wrapper import SSSDECG, RunKeywords
+    from ..model_wrapper import SSSDECG
 
 Gaps = Sequence[tuple[float, float]]
 STRENGTH = 0.65  # share of the noise levels; from more, shapes agree less with the known leads
@@ -39,40 +37,32 @@ def complete(
     model: SSSDECG,
     recording: Source,
     n: int,
-    *,
     known: Sequence[str] | None,
     gaps: Gaps,
-    statements: Sequence[str] | str | None,
-    patient: dict[str, Any],
+    own: Own,
     sampling: Sampling,
-    seed: int,
-    leads: str | Sequence[str],
-    **run: Unpack[RunKeywords],
-) -> Records:
-    """Return n records that have what is known of a recording; see `SSSDECG.complete`."""
+) -> Change:
+    """Return what makes n records that have what is known of a recording; see `SSSDECG.complete`."""
     n, taken = whole("n", n), take(model, recording, partial=True)
     fs_hz = model.config.trainset_config.sampling_rate
     there = known_part(taken.twelve_mv, known, gaps, fs_hz)
-    request = request_for(model, taken.statements if statements is None else statements, n, **patient)
+    sampling = partial_sampling(model, sampling)
     everywhere = bool(np.isfinite(there).any(axis=0).all())
-    table = partial_table(model, sampling, STRENGTH if everywhere else 1.0)
     project = projection(there, covariance(), model.device)
-    start = project(torch.zeros(n, *model.shape, device=model.device)) if everywhere else None
-    signal = model.sample(request, table, seed=seed, given=Given(start, known=project), **run)
-    leads_known = [lead for lead, row in zip(CLINICAL, there, strict=True) if np.isfinite(row).any()]
-    return records_of(
-        model,
-        signal,
-        request,
-        table,
-        taken,
-        seed=seed,
-        precision=run.get("precision", "auto"),
-        leads=leads,
-        operation="complete",
-        known="+".join(leads_known),
-        gaps_s=[[float(a), float(b)] for a, b in gaps],
+    start = (
+        project(torch.zeros(n, *model.shape, dtype=torch.float32, device=model.device))
+        if everywhere
+        else None
     )
+    leads_known = [lead for lead, row in zip(CLINICAL, there, strict=True) if np.isfinite(row).any()]
+    facts = {
+        **taken.facts,
+        "operation": "complete",
+        "known": "+".join(leads_known),
+        "gaps_s": [[float(a), float(b)] for a, b in gaps],
+    }
+    strength = STRENGTH if everywhere else 1.0
+    return Change(own.request(model, taken, n), sampling, strength, Given(start, known=project), facts)
 
 
 def known_part(

@@ -7,7 +7,7 @@ the same statements it gives the recording back, which is called a null edit; wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,16 +15,14 @@ from torch import Tensor
 
 from ..checks import whole
 from ..device import choose_precision
-from ..records import Records
 from ..request import Request, conditions
 from ..samplers import StepTable
 from ..sampling import Given, Sampling, noise_of
-from .source import Source, Taken, partial_table, records_of, request_for, take
+from .change import Change, Own, partial_sampling, partial_table, request_for
+from .source import Source, Taken, take
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ..model_wrapper import SSSDECG, RunKeywords
+    from ..model_wrapper import SSSDECG
 
 STEPS = 50  # of a whole run; docs/recordings.md compares numbers of steps and of rounds
 STRENGTH = 0.6  # of an edit
@@ -35,16 +33,14 @@ def invert(
     model: SSSDECG,
     recording: Source,
     strength: float,
-    *,
-    statements: Sequence[str] | str | None,
-    patient: dict[str, Any],
+    own: Own,
     steps: int | None,
+    *,
     precision: str = "auto",
 ) -> Tensor:
     """Return the noise (8, L) of a recording; see `SSSDECG.invert`."""
-    taken, table = take(model, recording), _table(model, strength, steps)
-    own = request_for(model, taken.statements if statements is None else statements, **patient)
-    return _noise(model, taken, own, table, precision)[0]
+    taken, table = take(model, recording), partial_table(model, _ddim(model, steps), strength)
+    return _noise(model, taken, own.request(model, taken), table, precision)[0]
 
 
 def edit(
@@ -52,35 +48,18 @@ def edit(
     recording: Source,
     wanted: Sequence[str] | str,
     strength: float,
-    *,
-    statements: Sequence[str] | str | None,
-    patient: dict[str, Any],
+    own: Own,
     steps: int | None,
-    seed: int,
-    leads: str | Sequence[str],
-    **run: Unpack[RunKeywords],
-) -> Records:
-    """Return the recording with other statements, as a set of one record; see `SSSDECG.edit`."""
-    table, taken = _table(model, strength, steps), take(model, recording)
-    own = request_for(model, taken.statements if statements is None else statements, **patient)
-    request = request_for(model, wanted, **patient)
-    precision = run.get("precision", "auto")
-    noise = _noise(model, taken, own, table, precision)
-    given = Given(start=taken.eight[None], noise=noise)
-    signal = model.sample(request, table, seed=seed, given=given, **run)
-    return records_of(
-        model,
-        signal,
-        request,
-        table,
-        taken,
-        seed=seed,
-        precision=precision,
-        leads=leads,
-        operation="edit",
-        strength=float(strength),
-        rounds=ROUNDS,
-    )
+    *,
+    precision: str = "auto",
+) -> Change:
+    """Return what gives the recording other statements, as a set of one record; see `SSSDECG.edit`."""
+    sampling, taken = _ddim(model, steps), take(model, recording)
+    table = partial_table(model, sampling, strength)
+    request = request_for(model, wanted, age=own.age, sex=own.sex, heart_rate=own.heart_rate)
+    noise = _noise(model, taken, own.request(model, taken), table, precision)
+    facts = {**taken.facts, "operation": "edit", "strength": float(strength), "rounds": ROUNDS}
+    return Change(request, sampling, strength, Given(taken.eight[None], noise), facts)
 
 
 def interpolate(
@@ -88,17 +67,15 @@ def interpolate(
     first: Source,
     last: Source,
     n: int,
-    *,
     steps: int | None,
-    seed: int,
-    leads: str | Sequence[str],
-    **run: Unpack[RunKeywords],
-) -> Records:
-    """Return n records on the way from one recording to another; see `SSSDECG.interpolate`."""
-    n, table = whole("n", n), _table(model, 1.0, steps)
+    *,
+    precision: str = "auto",
+) -> Change:
+    """Return what makes n records on the way from one recording to another; see `SSSDECG.interpolate`."""
+    n, sampling = whole("n", n), _ddim(model, steps)
+    table = partial_table(model, sampling, 1.0)
     ends = [take(model, one) for one in (first, last)]
-    own = [request_for(model, one.statements) for one in ends]
-    precision = run.get("precision", "auto")
+    own = [Own().request(model, one) for one in ends]
     noise = [
         _noise(model, taken, request, table, precision) for taken, request in zip(ends, own, strict=True)
     ]
@@ -111,22 +88,14 @@ def interpolate(
     vectors = (1 - weights) * own[0].vectors + weights * own[1].vectors
     request = model.request(vectors.astype(np.float32))
     start = torch.lerp(ends[0].eight[None], ends[1].eight[None], share)
-    signal = model.sample(
-        request, table, seed=seed, given=Given(start, slerp(noise[0], noise[1], share)), **run
-    )
-    return records_of(
-        model,
-        signal,
-        request,
-        table,
-        ends[0],
-        seed=seed,
-        precision=precision,
-        leads=leads,
-        operation="interpolate",
-        to_sha256=ends[1].facts["source_sha256"],
-        rounds=ROUNDS,
-    )
+    given = Given(start, slerp(noise[0], noise[1], share))
+    facts = {
+        **ends[0].facts,
+        "operation": "interpolate",
+        "to_sha256": ends[1].facts["source_sha256"],
+        "rounds": ROUNDS,
+    }
+    return Change(request, sampling, 1.0, given, facts)
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
@@ -143,9 +112,9 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     return mixed
 
 
-def _table(model: SSSDECG, strength: float, steps: int | None) -> StepTable:
+def _ddim(model: SSSDECG, steps: int | None) -> Sampling:
     steps = min(STEPS, model.schedule.T) if steps is None else steps
-    return partial_table(model, Sampling("ddim", steps, 0.0, "trailing"), strength)
+    return partial_sampling(model, Sampling("ddim", steps, 0.0, "trailing"))
 
 
 def _noise(model: SSSDECG, taken: Taken, own: Request, table: StepTable, precision: str) -> Tensor:

@@ -7,28 +7,41 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
+from ..checks import check_keywords, only
 from ..models.settings import settled
 from ..noise import seed_or_drawn
 from ..pretrained import PretrainedModel
 from ..records import Records
-from ..sampling import Sampling
+from ..sampling import RunKeywords, Sampling
+from . import completion, inversion, variation
+from .change import Change, Own, OwnKeywords
 from .completion import Gaps
-from .completion import complete as _complete
-from .inversion import STRENGTH
-from .inversion import edit as _edit
-from .inversion import interpolate as _interpolate
-from .inversion import invert as _invert
 from .source import Source
-from .variation import vary as _vary
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..model_wrapper import SSSDECG, RunKeywords
+    from ..model_wrapper import SSSDECG
+
+
+class MadeKeywords(RunKeywords, total=False):
+    """The keywords of all methods that give records."""
+
+    seed: int | None
+    leads: str | Sequence[str]
+
+
+class Keywords(OwnKeywords, MadeKeywords, total=False):
+    """The keywords of methods that are told what the recording is."""
 
 
 class FromRecordings(PretrainedModel):
-    """A model that varies, edits and completes recordings; `SSSDECG` is one."""
+    """A model that varies, edits and completes recordings; `SSSDECG` is one.
+
+    All methods take recordings as WFDB, NPZ, CSV, EDF or DICOM files of any rate and order of the leads, or as `Ecg`s.
+    `OwnKeywords` say what a recording is, see `Own`; seed, leads and `RunKeywords` mean what they mean to `generate`.
+    ValueError, with one message, if the recording cannot be used.
+    """
 
     @property
     def _whole(self) -> SSSDECG:
@@ -39,34 +52,19 @@ class FromRecordings(PretrainedModel):
         self,
         recording: Source,
         n: int = 1,
-        strength: float = 0.4,
+        strength: float = variation.STRENGTH,
         *,
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
         sampler: Any = None,
         steps: int | None = None,
-        **run: Unpack[RunKeywords],
+        **how: Unpack[Keywords],
     ) -> Records:
         """Return n variations of a recording (SDEdit, Meng et al. 2022).
 
-        recording: a WFDB, NPZ, CSV, EDF or DICOM file of any rate and order of the leads, or an `Ecg`. strength: from
-            above 0, hardly changed, to 1, a new record. statements: of the recording; by default those that it carries.
-            Without any, the model is not conditioned. steps: of a whole run, of which this takes the share `strength`.
-        The other keywords mean what they mean to `generate`. ValueError if the recording cannot be used.
+        strength: from above 0, hardly changed, to 1, a new record. steps: of a whole run, of which this takes the share
+            `strength`. The other keywords: see the class, and `generate`.
         """
-        sampling = Sampling.of(sampler=sampler, steps=steps)
-        how: Any = dict(
-            statements=statements,
-            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
-            seed=seed_or_drawn(seed),
-            leads=leads,
-            **run,
-        )
-        return _vary(self._whole, recording, n, strength, sampling=sampling, **how)
+        own, sampling = _own("vary", how), Sampling.of(sampler=sampler, steps=steps)
+        return self._made(variation.vary(self._whole, recording, n, strength, own, sampling), how)
 
     @settled()
     def invert(
@@ -74,56 +72,36 @@ class FromRecordings(PretrainedModel):
         recording: Source,
         strength: float = 1.0,
         *,
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
         steps: int | None = None,
         precision: str = "auto",
+        **own: Unpack[OwnKeywords],
     ) -> Tensor:
         """Return the noise (8, L) of a recording, from which DDIM without noise gives the recording again.
 
-        strength: the share of the noise levels up to which it is followed. statements, age, sex: of the recording.
-        steps: of a whole run, of which this takes the share `strength`; by default 50.
-        ValueError if the recording cannot be used.
+        strength: the share of the noise levels up to which it is followed. steps: of a whole run, of which this takes
+            the share `strength`; by default 50.
         """
-        how: Any = dict(
-            statements=statements,
-            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
-            steps=steps,
-            precision=precision,
-        )
-        return _invert(self._whole, recording, strength, **how)
+        check_keywords("invert", own, OwnKeywords)
+        return inversion.invert(self._whole, recording, strength, Own(**own), steps, precision=precision)
 
     @settled()
     def edit(
         self,
         recording: Source,
         wanted: Sequence[str] | str,
-        strength: float = STRENGTH,
+        strength: float = inversion.STRENGTH,
         *,
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
         steps: int | None = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
-        **run: Unpack[RunKeywords],
+        **how: Unpack[Keywords],
     ) -> Records:
         """Return a set of one: the recording with exactly the statements `wanted`, and otherwise as it is if possible.
 
         strength: the share of the noise levels that is run backwards and forwards: the more, the more may change.
-        The other keywords mean what they mean to `vary`; those of the patient are the same before and after.
+        The other keywords: see the class, and `vary`; those of the patient are the same before and after.
         """
-        how: Any = dict(
-            statements=statements,
-            patient=dict(age=age, sex=sex, heart_rate=heart_rate),
-            steps=steps,
-            leads=leads,
-            **run,
-        )
-        return _edit(self._whole, recording, wanted, strength, seed=seed_or_drawn(seed), **how)
+        own, precision = _own("edit", how), how.get("precision", "auto")
+        change = inversion.edit(self._whole, recording, wanted, strength, own, steps, precision=precision)
+        return self._made(change, how)
 
     @settled()
     def interpolate(
@@ -133,13 +111,12 @@ class FromRecordings(PretrainedModel):
         n: int = 5,
         *,
         steps: int | None = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
-        **run: Unpack[RunKeywords],
+        **how: Unpack[MadeKeywords],
     ) -> Records:
         """Return n records on the way from one recording to another, both included: noise and statements change."""
-        how: Any = dict(steps=steps, seed=seed_or_drawn(seed), leads=leads, **run)
-        return _interpolate(self._whole, first, last, n, **how)
+        check_keywords("interpolate", how, MadeKeywords)
+        precision = how.get("precision", "auto")
+        return self._made(inversion.interpolate(self._whole, first, last, n, steps, precision=precision), how)
 
     @settled()
     def complete(
@@ -149,24 +126,26 @@ class FromRecordings(PretrainedModel):
         *,
         known: Sequence[str] | None = None,
         gaps: Gaps = (),
-        statements: Sequence[str] | str | None = None,
-        age: Any = None,
-        sex: Any = None,
-        heart_rate: Any = None,
-        seed: int | None = None,
-        leads: str | Sequence[str] = "clinical",
         sampler: Any = None,
         steps: int | None = None,
-        **run: Unpack[RunKeywords],
+        **how: Unpack[Keywords],
     ) -> Records:
         """Return n records that have what is known of a recording, and differ in what is missing (DDNM).
 
-        recording: as in `vary`; leads may be missing in it, and samples may be NaN. known: leads that are kept, by
-            default all that are there. gaps: pairs of seconds between which nothing is known. Known samples stay as
-            they are up to rounding, and limb leads that follow from them follow.
-        The other keywords mean what they mean to `vary`. ValueError if nothing is known, or nothing is missing.
+        recording: leads may be missing in it, and samples may be NaN. known: leads that are kept, by default all that
+            are there. gaps: pairs of seconds between which nothing is known. Known samples stay as they are up to
+            rounding, and limb leads that follow from them follow.
+        The other keywords: see the class, and `vary`. ValueError too if nothing is known, or nothing is missing.
         """
-        sampling = Sampling.of(sampler=sampler, steps=steps)
-        patient = dict(age=age, sex=sex, heart_rate=heart_rate)
-        how: Any = dict(statements=statements, patient=patient, seed=seed_or_drawn(seed), leads=leads, **run)
-        return _complete(self._whole, recording, n, known=known, gaps=gaps, sampling=sampling, **how)
+        own, sampling = _own("complete", how), Sampling.of(sampler=sampler, steps=steps)
+        change = completion.complete(self._whole, recording, n, known, gaps, own, sampling)
+        return self._made(change, how)
+
+    def _made(self, change: Change, how: MadeKeywords) -> Records:
+        seed, leads = seed_or_drawn(how.get("seed")), how.get("leads", "clinical")
+        return change.records(self._whole, seed=seed, leads=leads, **only(how, RunKeywords))
+
+
+def _own(method: str, how: Keywords) -> Own:
+    check_keywords(method, how, Keywords)
+    return Own(**only(how, OwnKeywords))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..io.recording import read_recording
-from ..labels import encode, find
+from ..labels import find
 from ..leads import to_eight
 from ..record import Ecg
-from ..records import Records
-from ..request import Request
-from ..samplers import StepTable
-from ..samplers.adapter import is_scheduler
-from ..sampling import Sampling
-from ..schedule import Schedule
 
 if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
@@ -78,55 +72,6 @@ def take(model: SSSDECG, source: Source, *, partial: bool = False) -> Taken:
     notes = [*found.notes, *([f"the first {samples / fs_hz:g} s are used"] if found.cut else [])]
     notes += [f"the model does not know the statements {', '.join(left)}"] if left else []
     return Taken(found.signal_mv, tuple(known), facts, tuple(notes))
-
-
-def request_for(model: SSSDECG, statements: Sequence[str] | str, n: int = 1, **patient: Any) -> Request:
-    """Return a request for n records with exactly these statements; without any, the model is not conditioned.
-
-    statements: codes or words, as a sequence or joined by "+". patient: age, sex and heart_rate.
-    ValueError for one that the model does not know.
-    """
-    vectors = np.zeros((1, len(model.label_names)), np.float32)
-    if statements:
-        named = statements if isinstance(statements, str) else list(statements)
-        vectors = encode([named], model.label_names)
-    return model.request(np.repeat(vectors, n, axis=0), **patient)
-
-
-def partial_table(model: SSSDECG, sampling: Sampling, strength: float) -> StepTable:
-    """Return the table that starts at a share of the noise levels, 0 < strength <= 1, with that share of the steps.
-
-    A table over the first levels of a schedule is a table of the schedule, so that nothing else is needed. ValueError
-    for another strength, and for samplers that are made for whole runs.
-    """
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0.0 < strength <= 1.0:
-        raise ValueError(f"strength is {strength!r}: expected above 0 (hardly changed) to 1 (from noise)")
-    chosen = sampling.resolve(model.config)
-    if is_scheduler(chosen.sampler) or chosen.sampler == "fitted":
-        raise ValueError("recordings are changed with a sampler that takes any steps, such as ddim or unipc")
-    assert chosen.steps is not None
-    levels = max(1, round(strength * model.schedule.T))
-    steps = None if chosen.sampler == "ddpm" else min(levels, max(1, round(strength * chosen.steps)))
-    table = replace(chosen, steps=steps).table(Schedule(model.schedule.abar[:levels]), model.config)
-    assert isinstance(table, StepTable)
-    return replace(table, gain=np.ones(1))  # gains are calibrated for whole runs
-
-
-def records_of(
-    model: SSSDECG,
-    signal: Tensor,
-    request: Request,
-    table: StepTable,
-    taken: Taken,
-    *,
-    seed: int,
-    precision: str,
-    leads: str | Sequence[str],
-    **facts: Any,
-) -> Records:
-    """Return the records of a signal (B, 8, L) in mV; `facts` and those of the recording go into their provenance."""
-    made = model.records(signal, request, table, seed=seed, precision=precision, leads=leads)
-    return replace(made, how={**made.how, **taken.facts, **facts})
 
 
 def _knows(code: str, names: Sequence[str]) -> bool:
