@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 
 RARE = 20  # a model hardly learns statements with fewer training records than this
 LONGEST_NAME = 40  # characters that a record carries
+NEGATIONS = ("-", "\u2212", "!", "~", "\u00ac")  # before a name they may mean that it is absent
 PRESENT = 0.5  # a vector has the statements whose value is above this
 
 
@@ -63,11 +64,11 @@ def find(name: str, classes: Sequence[str] = CODES) -> int:
 
     Words may be separated by spaces, hyphens or underscores. `classes` may differ from the 71 codes, as in a fine-tuned
     model; then a name is one of theirs, or a description or an alias of one that is a code.
-    Raises ValueError, which suggests the nearest names.
+    Raises ValueError, which suggests the nearest names; so it does for "-AFIB", which may mean that it is absent.
     """
     names = _names(tuple(classes))
     index = names.get(_spelled(name))
-    if index is not None:
+    if index is not None and (name in classes or str(name).strip()[:1] not in NEGATIONS):
         return index
     near: dict[str, int] = {}
     for known in difflib.get_close_matches(_spelled(name), names, n=6, cutoff=0.5):

@@ -53,7 +53,9 @@ def refused(folder: Path, text: str) -> str:
         ("columns separated by `,` `;` tab or a bar", TABLE.replace(",", "\t").encode()),
         ("columns separated by `,` `;` tab or a bar", TABLE.replace(",", "|").encode()),
         ("columns separated by `,` `;` tab or a bar", TABLE.replace(",", ";").replace("+", ",").encode()),
-        ("a first line `sep=;`", b"sep=;\r\n" + TABLE.replace(",", ";").encode()),
+        ("a first line `sep=;`, also in quotes", b"sep=;\r\n" + TABLE.replace(",", ";").encode()),
+        ("a first line `sep=;`, also in quotes", b'"sep=;"\r\n' + TABLE.replace(",", ";").encode()),
+        ("a first line `sep=;`, also in quotes", b"sep=\t\n" + TABLE.replace(",", "\t").encode()),
         ("line ends of Windows or old Macs", TABLE.replace("\n", "\r\n").encode()),
         ("line ends of Windows or old Macs", TABLE.replace("\n", "\r").encode()),
         ("a byte order mark; UTF-16 with one", codecs.BOM_UTF8 + TABLE.encode()),
@@ -97,7 +99,27 @@ def test_requests_with_semicolons(tmp_path: Path) -> None:
             b"record,labels\nr1,NORM\nr2\n",
             "row 2: 1 cells; the header has 2",
         ),
-        ("two columns of one name", b"record,AFIB,AFIB\nr1,1,0\n", "two columns called 'AFIB'"),
+        (
+            "two columns of one name, also where pandas has called the second `AFIB.1`",
+            b"record,AFIB,AFIB\nr1,1,0\n",
+            "two columns called 'AFIB'",
+        ),
+        (
+            "two columns of one name, also where pandas has called the second `AFIB.1`",
+            b"record,AFIB,AFIB.1\nr1,1,0\n",
+            "two columns called 'AFIB', the second as 'AFIB.1'",
+        ),
+        (
+            "the header once more among the rows, where tables were joined",
+            b"record,labels\nr1,NORM\nrecord,labels\nr2,AFIB\n",
+            "row 2: the header is there again",
+        ),
+        (
+            "columns without a name: the first, and those that are empty",
+            b"record,labels,\nr1,NORM,\nr2,NORM,LVH\n",
+            "row 2: 'LVH' is in column 3, which has no name",
+        ),
+        ("zeros and ones in place of a header", b"r1,1\nr2,0\n", "a column is called '1'"),
         ("an empty table", b"", "no records"),
         ("an empty table", b"record,labels\n\n", "no records"),
     ],
@@ -126,15 +148,18 @@ def test_one_patient_is_in_one_fold(tmp_path: Path, name: str) -> None:
     assert sum(patients.values()) == 2 and all(patients[fold] for fold in made.strat_fold.tolist())
 
 
-@row("one patient's number in several spellings: `77`, `77.0`, `077`, `p1` and `P1`")
+@row(
+    "one patient in several spellings: `77`, `77.0`, `77,0`, `077`; `p1` and `P1`; letters in either form of Unicode"
+)
 def test_spellings_of_a_patient(tmp_path: Path) -> None:
     """Fails when identities are compared as text. Hash of 77: the same fold as before, by another library."""
-    ids = ["77", "77.0", "077", "7.7e1", " 77 ", "X", "x", "Q1"]
+    ids = ["77", "77.0", "077", "7.7e1", " 77 ", '"77,0"', '"=""077"""', "'77", "77\u200b", "\uff17\uff17"]
+    ids += ["M\u00fcller  J", "mu\u0308ller j", "Q1"]
     records = [f"r{k}" for k in range(len(ids))]
     lines = [f"{record},NORM,{who}" for record, who in zip(records, ids, strict=True)]
     made, _ = prepared(tmp_path, "\n".join(["record,labels,patient_id", *lines]), records=records)
     assert made.strat_fold is not None
-    assert set(made.strat_fold[:5]) == {8} and len(set(made.strat_fold[5:7])) == 1
+    assert set(made.strat_fold[:10]) == {8} and len(set(made.strat_fold[10:12])) == 1
 
 
 @row("a column of folds: `strat_fold`, `fold`, `Strat_Fold` ...")
@@ -234,7 +259,11 @@ def test_columns_of_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "one, two are 2 labels" in capsys.readouterr().out
 
 
-LOOKS = "a column that looks like patients, folds, ages or sexes under another name"
+LOOKS = (
+    "a column that looks like patients, folds, ages or sexes under another name: `pat_id`, `is_train`, `partition`, "
+    "`Alter`, `is_male` ..."
+)
+TWO = "two columns of one meaning, as `label` and `label_2`"
 
 
 @rows(
@@ -246,8 +275,18 @@ LOOKS = "a column that looks like patients, folds, ages or sexes under another n
          "column 3, 'split', looks like fold"),
         (LOOKS, "record,labels,ageGroup\nr1,NORM,70\n",
          "column 3, 'ageGroup', looks like age"),
-        ("two columns of one meaning", "record,labels,age,Age\nr1,NORM,3,4\n", "'age' and 'Age' both look like age"),
-        ("two columns of one meaning", "record,label,labels\nr1,NORM,NORM\n", "'label' and 'labels' both look like"),
+        *((LOOKS, f"record,labels,{name}\nr1,NORM,3\n", f"column 3, '{name}', looks like patient")
+          for name in ("pat_id", "PatNr", "Patientennummer", "USUBJID", "pt_id", "SubjectNo")),
+        *((LOOKS, f"record,labels,{name}\nr1,NORM,3\n", f"column 3, '{name}', looks like fold")
+          for name in ("kfold", "Partition", "is_train", "test_set", "inTest", "set")),
+        *((LOOKS, f"record,labels,{name}\nr1,NORM,3\n", f"column 3, '{name}', looks like age")
+          for name in ("Alter", "pt_age", "age_at_ecg")),
+        *((LOOKS, f"record,labels,{name}\nr1,NORM,3\n", f"column 3, '{name}', looks like sex")
+          for name in ("is_male", "Geschlecht", "female")),
+        (TWO, "record,labels,age,Age\nr1,NORM,3,4\n", "'age' and 'Age' both look like age"),
+        (TWO, "record,label,labels\nr1,NORM,NORM\n", "'label' and 'labels' both look like"),
+        (TWO, "record,label,label_2\nr1,NORM,NORM\n", "'label' and 'label_2' both look like"),
+        (TWO, "record,Dx,Dx2\nr1,NORM,NORM\n", "'Dx' and 'Dx2' both look like"),
         ("statements as columns beside a column of labels", "record,labels,AFIB\nr1,NORM,1\n",
          "row 1: column 3, 'AFIB', is a statement beside the column 'labels'"),
     ],
@@ -263,7 +302,7 @@ def test_columns_that_are_refused(tmp_path: Path, text: str, said: str) -> None:
 def test_a_mistyped_statement_in_the_first_column(tmp_path: Path) -> None:
     """Fails when the first column may always name the rows."""
     with pytest.raises(ValueError, match="column 1 holds zeros and ones.*'AFIX'; did you mean AFIB"):
-        asked(tmp_path, "AFIX,NORM\n1,1\n0,1\n")
+        asked(tmp_path, "AFIX,NORM\n1,1\n0.0,1\nFalse,1\n")
     assert names_of(asked(tmp_path, "row,NORM\n1,1\n").vectors[0]) == ("NORM",)
     assert names_of(asked(tmp_path, "name of mine,NORM\nx,1\n").vectors[0]) == ("NORM",)
 
@@ -280,12 +319,14 @@ def test_a_column_called_label_of_bits(tmp_path: Path) -> None:
 
 
 @row(
-    "several labels in one cell, joined by `+` `,` `;` or a bar, as a list, or as PTB-XL's mapping of likelihoods"
+    "several labels in one cell, joined by `+` `,` `;` or a bar, as a list or set, or as PTB-XL's mapping of "
+    "likelihoods"
 )
 @pytest.mark.parametrize(
     "cell",
     ["AFIB+LVH", "AFIB,LVH", "AFIB, LVH", "AFIB|LVH", "AFIB;LVH", "['AFIB', 'LVH']", '["AFIB","LVH"]', "[AFIB, LVH]",
-     "('AFIB', 'LVH')", "{'AFIB': 100.0, 'LVH': 0.0}", '{"LVH": 35, "AFIB": 0}', "AFIB+LVH+AFIB", "AFIB,"  "LVH,"],
+     "('AFIB', 'LVH')", "{'LVH', 'AFIB'}", "['AFIB', nan, 'LVH']", "{'AFIB': True, 'LVH': True, 'NORM': False}",
+     "{'AFIB': 100.0, 'LVH': 0.0}", '{"LVH": 35, "AFIB": 0}', "AFIB+LVH+AFIB", "AFIB,"  "LVH,"],
 )  # fmt: skip
 def test_labels_in_one_cell(tmp_path: Path, cell: str) -> None:
     """Fails when such a cell becomes one label of that name."""
@@ -302,7 +343,7 @@ def test_labels_in_one_cell(tmp_path: Path, cell: str) -> None:
         ("['AFIB' 'LVH']", "is no list of labels"),
         ("{'AFIB': 'yes'}", "holds the likelihood 'yes'; expected 0 to 100"),
         ("{'AFIB': -1}", "holds the likelihood -1"),
-        ("{'AFIB', 'LVH'}", "is no mapping of labels"),
+        ("{'AFIB', 7}", "is no mapping of labels"),
         ("{'AFIB': 1, 'LVH': 0}", "may mean that a label with 0 is absent"),
         ("{AFIB: 1", "is no mapping of labels"),
     ],
@@ -312,7 +353,7 @@ def test_cells_that_are_no_labels(tmp_path: Path, cell: str, said: str) -> None:
     assert message.count("row 2") == 2 and message.count(said) == 2
 
 
-@row("`nan`, `NA`, `null`, `None` and the like, in any column")
+@row("`nan`, `NA`, `null`, `None` and the like, in any column and in lists")
 @pytest.mark.parametrize("empty", ["", "nan", "NaN", "NA", "N/A", "null", "None", "<NA>"])
 def test_missing_values(tmp_path: Path, empty: str) -> None:
     """Fails when nan is a label, or a patient that all unknown patients are."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..io.readers import SUFFIXES, find_recording
-from ..labels import CODES, check_names
+from ..labels import CODES, check_names, find
 from ..patient import from_cells
 from ..tables import values
 from ..tables.cells import Errors, read_cells
@@ -113,6 +113,7 @@ def own_table(source: Path, labels_csv: Path) -> Listing:
             f"{str(labels_csv)!r} has no labels; expected one column of 0 / 1 per label, or a column 'labels'"
         )
     check_names(names, str(labels_csv))
+    _check_meaning(names, labels_csv)
 
     errors = Errors(labels_csv)
     found: list[tuple[str, Path, tuple[int, ...], str, int, tuple[float, float]]] = []
@@ -146,10 +147,30 @@ def own_table(source: Path, labels_csv: Path) -> Listing:
     return Listing(names, rows, taken_for)
 
 
+def _check_meaning(names: Sequence[str], file: Path) -> None:
+    """Raise ValueError if two labels are names of one statement, as AFIB and atrial fibrillation."""
+    statements: dict[int, str] = {}
+    for name in names:
+        try:
+            other = statements.setdefault(find(name), name)
+        except ValueError:
+            continue  # a label of the user's own
+        if other != name:
+            raise ValueError(
+                f"{str(file)!r}: the labels {other!r} and {name!r} are names of one statement, {CODES[find(name)]}; "
+                "write it in one way"
+            )
+
+
 def _labels_of_columns(
     file: Path, header: Sequence[str], table: list[list[str]], places: Sequence[int]
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
     """Return the label names, and the labels of each row, from columns of zeros and ones."""
+    unnamed = next((header[k] for k in places if header[k].casefold() in values.BITS), None)
+    if unnamed is not None:
+        raise ValueError(
+            f"{str(file)!r}: a column is called {unnamed!r}; expected a first line with names of columns"
+        )
     errors, members = Errors(file), []
     for n, cells in enumerate(table, start=1):
         present = []
@@ -223,7 +244,10 @@ def _record(source: Path, cell: str) -> tuple[str, Path]:
     if "\\" in cell and not find_recording(source / name).is_file():
         name = os.path.normpath(cell.replace("\\", "/"))
     if os.path.isabs(name):
-        name = os.path.relpath(name, source.absolute())
+        inside = os.path.relpath(name, source.absolute())
+        if inside.startswith(".."):  # the folder may have two names, where one is a link
+            inside = os.path.relpath(os.path.realpath(name), source.resolve())
+        name = inside
     name = Path(name).as_posix()
     if name == "." or name.split("/")[0] == "..":
         raise ValueError(f"the recording {cell!r} is not in the folder {str(source)!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ EMPTY = frozenset(  # what pandas reads as a missing value, in any case
     ("", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "nan",
      "none", "null")
 )  # fmt: skip
+_KEPT = re.compile(r'="([^"]*)"')  # a text that a spreadsheet shall not take for a number
 _ARCHIVE = b"PK\x03\x04"  # how spreadsheets and other ZIP files begin
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_ERRORS = 8  # that one message tells
@@ -21,10 +23,11 @@ def read_cells(file: Path) -> Iterator[list[str]]:
     """Return the names in the header of a CSV file, and then its rows, with as many cells each.
 
     The separator is the one of comma, semicolon, tab and bar that cuts the header into most columns; a first line
-    "sep=;" says it. The text is UTF-8, or UTF-16 with a byte order mark. Cells are stripped, those in `EMPTY` are "",
-    and blank rows are left out.
+    "sep=;" says it. The text is UTF-8, or UTF-16 with a byte order mark. Cells are stripped, ="077", by which
+    spreadsheets are told to keep a text, is 077, those in `EMPTY` are "", and blank rows are left out.
 
-    ValueError if it is not such a file, two columns have one name, or a row has another number of cells.
+    ValueError if it is not such a file, two columns have one name, a row has another number of cells, the header is
+    there again, or a column other than the first has cells and no name.
     """
     with file.open("rb") as opened:
         start = opened.read(4)
@@ -35,10 +38,11 @@ def read_cells(file: Path) -> Iterator[list[str]]:
     try:
         with file.open(newline="", encoding=encoding) as opened_text:
             first = next((line for line in opened_text if line.strip()), "")
-            stated = first.strip()[4:] if first.lower().startswith("sep=") else ""
-            if not stated:
+            stated = re.fullmatch(r'"?sep=(.?)"?\s*', first, re.IGNORECASE)
+            if stated is None:
                 opened_text.seek(0)
-            separator = stated if stated and stated in SEPARATORS else separator_of(first)
+            told = stated[1] if stated else ""
+            separator = told if told and told in SEPARATORS else separator_of(first)
             lines = csv.reader(opened_text, delimiter=separator, strict=True)
             rows = (row for row in lines if any(cell.strip() for cell in row))
             header = [name.strip() for name in next(rows, [])]
@@ -49,7 +53,16 @@ def read_cells(file: Path) -> Iterator[list[str]]:
                     raise ValueError(
                         f"{str(file)!r}, row {n}: {len(row)} cells; the header has {len(header)}"
                     )
-                cells = [cell.strip() for cell in row]
+                cells = [_KEPT.sub(r"\1", cell.strip()) for cell in row]
+                if cells == header:
+                    raise ValueError(
+                        f"{str(file)!r}, row {n}: the header is there again; remove it where tables were joined"
+                    )
+                nameless = next((k for k in range(1, len(cells)) if cells[k] and not header[k]), None)
+                if nameless is not None:
+                    raise ValueError(
+                        f"{str(file)!r}, row {n}: {cells[nameless]!r} is in column {nameless + 1}, which has no name"
+                    )
                 yield ["" if cell.casefold() in EMPTY else cell for cell in cells]
     except UnicodeError as error:
         raise ValueError(
@@ -75,6 +88,12 @@ def _check_header(file: Path, header: list[str]) -> None:
     repeated = next((name for name in header if name and header.count(name) > 1), None)
     if repeated is not None:
         raise ValueError(f"{str(file)!r} has two columns called {repeated!r}; expected one")
+    for name in header:
+        numbered = re.fullmatch(r"(.+)\.\d+", name)  # as pandas renames the second column of one name
+        if numbered and numbered[1] in header and not name.startswith("Unnamed:"):
+            raise ValueError(
+                f"{str(file)!r} has two columns called {numbered[1]!r}, the second as {name!r}; expected one"
+            )
 
 
 class Errors:

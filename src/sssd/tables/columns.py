@@ -24,9 +24,33 @@ NAMES: dict[str, tuple[str, ...]] = {  # what a column is -> the names by which 
                "codes", "classes", "class"),
 }  # fmt: skip
 ROLES = ("record", "patient", "fold", "age", "sex", "heart_rate", "labels")
-_ROW_NAMES = ("", "row", "rows", "index", "unnamed0", "no", "number")
-_LOOKS_LIKE = {"patient": ("patient", "subject", "participant"), "fold": ("fold", "split"), "age": ("age",),
-               "sex": ("sex", "gender")}  # fmt: skip
+_ROW_NAMES = re.compile(r"|rows?|index|no|number|(unnamed|level)\d+")
+_LOOKS_LIKE = {  # words, without their s, in the name of a column that is not known
+    "age": ("age", "alter", "edad", "âge", "idade"),
+    "sex": ("sex", "gender", "male", "female", "geschlecht", "sexe", "sexo"),
+    "fold": ("fold", "kfold", "split", "partition"),
+    "patient": (
+        "patient",
+        "pat",
+        "pt",
+        "subject",
+        "usubjid",
+        "participant",
+        "proband",
+        "paciente",
+        "paziente",
+    ),
+}
+_PARTS = {
+    "train",
+    "training",
+    "test",
+    "testing",
+    "val",
+    "validation",
+    "holdout",
+    "set",
+}  # of a set, as folds are
 _EXPECTED = {"patient": "patient_id", "fold": "strat_fold", "age": "age", "sex": "sex"}
 
 
@@ -70,8 +94,8 @@ class Columns:
 def recognised(header: Sequence[str], file: Path) -> Columns:
     """Say what the columns of a table are. file: named in errors.
 
-    ValueError where two columns have one role, or where a column looks as if it held patients, folds, ages or sexes
-    under a name that is not known, and no other column does.
+    ValueError where two columns have one role, as "label" and "label_2", or where a column looks as if it held
+    patients, folds, ages or sexes under a name that is not known, and no other column does.
     """
     roles = [_role(name) for name in header]
     found: dict[str, int | None] = {}
@@ -81,13 +105,20 @@ def recognised(header: Sequence[str], file: Path) -> Columns:
             names = " and ".join(repr(header[k]) for k in places)
             raise ValueError(f"{str(file)!r}: columns {names} both look like {role}; rename or remove one")
         found[role] = places[0] if places else None
-    for k, (name, role) in enumerate(zip(header, roles, strict=True)):
-        for like, words in _LOOKS_LIKE.items():
-            if not role and found[like] is None and not _words(name).isdisjoint(words):
-                raise ValueError(
-                    f"{str(file)!r}: column {k + 1}, {name!r}, looks like {like} and is not known by this name; "
-                    f"call it {_EXPECTED[like]!r}, or remove it"
-                )
+    for k, name in enumerate(header):
+        if roles[k]:
+            continue
+        like = _likeness(name)
+        if like and found[like] is None:
+            raise ValueError(
+                f"{str(file)!r}: column {k + 1}, {name!r}, looks like {like} and is not known by this name; "
+                f"call it {_EXPECTED[like]!r}, or remove it"
+            )
+        if found["labels"] is not None and _role(name.rstrip("0123456789")) == "labels":
+            raise ValueError(
+                f"{str(file)!r}: columns {header[found['labels']]!r} and {name!r} both look like labels; join them in "
+                "one column, with '+' between the labels, or remove one"
+            )
     records = (k for kind in ("record", "record by name") for k, role in enumerate(roles) if role == kind)
     others = tuple(k for k, role in enumerate(roles) if not role)
     return Columns(tuple(header), tuple(records), **found, others=others)
@@ -116,7 +147,7 @@ def plain(name: str) -> str:
 
 def names_rows(name: str) -> bool:
     """Return whether a column of this name numbers or names the rows, as the first column that pandas writes."""
-    return plain(name) in _ROW_NAMES or _role(name).startswith("record")
+    return _ROW_NAMES.fullmatch(plain(name)) is not None or _role(name).startswith("record")
 
 
 def rivals(columns: Columns, classes: Sequence[str]) -> tuple[int, ...]:
@@ -145,6 +176,19 @@ def _role(name: str) -> str:
     return next((role for role, names in NAMES.items() if plain(name) in names), "")
 
 
+def _likeness(name: str) -> str:
+    """Return which of `_LOOKS_LIKE` a column's name has a word of; "" if none."""
+    words = _words(name)
+    for like, known in _LOOKS_LIKE.items():
+        if not words.isdisjoint(known):
+            return like
+    if any(word.startswith("patient") for word in words):  # as in Patientennummer
+        return "patient"
+    parts = words - {"i", "in"}  # as in is_train and in_test
+    return "fold" if parts and parts <= _PARTS else ""
+
+
 def _words(name: str) -> set[str]:
     """Return the words of a name in lower case and in the singular: "patientNumbers_2" has "patient" and "number"."""
-    return {word.lower().rstrip("s") for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return {word.casefold().rstrip("s") for word in re.findall(r"[^\W\d_]+", parted)}

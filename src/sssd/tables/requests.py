@@ -23,7 +23,7 @@ from ..labels import find
 from ..patient import KNOWN, from_cells, heart_rate_from_cell
 from .cells import Errors, read_cells
 from .columns import Columns, check_rivals, names_rows, recognised, rivals
-from .values import bit, names_in
+from .values import BITS, bit, names_in
 
 USED = ("labels", *KNOWN)  # columns that a request has; others are not used
 
@@ -79,6 +79,8 @@ def _statement_columns(file: Path, columns: Columns, classes: tuple[str, ...]) -
     places: dict[int, int] = {}
     for place in columns.others:
         name = columns.header[place]
+        if not name:
+            continue  # nothing is in it
         try:
             k = find(name, classes)
         except ValueError as error:
@@ -109,7 +111,7 @@ def _rows(
     n = 0
     for n, cells in enumerate(lines, start=1):
         try:
-            suspect = suspect and cells[0] in ("0", "1")
+            suspect = suspect and cells[0].casefold() in BITS
             if places:
                 vector = _vector(cells, columns.header, places, len(classes))
             else:
