@@ -243,6 +243,18 @@ def test_the_caption_says_what_was_asked_for_and_what_is_shown(open_page, servic
     assert rule.split() == f"CLBBB {check['words']} {verdict}".split()
     assert "1 training record: not learnt" in page.locator(".chip", has_text="2AVB").inner_text()
     assert "learnt" not in page.locator(".chip", has_text="CLBBB").inner_text()
+    assert page.inner_text("#rare") == "2AVB: 1 training record: not learnt"
+
+
+def test_hints_on_contradictions(open_page):
+    """Fails when the page lets contradictions pass, or keeps the hint of an earlier choice."""
+    page = open_page("#ecg=SBRAD,STACH&quality=draft&seed=1")
+    assert page.locator("#first .hints li").all_inner_texts() == [
+        "None of 17418 recordings of PTB-XL carries both SBRAD and STACH"
+    ]
+    page.get_by_role("button", name="Remove STACH").first.click()
+    page.wait_for_selector("#first .hints li", state="detached")
+    assert not page.locator("#rare").is_visible()
 
 
 def test_stop(open_page):
@@ -422,7 +434,7 @@ def test_download_every_format(open_page, service, tmp_path):
             page.get_by_role("group", name="Download ECG A").get_by_role(
                 "button", name=form, exact=True
             ).click()
-        assert download.value.suggested_filename.startswith("AFIB_LVH_seed11.")
+        assert download.value.suggested_filename.startswith("AFIB_LVH_ddim5_seed11.")
         return Path(download.value.path()).read_bytes()
 
     zipfile.ZipFile(io.BytesIO(take("WFDB"))).extractall(tmp_path)
@@ -435,9 +447,16 @@ def test_download_every_format(open_page, service, tmp_path):
     np.testing.assert_allclose(table["V3"], truth[record["leads"].index("V3")], atol=0.0016)
     archive = np.load(io.BytesIO(take("NPZ")))
     np.testing.assert_allclose(archive["signal_uv"][0] / 1000, truth, atol=0.0016)
-    np.testing.assert_allclose(json.loads(take("JSON"))["records"][0]["signal"], truth, atol=0.0016)
+    (measured,) = json.loads(take("JSON"))["records"]
+    np.testing.assert_allclose(measured["signal"], truth, atol=0.0016)
+    assert measured["measured"]["heart_rate_bpm"] and measured["requested"] == "AFIB+LVH"
+    assert sorted([*measured["drawn"], "AFIB", "LVH"]) == sorted(measured["statements"])
     for form, start in (("PNG", b"\x89PNG"), ("SVG", b"<?xml"), ("PDF", b"%PDF")):
         assert take(form).startswith(start)
+    wide = take("SVG")
+    page.get_by_text("12 × 1").click()
+    size = [re.search(rb'width="(\d+\S*)pt" ', svg)[1] for svg in (wide, take("SVG"))]
+    assert size[0] == size[1] and b'height="1190' in take("SVG")  # A3 portrait is as wide as A4 landscape
 
 
 def test_the_link_makes_the_record_again(open_page):

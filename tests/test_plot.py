@@ -178,3 +178,14 @@ def test_the_same_ecg_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
         save_figure(figure, tmp_path / f"a.{suffix}")
     with pytest.raises(ValueError, match="'a.gif' is no picture"):
         save_figure(figure, tmp_path / "a.gif")
+
+
+def test_a_picture_says_what_was_hardly_learnt() -> None:
+    """Broken by a picture of a statement with one training record that looks like any other."""
+    ecg = _ecg(1.0)
+    rare = Ecg(
+        ecg.signal, statements=("2AVB",), provenance={"synthetic": True, "training_records": {"2AVB": 1}}
+    )
+    words = {text.get_text() for text in paper(rare).axes[0].texts}
+    assert "2AVB: 1 training record: not learnt" in words
+    assert not any("learnt" in text.get_text() for text in paper(ecg).axes[0].texts)

@@ -287,7 +287,7 @@ def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
 
 def test_csv_comes_back_to_a_microvolt(tmp_path: Path) -> None:
     """Broken by fewer than three decimals (seen: two)."""
-    ecg = _ecg(fs_hz=500)
+    ecg = _ecg(fs_hz=500, provenance={})
     path = ecg.save(tmp_path / "r.csv")
     with path.open(newline="") as file:
         header, *rows = list(standard_csv.reader(file))
@@ -296,6 +296,21 @@ def test_csv_comes_back_to_a_microvolt(tmp_path: Path) -> None:
     np.testing.assert_allclose(table[:, 0], np.arange(300) / 500, atol=1e-9)
     assert np.abs(table[:, 1:].T - ecg.signal).max() <= 0.0005 + 1e-7
     assert "-0.000," not in path.read_text()
+
+
+def test_a_table_of_a_generated_record_says_so(tmp_path: Path) -> None:
+    """Broken by a table that hides its origin, that our reader takes for leads, or whose cells a comma could split."""
+    from sssd.io.readers import read_raw
+
+    pandas = pytest.importorskip("pandas")
+    provenance = {"synthetic": True, "requested": 'NORM+"a#b"'}
+    path = _ecg(statements=("NORM", '"a#b"', "LAO/LAE"), provenance=provenance).save(tmp_path / "r.csv")
+    table = pandas.read_csv(path)
+    assert set(table.synthetic) == {1} and set(table.requested) == {"NORM %22a%23b%22"}
+    assert set(table.statements) == {"NORM %22a%23b%22 LAO/LAE"} and len(table) == 300
+    raw = read_raw(path)
+    assert raw.names == CLINICAL and raw.statements == ("NORM", '"a#b"', "LAO/LAE")
+    assert np.isfinite(raw.signal_mv).all()
 
 
 @pytest.mark.parametrize("name", ["r.hea", "r", "r.npz", "r.csv", "r.svg"])

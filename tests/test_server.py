@@ -284,6 +284,53 @@ def test_the_format_that_a_client_prefers(accept, suffix):
     assert (form and form.suffix) == suffix
 
 
+def test_files_tell_what_was_asked_for_from_what_was_drawn(builtin, tmp_path):
+    """Fails when a file does not say that it is synthetic, or hides what was drawn or hardly learnt."""
+    up, _ = builtin
+    ask = {"statements": ["AFIB", "2AVB"], "seed": 4}
+    record = up.get("/v1/ecgs", ask)["records"][0]
+    assert record["drawn"] and set(record["drawn"]) == set(record["statements"]) - {"AFIB", "2AVB"}
+    header, first, *_ = up.ask("/v1/ecgs", ask, accept="text/csv")[2].decode().splitlines()
+    cells = dict(zip(header.split(","), first.split(","), strict=True))
+    assert (cells["synthetic"], set(cells["requested"].split())) == ("1", {"AFIB", "2AVB"})
+    assert cells["statements"].split() == record["statements"]
+    with zipfile.ZipFile(io.BytesIO(up.ask("/v1/ecgs", ask, accept="application/zip")[2])) as archive:
+        text = archive.read("ecg_4_0.hea").decode()
+    (codes,) = re.findall(r"^#Dx: (.+)$", text, re.MULTILINE)
+    assert {"164889003", "195042002"} <= set(codes.split(","))  # the challenges' codes of AFIB and 2AVB
+    assert "# provenance.training_records: " in text and '"2AVB": 1' in text
+
+
+def test_the_layout_of_pictures(up):
+    """Fails when a picture has another layout than was asked for."""
+    heights = []
+    for layout in ("3x4", "12x1"):
+        ask = {"statements": ["AFIB"], "seed": 7, "layout": layout}
+        svg = up.ask("/v1/ecgs", ask, accept="image/svg+xml")[2]
+        heights.append(float(re.search(rb'viewBox="0 0 \S+ (\S+)"', svg)[1]))
+    assert heights[0] < heights[1]
+    assert up.refusal("/v1/ecgs", {"statements": ["AFIB"], "layout": "4x3"})[0] == 422
+
+
+def test_measurements_are_refused_where_they_have_no_place(up):
+    """Fails when measure is dropped without a word."""
+    ask = {"statements": ["AFIB"], "measure": True}
+    for status, text in (
+        up.refusal("/v1/ecgs", ask, accept="text/csv"),
+        up.refusal("/v1/ecgs", ask, accept="image/png"),
+        up.refusal("/v1/jobs", ask),
+    ):
+        assert status == 422 and "measure is true" in text
+
+
+def test_hints(builtin, up):
+    """Fails when contradictions pass, or something is said of training data that are not known."""
+    said = builtin[0].get("/v1/labels/hints?statements=sinus%20bradycardia,STACH,STACH")
+    assert said == {"hints": ["None of 17418 recordings of PTB-XL carries both SBRAD and STACH"]}
+    assert up.get("/v1/labels/hints?statements=SBRAD,STACH") == {"hints": []}
+    assert builtin[0].refusal("/v1/labels/hints?statements=AFIBB")[0] == 422
+
+
 def test_formats_of_one_record_refuse_several(up):
     ask = {"statements": ["NORM"], "count": 2}
     assert up.refusal("/v1/ecgs", ask, accept="image/png") == (

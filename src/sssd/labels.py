@@ -153,6 +153,18 @@ def are_vectors(labels: Any, classes: Sequence[str] = CODES) -> bool:
     return isinstance(array, np.ndarray) and array.ndim == 2
 
 
+def rare_statements() -> dict[str, int]:
+    """Return the statements that the built-in model saw in fewer than 20 training records, with these numbers."""
+    return {s.code: s.training_records for s in STATEMENTS if s.training_records < RARE}
+
+
+def learnt(records: int) -> str:
+    """Say what can have been learnt from so few records: "1 training record: not learnt"."""
+    return (
+        f"{records} training record{'' if records == 1 else 's'}: {'not' if records < 5 else 'hardly'} learnt"
+    )
+
+
 def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
     """Return (code, training records) of statements that the built-in model saw fewer than 20 times, the rarest first.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .labels import learnt
 from .record import Ecg, as_statement
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 _PAPER, _FINE, _BOLD = "#fffafa", "#f9d9dc", "#efa9b1"
-_INK, _GREY, _WARN = "#15171c", "#5c6068", "#b3202e"
+_INK, _GREY, _WARN, _AMBER = "#15171c", "#5c6068", "#b3202e", "#8a5a00"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,19 @@ def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
     _title(axes, ecg, left, top + 9.0, width, 5.0)
     facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {ecg.fs_hz:g} Hz"
     _text(axes, left, top + 3.2, facts, 3.0, color=_GREY)
+    rare = ecg.provenance.get("training_records")
+    if isinstance(rare, dict) and rare:
+        words = "    ".join(f"{name}: {learnt(int(count))}" for name, count in rare.items())
+        _text(
+            axes,
+            left + width / 2,
+            top + 3.2,
+            _fit(words, width / 2, 3.0),
+            3.0,
+            color=_AMBER,
+            ha="center",
+            weight="bold",
+        )
     if ecg.synthetic:
         _text(
             axes,

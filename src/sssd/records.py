@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -69,6 +69,7 @@ class Records(Sequence[Ecg]):
 
     eight: (B, 8, L) in mV, leads I V1..V6 aVF. names: (K,) of the statements. how: the provenance that they share.
     leads: the order of the 12 leads. noise: what is added to each (sssd.added_noise), by its seed and index.
+    rare: the statements that the model hardly learnt, with the numbers of their training records.
     attempts: (B,) which draw each record is, see `noise.seed_of_attempt`; None if records were drawn once.
     """
 
@@ -79,6 +80,7 @@ class Records(Sequence[Ecg]):
     how: dict[str, Any]
     leads: tuple[str, ...] = CLINICAL
     noise: tuple[Noise, ...] = ()
+    rare: Mapping[str, int] = field(default_factory=dict)
     attempts: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
@@ -92,6 +94,8 @@ class Records(Sequence[Ecg]):
         if isinstance(i, slice):
             return [self[k] for k in range(*i.indices(len(self)))]
         one = self.request.part(slice(i, i + 1 or None))
+        present = names_of(one.vectors[0], self.names)
+        rare = {name: count for name, count in self.rare.items() if name in present}
         ecg = record(
             to_twelve(self.eight[i], self.leads),
             one.vectors[0],
@@ -103,6 +107,7 @@ class Records(Sequence[Ecg]):
                 "index": one.numbers[0],
                 "requested": one.requested[0],
                 **facts(**one.known, records=1)[0],
+                **({"training_records": rare} if rare else {}),
                 **({} if self.attempts is None else {"attempt": self.attempts[i]}),
             },
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..labels import names_of
+from ..labels import names_of, rare_statements
 from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
 from . import options
@@ -160,6 +160,7 @@ def command(
 
         signal = draw(request, seed)
         ecgs = model.records(signal, request, table, seed=seed, precision=precision, leads=order)
+        ecgs = replace(ecgs, rare=rare_statements() if is_shipped(checkpoint) else {})
         shown = None
         if require_shown:
             ecgs, shown = shown_in.draw_until_shown(ecgs, asked, draw, seed=seed, bar=bar)

@@ -15,9 +15,8 @@ import io
 from pathlib import Path
 
 from ..record import Ecg, with_clean
-from ..snomed import snomed
 from . import wfdb
-from .comments import written
+from .comments import clinical, written
 from .files import write_files
 from .units import microvolts
 
@@ -54,13 +53,5 @@ def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
 
 
 def _fields(ecg: Ecg) -> list[str]:
-    codes = [snomed().codes[name] for name in ecg.statements if name in snomed().codes]
-    age, sex = ecg.provenance.get("age"), ecg.provenance.get("sex")
-    return [
-        f"Age: {round(age) if isinstance(age, int | float) else 'Unknown'}",
-        f"Sex: {sex.capitalize() if isinstance(sex, str) else 'Unknown'}",
-        f"Dx: {','.join(codes) or 'Unknown'}",
-        "Rx: Unknown",
-        "Hx: Unknown",
-        "Sx: Unknown",
-    ]
+    fields = {name: "Unknown" for name in ("Age", "Sex", "Dx", "Rx", "Hx", "Sx")} | clinical(ecg)
+    return [f"{name}: {text}" for name, text in fields.items()]

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..record import PROVENANCE_NAME, Ecg, escaped, is_statement, unescaped
+from ..snomed import snomed
 
 _LINE = 200  # characters of a value; its name takes up to 53 more, with "# provenance." and ": "
 
@@ -33,6 +34,18 @@ def written(ecg: Ecg) -> list[str]:
             text = _long(value)
         lines += [f"provenance.{name}: {text[i : i + _LINE]}" for i in range(0, len(text), _LINE)]
     return lines
+
+
+def clinical(ecg: Ecg) -> dict[str, str]:
+    """Return age, sex and diagnoses, where they are known, as headers of the PhysioNet challenges state them."""
+    age, sex = ecg.provenance.get("age"), ecg.provenance.get("sex")
+    codes = [snomed().codes[name] for name in ecg.statements if name in snomed().codes]
+    fields = {
+        "Age": str(round(age)) if isinstance(age, int | float) else "",
+        "Sex": sex.capitalize() if isinstance(sex, str) else "",
+        "Dx": ",".join(codes),
+    }
+    return {name: text for name, text in fields.items() if text}
 
 
 def _short(value: Any) -> str:

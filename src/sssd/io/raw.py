@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from numpy.typing import NDArray
 
 from ..labels import names_of
 from ..leads import CLINICAL, lead_of
+from ..record import is_statement, unescaped
 from .wfdb_header import Header, RecordingError, read_header
 
 UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 TIME = "time_s"  # the column of a table that holds the time
+WORDS = ("synthetic", "requested", "statements")  # columns of a table that say where a record is from
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ class Raw:
 
     signal_mv: (n, L) float64, NaN where samples are missing. names: (n,) as the file has them. gain: the units per mV
     that a WFDB header states, of its first lead. comments: of a WFDB header, or
-    the lines of text that an EDF or DICOM file carries as annotations. statements: of an NPZ file with labels.
+    the lines of text that an EDF or DICOM file carries as annotations. statements: of an NPZ or CSV file with them.
     notes: what was done to read it.
     """
 
@@ -153,13 +156,19 @@ def read_npz(file: Path, seconds: float | None = None, unit: str | None = None) 
 
 
 def read_csv(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
-    """Read a table as `sssd.io.csv_table` writes it: a column time_s, and a column in mV for each lead."""
+    """Read a table as `sssd.io.csv_table` writes it: a column time_s, and a column in mV for each lead.
+
+    Its column of statements, if there is one, is read in the first row.
+    """
     try:
         with file.open(encoding="utf-8-sig") as lines:
             names = [name.strip() for name in next(lines, "").split(",")]
             if TIME not in names:
                 raise ValueError(f"its columns are {', '.join(names)}; expected {TIME} and leads in mV")
-            table = np.genfromtxt(lines, delimiter=",", dtype=np.float64, ndmin=2)  # empty cells are NaN
+            first = next(lines, "")
+            table = np.genfromtxt(
+                chain([first], lines), delimiter=",", dtype=np.float64, ndmin=2
+            )  # empty cells: NaN
     except (OSError, ValueError) as error:
         raise RecordingError("unreadable", f"cannot be read as a table of samples ({error})") from error
     if table.shape[1] != len(names) or len(table) < 2:
@@ -173,10 +182,13 @@ def read_csv(file: Path, seconds: float | None = None, unit: str | None = None) 
     if not (step > 0).all() or np.abs(step - step.mean()).max() > 0.01 * step.mean():
         raise RecordingError("sampling rate", f"{TIME} does not rise evenly; expected one sampling rate")
     fs_hz = round((len(time_s) - 1) / float(time_s[-1] - time_s[0]), 3)
-    leads = [i for i, name in enumerate(names) if name != TIME]
+    leads = [i for i, name in enumerate(names) if name not in (TIME, *WORDS)]
     scale = 1.0 if unit is None else UNITS_MV[unit.lower()]
     rows = None if seconds is None else math.ceil(seconds * fs_hz)
-    return Raw(table[:rows, leads].T * scale, tuple(names[i] for i in leads), fs_hz)
+    cells = dict(zip(names, first.strip().split(","), strict=False))
+    statements = tuple(unescaped(code) for code in cells.get("statements", "").split())
+    kept = statements if all(map(is_statement, statements)) else ()
+    return Raw(table[:rows, leads].T * scale, tuple(names[i] for i in leads), fs_hz, statements=kept)
 
 
 def rate_of(value: NDArray[Any]) -> float:

@@ -1,6 +1,7 @@
 """WFDB records (PhysioNet): a text header .hea and 16-bit samples .dat, 1 uV per unit.
 
-Statements and provenance are comments at the end of the header, in the form of `sssd.io.comments`.
+Statements and provenance are comments at the end of the header, in the form of `sssd.io.comments`. A generated record
+also has those of age, sex and diagnoses that are known, as headers of the PhysioNet challenges state them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..leads import CLINICAL, lead_of, twelve_from
 from ..record import Ecg, with_clean
-from .comments import parsed, written
+from .comments import clinical, parsed, written
 from .files import write_files
 from .raw import read_wfdb
 from .units import microvolts
@@ -50,7 +51,8 @@ def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
 def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
     """Return the content of `name`.hea and `name`.dat. ValueError for values beyond +-32.767 mV."""
     units = microvolts(ecg.signal)  # (12, L)
-    comments = [f" {line}" for line in written(ecg)]
+    comments = [f"{name}: {text}" for name, text in clinical(ecg).items()] if ecg.synthetic else []
+    comments += [f" {line}" for line in written(ecg)]
     return header(name, ecg, units, f"{name}.dat 16", comments), units.T.astype("<i2").tobytes()
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..io import csv_table, npz, wfdb
 from ..measurements import intervals, measurements
 from ..plot import draw, paper
-from ..record import Ecg
+from ..record import Ecg, as_statement
 from ..signals.rules import Check, check
 
 _DRAWING = threading.Lock()  # two threads must not draw at once: matplotlib's settings are global
@@ -29,7 +29,7 @@ class Format:
     media_type: str
     suffix: str
     several: bool
-    encode: Callable[[Sequence[Ecg]], bytes]
+    encode: Callable[[Sequence[Ecg], str], bytes]  # (records, layout of pictures)
 
 
 def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
@@ -45,9 +45,11 @@ def record_json(ecg: Ecg, measured: bool) -> dict[str, Any]:
     measured: whether it holds what is measured in the signal, and the checks of its statements.
     """
     values = measurements(ecg) if measured else {}
+    asked = {as_statement(name) for name in ecg.provenance["requested"].split("+")}
     return {
         "statements": list(ecg.statements),
         "requested": ecg.provenance["requested"],
+        "drawn": [name for name in ecg.statements if name not in asked],
         "seed": ecg.provenance["seed"],
         "index": ecg.provenance["index"],
         "age": ecg.provenance.get("age"),
@@ -78,8 +80,9 @@ def to_json(value: Any) -> bytes:
 
 
 def shared_provenance(ecgs: Sequence[Ecg]) -> dict[str, Any]:
-    """Return the provenance that all records of a request share: everything but their index."""
-    return {name: value for name, value in ecgs[0].provenance.items() if name != "index"}
+    """Return the provenance that all records of a request share."""
+    own = ("index", "training_records")
+    return {name: value for name, value in ecgs[0].provenance.items() if name not in own}
 
 
 def records_json(ecgs: Sequence[Ecg], *, measured: bool) -> bytes:
@@ -88,15 +91,15 @@ def records_json(ecgs: Sequence[Ecg], *, measured: bool) -> bytes:
     return to_json({"records": records, "provenance": shared_provenance(ecgs)})
 
 
-def _json(ecgs: Sequence[Ecg]) -> bytes:
+def _json(ecgs: Sequence[Ecg], _: str) -> bytes:
     return records_json(ecgs, measured=False)
 
 
-def _npz(ecgs: Sequence[Ecg]) -> bytes:
+def _npz(ecgs: Sequence[Ecg], _: str) -> bytes:
     return npz.render(ecgs)
 
 
-def _zip(ecgs: Sequence[Ecg]) -> bytes:
+def _zip(ecgs: Sequence[Ecg], _: str) -> bytes:
     """Return WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
     file = io.BytesIO()
     names = [f"ecg_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
@@ -109,14 +112,14 @@ def _zip(ecgs: Sequence[Ecg]) -> bytes:
     return file.getvalue()
 
 
-def _csv(ecgs: Sequence[Ecg]) -> bytes:
+def _csv(ecgs: Sequence[Ecg], _: str) -> bytes:
     return csv_table.render(ecgs[0])
 
 
-def _picture(suffix: str) -> Callable[[Sequence[Ecg]], bytes]:
-    def encode(ecgs: Sequence[Ecg]) -> bytes:
+def _picture(suffix: str) -> Callable[[Sequence[Ecg], str], bytes]:
+    def encode(ecgs: Sequence[Ecg], layout: str) -> bytes:
         with _DRAWING:
-            return draw(paper(ecgs[0]), suffix)
+            return draw(paper(ecgs[0], layout=layout), suffix)
 
     return encode
 

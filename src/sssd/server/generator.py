@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from ..device import choose_batch_size, choose_precision
-from ..labels import STATEMENTS, find
+from ..labels import STATEMENTS, find, rare_statements
 from ..model_wrapper import SSSDECG
 from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
 from ..record import Ecg
@@ -192,4 +193,5 @@ class Generator:
     def records(self, work: Work, signals: EightLeads) -> Sequence[Ecg]:
         """Return signals (n, 8, L) as 12-lead records in the clinical order."""
         model, table = self._model(work.plan), self._table(work.plan)
-        return model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
+        ecgs = model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
+        return replace(ecgs, rare=rare_statements()) if self.name == BUILTIN else ecgs

@@ -7,18 +7,21 @@ from collections.abc import Awaitable
 from typing import Annotated, Any, Protocol, TypeVar
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from .. import mix
+from ..labels import CODES, find
+from ..presets import BUILTIN
 from ..sampling import Sampling
 from . import encode, stream
 from .backend import Backend, TooLong, in_time
 from .errors import problems
 from .gate import Gate
 from .generator import Generator
-from .schemas import GenerateRequest, Job, Label, Model, Quality, Records
+from .schemas import GenerateRequest, Hints, Job, Label, Model, Quality, Records
 from .security import owner_of
 from .settings import Settings
 from .work import EightLeads, Plan, Work
@@ -100,6 +103,21 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
     async def labels() -> list[Label]:
         return generator.labels
 
+    @router.get("/labels/hints", summary="Ask what is unusual together", responses=problems(401, 422, 429))
+    async def hints(
+        statements: Annotated[
+            str, Query(max_length=800, description="Statements, joined by commas", examples=["SBRAD,STACH"])
+        ] = "",
+    ) -> Hints:
+        """Say what recordings hardly ever carry together. For models with other training data, nothing is said."""
+        if generator.name != BUILTIN:
+            return Hints(hints=[])
+        try:
+            codes = [CODES[find(name)] for name in statements.split(",") if name.strip()]
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        return Hints(hints=mix.hints(list(dict.fromkeys(codes))))
+
     @router.get("/models", summary="List the models", responses=problems(401, 429))
     async def models() -> list[Model]:
         model, default = generator.model, generator.default.sampling
@@ -139,10 +157,12 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
     )
     async def ecgs(asked: GenerateRequest, request: Request) -> Response:
         form = _format(request, asked.count)
+        if asked.measure and form is not encode.JSON:
+            raise _unmeasured(form.media_type)
         work = await _work(backend, asked, settings.records, "a request")
         _check_time(backend, work)
         signals = await in_time(_while_connected(request, backend.generate(work)), settings.request_s)
-        return await _answer(backend.generator, form, work, signals, asked.measure)
+        return await _answer(backend.generator, form, work, signals, asked.measure, asked.layout)
 
     @router.post(
         "/stream",
@@ -178,6 +198,8 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
         dependencies=[Depends(gate.refuse_new_work)],
     )
     async def start(asked: GenerateRequest, request: Request, response: Response) -> Job:
+        if asked.measure:
+            raise _unmeasured("the result of a job")
         work = await _work(backend, asked, settings.job_records, "a job")
         job = await store.create(owner_of(request), work)
         response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
@@ -203,7 +225,7 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
             raise HTTPException(
                 409, f"the job is {job.state}, {job.done} of {job.count} records {job.message}".strip()
             )
-        return await _answer(backend.generator, form, *found, False)
+        return await _answer(backend.generator, form, *found)
 
     @router.delete(
         "/{name}", summary="Cancel a job and drop its records", responses=problems(401, 404, 422, 429)
@@ -280,20 +302,31 @@ async def _while_connected(request: Request, awaitable: Awaitable[T]) -> T:
 
 
 async def _answer(
-    generator: Generator, form: encode.Format, work: Work, signals: EightLeads, measured: bool
+    generator: Generator,
+    form: encode.Format,
+    work: Work,
+    signals: EightLeads,
+    measured: bool = False,
+    layout: str = "3x4",
 ) -> Response:
     def body() -> bytes:
         ecgs = generator.records(work, signals)
         return (
             encode.records_json(ecgs, measured=True)
             if form is encode.JSON and measured
-            else form.encode(ecgs)
+            else form.encode(ecgs, layout)
         )
 
     name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     content = await anyio.to_thread.run_sync(body)
     return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
+
+
+def _unmeasured(what: str) -> HTTPException:
+    return HTTPException(
+        422, f"measure is true, and {what} has no place for measurements: POST to /v1/ecgs and accept JSON"
+    )
 
 
 def _existing(job: Job | None) -> Job:

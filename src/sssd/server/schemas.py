@@ -92,9 +92,13 @@ class GenerateRequest(BaseModel):
     measure: Annotated[
         bool,
         Field(
-            description="Whether a JSON answer includes heart rate, intervals, and the checks of the statements"
+            description="Whether the answer includes heart rate, intervals, and the checks of the statements. Only "
+            "records in JSON have a place for them"
         ),
     ] = False
+    layout: Annotated[
+        Literal["3x4", "12x1"], Field(description="How pictures arrange the leads: rows x columns")
+    ] = "3x4"
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -117,6 +121,15 @@ class Label(BaseModel):
         Field(
             description="How many records the built-in model was trained on; it hardly learnt rare statements"
         ),
+    ]
+
+
+class Hints(BaseModel):
+    """What is unusual about statements that are asked for together."""
+
+    hints: Annotated[
+        list[str],
+        Field(examples=[["None of 17418 recordings of PTB-XL carries both SBRAD and STACH"]]),
     ]
 
 
@@ -191,7 +204,8 @@ class Record(BaseModel):
         list[str],
         Field(description="All statements of the record: those asked for, and those drawn to go with them"),
     ]
-    requested: str
+    requested: Annotated[str, Field(description="The statements that were asked for", examples=["AFIB+LVH"])]
+    drawn: Annotated[list[str], Field(description="The statements that were drawn to go with them")]
     seed: int
     index: int
     age: Annotated[float | None, Field(description="The age that was asked for, in years")] = None

@@ -67,9 +67,17 @@ export function request(settings) {
   return body;
 }
 
-export async function file(settings, accept, signal) {
-  return (await ask("v1/ecgs", { body: request(settings), accept, signal })).blob();
+// A file with the record of these settings. Only JSON has a place for measurements, and only pictures for a layout.
+export async function file(settings, accept, layout) {
+  const body = request(settings);
+  if (accept === "application/json") body.measure = true;
+  if (/^image|pdf$/.test(accept)) body.layout = layout;
+  return (await ask("v1/ecgs", { body, accept })).blob();
 }
+
+// What recordings hardly ever carry together of these statements, in words.
+export const hints = async (statements) =>
+  (await (await ask(`v1/labels/hints?statements=${encodeURIComponent(statements.join(","))}`)).json()).hints;
 
 // The record with these settings. onStep({step, steps, signal}) gets the clean ECG that is predicted at each step.
 export async function stream(settings, { onStep, signal }) {

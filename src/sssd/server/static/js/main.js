@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { Calipers, place, words } from "./calipers.js";
 import { fromFragment, toFragment } from "./link.js";
+import { learnt } from "./plain.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
 
@@ -234,6 +235,9 @@ function command() {
   if (exact) how.push("--exact");
   if (model) how.push(`--precision ${model.precision}`);
   $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;
+  const rare = statements.filter((name) => learnt(records(name))).map((name) => `${name}: ${learnt(records(name))}`);
+  $("rare").textContent = rare.join(", ");
+  $("rare").hidden = !rare.length;
   $("link").hidden = false;
 }
 

@@ -16,6 +16,12 @@ export const FORMATS = [
   ["PDF", "application/pdf", "pdf"],
 ];
 
+// The name of a file with the record of these settings: AFIB_LVH_standard_seed7, or AFIB_ddim20_seed7.
+export function fileName({ statements, quality, sampler, steps, seed }) {
+  const how = quality ?? (sampler === "ddpm" ? sampler : `${sampler}${steps}`);
+  return [...statements, how, `seed${seed}`].join("_").replace(/[^\w-]+/g, "_");
+}
+
 export class Sheet {
   constructor(root, name, { onFrame, onView, onError, describe, records }) {
     this.root = root;
@@ -166,9 +172,8 @@ export class Sheet {
   async #download(button, accept, suffix) {
     button.setAttribute("aria-busy", "true");
     try {
-      const url = URL.createObjectURL(await file(this.settings, accept));
-      const name = this.settings.statements.join("_").replace(/[^\w-]+/g, "_");
-      const link = Object.assign(document.createElement("a"), { href: url, download: `${name}_seed${this.settings.seed}.${suffix}` });
+      const url = URL.createObjectURL(await file(this.settings, accept, this.paper.layout));
+      const link = Object.assign(document.createElement("a"), { href: url, download: `${fileName(this.settings)}.${suffix}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     } finally {

@@ -1,6 +1,7 @@
 // Choosing statements: a text field that searches codes, descriptions and plain words, and a chip for each chosen statement.
 // Arrow keys move through the list, Enter chooses, Escape closes, and Backspace in an empty field removes the last chip.
 
+import { hints } from "./api.js";
 import { PLAIN, learnt } from "./plain.js";
 import { absent, plain, search } from "./search.js";
 
@@ -39,6 +40,7 @@ export class Statements {
 
   set(names) {
     this.chosen = [...new Set(names)];
+    this.#hint();
     const known = new Map(this.labels.map((label) => [label.name, label]));
     this.chips.replaceChildren(
       ...this.chosen.map((name) => {
@@ -61,6 +63,16 @@ export class Statements {
         return chip;
       }),
     );
+  }
+
+  // What is unusual about the choice, as the server says it. An answer for an earlier choice is dropped.
+  async #hint() {
+    const chosen = this.chosen;
+    const list = this.root.querySelector(".hints");
+    const known = chosen.length > 1 && chosen.every((name) => this.labels.some((label) => label.name === name));
+    const said = known ? await hints(chosen).catch(() => []) : [];
+    if (chosen !== this.chosen) return;
+    list.replaceChildren(...said.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   }
 
   get open() {
