@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sssd import Ecg
+from sssd import SSSDECG, Ecg
+from sssd.circumstances import of_recordings
 from sssd.cli import main
+from sssd.config.schema import Config
 from sssd.editing import take
 from sssd.editing.change import partial_table
 from sssd.editing.completion import projection
@@ -19,9 +21,11 @@ from sssd.noise import normal
 from sssd.samplers import ddim, invert, run
 from sssd.sampling import Sampling
 from sssd.schedule import linear
+from sssd.signals.heart_rate import measured_heart_rates
 from tests.inputs.records import beats_mv, wfdb_record
 from tests.reference import textbook
 from tests.test_cli import LENGTH, checkpoint  # noqa: F401
+from tests.test_transformer import tiny as small_transformer
 from tests.test_wrapper import tiny
 
 
@@ -100,10 +104,117 @@ def test_ddim_backwards_and_forwards_gives_the_record_back():
 
 
 def test_a_null_edit_gives_the_recording_back_and_another_statement_does_not(model, ecg):
-    assert difference(model.edit(ecg, "NORM+SR", 0.5, steps=20), ecg) < 0.02
-    assert difference(model.edit(ecg, "AFIB", 0.5, steps=20), ecg) > 0.05
+    for strength in (0.5, 1.0):
+        assert difference(model.edit(ecg, "NORM+SR", strength, steps=10), ecg) < 1e-3
+        assert difference(model.edit(ecg, "AFIB", strength, steps=10), ecg) > 0.05
+    own = {"own_statements": "AFIB"}
+    assert difference(model.edit(ecg, "AFIB", 0.5, steps=10, **own), ecg) < 1e-3
+    assert difference(model.edit(ecg, "NORM+SR", 0.5, steps=10, **own), ecg) > 0.05
     noise = model.invert(ecg, 0.5, steps=20)
     assert noise.shape == (8, 64)
+
+
+def test_an_edit_is_the_paper_s(model, ecg):
+    """Another route: each step plus what it leaves over of a path whose noise is independent from step to step."""
+    made = model.edit(ecg, "AFIB", 0.5, steps=8, seed=7, precision="float32")[0]
+    table = partial_table(model, Sampling("ddim", 8, 1.0, "trailing"), 0.5)
+    x0 = to_eight(ecg.signal.astype(np.float64))
+
+    def eps(x, i, *codes):
+        cond = torch.zeros(1, 71)
+        cond[0, [model.label_names.index(code) for code in codes]] = 1
+        with torch.no_grad():
+            given = torch.from_numpy(x[None]).float(), cond, torch.full((1, 1), int(table.steps[i]))
+            return model.model(given)[0].double().numpy()
+
+    levels = [model.schedule.T, *map(int, table.steps)]
+    path = [
+        a * x0 + s * normal(7, [0], t, x0.shape)[0].double().numpy()
+        for a, s, t in zip(table.alpha, table.sigma, levels, strict=True)
+    ]
+    x, guidance = path[0], made.provenance["guidance"]
+    for i in range(table.S):
+        own, there = eps(path[i], i, "NORM", "SR"), eps(x, i, "AFIB")
+        wanted = there + guidance * (there - eps(x, i, "NORM", "SR"))
+        a, b = table.a[i], table.b[i, 0]
+        if table.history == "x0":
+            own = (path[i] - table.sigma[i] * own) / table.alpha[i]
+            wanted = (x - table.sigma[i] * wanted) / table.alpha[i]
+        x = a * x + b * wanted + (path[i + 1] - a * path[i] - b * own)
+    np.testing.assert_allclose(to_eight(made.signal), x, atol=2e-3)
+
+
+def test_an_edit_needs_something_wanted(model, ecg):
+    with pytest.raises(ValueError, match="there is nothing to edit"):
+        model.edit(ecg, own_statements="NORM")
+    with pytest.raises(ValueError, match="age is given, but this model does not take it"):
+        model.edit(ecg, age=50)
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A transformer that takes age, sex, heart rate and circumstances."""
+    config = small_transformer(length=640).model_dump()
+    config["trainset_config"]["heart_rate"] = True
+    config["wavenet_config"]["label_embed_classes"] = 77
+    model = SSSDECG(Config.model_validate(config), device="cpu")
+    for p in model.model.parameters():
+        torch.nn.init.normal_(p, std=0.2, generator=torch.Generator().manual_seed(p.numel()))
+    model.model.circumstances.normal_(generator=torch.Generator().manual_seed(0))
+    return model
+
+
+@pytest.fixture(scope="module")
+def beating():
+    return Ecg(beats_mv(3, seconds=6.4), 100.0, statements=("NORM", "SR"))
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"age": 80}, {"sex": "male"}, {"heart_rate": 120}, {"statements": "AFIB"}], ids=str
+)
+def test_an_edit_to_another_age_sex_or_heart_rate(told, beating, wanted):
+    own = {"own_age": 30, "own_sex": "female"}
+    made = told.edit(beating, **wanted, **own, steps=4, seed=1)
+    assert difference(made, beating) > 0.005
+    same = {"age": 30, "sex": "female"}
+    assert difference(told.edit(beating, **same, **own, steps=4, seed=1), beating) < 1e-3
+    expected = {**same, **wanted}
+    for name in set(expected) - {"statements"}:
+        assert made[0].provenance[name] == expected[name]
+
+
+def test_the_heart_rate_of_the_recording_is_measured(told, beating):
+    rate = float(measured_heart_rates(to_eight(beating.signal)[None], 100.0)[0])
+    assert np.isfinite(rate)
+    given = told.edit(beating, "AFIB", own_heart_rate=rate, steps=4, seed=1)
+    assert difference(told.edit(beating, "AFIB", steps=4, seed=1), given[0]) == 0.0
+    other = told.edit(beating, "AFIB", own_heart_rate=150, heart_rate=rate, steps=4, seed=1)
+    assert difference(other, given[0]) > 0.005
+    assert told.vary(beating, 1, seed=1)[0].provenance["heart_rate"] == pytest.approx(rate)
+
+
+def test_a_network_is_given_the_circumstances_of_the_recording(told, beating, monkeypatch):
+    """Fails where they are drawn, as they are at generation, or are those of another lead order or scale."""
+    seen = []
+    full = told.model.full
+
+    def watched(cond):
+        seen.append(full(cond))
+        return seen[-1]
+
+    monkeypatch.setattr(told.model, "full", watched)
+    expected = of_recordings(to_eight(beating.signal.astype(np.float64))[None], 100.0)[0]
+    for make in (
+        lambda: told.vary(beating, 2, steps=2, seed=1),
+        lambda: told.edit(beating, "AFIB", steps=4, seed=1),
+        lambda: told.invert(beating, steps=4),
+    ):
+        seen.clear()
+        make()
+        whole = [cond for cond in seen if bool((cond[:, -17] == 1).all())]
+        assert whole
+        for cond in whole:
+            torch.testing.assert_close(cond[:, -16:], expected.expand(len(cond), -1), atol=1e-3, rtol=0)
 
 
 def test_interpolation_ends_at_the_recordings(model, ecg):

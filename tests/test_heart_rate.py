@@ -26,11 +26,11 @@ from sssd.model_wrapper import SSSDECG
 from sssd.patient import Takes, columns, facts, heart_rate_columns, heart_rate_from_cell, heart_rates
 from sssd.schedule import karras
 from sssd.signals.beats import find_beats, mean_heart_rate
+from sssd.signals.heart_rate import measured_heart_rates
 from sssd.training.augment import lengthened
 from sssd.training.batches import chosen_records, training_batch, transformer_batch, with_patients_hidden
 from sssd.training.checkpoint import start_from
 from sssd.training.data import training_data
-from sssd.training.heart_rate import measured_heart_rates
 
 SIZE = {"num_res_layers": 2, "res_channels": 32, "skip_channels": 8, "s4_d_state": 4}
 

@@ -28,6 +28,7 @@ from .samplers import (
     BY_STEPS,
     SAMPLERS,
     StepTable,
+    away_from,
     ddim,
     ddpm,
     default_spacing,
@@ -36,6 +37,7 @@ from .samplers import (
     holding,
     invert,
     key_of,
+    remainders,
     run,
     v_denoiser,
 )
@@ -198,24 +200,46 @@ class Given:
 
     start: clean records, to which noise is added up to the noise level at which the table starts (Meng et al. 2022,
     SDEdit). noise: in place of the noise by seed. known: projects clean records (B, 8, L) onto what is known of them.
+    own: (B, K) conditions of `start`. The noise of each step is then the one by which the run gives `start` back under
+    these conditions, and only what differs in the conditions of the run changes it. guidance: how much further than
+    that it goes. circumstances: (B, 16) of the records, see sssd.circumstances; otherwise they are drawn.
     """
 
     start: Tensor | None = None
     noise: Tensor | None = None
     known: Callable[[Tensor], Tensor] | None = None
+    own: Tensor | None = None
+    guidance: float = 0.0
+    circumstances: Tensor | None = None
 
-    def part(self, rows: slice) -> Given:
+    def part(self, rows: slice | Sequence[int]) -> Given:
         """Return what is given of these records only."""
-        start, noise = (None if part is None else part[rows] for part in (self.start, self.noise))
-        return Given(start, noise, self.known)
+        chosen: dict[str, Any] = {name: value[rows] for name, value in self._rows.items()}
+        return replace(self, **chosen)
+
+    def beside(self, others: Sequence[Given]) -> Given:
+        """Return what is given of these records and those of others, which have the same of everything else."""
+        rows: dict[str, Any] = {
+            name: torch.cat([value, *(getattr(other, name) for other in others)])
+            for name, value in self._rows.items()
+        }
+        return replace(self, **rows)
 
     def scaled(self, scale: Scale, device: torch.device) -> Given:
         """Return the same on a device, with records on the scale of the network instead of in mV."""
-        start = None if self.start is None else scale.to_network(self.start.to(device))
-        noise = None if self.noise is None else self.noise.to(device)
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._rows.items()}
+        if "start" in moved:
+            moved["start"] = scale.to_network(moved["start"])
         known = self.known
-        project = None if known is None else lambda x: scale.to_network(known(scale.to_mv(x)))
-        return Given(start, noise, project)
+        if known is not None:
+            moved["known"] = lambda x: scale.to_network(known(scale.to_mv(x)))
+        return replace(self, **moved)
+
+    @property
+    def _rows(self) -> dict[str, Any]:
+        """What has a row for each record."""
+        rows = {name: getattr(self, name) for name in ("start", "noise", "own", "circumstances")}
+        return {name: value for name, value in rows.items() if value is not None}
 
 
 def nodes_for(nodes: Sequence[int], evaluations: int) -> IntArray:
@@ -250,21 +274,33 @@ def sample(
         raise ValueError(f"there are {len(seeds)} seeds and {len(index)} numbers for {len(cond)} records")
     if not index:
         return torch.zeros(0, 8, length, dtype=torch.float32, device=cond.device)
-    times = [int(t) for t in table.steps]
-    cond = with_circumstances(network, cond, seeds, index)
-    net = _bound(network, cond, times, length=length, dtype=dtype)
+    times, given = [int(t) for t in table.steps], given or Given()
 
     def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
         where = cond.device if cond.device.type == "cuda" else torch.device("cpu")
         return normal(seeds, index, t, (8, length), where).to(cond.device)
 
-    given = given or Given()
-    x_T = noise(T) if given.noise is None else given.noise
+    def network_under(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
+        full = with_circumstances(network, cond, seeds, index, given.circumstances)
+        return _bound(network, full, times, length=length, dtype=dtype)
+
+    net, x_T = network_under(cond), noise(T) if given.noise is None else given.noise
     if isinstance(table, Scheduler):
-        if (given.start, given.noise, given.known) != (None, None, None):
+        if given._rows or given.known:
             raise ValueError(f"{table.name} is a scheduler of diffusers, which starts from noise only")
         return run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=on_step)
-    denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
+    denoiser = v_denoiser if network.velocity else eps_denoiser
+    denoise = denoiser(table, net)
+    if given.start is not None and given.own is not None:
+        own = denoiser(table, network_under(given.own))
+        path = [
+            float(alpha) * given.start + float(sigma) * z
+            for alpha, sigma, z in zip(table.alpha, table.sigma, [x_T, *map(noise, times)], strict=True)
+        ]
+        left = remainders(table, own, path)
+        guided = away_from(denoise, own, given.guidance) if given.guidance else denoise
+        x = run(table, guided, path[0], lambda i: left[i] / float(table.c[i]), on_step=on_step)
+        return x + left[-1]
     if given.start is not None:
         x_T = float(table.alpha[0]) * given.start + float(table.sigma[0]) * x_T
     if given.known is not None:
@@ -276,12 +312,22 @@ def sample(
 @float32_products("highest")
 @torch.no_grad()
 def noise_of(
-    network: Network, table: StepTable, cond: Tensor, x0: Tensor, *, rounds: int, dtype: torch.dtype
+    network: Network,
+    table: StepTable,
+    cond: Tensor,
+    x0: Tensor,
+    *,
+    rounds: int,
+    dtype: torch.dtype,
+    circumstances: Tensor | None = None,
 ) -> Tensor:
     """Return the noise (B, 8, L) from which, with the records x0 as start, a table of DDIM gives these records.
 
-    x0 is scaled as the network sees it. cond: (B, K) labels and patient, which describe x0. See `samplers.invert`.
+    x0 is scaled as the network sees it. cond: (B, K) labels and patient, which describe x0. circumstances: (B, 16) of
+    x0. See `samplers.invert`.
     """
+    if circumstances is not None:
+        cond = with_circumstances(network, cond, [], [], circumstances)
     net = _bound(network, cond, [int(t) for t in table.steps], length=x0.shape[-1], dtype=dtype)
     denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
     x = invert(table, denoise, x0, rounds=rounds)

@@ -26,14 +26,14 @@ Make = Callable[["SSSDECG", "Taken", dict[str, Any]], "Records"]
 def from_recording(*, partial: bool = False) -> Callable[[Callable[..., Make]], Callable[..., None]]:
     """Turn a function of a command's own options, which returns a `Make`, into the command.
 
-    The command takes a recording, these options, and those of `_of_recording`. partial: whether leads and samples of
-    the recording may be missing.
+    The command takes a recording, these options, and those of `_of_recording` that do not have the name of one of
+    these. partial: whether leads and samples of the recording may be missing.
     """
 
     def decorate(prepare: Callable[..., Make]) -> Callable[..., None]:
         own = inspect.signature(prepare, eval_str=True).parameters
         all_ = inspect.signature(_of_recording, eval_str=True).parameters
-        shared = {name: value for name, value in all_.items() if name not in ("make", "partial")}
+        shared = {name: one for name, one in all_.items() if name not in ("make", "partial", *own)}
         first = [shared.pop(name) for name in ("recording", "out")]
         ordered = [*own.values(), *shared.values()]
         required = [one for one in ordered if one.default is one.empty]

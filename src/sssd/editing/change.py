@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
+from torch import Tensor
 
+from ..circumstances import of_recordings, takes_circumstances
 from ..labels import encode
 from ..records import Records
 from ..request import Request
@@ -21,6 +23,7 @@ from ..samplers import StepTable
 from ..samplers.adapter import is_scheduler
 from ..sampling import Given, RunKeywords, Sampling
 from ..schedule import Schedule
+from ..signals.heart_rate import measured_heart_rates
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,13 +32,18 @@ if TYPE_CHECKING:
     from .source import Taken
 
 
-class OwnKeywords(TypedDict, total=False):
-    """The keywords of `vary`, `invert`, `edit` and `complete`, see `Own`, that say what the recording is."""
+class PatientKeywords(TypedDict, total=False):
+    """The keywords that say of whom a recording is, and its heart rate."""
 
-    statements: Sequence[str] | str | None
     age: Any
     sex: Any
     heart_rate: Any
+
+
+class OwnKeywords(PatientKeywords, total=False):
+    """The keywords of `vary`, `invert` and `complete` that say what the recording is, see `Own`."""
+
+    statements: Sequence[str] | str | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ class Own:
     """What a recording shows, and of whom.
 
     statements: codes or words, as a sequence or joined by "+"; None for those that the recording carries. Without any,
-    the model is not conditioned. age, sex, heart_rate: as in `generate`; None where unknown.
+    the model is not conditioned. age, sex: as in `generate`; None where unknown. heart_rate: None to measure it, where
+    the model takes it.
     """
 
     statements: Sequence[str] | str | None = None
@@ -51,10 +60,24 @@ class Own:
     sex: Any = None
     heart_rate: Any = None
 
-    def request(self, model: SSSDECG, taken: Taken, n: int = 1) -> Request:
-        """Return a request for n records of what the recording shows. ValueError if the model cannot make it."""
+    def of(self, model: SSSDECG, taken: Taken) -> Own:
+        """Return the same with the statements that the recording carries, and the heart rate that is measured in it."""
         statements = taken.statements if self.statements is None else self.statements
-        return request_for(model, statements, n, age=self.age, sex=self.sex, heart_rate=self.heart_rate)
+        rate = self.heart_rate
+        if rate is None and model.takes_heart_rate and taken.whole:
+            fs_hz = model.config.trainset_config.sampling_rate
+            rate = measured_heart_rates(taken.eight[None].numpy(), fs_hz)
+        return replace(self, statements=statements, heart_rate=rate)
+
+    def otherwise(self, other: Own) -> Own:
+        """Return the same, with what is not said here as in `other`."""
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **said)
+
+    def request(self, model: SSSDECG, n: int = 1) -> Request:
+        """Return a request for n records. ValueError if the model cannot make them."""
+        patient = {"age": self.age, "sex": self.sex, "heart_rate": self.heart_rate}
+        return request_for(model, self.statements or (), n, **patient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +116,16 @@ def request_for(model: SSSDECG, statements: Sequence[str] | str, n: int = 1, **p
         named = statements if isinstance(statements, str) else list(statements)
         vectors = encode([named], model.label_names)
     return model.request(np.repeat(vectors, n, axis=0), **patient)
+
+
+def circumstances_of(model: SSSDECG, taken: Taken, n: int = 1) -> Tensor | None:
+    """Return the circumstances (n, 16) of a recording for n records.
+
+    None if the network does not take them, or leads or samples are missing.
+    """
+    if not (takes_circumstances(model.model) and taken.whole):
+        return None
+    return of_recordings(taken.eight[None].numpy(), model.config.trainset_config.sampling_rate).expand(n, -1)
 
 
 def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:

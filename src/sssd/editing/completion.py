@@ -62,7 +62,9 @@ def complete(
         "gaps_s": [[float(a), float(b)] for a, b in gaps],
     }
     strength = STRENGTH if everywhere else 1.0
-    return Change(own.request(model, taken, n), sampling, strength, Given(start, known=project), facts)
+    return Change(
+        own.of(model, taken).request(model, n), sampling, strength, Given(start, known=project), facts
+    )
 
 
 def known_part(

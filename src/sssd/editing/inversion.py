@@ -1,7 +1,10 @@
-"""The same recording with other statements, by the noise that belongs to it (DDIM inversion, Song et al. 2021).
+"""The same recording with other statements, age, sex or heart rate, and the way from one recording to another.
 
-The sampler without noise is run backwards with the recording's own statements, and forwards with the wanted ones. With
-the same statements it gives the recording back, which is called a null edit; what changes is due to the statements.
+edit         The recording is noised, and for each step of the sampler the noise is found by which it gives the
+             recording back under its own statements (Huberman-Spiegelglas et al. 2024, edit-friendly DDPM inversion).
+             The same noise under the wanted statements gives the edit. Under its own, a null edit, nothing changes.
+invert       The sampler without noise is run backwards (DDIM inversion, Song et al. 2021).
+interpolate  The noise and the statements of two recordings are mixed, and the sampler is run forwards.
 """
 
 from __future__ import annotations
@@ -18,14 +21,16 @@ from ..device import choose_precision
 from ..request import Request, conditions
 from ..samplers import StepTable
 from ..sampling import Given, Sampling, noise_of
-from .change import Change, Own, partial_sampling, partial_table, request_for
+from .change import Change, Own, checked_strength, circumstances_of, partial_sampling, partial_table
 from .source import Source, Taken, take
 
 if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
 
-STEPS = 50  # of a whole run; docs/recordings.md compares numbers of steps and of rounds
-STRENGTH = 0.6  # of an edit
+STEPS = 50  # of a whole run, to invert
+EDIT_STEPS = 25  # of a whole run; docs/recordings.md compares methods, strengths and guidance
+STRENGTH = 0.4  # of an edit
+GUIDANCE = 3.0  # how much further an edit goes than the difference of the conditions
 ROUNDS = 2  # network evaluations by which one step is run backwards
 
 
@@ -40,26 +45,33 @@ def invert(
 ) -> Tensor:
     """Return the noise (8, L) of a recording; see `SSSDECG.invert`."""
     taken, table = take(model, recording), partial_table(model, _ddim(model, steps), strength)
-    return _noise(model, taken, own.request(model, taken), table, precision)[0]
+    return _noise(model, taken, own.of(model, taken).request(model), table, precision)[0]
 
 
 def edit(
     model: SSSDECG,
     recording: Source,
-    wanted: Sequence[str] | str,
+    wanted: Own,
     strength: float,
     own: Own,
     steps: int | None,
-    *,
-    precision: str = "auto",
 ) -> Change:
-    """Return what gives the recording other statements, as a set of one record; see `SSSDECG.edit`."""
-    sampling, taken = _ddim(model, steps), take(model, recording)
-    table = partial_table(model, sampling, strength)
-    request = request_for(model, wanted, age=own.age, sex=own.sex, heart_rate=own.heart_rate)
-    noise = _noise(model, taken, own.request(model, taken), table, precision)
-    facts = {**taken.facts, "operation": "edit", "strength": float(strength), "rounds": ROUNDS}
-    return Change(request, sampling, strength, Given(taken.eight[None], noise), facts)
+    """Return what changes a recording into a set of one record; see `SSSDECG.edit`."""
+    if wanted == Own():
+        raise ValueError("there is nothing to edit: give statements, an age, a sex or a heart rate")
+    steps = min(EDIT_STEPS, model.schedule.T) if steps is None else steps
+    sampling = partial_sampling(model, Sampling("ddim", steps, 1.0, "trailing"))
+    strength, taken = checked_strength(strength), take(model, recording)
+    before = own.of(model, taken)
+    request = wanted.otherwise(before).request(model)
+    given = Given(
+        taken.eight[None],
+        own=conditions_of(model, before.request(model)),
+        guidance=GUIDANCE,
+        circumstances=circumstances_of(model, taken),
+    )
+    facts = {**taken.facts, "operation": "edit", "strength": strength, "guidance": GUIDANCE}
+    return Change(request, sampling, strength, given, facts)
 
 
 def interpolate(
@@ -75,7 +87,7 @@ def interpolate(
     n, sampling = whole("n", n), _ddim(model, steps)
     table = partial_table(model, sampling, 1.0)
     ends = [take(model, one) for one in (first, last)]
-    own = [Own().request(model, one) for one in ends]
+    own = [Own().of(model, one).request(model) for one in ends]
     noise = [
         _noise(model, taken, request, table, precision) for taken, request in zip(ends, own, strict=True)
     ]
@@ -88,7 +100,9 @@ def interpolate(
     vectors = (1 - weights) * own[0].vectors + weights * own[1].vectors
     request = model.request(vectors.astype(np.float32))
     start = torch.lerp(ends[0].eight[None], ends[1].eight[None], share)
-    given = Given(start, slerp(noise[0], noise[1], share))
+    given = Given(
+        start, slerp(noise[0], noise[1], share), circumstances=circumstances_between(model, ends, share)
+    )
     facts = {
         **ends[0].facts,
         "operation": "interpolate",
@@ -117,10 +131,25 @@ def _ddim(model: SSSDECG, steps: int | None) -> Sampling:
     return partial_sampling(model, Sampling("ddim", steps, 0.0, "trailing"))
 
 
+def conditions_of(model: SSSDECG, request: Request) -> Tensor:
+    """Return the conditions (B, K) of a request."""
+    return torch.from_numpy(conditions(request.vectors, len(request), model.classes, **request.known))
+
+
+def circumstances_between(model: SSSDECG, ends: Sequence[Taken], share: Tensor) -> Tensor | None:
+    """Return the circumstances (n, 16) on the way from one recording to another, at shares (n, 1, 1)."""
+    first, last = (circumstances_of(model, one) for one in ends)
+    return None if first is None or last is None else torch.lerp(first, last, share[:, 0])
+
+
 def _noise(model: SSSDECG, taken: Taken, own: Request, table: StepTable, precision: str) -> Tensor:
     """Return the noise (1, 8, L) of a recording, on the CPU, where its statements are those of `own`."""
-    device = model.device
-    cond = torch.from_numpy(conditions(own.vectors, 1, model.classes, **own.known))
-    x0 = model.scale.to_network(taken.eight[None].to(device))
-    dtype = choose_precision(precision, device)
-    return noise_of(model.model, table, cond.to(device), x0, rounds=ROUNDS, dtype=dtype).cpu()
+    return noise_of(
+        model.model,
+        table,
+        conditions_of(model, own).to(model.device),
+        model.scale.to_network(taken.eight[None].to(model.device)),
+        rounds=ROUNDS,
+        dtype=choose_precision(precision, model.device),
+        circumstances=circumstances_of(model, taken),
+    ).cpu()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from ..pretrained import PretrainedModel
 from ..records import Records
 from ..sampling import RunKeywords, Sampling
 from . import completion, inversion, variation
-from .change import Change, Own, OwnKeywords
+from .change import Change, Own, OwnKeywords, PatientKeywords
 from .completion import Gaps
 from .source import Source
 
@@ -33,6 +33,19 @@ class MadeKeywords(RunKeywords, total=False):
 
 class Keywords(OwnKeywords, MadeKeywords, total=False):
     """The keywords of methods that are told what the recording is."""
+
+
+class BeforeKeywords(TypedDict, total=False):
+    """The keywords of `edit` that say what the recording is."""
+
+    own_statements: Sequence[str] | str | None
+    own_age: Any
+    own_sex: Any
+    own_heart_rate: Any
+
+
+class EditKeywords(PatientKeywords, BeforeKeywords, MadeKeywords, total=False):
+    """The keywords of `edit`: what is wanted, what the recording is, and how to compute."""
 
 
 class FromRecordings(PretrainedModel):
@@ -88,20 +101,24 @@ class FromRecordings(PretrainedModel):
     def edit(
         self,
         recording: Source,
-        wanted: Sequence[str] | str,
+        statements: Sequence[str] | str | None = None,
         strength: float = inversion.STRENGTH,
         *,
         steps: int | None = None,
-        **how: Unpack[Keywords],
+        **how: Unpack[EditKeywords],
     ) -> Records:
-        """Return a set of one: the recording with exactly the statements `wanted`, and otherwise as it is if possible.
+        """Return a set of one: the recording with other statements, age, sex or heart rate, and otherwise as it is.
 
-        strength: the share of the noise levels that is run backwards and forwards: the more, the more may change.
-        The other keywords: see the class, and `vary`; those of the patient are the same before and after.
+        statements: exactly those that it is to have; by default its own. age, sex, heart_rate: those that it is to
+            have, for models that take them. own_statements, own_age, own_sex, own_heart_rate: those that it has; by
+            default what it carries, and the heart rate that is measured in it. strength: how far the recording is
+            noised, above 0 to 1: the more, the more may change. steps: of a whole run, of which this takes the share
+            `strength`; by default 25, with three evaluations each.
         """
-        own, precision = _own("edit", how), how.get("precision", "auto")
-        change = inversion.edit(self._whole, recording, wanted, strength, own, steps, precision=precision)
-        return self._made(change, how)
+        check_keywords("edit", how, EditKeywords)
+        wanted = Own(statements, **only(how, PatientKeywords))
+        own = Own(**{name.removeprefix("own_"): one for name, one in only(how, BeforeKeywords).items()})
+        return self._made(inversion.edit(self._whole, recording, wanted, strength, own, steps), how)
 
     @settled()
     def interpolate(

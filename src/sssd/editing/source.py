@@ -42,6 +42,11 @@ class Taken:
         """The leads (8, L) float32 in mV that the model takes, I V1..V6 aVF."""
         return torch.from_numpy(to_eight(self.twelve_mv)).float()
 
+    @property
+    def whole(self) -> bool:
+        """Whether no lead and no sample is missing."""
+        return bool(np.isfinite(self.twelve_mv).all())
+
 
 Source = Taken | Ecg | str | os.PathLike[str]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..checks import whole
 from ..sampling import Given, Sampling
-from .change import Change, Own, checked_strength, partial_sampling
+from .change import Change, Own, checked_strength, circumstances_of, partial_sampling
 from .source import Source, take
 
 if TYPE_CHECKING:
@@ -29,6 +29,6 @@ def vary(
     """
     n, strength = whole("n", n), checked_strength(strength)
     sampling, taken = partial_sampling(model, sampling), take(model, recording)
-    given = Given(start=taken.eight.expand(n, -1, -1))
+    given = Given(start=taken.eight.expand(n, -1, -1), circumstances=circumstances_of(model, taken, n))
     facts = {**taken.facts, "operation": "vary", "strength": strength}
-    return Change(own.request(model, taken, n), sampling, strength, given, facts)
+    return Change(own.of(model, taken).request(model, n), sampling, strength, given, facts)

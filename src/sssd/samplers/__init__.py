@@ -9,7 +9,7 @@ from .ddpm import ddpm
 from .deis import deis
 from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact, sde_dpmpp_2m
 from .fitted import fitted
-from .loop import Denoise, eps_denoiser, holding, invert, run, v_denoiser
+from .loop import Denoise, away_from, eps_denoiser, holding, invert, remainders, run, v_denoiser
 from .table import StepTable
 from .unipc import unipc
 
@@ -45,6 +45,7 @@ __all__ = [
     "SAMPLERS",
     "Denoise",
     "StepTable",
+    "away_from",
     "consistency",
     "ddim",
     "ddpm",
@@ -58,6 +59,7 @@ __all__ = [
     "holding",
     "invert",
     "key_of",
+    "remainders",
     "run",
     "sde_dpmpp_2m",
     "unipc",

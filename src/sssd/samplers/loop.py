@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -97,6 +97,38 @@ def invert(table: StepTable, denoise: Denoise, x0: Tensor, *, rounds: int) -> Te
             guess = scale * x + (sigma[i] - scale * sigma[i + 1]) * eps
         x = guess
     return x
+
+
+def remainders(table: StepTable, denoise: Denoise, path: Sequence[Tensor]) -> list[Tensor]:
+    """Return what each row leaves over of the step from path[i] to path[i + 1], (S,) tensors (B, C, L).
+
+    path: (S + 1,) records at the nodes of the table, the last one clean. Taken as the noise of their rows, the
+    remainders lead through the path again (Huberman-Spiegelglas et al. 2024, edit-friendly DDPM inversion, eq. 5),
+    except for the last row, which has no noise: its remainder is added to what `run` returns.
+    """
+    left: list[Tensor] = []
+    history: list[Tensor] = []
+    for i in range(table.S):
+        eps, x0 = denoise(path[i], i)
+        history = [eps if table.history == "eps" else x0, *history][: table.K]
+        x = path[i + 1] - float(table.a[i]) * path[i]
+        for b_ij, h in zip(table.b[i].tolist(), history, strict=False):
+            x = x - b_ij * h
+        left.append(x)
+    return left
+
+
+def away_from(denoise: Denoise, other: Denoise, guidance: float) -> Denoise:
+    """Return a denoiser that goes further from the prediction of another one, by `guidance` times their difference.
+
+    This is guidance as in Ho and Salimans (2022, eq. 6), with other conditions in place of none.
+    """
+
+    def guided(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        (eps, x0), (eps_2, x0_2) = denoise(x, i), other(x, i)
+        return eps + guidance * (eps - eps_2), x0 + guidance * (x0 - x0_2)
+
+    return guided
 
 
 def v_denoiser(table: StepTable, net: Network) -> Denoise:

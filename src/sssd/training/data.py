@@ -14,7 +14,7 @@ from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..factory import label_names
 from ..labels import CODES
 from ..models.transformer import Transformer
-from .heart_rate import measured_heart_rates
+from ..signals.heart_rate import measured_heart_rates
 
 
 @dataclass(frozen=True)
