@@ -90,12 +90,14 @@ def lead_of(name: str) -> tuple[str, int] | None:
     """Return the lead that a name stands for, and its sign; None if it is none of the 12.
 
     "Lead I", "lead_ii", "MDC_ECG_LEAD_V1", "ECG aVR", "DII" and "C1" are names of leads, and "-aVR" is one of sign -1.
+    "I-II" is a difference and "aVR-" may be turned over; these are none.
     """
-    text = re.sub(r"\s*[\[(][num]?v[\])]$", "", str(name).strip().casefold())
+    text = re.sub(r"\s*[\[(][num\u00b5\u03bc]?v[\])]$", "", str(name).strip().casefold())
     sign = -1 if re.match("[-\u2212]", text) else 1
     text = text.lstrip("-\u2212 ")
-    text = re.sub(r"^(mdc)?[\s_-]*(ecg)?[\s_-]*(lead|ableitung)?[\s_:-]*", "", text)
-    lead = _NAMES.get(re.sub(r"[\s_-]", "", text))
+    text = re.sub(r"^(mdc)?[\s_-]*(ecg|ekg)?[\s_-]*(lead|ableitung)?[\s_:-]*", "", text).rstrip("_ ")
+    parts = re.fullmatch(r"(a?)[\s_-]?([vdc]?)[\s_-]?(i+|[1-6rlf])", text)
+    lead = _NAMES.get("".join(parts.groups())) if parts else None
     return None if lead is None else (lead, sign)
 
 

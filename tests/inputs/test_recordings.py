@@ -145,7 +145,7 @@ def test_the_time_axis_of_5e2(tmp_path: Path) -> None:
     assert found.notes == ("resampled from 500 to 100 Hz",)
 
 
-@row("records of several segments")
+@row("records of several segments, with their leads in any order and unit")
 def test_segments(tmp_path: Path) -> None:
     """Fails when a number after a slash is taken for a path, or a path that ends in a number for segments."""
     for k in range(2):
@@ -356,7 +356,7 @@ def test_too_large(tmp_path: Path) -> None:
     assert "reaches" in skipped_as(tmp_path, "amplitude")[0]["what"]
 
 
-@row("missing samples: NaN, infinite, or WFDB's mark")
+@row("missing samples: NaN, infinite, WFDB's mark, -32768 in 16 bits of NPZ, DICOM's padding value")
 def test_missing_samples(tmp_path: Path) -> None:
     gap = beats_mv(1)
     gap[3, 100:110] = np.nan

@@ -138,7 +138,10 @@ def read(file: Path, seconds: float | None = None, unit: str | None = None) -> R
         group, names = groups[chosen], named[chosen]
         fs_hz = float(group.SamplingFrequency)
         stored = held.waveform_array(chosen) if unit is None else multiplex_array(held, chosen, as_raw=True)
-        signal = np.asarray(stored, np.float64).T  # (n, L)
+        signal = np.array(stored, np.float64).T  # (n, L)
+        if "WaveformPaddingValue" in group:  # stands for missing samples
+            padding = int.from_bytes(group.WaveformPaddingValue, "little", signed=True)
+            signal[multiplex_array(held, chosen, as_raw=True).T == padding] = np.nan
         if unit is None:
             scales = [
                 _scale(channel, name)

@@ -8,6 +8,8 @@ there is none.
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,15 @@ def read(file: Path, seconds: float | None = None, unit: str | None = None) -> R
     """Read an EDF or EDF+ file, whose leads have one rate; see `sssd.io.raw`."""
     with needed_for("EDF needs", "clinical"):
         import edfio
+    with file.open("rb") as opened:
+        if opened.read(8).rstrip() != b"0":
+            raise RecordingError(
+                "unreadable", "is no EDF file, whose first sign is 0; BDF files are not read"
+            )
     try:
-        held = edfio.read_edf(file, lazy_load_data=True)
+        with warnings.catch_warnings():  # of the number of data records, which follows from the size
+            warnings.simplefilter("ignore")
+            held = edfio.read_edf(file, lazy_load_data=True)
         signals = [signal for signal in held.signals if lead_of(signal.label)]
         rates = sorted({float(signal.sampling_frequency) for signal in signals})
         if not signals:
@@ -99,7 +108,14 @@ def read(file: Path, seconds: float | None = None, unit: str | None = None) -> R
 def _millivolts(signal: Any, unit: str | None) -> np.ndarray:
     if unit is not None:
         return np.asarray(signal.digital, np.float64) * UNITS_MV[unit.lower()]
-    return np.asarray(signal.data, np.float64) * scale_of(signal.physical_dimension, signal.label)
+    if signal.physical_min == signal.physical_max:
+        raise RecordingError(
+            "unit", f"lead {signal.label} has no calibration; --unit says what the numbers are"
+        )
+    dimension = re.sub(
+        "^\ufffd{1,2}(?=V$)", "u", signal.physical_dimension
+    )  # a micro sign, as edfio reads it
+    return np.asarray(signal.data, np.float64) * scale_of(dimension, signal.label)
 
 
 def _record_s(ecg: Ecg) -> float | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from ..labels import names_of
 from ..leads import CLINICAL, lead_of
 from ..record import is_statement, unescaped
+from ..tables.cells import read_cells
 from .wfdb_header import Header, RecordingError, read_header
 
 UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 TIME = "time_s"  # the column of a table that holds the time
-WORDS = ("synthetic", "requested", "statements")  # columns of a table that say where a record is from
+_TIME = re.compile(r"time[\s_]*[\[(]?(ms|s)[\])]?", re.IGNORECASE)  # and other ways to write it
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,25 +52,27 @@ class Raw:
 
 
 def read_wfdb(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
-    """Read the record of a header."""
-    import wfdb
+    """Read the record of a header.
 
-    try:
-        header = read_header(file)
-        with _readable(file, header) as stem:
-            fs_hz, length = header.fs_hz, header.samples
-            needed = None if seconds is None or not length else min(math.ceil(seconds * fs_hz), length)
-            record = wfdb.rdrecord(stem, sampto=needed)
-    except RecordingError:
-        raise
-    except FileNotFoundError as error:
-        missing = Path(str(error.filename)).name
-        raise RecordingError("missing file", f"its signal file {missing!r} is missing") from error
-    except Exception as error:  # wfdb raises many kinds of errors
-        raise RecordingError(*_said(error)) from error
-    if record.p_signal is None:
+    Leads with more samples than others are averaged, so that they have as many.
+    """
+    header = read_header(file)
+    if header.segments:
+        return _joined(file, header, seconds, unit)
+    record = _wfdb_record(file, header, seconds)
+    if not record.e_p_signal:
         raise RecordingError("unreadable header", "the header states no signals")
-    signal = np.asarray(record.p_signal.T, np.float64)
+    frame, notes = min(record.samps_per_frame), header.notes
+    if any(number % frame for number in record.samps_per_frame):
+        listed = ", ".join(map(str, sorted(set(record.samps_per_frame))))
+        raise RecordingError(
+            "sampling rate", f"has leads with {listed} samples in a frame; expected one sampling rate"
+        )
+    signal = np.stack(
+        [row.reshape(-1, len(row) // record.sig_len // frame).mean(axis=1) for row in record.e_p_signal]
+    )
+    if max(record.samps_per_frame) > frame:
+        notes += (f"leads with more than {header.fs_hz * frame:g} samples a second are averaged",)
     gains, names = list(record.adc_gain or []), tuple(map(str, record.sig_name))
     gain = None
     if unit is None:
@@ -79,7 +82,54 @@ def read_wfdb(file: Path, seconds: float | None = None, unit: str | None = None)
         scales = [gain * UNITS_MV[unit.lower()] for gain in gains]
     if signal.shape[0]:
         signal = signal * np.array(scales)[:, None]
-    return Raw(signal, names, fs_hz, gain, header.comments, header.notes)
+    return Raw(signal, names, header.fs_hz * frame, gain, header.comments, notes)
+
+
+def _wfdb_record(file: Path, header: Header, seconds: float | None) -> Any:
+    """Return the record that the WFDB library reads."""
+    import wfdb
+
+    needed = (
+        None
+        if seconds is None or not header.samples
+        else min(math.ceil(seconds * header.fs_hz), header.samples)
+    )
+    with _readable(file, header) as stem:
+        try:
+            return wfdb.rdrecord(stem, sampto=needed, smooth_frames=False)
+        except FileNotFoundError as error:
+            missing = Path(str(error.filename)).name
+            raise RecordingError("missing file", f"its signal file {missing!r} is missing") from error
+        except Exception as error:  # wfdb raises many kinds of errors
+            raise RecordingError(*_said(error)) from error
+
+
+def _joined(file: Path, header: Header, seconds: float | None, unit: str | None) -> Raw:
+    """Return a record of segments, whose leads are joined by name; where a segment lacks a lead, it is NaN."""
+    wanted = sum(samples for _, samples in header.segments)
+    if seconds is not None:
+        wanted = min(wanted, math.ceil(seconds * header.fs_hz))
+    rows: dict[str, NDArray[np.float64]] = {}
+    gain, start = None, 0
+    for name, samples in header.segments:
+        needed = min(samples, wanted - start)
+        if needed and name != "~":
+            segment = file.with_name(f"{name}.hea")
+            if not segment.is_file() or read_header(segment).segments:
+                raise RecordingError("missing file", f"its segment {name!r} is missing")
+            part = read_wfdb(segment, needed / header.fs_hz, unit)
+            if part.fs_hz != header.fs_hz or part.signal_mv.shape[1] < needed:
+                raise RecordingError(
+                    "unreadable header",
+                    f"the segment {name!r} has {part.signal_mv.shape[1]} samples at {part.fs_hz:g} Hz; "
+                    f"the header states {samples} at {header.fs_hz:g} Hz",
+                )
+            gain = part.gain if gain is None else gain
+            for lead, row in zip(part.names, part.signal_mv, strict=True):
+                rows.setdefault(lead, np.full(wanted, np.nan))[start : start + needed] = row[:needed]
+        start += needed
+    signal = np.stack(list(rows.values())) if rows else np.zeros((0, wanted))
+    return Raw(signal, tuple(rows), header.fs_hz, gain, header.comments, header.notes)
 
 
 @contextmanager
@@ -92,7 +142,7 @@ def _readable(file: Path, header: Header) -> Iterator[str]:
         for short, name in header.files.items():
             source = file.parent / name
             if not source.is_file():
-                raise FileNotFoundError(2, "no such file", str(source))
+                raise RecordingError("missing file", f"its signal file {source.name!r} is missing")
             target = os.path.join(folder, short)
             try:
                 os.symlink(source.absolute(), target)
@@ -152,43 +202,63 @@ def read_npz(file: Path, seconds: float | None = None, unit: str | None = None) 
     labels, classes = data.get("labels"), data.get("label_names")
     if labels is not None and classes is not None and labels.shape == (1, len(classes)):
         statements = names_of(labels[0], [str(name) for name in classes])
-    return Raw(signal.astype(np.float64) * scale, tuple(names), fs_hz, statements=statements)
+    values = signal.astype(np.float64)
+    if signal.dtype.kind == "i" and signal.dtype.itemsize == 2:
+        values[signal == -32768] = np.nan  # as in WFDB
+    return Raw(values * scale, tuple(names), fs_hz, statements=statements)
 
 
 def read_csv(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
-    """Read a table as `sssd.io.csv_table` writes it: a column time_s, and a column in mV for each lead.
+    """Read a table as `sssd.io.csv_table` writes it, and spreadsheets afterwards.
 
-    Its column of statements, if there is one, is read in the first row.
+    It has a column time_s and one in mV for each lead. Columns may name other units: time_ms, "I (uV)". Its column of
+    statements, if there is one, is read in the first row; other columns are not used.
     """
     try:
-        with file.open(encoding="utf-8-sig") as lines:
-            names = [name.strip() for name in next(lines, "").split(",")]
-            if TIME not in names:
-                raise ValueError(f"its columns are {', '.join(names)}; expected {TIME} and leads in mV")
-            first = next(lines, "")
-            table = np.genfromtxt(
-                chain([first], lines), delimiter=",", dtype=np.float64, ndmin=2
-            )  # empty cells: NaN
+        names, *rows = read_cells(file)
+        times = [match for match in map(_TIME.fullmatch, names) if match]
+        if len(times) != 1 or len(rows) < 2:
+            raise ValueError(
+                f"it has {len(rows)} rows, and columns {', '.join(names)}; expected {TIME} and leads in mV"
+            )
+        used = [names.index(times[0].string), *(i for i, name in enumerate(names) if lead_of(name))]
+        table = _numbers([[row[i] for i in used] for row in rows])
     except (OSError, ValueError) as error:
         raise RecordingError("unreadable", f"cannot be read as a table of samples ({error})") from error
-    if table.shape[1] != len(names) or len(table) < 2:
-        raise RecordingError(
-            "unreadable",
-            f"is a table {table.shape} with columns {', '.join(names)}; expected {TIME} and one column in mV for each "
-            "lead, separated by commas",
-        )
-    time_s = table[:, names.index(TIME)]
+    time_s = table[:, 0] * (1e-3 if times[0][1].casefold() == "ms" else 1.0)
     step = np.diff(time_s)
     if not (step > 0).all() or np.abs(step - step.mean()).max() > 0.01 * step.mean():
-        raise RecordingError("sampling rate", f"{TIME} does not rise evenly; expected one sampling rate")
+        raise RecordingError(
+            "sampling rate", f"{names[used[0]]} does not rise evenly; expected one sampling rate"
+        )
     fs_hz = round((len(time_s) - 1) / float(time_s[-1] - time_s[0]), 3)
-    leads = [i for i, name in enumerate(names) if name not in (TIME, *WORDS)]
-    scale = 1.0 if unit is None else UNITS_MV[unit.lower()]
-    rows = None if seconds is None else math.ceil(seconds * fs_hz)
-    cells = dict(zip(names, first.strip().split(","), strict=False))
-    statements = tuple(unescaped(code) for code in cells.get("statements", "").split())
-    kept = statements if all(map(is_statement, statements)) else ()
-    return Raw(table[:rows, leads].T * scale, tuple(names[i] for i in leads), fs_hz, statements=kept)
+    leads = [names[i] for i in used[1:]]
+    scales = [UNITS_MV[unit.lower()] if unit is not None else _unit_in(name) for name in leads]
+    length = None if seconds is None else math.ceil(seconds * fs_hz)
+    written = rows[0][names.index("statements")].split() if "statements" in names else []
+    codes = tuple(map(unescaped, written))
+    statements = codes if all(map(is_statement, codes)) else ()
+    return Raw((table[:length, 1:] * scales).T, tuple(leads), fs_hz, statements=statements)
+
+
+def _numbers(rows: list[list[str]]) -> NDArray[np.float64]:
+    """Return the numbers of a table (rows, columns), NaN for empty cells; ValueError where a cell is no number.
+
+    A comma is the decimal sign if there is no point in the whole table.
+    """
+    commas = not any("." in cell for row in rows for cell in row)
+    return np.array(
+        [
+            [float(cell.replace(",", ".") if commas else cell) if cell else np.nan for cell in row]
+            for row in rows
+        ]
+    )
+
+
+def _unit_in(name: str) -> float:
+    """Return mV in the unit that a column's name ends with, as "I (uV)"; without one it is mV."""
+    match = re.search(r"[\[(]\s*(\w?v)\s*[\])]$", name, re.IGNORECASE)
+    return 1.0 if match is None else scale_of(match[1], name)
 
 
 def rate_of(value: NDArray[Any]) -> float:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import counted
+
 _MICRO = str.maketrans({"µ": "u", "μ": "u", "Â": ""})  # Â: a micro sign in UTF-8 that was read as Latin-1
+_BREAKS = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")  # where Python ends lines, and WFDB does not
 RATE = 250.0  # Hz, where a header states none, by the WFDB standard
 
 
@@ -30,8 +33,9 @@ class Header:
     """A header that the WFDB library reads.
 
     fs_hz, samples: as stated; 0 samples are an unknown number. text: in ASCII. files: names of the signal files in the
-    text -> in the folder. changed: whether the text differs from the file in more than comments. comments: the lines
-    after "#". notes: what the user should know of it.
+    text -> in the folder. changed: whether the text differs from the file in more than comments. segments: names and
+    numbers of samples, of a record that has them in place of signals; "~" is a gap, and 0 samples a list of the leads.
+    comments: the lines after "#". notes: what the user should know of it.
     """
 
     fs_hz: float
@@ -39,18 +43,24 @@ class Header:
     text: str
     files: dict[str, str]
     changed: bool
+    segments: tuple[tuple[str, int], ...]
     comments: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def read_header(file: Path) -> Header:
-    """Read a header file. RecordingError if its rate is no rate, or a signal file is outside of the folder."""
+    """Read a header file.
+
+    RecordingError if its rate is no rate, its lines are not as many as its signals, or a file is outside of the folder.
+    """
     content = file.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [
+        line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()
+    ]  # comments may hold other breaks
     comments = tuple(line[1:].strip() for line in lines if line.startswith("#"))
     specified = [line for line in lines if not line.startswith("#")]
     if not specified:
@@ -58,22 +68,30 @@ def read_header(file: Path) -> Header:
     several = re.fullmatch(r".*/\d+", specified[0].split()[0]) and all(
         len(x.split()) <= 2 for x in specified[1:]
     )
-    record, notes = _record_line(specified[0], segments=bool(several))
+    record, notes = _record_line(specified[0])
+    _, signals, rate, *samples = record.split()
+    stated = int(specified[0].split()[0].rpartition("/")[2]) if several else int(signals)
+    if len(specified) - 1 != stated:
+        raise RecordingError(
+            "unreadable header",
+            f"the header states {counted(stated, 'segment' if several else 'signal')} and has "
+            f"{counted(len(specified) - 1, 'line')} for them",
+        )
     files: dict[str, str] = {}
-    lines = [record, *(line if several else _signal_line(line, files) for line in specified[1:])]
-    _, _, rate, *samples = record.split()
+    lines = [record, *(_signal_line(line, files) for line in ([] if several else specified[1:]))]
     return Header(
         fs_hz=float(rate),
         samples=int(samples[0]) if samples else 0,
         text="\n".join(lines) + "\n",
         files=files,
-        changed=not several and lines != specified,  # the files of segments are not known here
+        changed=lines != specified or _BREAKS.search(text) is not None,
+        segments=tuple(map(_segment_line, specified[1:])) if several else (),
         comments=comments,
         notes=notes,
     )
 
 
-def _record_line(line: str, *, segments: bool) -> tuple[str, tuple[str, ...]]:
+def _record_line(line: str) -> tuple[str, tuple[str, ...]]:
     """Return the record line with a plain name and rate, without time and date, and what the user should know."""
     name, *fields = line.split()
     if not fields or not fields[0].isdecimal():
@@ -87,7 +105,7 @@ def _record_line(line: str, *, segments: bool) -> tuple[str, tuple[str, ...]]:
     samples = fields[2] if len(fields) > 2 else "0"
     if not samples.isdecimal():
         raise RecordingError("unreadable header", f"the header states {samples!r} samples")
-    plain = name if segments or re.fullmatch(r"[-\w]+", name, re.ASCII) else "record"
+    plain = name if re.fullmatch(r"[-\w]+", name, re.ASCII) else "record"
     return " ".join((plain, fields[0], rate, *([samples] if int(samples) else []))), notes
 
 
@@ -104,6 +122,17 @@ def _rate(text: str) -> str:
     return (
         text if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else np.format_float_positional(rate, trim="-")
     )
+
+
+def _segment_line(line: str) -> tuple[str, int]:
+    """Return the name of a segment and its number of samples."""
+    match = re.fullmatch(r"(~|[-\w]+)\s+(\d+)", line)
+    if match is None:
+        raise RecordingError(
+            "unreadable header",
+            f"the header has the segment {line[:80]!r}; expected a name and a number of samples",
+        )
+    return match[1], int(match[2])
 
 
 def _signal_line(line: str, files: dict[str, str]) -> str:
