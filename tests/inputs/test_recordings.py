@@ -555,6 +555,7 @@ def test_edf(tmp_path: Path) -> None:
             "rate",
         ),
         (EDF_ROW, 500, 3000, "unreadable"),
+        (EDF_ROW, 500, 0, "missing samples"),
     ],
 )
 def test_edf_that_cannot_be_used(tmp_path: Path, rate: int, cut: int, reason: str) -> None:
@@ -565,6 +566,8 @@ def test_edf_that_cannot_be_used(tmp_path: Path, rate: int, cut: int, reason: st
     ]
     signals[3] = edfio.EdfSignal(beats_mv(1, fs_hz=rate)[3], rate, label="aVR")
     content = edfio.Edf(signals).to_bytes()
+    if reason == "missing samples":
+        content = content[:192] + b"EDF+D" + content[197:]
     (tmp_path / "a.edf").write_bytes(content[: cut or None])
     with pytest.raises(RecordingError) as caught:
         read_recording(tmp_path / "a")

@@ -93,7 +93,7 @@ def read(file: Path, seconds: float | None = None, unit: str | None = None) -> R
         if len(rates) > 1:
             listed = ", ".join(f"{rate:g} Hz" for rate in rates)
             raise RecordingError("sampling rate", f"has leads at {listed}; expected one sampling rate")
-        if not held.is_continuous:
+        if str(held.reserved).startswith("EDF+D"):
             raise RecordingError("missing samples", "is an EDF file with interruptions (EDF+D)")
         samples = None if seconds is None else math.ceil(seconds * rates[0])
         rows = [_millivolts(signal, unit)[:samples] for signal in signals]
