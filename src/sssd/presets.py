@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import hub
+
 _FOLDER = Path(__file__).parent / "weights"
 BUILTIN = "builtin"
 ALIASES = ("default", "built-in")  # other names of `BUILTIN`, which earlier versions wrote
@@ -68,7 +70,17 @@ def is_shipped(checkpoint: str | os.PathLike[str] | None) -> bool:
 
 
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
-    """Return the file of a checkpoint, given by its path or a name in `WEIGHTS`; None means the built-in model."""
+    """Return the file of a checkpoint; None means the built-in model.
+
+    It is given by its path, as a folder that `save_pretrained` wrote, by a name in `WEIGHTS`, or as
+    "hf://org/name@revision" at the Hugging Face Hub, from which it is fetched unless it is in the local cache.
+    """
     if checkpoint is None or is_builtin(str(checkpoint)):
         return WEIGHTS[BUILTIN]
-    return WEIGHTS.get(str(checkpoint), Path(checkpoint))
+    if str(checkpoint) in WEIGHTS:
+        return WEIGHTS[str(checkpoint)]
+    address = hub.as_address(checkpoint)
+    if address is not None:
+        return hub.fetch(address[0], revision=address[1])
+    path = Path(checkpoint)
+    return path / hub.FILE if (path / hub.FILE).is_file() else path

@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .checkpoints import open_checkpoint, state_hash, write_model
+from . import hub
+from .checkpoints import card, model_bytes, open_checkpoint, state_hash, write_model
 from .config.schema import PUBLISHED, Config, read_config
 from .device import choose_device
 from .factory import build_network, build_schedule, label_names
+from .io.files import write_files
 from .models.network import Network
 from .models.s4 import Cauchy
 from .models.settings import settled
-from .presets import checkpoint_file
+from .presets import WEIGHTS, checkpoint_file
 from .request import Classes
 from .scale import Scale
 from .utils.util import hyperparams_of
@@ -64,16 +68,41 @@ class PretrainedModel:
         config: File | Config | None = None,
         cauchy: Cauchy | None = None,
         device: str | torch.device | None = None,
+        revision: str | None = None,
+        sha256: str | None = None,
+        cache_dir: File | None = None,
+        local_files_only: bool = False,
+        token: str | None = None,
     ) -> Self:
         """Load the built-in model, or another checkpoint as `load_checkpoint` does.
 
-        path: a file, or "few-step" or "one-step", the built-in model distilled to 4 evaluations or 2, or to one.
+        path: a file, a folder that `save_pretrained` wrote, or "few-step" or "one-step", the built-in model distilled
+            to 4 evaluations or 2, or to one. A text "org/name" that is neither names a model at the Hugging Face Hub,
+            and so does "hf://org/name@revision"; see `sssd.hub.fetch` for its errors.
         config: a JSON file or a Config that the checkpoint must fit; by default the file's own, or the one inferred.
+        revision: a branch, a tag or a commit at the Hub. cache_dir, local_files_only, token: see huggingface_hub.
+        sha256: of the weights, as `model_hash` and the provenance of records have it. ValueError if it is another.
         """
+        named = hub.as_name(path)
+        if named is not None:
+            asked = revision if named[1] is None else named[1]
+            path = hub.fetch(
+                named[0],
+                revision=asked,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                token=token,
+            )
+        elif revision is not None:
+            raise ValueError(f"revision is {revision!r}, and {path!r} is no model at the Hugging Face Hub")
         model, chosen = cls.__new__(cls), choose_device(device)
         model._given = config if isinstance(config, Config) or config is None else read_config(config)
         checkpoint = open_checkpoint(checkpoint_file(path), model._given, cauchy)
         model._set(checkpoint.config, checkpoint.network().to(chosen), checkpoint.path)
+        if sha256 is not None and model.model_hash != sha256.lower():
+            raise ValueError(
+                f"the weights of {str(checkpoint.path)!r} have the SHA-256 {model.model_hash}; expected {sha256}"
+            )
         return model
 
     def _set(self, config: Config, network: Network, source: Path | None = None) -> None:
@@ -104,6 +133,56 @@ class PretrainedModel:
         Returns the path. FileExistsError if the file exists and `overwrite` is not set.
         """
         return write_model(Path(path), self.model, self.config, overwrite)
+
+    def save_pretrained(
+        self,
+        folder: File,
+        *,
+        name: str | None = None,
+        measurements: File | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the model into a folder in the form of the Hugging Face Hub, and return the folder.
+
+        model.safetensors holds the weights and the configuration, config.json the configuration alone, README.md the
+        card. name: of the model in its card; by default that of the folder. measurements: a file that `sssd-ecg
+        evaluate --json` wrote, whose figures the card shows. FileExistsError if a file exists and `overwrite` is not
+        set; ValueError for other measurements.
+        """
+        folder = Path(folder)
+        text = card(
+            self.config,
+            name=name or folder.resolve().name,
+            model_hash=self.model_hash,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            shipped=self._source in WEIGHTS.values(),
+            measurements=measurements,
+        )
+        files = {
+            hub.FILE: model_bytes(self.model, self.config),
+            hub.CONFIG: (json.dumps(self.config.content(), indent=2) + "\n").encode(),
+            hub.CARD: text.encode(),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        write_files(folder, files, overwrite=overwrite)
+        return folder
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        measurements: File | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Put the files of `save_pretrained` into the model "org/name" of the Hub, and return the commit's address.
+
+        The model is made if it is not there. revision: a branch. OSError if the Hub refuses or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory(prefix="sssd-ecg-") as folder:
+            self.save_pretrained(folder, name=name, measurements=measurements)
+            return hub.upload(Path(folder), name, revision=revision, private=private, token=token)
 
     @property
     def device(self) -> torch.device:

@@ -17,7 +17,7 @@ from ..models.network import Network
 from ..models.s4 import CAUCHY, Cauchy
 from .read import configuration_of, read_state
 from .state import load_into
-from .write import write_pickle, write_safetensors
+from .write import safetensors_bytes, write_pickle, write_safetensors
 
 SUFFIXES = (".safetensors", ".pkl", ".pt")
 
@@ -66,8 +66,18 @@ def write_model(path: Path, network: Network, config: Config, overwrite: bool = 
         raise ValueError(f"checkpoint {path.name!r} has no known suffix: expected .safetensors, .pkl or .pt")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{str(path)!r} exists; choose another name or pass overwrite=True")
-    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    metadata = {"config": json.dumps(config.content()), "cauchy": network.cauchy}
+    state, metadata = _held(network, config)
     if path.suffix == ".safetensors":
         return write_safetensors(path, state, metadata)
     return write_pickle(path, {"model_state_dict": state, **metadata})
+
+
+def model_bytes(network: Network, config: Config) -> bytes:
+    """Return the content of the .safetensors file that `write_model` writes."""
+    return safetensors_bytes(*_held(network, config))
+
+
+def _held(network: Network, config: Config) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a network's file."""
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return state, {"config": json.dumps(config.content()), "cauchy": network.cauchy}

@@ -20,12 +20,17 @@ def write_safetensors(
     path: str | os.PathLike[str], state: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> Path:
     """Write a state dict and its metadata as safetensors, over an earlier file, and return the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_bytes(path, safetensors_bytes(state, metadata), overwrite=True)
+
+
+def safetensors_bytes(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return the content of a file of a state dict and its metadata as safetensors."""
     from safetensors.torch import save
 
     data = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_bytes(path, _in_order(save(data, metadata=dict(metadata))), overwrite=True)
+    return _in_order(save(data, metadata=dict(metadata)))
 
 
 def _in_order(file: bytes) -> bytes:

@@ -38,7 +38,8 @@ Spacing = Annotated[
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        help="A .pkl or .safetensors file, 'few-step' or 'one-step'; by default the built-in model."
+        help="A .pkl or .safetensors file, 'few-step' or 'one-step', or hf://org/name at the Hugging Face Hub; by "
+        "default the built-in model."
     ),
 ]
 Preset = Annotated[
