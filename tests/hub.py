@@ -59,6 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.hub.requests.append(f"{self.command} {self.path}")
+        about = re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/?]+)(\?.*)?", self.path)
+        if about and about[1] in self.hub.models:
+            return self._json({"id": about[1], "sha": self.hub.commit(about[1], about[2]), "siblings": []})
         match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
         if not match or match[1] not in self.hub.models:
             return self._answer(401, X_Error_Code="RepoNotFound")
