@@ -103,20 +103,22 @@ class SSSDECG(FromRecordings):
         *,
         leads: str | Sequence[str] = "clinical",
         noise: str | None = None,
+        annotate: bool = False,
         **how: Unpack[Keywords],
     ) -> list[Ecg]:
         """Generate 12-lead records with the signals of `generate`, whose keywords mean the same here.
 
         leads: "clinical" or "sssd" order, or the 12 names. noise: what is added to each record, such as
-        "baseline:0.3mV, muscle:20uV, mains:50Hz" (sssd.added_noise); `Ecg.clean` is the record without it. A record has
-        the statements of its label vector (sssd.labels.has), and its provenance says how to make it again.
+        "baseline:0.3mV, muscle:20uV, mains:50Hz" (sssd.added_noise); `Ecg.clean` is the record without it. annotate:
+        whether `Ecg.annotations` say where waves begin, peak and end (sssd.annotations). A record has the statements of
+        its label vector (sssd.labels.has), and its provenance says how to make it again.
         """
         order, kinds = lead_names(leads), parse(noise, self.config.trainset_config.sampling_rate)
         request, table, seed = self._resolve(labels, how)
         signal = self.sample(request, table, seed=seed, **only(how, RunKeywords))
         precision = how.get("precision", "auto")
         made = self.records(signal, request, table, seed=seed, precision=precision, leads=order)
-        return list(replace(made, noise=kinds))
+        return list(replace(made, noise=kinds, annotated=flag("annotate", annotate)))
 
     def request(
         self,

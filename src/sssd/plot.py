@@ -87,6 +87,7 @@ def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
     figure, axes = _page(width + 2 * _SIDE, height + _HEAD + _FOOT)
     _grid(axes, _SIDE, _FOOT, width, height)
     _traces(axes, rows, gaps, _SIDE, _FOOT + height, line_mm=0.32)
+    _marks(axes, ecg, _SIDE + _LEAD_IN, _FOOT)
 
     left, right, top = _SIDE, _SIDE + width, _FOOT + height
     _title(axes, ecg, left, top + 9.0, width, 5.0)
@@ -289,6 +290,22 @@ def _traces(
                 axes.add_line(Line2D(*ends, color=_GREY, linewidth=_points(0.25), zorder=9))
         for text, start, bottom in row.labels:
             _text(axes, left + start, zero + bottom, text, _LABEL, weight="bold")
+
+
+def _marks(axes: Axes, ecg: Ecg, left: float, bottom: float) -> None:
+    """Write annotations along the bottom of the grid: lines at onsets and ends, symbols at peaks, and notes."""
+    from matplotlib.lines import Line2D
+
+    for one in ecg.annotations:
+        x = left + MM_PER_S * one.sample / ecg.fs_hz
+        if one.symbol in "()":
+            axes.add_line(
+                Line2D([x, x], [bottom + 1, bottom + 5], color=_WARN, linewidth=_points(0.2), zorder=9)
+            )
+        elif one.note:
+            _text(axes, x, bottom + 6.0, one.note, 2.8, color=_WARN)
+        else:
+            _text(axes, x, bottom + 1.6, one.symbol, 2.8, color=_WARN, ha="center")
 
 
 def _text(axes: Axes, x: float, y: float, text: str, size_mm: float, **style: Any) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST = 200  # characters that a statement has in ASCII, by `escaped`, to fit into a line of a WFDB header
 _PLAIN = "".join(chr(k) for k in range(33, 127) if chr(k) != "%")
-CLEAN = "_clean"  # ends the names of files of a record without its noise
+CLEAN, ANNOTATIONS = "_clean", "_annotations"  # end the names of files beside those of a record
 PROVENANCE_NAME = r"[\w.-]{1,40}"
 
 
@@ -58,6 +58,20 @@ def _allowed(char: str) -> bool:
     return char.isprintable() and not char.isspace() and char != ","
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """What is marked at one sample of a record.
+
+    sample: its number, from 0. symbol: one of WFDB: "(" onset, ")" end, "p" and "t" peaks, "N", "L", "R", "V", "/" and
+    "Q" beats, "+" a change of rhythm, '"' a note. wave: "P", "QRS" or "T", or "". note: a text.
+    """
+
+    sample: int
+    symbol: str
+    wave: str = ""
+    note: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Ecg:
     """A 12-lead ECG.
@@ -68,6 +82,7 @@ class Ecg:
     statements  SCP-ECG codes such as ("NORM", "SR")
     provenance  where the record comes from, as a mapping of names to JSON values; generated records have
                 {"synthetic": True, ...}
+    annotations what is marked in it, in the order of samples (sssd.annotations)
     clean       the same record without the noise that was added to it (sssd.added_noise); None if none was
 
     ValueError says which of these does not hold.
@@ -78,6 +93,7 @@ class Ecg:
     leads: tuple[str, ...] = CLINICAL
     statements: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    annotations: tuple[Annotation, ...] = field(default=(), repr=False)
     clean: Ecg | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +126,9 @@ class Ecg:
             provenance = json.loads(json.dumps(self.provenance, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise ValueError(f"provenance must hold JSON values only: {error}") from None
+        samples = [one.sample for one in self.annotations]
+        if samples != sorted(samples) or any(not 0 <= at < signal.shape[1] for at in samples):
+            raise ValueError(f"annotations must be at samples 0 to {signal.shape[1] - 1}, in this order")
         if self.clean is not None and (
             self.clean.signal.shape != signal.shape
             or self.clean.leads != leads
@@ -122,6 +141,7 @@ class Ecg:
         object.__setattr__(self, "leads", leads)
         object.__setattr__(self, "statements", tuple(self.statements))
         object.__setattr__(self, "provenance", provenance)
+        object.__setattr__(self, "annotations", tuple(self.annotations))
 
     @property
     def duration_s(self) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .added_noise import Noise, add_noise
+from .annotations import annotate
 from .labels import names_of
 from .leads import CLINICAL, to_twelve
 from .patient import facts
@@ -71,6 +72,7 @@ class Records(Sequence[Ecg]):
     leads: the order of the 12 leads. noise: what is added to each (sssd.added_noise), by its seed and index.
     rare: the statements that the model hardly learnt, with the numbers of their training records.
     attempts: (B,) which draw each record is, see `noise.seed_of_attempt`; None if records were drawn once.
+    annotated: whether each gets annotations (sssd.annotations).
     """
 
     eight: NDArray[np.float32]
@@ -82,6 +84,7 @@ class Records(Sequence[Ecg]):
     noise: tuple[Noise, ...] = ()
     rare: Mapping[str, int] = field(default_factory=dict)
     attempts: tuple[int, ...] | None = None
+    annotated: bool = False
 
     def __len__(self) -> int:
         return len(self.eight)
@@ -111,6 +114,8 @@ class Records(Sequence[Ecg]):
                 **({} if self.attempts is None else {"attempt": self.attempts[i]}),
             },
         )
+        if self.annotated:
+            ecg = annotate(ecg)
         if not self.noise:
             return ecg
         return add_noise(ecg, self.noise, seed=self.how["seed"], index=one.numbers[0])

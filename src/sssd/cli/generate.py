@@ -86,6 +86,13 @@ def command(
             "The records without it are written as well."
         ),
     ] = None,
+    annotate: Annotated[
+        bool,
+        typer.Option(
+            "--annotate",
+            help="Mark where P, QRS and T waves begin, peak and end, and the beats: in WFDB's .atr, in CSV and NPZ.",
+        ),
+    ] = False,
     formats: options.Formats = "wfdb,npz",
     order: options.Order = "clinical",
     checkpoint: options.Checkpoint = None,
@@ -116,8 +123,9 @@ def command(
                 "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
             )
         earlier_files(out.resolve(), overwrite)
-        if check or require_shown:
-            shown_in.check_tools("--require-shown" if require_shown else "--check")
+        for option, on in (("--require-shown", require_shown), ("--check", check), ("--annotate", annotate)):
+            if on:
+                shown_in.check_tools(option)
         told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):
             read_requests(label, labels_from, CODES, **told)  # before torch is loaded
@@ -166,7 +174,7 @@ def command(
             ecgs, shown = shown_in.draw_until_shown(ecgs, asked, draw, seed=seed, bar=bar)
         elif check:
             shown = shown_in.measure(ecgs, bar)
-        ecgs = replace(ecgs, noise=added)
+        ecgs = replace(ecgs, noise=added, annotated=annotate)
         names = write_records(
             ecgs,
             out,

@@ -15,7 +15,7 @@ import io
 from pathlib import Path
 
 from ..record import Ecg, with_clean
-from . import wfdb
+from . import annotation_files, wfdb
 from .comments import clinical, written
 from .files import write_files
 from .units import microvolts
@@ -38,6 +38,7 @@ def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
     for stem, one in with_clean(name, ecg):
         header, data = render(stem, one)
         files |= {f"{stem}.mat": data, f"{stem}.hea": header.encode("ascii")}
+        files |= {f"{stem}.atr": annotation_files.atr(one)} if one.annotations else {}
     return files
 
 

@@ -19,7 +19,7 @@ from .each import write_each
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     """Write the table and return its path; FileExistsError if it exists and `overwrite` is not set.
 
-    The `clean` record of one with noise is a table beside it, NAME_clean.csv.
+    Annotations are a table beside it, NAME_annotations.csv, and the `clean` record of one with noise, NAME_clean.csv.
     """
     return write_each(path, ecg, render, overwrite=overwrite)
 

@@ -1,11 +1,15 @@
-"""Formats of one file for each record: a record with noise has its `clean` record beside it, as NAME_clean."""
+"""Formats of one file for each record: a record with noise has its `clean` record beside it, as NAME_clean.
+
+Annotations are a table beside the record, NAME_annotations.csv.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from ..record import Ecg, with_clean
+from ..record import ANNOTATIONS, Ecg, with_clean
+from . import annotation_files
 from .files import write_files
 
 
@@ -18,4 +22,12 @@ def write_each(path: str | Path, ecg: Ecg, render: Callable[[Ecg], bytes], *, ov
 
 def render_each(name: str, suffix: str, ecg: Ecg, render: Callable[[Ecg], bytes]) -> dict[str, bytes]:
     """Return the contents of these files by their names."""
-    return {f"{stem}{suffix}": render(one) for stem, one in with_clean(name, ecg)}
+    return {f"{stem}{suffix}": render(one) for stem, one in with_clean(name, ecg)} | render_annotations(
+        name, ecg
+    )
+
+
+def render_annotations(name: str, ecg: Ecg) -> dict[str, bytes]:
+    """Return the tables of the annotations by their names; none without annotations."""
+    marked = [(stem, one) for stem, one in with_clean(name, ecg) if one.annotations]
+    return {f"{stem}{ANNOTATIONS}.csv": annotation_files.table(one) for stem, one in marked}

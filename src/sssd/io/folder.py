@@ -17,7 +17,7 @@ import numpy as np
 
 from ..checks import needed_for
 from ..plot import draw, paper, sheet
-from ..record import CLEAN, Ecg
+from ..record import ANNOTATIONS, CLEAN, Ecg
 from . import challenge, csv_table, dicom, edf, npz, wfdb
 from .each import render_each
 from .files import move_in, scratch, sync, sync_files
@@ -67,8 +67,9 @@ def save_set(
             f"{len(ecgs)} ECGs need as many different names; got {len(set(names))} in {len(names)}"
         )
     for name in names:
-        if name.removesuffix(CLEAN) != name and name.removesuffix(CLEAN) in names:
-            raise ValueError(f"the name {name!r} is that of the record without noise beside another one")
+        for end in (CLEAN, ANNOTATIONS):
+            if name.endswith(end) and name.removesuffix(end) in names:
+                raise ValueError(f"the name {name!r} is that of a file that may lie beside another record")
         if not re.fullmatch(r"[\w-]+", name, re.ASCII) or name.lower() in _TAKEN:
             raise ValueError(
                 f"a record name holds letters, digits, '_' and '-', and is none of {', '.join(_TAKEN)}; "

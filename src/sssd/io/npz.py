@@ -6,6 +6,8 @@
     leads         (12,)
     fs_hz         samples per second
     provenance    (n,) JSON texts
+    annotation_record, annotation_sample, annotation_symbol, annotation_wave, annotation_note
+                  (m,) each, the annotations of all records; only where there are any
     clean_uv      as signal_uv, without the noise that was added; only where noise was
 
 Only signal_uv is needed to read a set.
@@ -27,6 +29,7 @@ import numpy as np
 from ..labels import has
 from ..leads import CLINICAL, reorder
 from ..record import Ecg
+from . import annotation_files
 from .files import write_bytes
 from .raw import rate_of
 from .units import microvolts
@@ -80,6 +83,8 @@ def render(
             f"noise was added to {len(clean)} of {len(ecgs)} ECGs; a set holds all or none of these"
         )
     beside: dict[str, Any] = {"clean_uv": _signals(clean)} if clean else {}
+    if any(ecg.annotations for ecg in ecgs):
+        beside |= annotation_files.arrays(ecgs)
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -137,12 +142,12 @@ def _records(data: dict[str, np.ndarray]) -> list[Ecg]:
     texts, clean = each.pop("provenance", None), data.get("clean_uv")
     if clean is not None and clean.shape != data["signal_uv"].shape:
         raise ValueError(f"clean_uv has shape {clean.shape}; expected that of signal_uv")
-    ecgs = []
+    marks, ecgs = annotation_files.from_arrays(data, count), []
     for i, signal in enumerate(data["signal_uv"]):
         provenance: dict[str, Any] = {} if texts is None else _provenance(str(texts[i]), i)
         provenance |= {key: values[i].item() for key, values in each.items()}
         statements = tuple(str(name) for name in names[has(labels[i])])
-        ecg = Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance)
+        ecg = Ecg(signal / np.float32(1000.0), fs_hz, leads, statements, provenance, marks[i])
         if clean is not None:
             facts = {key: value for key, value in provenance.items() if key != "noise"}
             ecg = replace(ecg, clean=replace(ecg, signal=clean[i] / np.float32(1000.0), provenance=facts))

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..leads import CLINICAL, lead_of, twelve_from
 from ..record import Ecg, with_clean
+from . import annotation_files
 from .comments import clinical, parsed, written
 from .files import write_files
 from .raw import read_wfdb
@@ -24,8 +25,9 @@ from .wfdb_header import RecordingError
 def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
     """Write `path`.hea and `path`.dat (a suffix .hea or .dat is dropped) and return the path of the header.
 
-    A record with noise has its `clean` record beside it, as `path`_clean. Either all files are written or none.
-    ValueError for values beyond +-32.767 mV; FileExistsError if one of the files exists and `overwrite` is not set.
+    Annotations go into `path`.atr. A record with noise has its `clean` record beside it, as `path`_clean. Either all
+    files are written or none. ValueError for values beyond +-32.767 mV; FileExistsError if one of the files exists and
+    `overwrite` is not set.
     """
     stem = _stem(path)
     write_files(stem.parent, render_files(checked_name(stem), ecg), overwrite=overwrite)
@@ -45,6 +47,7 @@ def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
     for stem, one in with_clean(name, ecg):
         text, data = render(stem, one)
         files |= {f"{stem}.dat": data, f"{stem}.hea": text.encode("ascii")}
+        files |= {f"{stem}.atr": annotation_files.atr(one)} if one.annotations else {}
     return files
 
 

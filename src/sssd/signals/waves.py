@@ -32,8 +32,10 @@ class Waves:
     r_peak: Points
     p_onset: Points
     p_peak: Points
+    p_end: Points
     qrs_onset: Points
     qrs_end: Points
+    t_onset: Points
     t_peak: Points
     t_end: Points
     fs_hz: float
@@ -74,8 +76,10 @@ def delineate(lead: FloatArray, fs_hz: float) -> Waves | None:
                 r_peak=peaks.astype(np.float64),
                 p_onset=beside(waves["ECG_P_Onsets"], peaks, before=True),
                 p_peak=beside(waves["ECG_P_Peaks"], peaks, before=True),
+                p_end=beside(waves["ECG_P_Offsets"], peaks, before=True),
                 qrs_onset=beside(waves["ECG_R_Onsets"], peaks, before=True),
                 qrs_end=beside(waves["ECG_R_Offsets"], peaks),
+                t_onset=beside(waves["ECG_T_Onsets"], peaks),
                 t_peak=beside(waves["ECG_T_Peaks"], peaks),
                 t_end=beside(waves["ECG_T_Offsets"], peaks),
                 fs_hz=fs_hz,

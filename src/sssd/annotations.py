@@ -1,0 +1,167 @@
+"""Annotations of a record: where P, QRS and T begin, peak and end, and the kind of each beat.
+
+A generated record has no truth of its own. Its annotations are what two methods of delineation agree on: a network that
+learnt from cardiologists' marks and reads eight leads (`signals.delineator`), and prominence in lead II
+(`signals.waves`). What only one of them finds is left out and counted. An onset or end that they place differently by
+more than `TOLERANCE_S` is left out. Onsets and ends are the network's, peaks are those of lead II.
+
+Symbols are those of WFDB (PhysioNet), as in the QT database: "(" and ")" around "p", "t" or the symbol of a beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from .leads import EIGHT
+from .record import Annotation, Ecg
+from .signals.delineator import FS_HZ, WAVES, Delineator, probabilities, trained, waves_of
+from .signals.waves import delineate
+
+Floats = NDArray[np.float64]
+
+TOLERANCE_S = {"P": 0.03, "QRS": 0.03, "T": 0.05}  # between the two methods
+FINE_HZ = 500.0  # lead II is resampled to at least this rate
+NO_P = frozenset({"AFIB", "AFLT"})
+CONDUCTED = {
+    "PACE": "/",
+    "CLBBB": "L",
+    "CRBBB": "R",
+}  # statement -> symbol of all its beats, the first that is there
+ECTOPIC = frozenset({"PVC", "BIGU", "TRIGU", "PAC", "PRC(S)", "SVARR", "PSVT"})  # statements of mixed beats
+ALIKE, UNLIKE = 0.9, 0.6  # correlation of a QRS complex with the median of them all
+WIDE_S, WIDER_S = (
+    0.12,
+    0.02,
+)  # a ventricular beat is as wide as the first, and wider than the median by the second
+HALF_QRS_S = 0.12
+EARLY = 0.85  # of the median RR interval
+
+
+class Delineation(NamedTuple):
+    """What two methods agree on.
+
+    waves: for P, QRS and T, onset, peak and end of each in s, (n, 3); NaN where they disagree. qrs_s: onset
+    and end of each QRS complex by the network, (n, 2). left_out: the number of
+    waves that only one of them found.
+    """
+
+    waves: dict[str, Floats]
+    qrs_s: Floats
+    left_out: dict[str, int]
+
+
+def annotate(ecg: Ecg) -> Ecg:
+    """Return the record with annotations of its waves and beats; those that it has stay.
+
+    A record with noise is annotated by its `clean` record. The provenance says how many waves of each kind were left
+    out. ModuleNotFoundError without NeuroKit2.
+    """
+    if ecg.clean is not None:
+        clean = annotate(ecg.clean)
+        told = {"annotations": clean.provenance["annotations"]}
+        return replace(ecg, clean=clean, annotations=clean.annotations, provenance={**ecg.provenance, **told})
+    found = delineation(ecg)
+    if NO_P.intersection(ecg.statements):
+        no_p = {**found.waves, "P": np.zeros((0, 3))}
+        found = found._replace(waves=no_p, left_out={**found.left_out, "P": 0})
+    symbols = {"P": ["p"] * len(found.waves["P"]), "T": ["t"] * len(found.waves["T"])}
+    symbols["QRS"] = beat_symbols(ecg, found.qrs_s)
+    made = [
+        Annotation(round(float(at) * ecg.fs_hz), symbol, wave)
+        for wave in WAVES
+        for points, beat in zip(found.waves[wave], symbols[wave], strict=True)
+        for at, symbol in zip(points, ("(", beat, ")"), strict=True)
+        if np.isfinite(at)
+    ]
+    annotations = tuple(sorted((*ecg.annotations, *made), key=lambda one: one.sample))
+    told = {"annotations": {"left_out": found.left_out}}
+    return replace(ecg, annotations=annotations, provenance={**ecg.provenance, **told})
+
+
+def delineation(ecg: Ecg, model: Delineator | None = None) -> Delineation:
+    """Return the waves of a record on which both methods agree. model: another network than the one that ships."""
+    eight = np.stack([ecg.lead(name) for name in EIGHT]).astype(np.float64)
+    ratio = Fraction(FS_HZ / ecg.fs_hz).limit_denominator(5000)
+    if ratio != 1:
+        eight = resample_poly(eight, ratio.numerator, ratio.denominator, axis=1, padtype="edge")
+    learnt = waves_of(probabilities(model or trained(), eight))
+    finer = max(1, round(FINE_HZ / ecg.fs_hz))
+    lead = resample_poly(ecg.lead("II").astype(np.float64), finer, 1, padtype="edge")
+    prominent = delineate(lead, finer * ecg.fs_hz)
+    if prominent is None:
+        return Delineation(
+            {wave: np.zeros((0, 3)) for wave in WAVES},
+            np.zeros((0, 2)),
+            {wave: len(learnt[wave]) for wave in WAVES},
+        )
+    seconds = {name: value / prominent.fs_hz for name, value in vars(prominent).items() if name != "fs_hz"}
+    other = {
+        "P": np.stack((seconds["p_onset"], seconds["p_peak"], seconds["p_end"]), axis=1),
+        "QRS": np.stack((seconds["qrs_onset"], seconds["r_peak"], seconds["qrs_end"]), axis=1),
+        "T": np.stack((seconds["t_onset"], seconds["t_peak"], seconds["t_end"]), axis=1),
+    }
+    both = {wave: agreed(learnt[wave], other[wave], TOLERANCE_S[wave]) for wave in WAVES}
+    waves = {wave: points for wave, (points, _) in both.items()}
+    left = {w: max(len(learnt[w]), int(np.isfinite(other[w][:, 1]).sum())) - len(waves[w]) for w in WAVES}
+    return Delineation(waves, learnt["QRS"][both["QRS"][1]], left)
+
+
+def agreed(learnt: Floats, prominent: Floats, tolerance_s: float) -> tuple[Floats, NDArray[np.intp]]:
+    """Return onset, peak and end (n, 3) in s of the waves that both have, and their places (n,) in `learnt`.
+
+    learnt: onsets and ends (m, 2). prominent: onsets, peaks and ends (b, 3), NaN where none was found. Both have a wave
+    if its peak is in between. An end is NaN where they differ by more than the tolerance.
+    """
+    found, places = [], []
+    for place, (onset, end) in enumerate(learnt):
+        inside = np.flatnonzero((prominent[:, 1] >= onset - 0.01) & (prominent[:, 1] <= end + 0.01))
+        if len(inside) != 1:
+            continue
+        other = prominent[inside[0]]
+        keep = np.abs(np.array([onset, end]) - other[[0, 2]]) <= tolerance_s  # False for NaN
+        found.append([onset if keep[0] else np.nan, other[1], end if keep[1] else np.nan])
+        places.append(place)
+    return np.array(found).reshape(-1, 3), np.array(places, dtype=np.intp)
+
+
+def beat_symbols(ecg: Ecg, qrs_s: Floats) -> list[str]:
+    """Return the WFDB symbol of each beat, given onset and end of its QRS complex in s, (n, 2).
+
+    "L", "R" and "/" follow from the statements CLBBB, CRBBB and PACE, others are "N". In records whose statements speak
+    of ectopic beats, a beat is "V" if it is both unlike the others and wide, and "Q" (unclassifiable) if only one of
+    these holds, or it comes early.
+    """
+    usual = next((symbol for code, symbol in CONDUCTED.items() if code in ecg.statements), "N")
+    if not ECTOPIC.intersection(ecg.statements):
+        return [usual] * len(qrs_s)
+    return [{"unlike": "V", "alike": usual}.get(kind, "Q") for kind in kinds(ecg, qrs_s)]
+
+
+def kinds(ecg: Ecg, qrs_s: Floats) -> list[str]:
+    """Say of each beat whether it is "unlike" others in shape and width, "alike" in both and in time, or "unsure"."""
+    if not len(qrs_s):
+        return []
+    half, at = round(HALF_QRS_S * ecg.fs_hz), np.rint(qrs_s.mean(axis=1) * ecg.fs_hz).astype(int)
+    eight = np.stack([ecg.lead(name) for name in EIGHT]).astype(np.float64)
+    padded = np.pad(eight - np.median(eight, axis=1, keepdims=True), ((0, 0), (half, half)), mode="edge")
+    cut = np.array([padded[:, one : one + 2 * half + 1] for one in at]).reshape(len(at), -1)
+    middle = np.median(cut, axis=0)
+    likeness = (cut @ middle) / np.maximum(np.linalg.norm(cut, axis=1) * np.linalg.norm(middle), 1e-9)
+    width = qrs_s[:, 1] - qrs_s[:, 0]
+    wide = (width >= WIDE_S) & (width >= np.median(width) + WIDER_S)
+    interval = np.diff(qrs_s[:, 0], prepend=np.nan)
+    early = interval < EARLY * (np.median(interval[1:]) if len(at) > 1 else np.nan)
+    return [
+        "unlike"
+        if like < UNLIKE and broad
+        else "alike"
+        if like > ALIKE and not broad and not soon
+        else "unsure"
+        for like, broad, soon in zip(likeness, wide, early, strict=True)
+    ]
