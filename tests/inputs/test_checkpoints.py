@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
+import gzip
+import io
 import json
 import pathlib
+import pickle
 import types
 import warnings
 from collections.abc import Callable
@@ -40,6 +43,13 @@ def saved(folder: Path, content: Any) -> Path:
     return folder / "c.pkl"
 
 
+def written(save: Callable[..., Any], *content: Any, **options: Any) -> bytes:
+    """What a function that saves to a file writes; the content comes first, as in torch.save, or by name."""
+    file = io.BytesIO()
+    save(*content, file, **options)
+    return file.getvalue()
+
+
 def silently(path: Path) -> State:
     """The state dict of a file that is read without a warning."""
     with warnings.catch_warnings():
@@ -53,6 +63,8 @@ PREFIXES = (
 )
 AVERAGES = "averaged weights beside the others: `ema`, `ema_model`, `state_dict_ema`, `swa` ..."
 SEVERAL = "several networks in one file, none of them an average"
+NAMELESS = "averaged weights without the names of the network: a list, or other names"
+BY_CONTENT = "a file whose suffix is another's: safetensors called .bin, torch.save called .safetensors"
 BESIDE = "NumPy numbers and arrays, `argparse.Namespace`, paths, dates beside the network"
 
 
@@ -85,8 +97,7 @@ BESIDE = "NumPy numbers and arrays, `argparse.Namespace`, paths, dates beside th
             PREFIXES,
             {name.replace("residual_blocks.", "residual_blocks._orig_mod."): v for name, v in NET.items()},
         ),
-        (SEVERAL, {"model": NET, "teacher": OTHER}),
-        (SEVERAL, under("net.") | under("critic.", OTHER)),
+        (BY_CONTENT, NET),
     ],
 )
 def test_the_network_is_found(content: Any, tmp_path: Path) -> None:
@@ -103,7 +114,12 @@ def test_the_network_is_found(content: Any, tmp_path: Path) -> None:
         (AVERAGES, {"model": OTHER, "model_ema": {"module": NET}}),
         (AVERAGES, {"model": OTHER, "ema": under("online_model.", OTHER) | under("ema_model.")}),
         (AVERAGES, under("net.", OTHER) | under("net_ema.")),
-        (AVERAGES, {"model": OTHER, "swa": NET}),
+        *(
+            (AVERAGES, {"model": OTHER, key: NET})
+            for key in ("swa", "model_avg", "modelEMA", "emaModel", "polyak")
+        ),
+        (AVERAGES, {"net": OTHER, "netEMA": NET}),
+        (AVERAGES, {"params": OTHER, "params_ema": NET}),
     ],
 )
 def test_averaged_weights_are_preferred(content: Any, tmp_path: Path) -> None:
@@ -122,6 +138,32 @@ def test_the_command_line_notes_which_weights_it_takes(
     out, err = capsys.readouterr()
     assert "note: " in err and "'ema' are taken, not 'model'" in err
     assert "torch file with ema beside model" in out
+
+
+@rows(
+    "content, others",
+    [
+        (SEVERAL, {"model": NET, "teacher": OTHER}, "'model' are taken, not 'teacher'"),
+        (SEVERAL, under("net.") | under("critic.", OTHER), "'net' are taken, not 'critic'"),
+        (SEVERAL, {"model": NET, "best_model": OTHER}, "'model' are taken, not 'best_model'"),
+        (
+            NAMELESS,
+            {"model": NET, "ema": {"decay": 0.99, "shadow_params": list(OTHER.values())}},
+            "'ema' lack the names",
+        ),
+        (
+            NAMELESS,
+            {"model": NET, "ema": {k.replace(".", "_"): v for k, v in OTHER.items()}},
+            "'ema' lack the names",
+        ),
+        (NAMELESS, {"model": NET, "swa_state": [torch.ones(2), torch.ones(3)]}, "'swa_state' lack the names"),
+    ],
+)
+def test_what_is_left_is_told(content: Any, others: str, tmp_path: Path) -> None:
+    """Fails when one of several networks is taken without a word, or averaged weights are passed over."""
+    with pytest.warns(Notice, match=others):
+        state, _ = read_state(saved(tmp_path, content))
+    assert state_hash(state) == state_hash(NET)
 
 
 @row(SEVERAL)
@@ -227,7 +269,7 @@ def test_what_is_there_instead_is_told(content: Any, told: str, tmp_path: Path) 
         read_state(saved(tmp_path, content))
 
 
-@row("a file that is cut off, empty, or a text in its place")
+@row("a file that is cut off, empty, a text in its place, packed, or of pickle, NumPy, TorchScript or HDF5")
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -237,6 +279,16 @@ def test_what_is_there_instead_is_told(content: Any, told: str, tmp_path: Path) 
         (lambda data: b"<!DOCTYPE html><html>", "a web page"),
         (lambda data: b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
         (lambda data: b"no checkpoint", "may be damaged"),
+        (gzip.compress, "packed by gzip; unpack it"),
+        (lambda data: pickle.dumps({"a": np.ones(3)}), "written by pickle.*save it with torch.save"),
+        (lambda data: pickle.dumps({"a": np.ones(3)}, protocol=2), "written by pickle"),
+        (lambda data: pickle.dumps(NET), "written by pickle"),
+        (lambda data: written(torch.save, NET, pickle_protocol=5), "another pickle_protocol than its own"),
+        (lambda data: written(np.savez, a=np.ones(3)), "an archive of NumPy"),
+        (
+            lambda data: written(lambda file: torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file)),
+            "a program of TorchScript",
+        ),
     ],
 )
 def test_files_that_are_none(change: Callable[[bytes], bytes], told: str, tmp_path: Path) -> None:
@@ -247,6 +299,20 @@ def test_files_that_are_none(change: Callable[[bytes], bytes], told: str, tmp_pa
     assert "\n" not in str(error.value)
 
 
+@row(BY_CONTENT)
+def test_the_content_tells_the_kind_of_file(tmp_path: Path) -> None:
+    """Fails when a file is read by its name, as files of a hub are all called .bin."""
+    path = write_safetensors(tmp_path / "a.safetensors", NET, {})
+    path = path.rename(tmp_path / "a.bin")
+    assert state_hash(silently(path)) == state_hash(NET)
+    path = saved(tmp_path, {"ema": NET}).rename(tmp_path / "b.safetensors")
+    assert state_hash(silently(path)) == state_hash(NET)
+    torch.save(NET, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert state_hash(silently(tmp_path / "old.pth")) == state_hash(NET)
+    with pytest.raises(FileNotFoundError, match="is a folder: give the path of"):
+        read_state(tmp_path)
+
+
 @row("a network of another size than the configuration's")
 def test_another_size_is_told_with_both_shapes(tmp_path: Path) -> None:
     config = tmp_path / "c.json"
@@ -255,13 +321,21 @@ def test_another_size_is_told_with_both_shapes(tmp_path: Path) -> None:
         SSSDECG.from_pretrained(saved(tmp_path, NET), config=config, device="cpu")
 
 
-@row("values that are not finite, complex or sparse tensors")
+@row("values that are not finite; complex, sparse or integer tensors")
 @pytest.mark.parametrize(
-    "bad", [lambda v: v * float("nan"), lambda v: v.to(torch.complex64), lambda v: v.to_sparse()]
+    "bad",
+    [
+        lambda v: v * float("nan"),
+        lambda v: v.to(torch.complex64),
+        lambda v: v.to_sparse(),
+        lambda v: (v * 100).to(torch.int8),
+        lambda v: v > 0,
+    ],
 )
 def test_bad_tensors(bad: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    """Fails when weights are taken as they are although they are numbers of 8 bits, to be multiplied by a scale."""
     name = "residual_layer.fc_t1.bias"
-    with pytest.raises(ValueError, match=f"damaged: {name}"):
+    with pytest.raises(ValueError, match=f"(damaged: |holds ){name}"):
         SSSDECG.from_pretrained(saved(tmp_path, {**NET, name: bad(NET[name])}), device="cpu")
 
 
@@ -288,6 +362,17 @@ def test_the_configuration_in_a_file(config: Any, tmp_path: Path) -> None:
         config = {**config, "wavenet_config": size}
     model = SSSDECG.from_pretrained(saved(tmp_path, {"model": NET, "config": config}), device="cpu")
     assert model.config.diffusion_config.T == 20
+
+
+@row("`config` of another program: the path of a file, a text of its own, options")
+@pytest.mark.parametrize(
+    "config", ["configs/run1.yaml", "lr: 0.001\nbatch: 8\n", '{"lr": 0.001}', {"lr": 0.001}, ""]
+)
+def test_the_configuration_of_another_program(config: Any, tmp_path: Path) -> None:
+    """Fails when a checkpoint is refused because of what another program calls its config."""
+    with pytest.warns(Notice, match="what it calls its config is none of SSSD-ECG and is not used"):
+        model = SSSDECG.from_pretrained(saved(tmp_path, {"model": NET, "config": config}), device="cpu")
+    assert model.config.diffusion_config.T == 200
 
 
 @row("no configuration, and records of 1000 samples")

@@ -7,7 +7,7 @@ A network is found by one tensor that it must have. What stands before the name 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +19,22 @@ _ANCHORS = ("init_conv.0.conv.bias", "first.bias")  # of SSSD-ECG's network, and
 _WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _NORMS = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 _NORM = re.compile("|".join(map(re.escape, _NORMS)))
-_AVERAGED = {"ema", "averaged", "average", "swa", "shadow"}
+_AVERAGED = {"ema", "emas", "averaged", "average", "avg", "polyak", "swa", "shadow"}
 _PLAIN = {"model", "state", "dict", "module", "net", "network"}
 _DEPTH = 5  # of mappings inside each other
 
 
 @dataclass(frozen=True)
 class Found:
-    """A network in a file: its tensors by their names in the network, its prefix, and the prefixes of the others."""
+    """A network in a file: its tensors by their names in the network, its prefix, and the prefixes of the others.
+
+    nameless: where the file has averaged weights without the names of the network, so that they are of no use.
+    """
 
     state: dict[str, Tensor]
     prefix: str
     others: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()
 
     @property
     def averaged(self) -> bool:
@@ -64,7 +68,9 @@ def find_network(content: Any) -> Found:
         for name, value in tensors.items()
         if name.startswith(first[0]) and not name.startswith(longer)
     }
-    return Found(state, first[0], tuple(sorted(prefixes - {first[0]})))
+    return Found(
+        state, first[0], tuple(sorted(prefixes - {first[0]})), tuple(_nameless(content, "", prefixes))
+    )
 
 
 def _tensors(content: Any, prefix: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
@@ -81,13 +87,43 @@ def _tensors(content: Any, prefix: str, depth: int = 0) -> Iterator[tuple[str, T
             yield from _tensors(value, f"{name}.", depth + 1)
 
 
+def _nameless(content: Any, prefix: str, prefixes: Iterable[str], depth: int = 0) -> Iterator[str]:
+    """The keys of averaged weights in which there is no network: a list of tensors, or tensors of other names."""
+    if not isinstance(content, Mapping) or depth > _DEPTH:
+        return
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if any(f"{name}.".startswith(known) or known.startswith(f"{name}.") for known in prefixes if known):
+            continue
+        if _averages(str(key)) and _tensors_in(value) > 1:
+            yield name
+        else:
+            yield from _nameless(value, f"{name}.", prefixes, depth + 1)
+
+
+def _tensors_in(content: Any, depth: int = 0) -> int:
+    """The number of tensors in mappings and lists inside each other, but for single numbers."""
+    if isinstance(content, Tensor):
+        return int(content.ndim > 0)
+    if not isinstance(content, Mapping | list | tuple) or depth > _DEPTH:
+        return 0
+    return sum(
+        _tensors_in(one, depth + 1) for one in (content.values() if isinstance(content, Mapping) else content)
+    )
+
+
 def _rank(prefix: str) -> tuple[int, bool]:
-    words = set(re.split(r"[._]+", prefix.lower())) - {""}
-    return _averages(prefix), words <= _PLAIN
+    return _averages(prefix), set(_words(prefix)) <= _PLAIN
 
 
 def _averages(prefix: str) -> int:
-    return sum(word in _AVERAGED for word in re.split(r"[._]+", prefix.lower()))
+    return sum(word in _AVERAGED or word in ("modelema", "emamodel") for word in _words(prefix))
+
+
+def _words(prefix: str) -> list[str]:
+    """The words of a prefix in lower case: "netEMA" and "net_ema" have the same."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", prefix)
+    return [word for word in re.split(r"[._]+", parted.lower()) if word]
 
 
 def _shown(prefix: str) -> str:

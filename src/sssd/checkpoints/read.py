@@ -21,22 +21,30 @@ def read_state(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[st
     """Read a checkpoint file and return its state dict and its metadata ("config" and "cauchy", if it has them).
 
     A file of torch.save may hold the network's tensors under any keys and prefixes, with averaged weights beside it,
-    which are then taken, with a warning. Nothing in the file is run. A .safetensors file is read as such.
-    FileNotFoundError if there is no file; ValueError if it cannot be read.
+    which are then taken, with a warning. Nothing in the file is run. Which of the two kinds of file it is, its content
+    tells. FileNotFoundError if there is no file; ValueError if it cannot be read.
     """
     content, metadata = _contents(Path(path))
     found = _network(Path(path), content)
-    if found.averaged and found.others:
-        others = ", ".join(
-            repr(other.removesuffix(".")) if other else "those without a prefix" for other in found.others
+    taken, *others = (
+        repr(prefix.removesuffix(".")) if prefix else "those without a prefix"
+        for prefix in (found.prefix, *found.others)
+    )
+    if others:
+        what = "averaged weights" if found.averaged else "weights"
+        warn(f"{path}: the {what} {taken} are taken, not {', '.join(others)}")
+    if found.nameless and not found.averaged:
+        listed = ", ".join(map(repr, found.nameless))
+        warn(
+            f"{path}: the averaged weights {listed} lack the names of the network and cannot be read; the weights "
+            f"{taken} are taken"
         )
-        warn(f"{path}: the averaged weights {found.prefix.removesuffix('.')!r} are taken, not {others}")
     return found.state, metadata
 
 
 def form_of(path: Path) -> str:
     """The form of a checkpoint file in words."""
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         return "safetensors"
     content, _ = _contents(path)
     prefix = _network(path, content).prefix.removesuffix(".")
@@ -57,15 +65,31 @@ def _network(path: Path, content: Any) -> Found:
 def _contents(path: Path) -> tuple[Any, dict[str, str]]:
     """What a file holds, and its metadata."""
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: give the path of a .pkl, .pt or .safetensors file")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        what = f"{path} is a folder" if path.is_dir() else f"no checkpoint at {path}"
+        raise FileNotFoundError(f"{what}: give the path of a .pkl, .pt or .safetensors file")
+    content, metadata = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    config = metadata.get("config")
+    if config is not None and not any(f'"{section}"' in config for section in Config.model_fields):
+        warn(f"{path}: what it calls its config is none of SSSD-ECG and is not used")
+        del metadata["config"]
+    return content, metadata
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file is of safetensors, which begins with the length of a header in JSON; a damaged one is by name."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[8:] == b"{":
+        return True
+    return path.suffix == ".safetensors" and not head.startswith((b"PK", b"\x80"))
+
+
+def _read_torch(path: Path) -> tuple[Any, dict[str, str]]:
     content, metadata = load(path), {}
     if isinstance(content, Mapping):
         metadata = {key: content[key] for key in ("config", "cauchy") if isinstance(content.get(key), str)}
-        config = content.get("config")
-        if isinstance(config, Mapping) and {"wavenet_config", "diffusion_config"} & set(config):
-            metadata["config"] = json.dumps(config, default=str)
+        if isinstance(content.get("config"), Mapping):
+            metadata["config"] = json.dumps(content["config"], default=str)
     return content, metadata
 
 

@@ -72,6 +72,11 @@ def load_into(net: Network, state: Mapping[str, Tensor], source: str = "the chec
             )
         if value.is_complex() or value.is_quantized or value.is_meta or value.layout != torch.strided:
             raise ValueError(f"{source} is damaged: {name} is not a dense tensor of real numbers")
+        if target.is_floating_point() and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"{source} holds {name} as {kind}; expected floating-point numbers, not quantized ones"
+            )
         if name.rsplit(".", 1)[-1] in _CONSTANTS and _expands(value.shape, target.shape):
             value = value.expand(target.shape)
         if value.shape != target.shape:

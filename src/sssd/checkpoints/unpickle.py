@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,9 @@ class Array(Dropped):
             return None
 
 
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF"  # how files of torch.save began before PyTorch 1.6
+
+
 def _mapping(*_: Any) -> dict[Any, Any]:
     return {}
 
@@ -75,7 +79,7 @@ STAND_INS: list[tuple[Callable[..., Any], str]] = [
     (Dropped, "argparse.Namespace"),
     (Dropped, "types.SimpleNamespace"),
     *((Dropped, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in _PATHS),
-    *((Dropped, f"datetime.{name}") for name in ("datetime", "date", "timedelta")),
+    *((Dropped, f"datetime.{name}") for name in ("datetime", "date", "time", "timedelta", "timezone")),
     (_mapping, "collections.defaultdict"),
     *((Dropped, f"builtins.{name}") for name in ("int", "float", "str", "bool", "list", "dict", "object")),
 ]
@@ -84,8 +88,13 @@ STAND_INS: list[tuple[Callable[..., Any], str]] = [
 def load(path: Path) -> Any:
     """What torch.save wrote, with tensors on the CPU; ValueError, which says why, where it cannot be read."""
     try:
-        with torch.serialization.safe_globals(STAND_INS):  # type: ignore[arg-type]
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(STAND_INS),  # type: ignore[arg-type]
+            path.open("rb") as file,  # by its content, as PyTorch goes by the suffix of a name
+        ):
+            warnings.simplefilter("ignore")  # PyTorch's, of things that are beside the network
+            return torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError) as e:
         raise ValueError(f"{path} cannot be read as a checkpoint: {_explained(path, e)}") from None
 
@@ -99,11 +108,24 @@ def _explained(path: Path, error: Exception) -> str:
             'read, because other objects can run code; save the weights alone, as in torch.save({"model_state_dict": '
             "net.state_dict()}, path)"
         )
-    head = path.read_bytes()[:16] if path.stat().st_size < 2**20 else path.open("rb").read(16)
+    with path.open("rb") as file:
+        head = file.read(16)
     if not head:
         return "the file is empty"
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         return "the file is cut off; copy or download it again"
+    again = 'read it where it was written, and save it with torch.save({"model_state_dict": ...}, path)'
+    if "TorchScript" in str(error):
+        return f"it is a program of TorchScript; {again}"
+    if head.startswith(b"PK") and any(name.endswith(".npy") for name in zipfile.ZipFile(path).namelist()):
+        return f"it is an archive of NumPy; {again}"
+    foreign = head.startswith(b"PK") and "Unsupported operand" in str(error)
+    if foreign or (head.startswith(b"\x80") and not head.startswith(_LEGACY)):
+        return (
+            f"it was written by pickle, or by torch.save with another pickle_protocol than its own; {again}"
+        )
+    if head.startswith(b"\x1f\x8b"):
+        return "it is packed by gzip; unpack it"
     if head.startswith((b"version https", b"<!DOCTYPE", b"<html")):
         return "it is a text that stands for the file (of Git LFS, or a web page); download the file itself"
     if head.startswith(b"\x89HDF"):
