@@ -190,7 +190,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give one of --counts, --labels-from and --like-ptbxl"),
+        ([], "give one of --counts, --labels-from, --like-ptbxl and --vary"),
         (["--counts", "AFIB=1", "--like-ptbxl", "3"], "got --counts and --like-ptbxl"),
         (["--counts", "AFIB"], "expected STATEMENT=NUMBER"),
         (["--counts", "AFIBB=3"], "unknown statement 'AFIBB'"),

@@ -7,6 +7,7 @@ signal_uv  (n, 12, L) int16 in microvolts, leads I II III aVR aVL aVF V1..V6
 age        (n,) float32 in years, NaN where unknown; only in corpora that have it
 sex        (n,) str, "female", "male" or "" where unknown; only in corpora that have it
 heart_rate (n,) float32 in beats per minute, NaN where unknown; only in corpora that have it
+source     (n,) str, the name of the recording that the record was made of; only in corpora that are made of recordings
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 Block = dict[str, NDArray[Any]]
 
-Extra = Literal["age", "sex", "heart_rate"]  # columns that not every corpus has
+Extra = Literal["age", "sex", "heart_rate", "source"]  # columns that not every corpus has
 EXTRA: tuple[Extra, ...] = get_args(Extra)
-NUMBERS = ("age", "heart_rate")  # those of EXTRA that are float32; the other one is text
+NUMBERS = ("age", "heart_rate")  # those of EXTRA that are float32; the others are text
 COLUMNS = ("index", "requested", "labels", "signal_uv", *EXTRA)
 LIMIT_UV = 32767  # larger values are cut off here
 GROUP = 128  # records in a row group of Parquet, and at once in memory

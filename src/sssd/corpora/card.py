@@ -76,9 +76,16 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
 def _extra(corpus: Corpus) -> list[str]:
     if not corpus.extra:
         return []
-    *rest, last = corpus.extra
-    names = " and ".join(filter(None, (", ".join(rest), last)))
-    return [f"| {names} | of the patient, as given to the model; empty where unknown |"]
+    lines, names = [], [name for name in corpus.extra if name != "source"]
+    if names:
+        *rest, last = names
+        listed = " and ".join(filter(None, (", ".join(rest), last)))
+        lines = [f"| {listed} | of the patient, as given to the model; empty where unknown |"]
+    if "source" in corpus.extra:
+        lines.append(
+            "| source | the name of the recording that the record was made of: it is as personal as that |"
+        )
+    return lines
 
 
 def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
@@ -98,6 +105,7 @@ def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
         f"| labels | {part.source} |",
         f"| model | {Path(part.checkpoint).name}, SHA-256 of the weights {part.model} |",
         f"| sampler | {sampler}, {part.precision} |",
+        *([] if part.vary is None else [f"| made of recordings | varied, strength {part.vary:g} |"]),
         f"| seed | {part.seed} |",
         f"| batches | {counted(part.batch_size, 'record')}, {counted(part.threads, 'thread')}, {part.machine} |",
         f"| by | {part.generator}, PyTorch {part.torch} |",

@@ -23,6 +23,7 @@ from .workers import Notify, engine, nodes
 if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
+    from .recordings import Recordings
 
 CORES = 4  # of a worker without a GPU, unless the user says otherwise
 CONNECT_TIMEOUT_S = 10.0
@@ -103,20 +104,25 @@ def _describe(content: bytes, device: str, plan: Plan, table: StepTable, setting
 
 
 def with_model(
-    corpus: Corpus, model: SSSDECG, *, workers: int | None = None, notify: Notify = print
+    corpus: Corpus,
+    model: SSSDECG,
+    recordings: Recordings | None = None,
+    *,
+    workers: int | None = None,
+    notify: Notify = print,
 ) -> Engine:
     """Return an engine that sends `model` to its workers. workers: by default as many as there is room for."""
     (part,) = corpus.parts
-    set_up, gpus = partial(_set_up, packed(model)), int(part.device == "cuda")
+    set_up, gpus = partial(_set_up, packed(model), recordings), int(part.device == "cuda")
     return engine(set_up, gpus=gpus, cpus=part.threads, workers=workers, notify=notify)
 
 
-def _set_up(content: bytes, corpus: Corpus) -> tuple[Generate, list[str]]:
+def _set_up(content: bytes, recordings: Recordings | None, corpus: Corpus) -> tuple[Generate, list[str]]:
     (part,) = corpus.parts
     model = unpacked(content, part.device)
     recipe.check_weights(part, model)
     recipe.check_device(part, model)
-    return recipe.generator(part, model), recipe.differences(part, model)
+    return recipe.generator(part, model, recordings), recipe.differences(part, model)
 
 
 def packed(model: SSSDECG) -> bytes:

@@ -135,7 +135,7 @@ class _Records:
             n = rows(block)
             block = {**block, "index": np.arange(at, at + n, dtype=np.int64)}
             for name in self._extra:
-                unknown = np.full(n, np.nan, np.float32) if name in NUMBERS else np.full(n, "", "<U6")
+                unknown = np.full(n, np.nan, np.float32) if name in NUMBERS else np.full(n, "", np.str_)
                 block.setdefault(name, unknown)
             yield block
             at += n

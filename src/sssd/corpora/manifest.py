@@ -113,7 +113,9 @@ def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
     """Return the plan of a corpus that was not merged. ValueError if it is damaged, or that of another corpus."""
     plan = plans.from_bytes(read_requests(folder, corpus), corpus.label_names, corpus.records)
     if plan.extra != corpus.extra:
-        raise ValueError(f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age, sex or heart rate")
+        raise ValueError(
+            f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age, sex or heart rate, or on recordings"
+        )
     return plan
 
 
@@ -122,6 +124,8 @@ def repair_command(folder: Path, corpus: Corpus) -> str:
     if len(corpus.parts) > 1:
         return "the same `sssd-ecg corpus merge` again"
     command, recipe = f"sssd-ecg corpus resume {shlex.quote(str(folder))}", corpus.parts[0]
+    if recipe.recordings is not None:
+        command += f" --vary {shlex.quote(recipe.recordings)}"
     return command if recipe.shipped else f"{command} --checkpoint {shlex.quote(recipe.checkpoint)}"
 
 

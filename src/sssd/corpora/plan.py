@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,10 @@ STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "age": ("<f4", (None,)),
     "sex": ("U", (None,)),
     "heart_rate": ("<f4", (None,)),
+    "source": ("U", (None,)),
+    "source_sha256": ("U", (None,)),
 }
+SHA256 = "[0-9a-f]{64}"
 DRAW = 2**32 - 1  # labels are drawn with the bits of this step of the noise generator; no schedule is as long
 
 
@@ -55,6 +59,8 @@ class Plan:
     age        (R,) float32 in years, NaN where unknown; None where no record has an age
     sex        (R,) "male", "female" or "" where unknown; None where no record has one
     heart_rate (R,) float32 in beats per minute, NaN where unknown; None where no record has one
+    source     (R,) the names of the recordings that records are made of; None where they are made of labels alone
+    source_sha256 (R,) of these recordings
     """
 
     label_names: tuple[str, ...]
@@ -68,10 +74,12 @@ class Plan:
     age: NDArray[np.float32] | None = None
     sex: NDArray[np.str_] | None = None
     heart_rate: NDArray[np.float32] | None = None
+    source: NDArray[np.str_] | None = None
+    source_sha256: NDArray[np.str_] | None = None
 
     @property
     def extra(self) -> tuple[Extra, ...]:
-        """Which of age, sex and heart rate some record has."""
+        """Which of the columns that not every corpus has some record has."""
         return tuple(name for name in EXTRA if getattr(self, name) is not None)
 
     def rows(self, index: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
@@ -109,6 +117,8 @@ class Plan:
         The same plan gives the same bytes with the same versions of NumPy and zlib.
         """
         optional: dict[str, Any] = {name: getattr(self, name) for name in self.extra}
+        if self.source_sha256 is not None:
+            optional["source_sha256"] = self.source_sha256
         file = io.BytesIO()
         np.savez_compressed(
             file,
@@ -132,7 +142,7 @@ class Plan:
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
     """Return the plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
-    arrays = load_arrays(io.BytesIO(content), STORED, optional=EXTRA)
+    arrays = load_arrays(io.BytesIO(content), STORED, optional=(*EXTRA, "source_sha256"))
     plan = Plan(
         label_names=tuple(arrays["label_names"].tolist()),
         records=int(arrays["records"]),
@@ -145,6 +155,8 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
         age=arrays.get("age"),
         sex=arrays.get("sex"),
         heart_rate=arrays.get("heart_rate"),
+        source=arrays.get("source"),
+        source_sha256=arrays.get("source_sha256"),
     )
     different, runs = len(plan.vectors), len(plan.which)
     last = 0 if not len(plan.ends) else int(plan.ends[-1])
@@ -156,7 +168,8 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
         (0 < last < 2**32 if plan.drawn else last == records, "the number of records in the runs"),
         (bool(((plan.which >= 0) & (plan.which < different)).all()), "the requests of the runs"),
         (not plan.by_name or label_names == CODES, "completion by statements"),
-        (all(len(getattr(plan, name)) == runs for name in plan.extra), "age, sex or heart rate"),
+        (all(len(getattr(plan, name)) == runs for name in plan.extra), " or ".join(EXTRA)),
+        (_sources_fit(plan), "the recordings"),
     ):
         if not right:
             raise ValueError(f"requests.npz does not fit the corpus: {what} cannot be right")
@@ -165,6 +178,17 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
     if plan.sex is not None:
         sexes([sex or None for sex in plan.sex.tolist()])
     return plan
+
+
+def _sources_fit(plan: Plan) -> bool:
+    if plan.source is None or plan.source_sha256 is None:
+        return plan.source is plan.source_sha256
+    names, hashes = plan.source.tolist(), plan.source_sha256.tolist()
+    return (
+        len(hashes) == len(names) == len(set(names))
+        and all(name and name.isprintable() for name in names)
+        and all(re.fullmatch(SHA256, one) for one in hashes)
+    )
 
 
 def by_counts(counts: str, label_names: tuple[str, ...] = CODES, *, exact: bool = False) -> Plan:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
+    from .recordings import Recordings
 
 # from the columns of a batch (index, labels, and age, sex and heart rate if the plan has them) to its 8 leads
 # (B, 8, L) in mV
@@ -42,8 +43,13 @@ def describe(
     threads: int | None = None,
     format: Format = "parquet",
     shard_size: int = 4096,
+    vary: float | None = None,
+    steps: int | None = None,
+    recordings: str | None = None,
 ) -> Corpus:
     """Return the description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
+
+    vary, recordings: see `Recipe`. steps: of a whole run, where the table is that of a part.
 
     ValueError if the plan has an age, a sex or a heart rate that the model does not take.
     """
@@ -64,7 +70,7 @@ def describe(
         config=None if config is None else model.config.content(),
         cauchy=model.model.cauchy,
         sampler=table.name,
-        steps=table.S,
+        steps=table.S if vary is None or steps is None else steps,
         eta=table.settings.get("eta"),
         spacing=table.settings.get("spacing"),
         gain=tuple(table.gain.tolist()),
@@ -80,6 +86,8 @@ def describe(
         machine=_machine(model.device),
         generator=f"sssd-ecg {__version__}",
         torch=torch.__version__,
+        vary=vary,
+        recordings=recordings,
     )
     return Corpus(
         records=plan.records,
@@ -153,6 +161,7 @@ def table_of(recipe: Recipe, model: SSSDECG) -> StepTable:
     They are settings of the checkpoint and not weights, so that another file with these weights may have others.
     """
     from ..config.schema import Fit
+    from ..editing.change import partial_table
     from ..samplers import StepTable
     from ..sampling import Sampling
 
@@ -161,14 +170,20 @@ def table_of(recipe: Recipe, model: SSSDECG) -> StepTable:
         fits = {"fits": [Fit(**recipe.fit)]}
         config = config.model_copy(update={"ddim_config": config.ddim_config.model_copy(update=fits)})
     sampling = Sampling(recipe.sampler, recipe.steps, recipe.eta, recipe.spacing)
+    if recipe.vary is not None:
+        return partial_table(model, sampling, recipe.vary)
     table = sampling.table(model.schedule, config)
     assert isinstance(table, StepTable)
     return table if recipe.gain is None else replace(table, gain=np.array(recipe.gain))
 
 
-def generator(recipe: Recipe, model: SSSDECG) -> Generate:
-    """Return the function that makes batches as the recipe says, with its number of CPU threads."""
+def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = None) -> Generate:
+    """Return the function that makes batches as the recipe says, with its number of CPU threads.
+
+    recordings: those that the records are made of, if they are.
+    """
     table = table_of(recipe, model)
+    given_of = None if recordings is None else recordings.given(model)
 
     def generate(columns: Block) -> NDArray[np.float32]:
         index = columns["index"].tolist()
@@ -182,6 +197,7 @@ def generator(recipe: Recipe, model: SSSDECG) -> Generate:
                 sex=_sexes(columns.get("sex")),
                 heart_rate=columns.get("heart_rate"),
                 precision=recipe.precision,
+                given=None if given_of is None else given_of(columns["source"].tolist()),
             )
         return np.asarray(eight)
 

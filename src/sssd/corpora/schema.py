@@ -80,6 +80,8 @@ class Recipe:
     spacing      how the steps are spread, None for DDPM and fitted solvers
     gain         the factors of the eight leads, or one for all; None if an earlier version did not record them
     fit          the values of a fitted solver, else None
+    vary         the strength with which recordings are varied; None where records are made of labels alone
+    recordings   the folder of these recordings that the user gave, information for the reader as the checkpoint
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -105,6 +107,8 @@ class Recipe:
     torch: Text
     gain: Annotated[tuple[Factor, ...], AfterValidator(_one_or_eight)] | None = None
     fit: Annotated[dict[str, Any], AfterValidator(_fit)] | None = None
+    vary: Annotated[float, Field(gt=0, le=1)] | None = None
+    recordings: Text | None = None
 
     @property
     def shipped(self) -> bool:
@@ -113,7 +117,17 @@ class Recipe:
 
     def same_records(self) -> tuple[object, ...]:
         """Return a value that is equal for two recipes of the same records, apart from how machines round."""
-        apart = ("checkpoint", "machine", "generator", "torch", "threads", "batch_size", "source", "device")
+        apart = (
+            "checkpoint",
+            "machine",
+            "generator",
+            "torch",
+            "threads",
+            "batch_size",
+            "source",
+            "device",
+            "recordings",
+        )
         return tuple(repr(getattr(self, f.name)) for f in fields(self) if f.name not in apart)
 
 
@@ -124,7 +138,7 @@ class Corpus:
     leads    the order of the 12 leads in every record
     fs_hz    samples per second
     length   samples of a record, L
-    extra    columns that not every corpus has: age, sex, heart_rate
+    extra    columns that not every corpus has: age, sex, heart_rate, source
     parts    the recipe of its records; several, one after the other, where corpora were merged
     """
 
@@ -171,7 +185,7 @@ class Corpus:
         """Return the contents of corpus.json, without the digest."""
         content = asdict(self)
         for part in content["parts"]:
-            for name in ("gain", "fit"):  # which earlier versions did not write
+            for name in ("gain", "fit", "vary", "recordings"):  # which earlier versions did not write
                 if part[name] is None:
                     del part[name]
         return {"kind": KIND, "version": VERSION, **content}

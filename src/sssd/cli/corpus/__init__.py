@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         (
             "sssd-ecg corpus create --counts AFIB=2000,CLBBB+LVH=500 --seed 7 --out set",
             "sssd-ecg corpus create --labels-from wanted.csv -n 5 --quality best --out set",
+            "sssd-ecg corpus create --vary recordings --per-record 20 --strength 0.4 --out set",
             "sssd-ecg corpus create --like-ptbxl 100000 --steps 20 --engine ray --out set",
         ),
     ),

@@ -34,6 +34,17 @@ def command(
     count: Annotated[
         int, typer.Option("-n", "--count", min=1, help="Records for each row of --labels-from.")
     ] = 1,
+    vary: Annotated[
+        Path | None,
+        typer.Option(help="A folder of recordings of which variations are made, with their statements."),
+    ] = None,
+    per_record: Annotated[
+        int | None, typer.Option("--per-record", min=1, help="Variations of each recording of --vary.")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="Distance of variations from their recording, above 0 to 1; by default 0.4."),
+    ] = None,
     exact: options.Exact = False,
     file_format: Annotated[Format, typer.Option("--format", help="Format of the shards.")] = "parquet",
     shard_size: Annotated[int, typer.Option(min=1, help="Records in each shard.")] = 4096,
@@ -69,9 +80,10 @@ def command(
         from ...corpora import cluster, recipe, run
         from ...corpora.formats import check_format
         from ...corpora.plan import with_patients
+        from ...corpora.recordings import find_recordings, plan_of, read_recordings
         from ...labels import CODES
 
-        _check_source(counts, labels_from, like_ptbxl, count)
+        _check_source(counts, labels_from, like_ptbxl, vary, count, per_record, strength)
         checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
@@ -80,14 +92,19 @@ def command(
         check_format(file_format)
         run.check_new(out)
 
+        if vary is not None:
+            find_recordings(vary)
+
         def plan_for(label_names: tuple[str, ...]) -> tuple[Plan, str]:
             plan, source = _plan(counts, labels_from, like_ptbxl, count, exact, label_names)
             return with_patients(plan, age, sex, heart_rate), source
 
-        if is_shipped(checkpoint):
+        if is_shipped(checkpoint) and vary is None:
             plan_for(CODES)  # errors are reported before torch is loaded, which takes seconds
         on_ray = engine == "ray"
 
+        from ...editing.change import checked_strength, partial_sampling, partial_table
+        from ...editing.variation import STRENGTH
         from ...model_wrapper import SSSDECG
         from ...samplers import StepTable
         from ...sampling import Sampling
@@ -95,7 +112,18 @@ def command(
         where = "cpu" if on_ray else device
         model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=where)
 
-        plan, source = plan_for(model.label_names)
+        sampling, recordings, made_of = Sampling(**chosen), None, {}
+        if vary is None:
+            plan, source = plan_for(model.label_names)
+            table = sampling.table(model.schedule, model.config)
+        else:
+            strength = checked_strength(STRENGTH if strength is None else strength)
+            recordings, per_record = read_recordings(model, vary), per_record or 1
+            plan = with_patients(plan_of(model, recordings, per_record), age, sex, heart_rate)
+            source = f"{per_record} variations of each of {counted(len(recordings.taken), 'recording')}"
+            sampling = partial_sampling(model, sampling)
+            table = partial_table(model, sampling, strength)
+            made_of = {"vary": strength, "steps": sampling.steps, "recordings": str(vary.resolve())}
         if plan.by_name:
             source += ", completed by statements that occur beside them"
         if age is not None:
@@ -104,12 +132,11 @@ def command(
             source += f", --sex {sex}"
         if heart_rate is not None:
             source += f", --heart-rate {heart_rate:g}"
-        table = Sampling(**chosen).table(model.schedule, model.config)
         assert isinstance(table, StepTable)
         settings: dict[str, Any] = {
             "seed": secrets.randbits(32) if seed is None else seed, "precision": precision, "batch_size": batch_size,
             "threads": threads, "source": source, "checkpoint": _recorded(checkpoint), "config": config,
-            "format": file_format, "shard_size": shard_size,
+            "format": file_format, "shard_size": shard_size, **made_of,
         }  # fmt: skip
     if is_shipped(checkpoint):
         note_rare(plan.vectors.astype("float32"))
@@ -117,30 +144,49 @@ def command(
         with usage():
             if on_ray:
                 corpus = cluster.describe(model, plan, table, device=device, **settings)
-                make = cluster.with_model(corpus, model, workers=workers, notify=note)
+                make = cluster.with_model(corpus, model, recordings, workers=workers, notify=note)
             else:
                 corpus = recipe.describe(model, plan, table, **settings)
-                make = run.local(recipe.generator(corpus.parts[0], model))
+                make = run.local(recipe.generator(corpus.parts[0], model, recordings))
         with reporting(quiet, "generating") as report:
             run.create(out, corpus, plan, make, progress=report)
     drawn = f", seed {settings['seed']} (repeat with --seed {settings['seed']})" if seed is None else ""
+    for text in recordings.notes if recordings is not None and not quiet else ():
+        note(f"{vary}: {text}")
     lines = columns_of(labels_from, model.label_names)
     say(f"{described(corpus)} in {out}{drawn}", *lines, f"data card: {out / 'README.md'}", quiet=quiet)
 
 
-def _check_source(counts: str | None, labels_from: Path | None, like_ptbxl: int | None, count: int) -> None:
+def _check_source(
+    counts: str | None,
+    labels_from: Path | None,
+    like_ptbxl: int | None,
+    vary: Path | None,
+    count: int,
+    per_record: int | None,
+    strength: float | None,
+) -> None:
     """Raise UsageError unless exactly one option says which records to make."""
-    options = {"--counts": counts, "--labels-from": labels_from, "--like-ptbxl": like_ptbxl}
+    options = {
+        "--counts": counts,
+        "--labels-from": labels_from,
+        "--like-ptbxl": like_ptbxl,
+        "--vary": vary,
+    }
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         raise UsageError(
-            "give one of --counts, --labels-from and --like-ptbxl to say what to make; got "
+            "give one of --counts, --labels-from, --like-ptbxl and --vary to say what to make; got "
             f"{' and '.join(given) if given else 'none of them'}"
         )
     if count != 1 and labels_from is None:
         raise UsageError(
             f"-n is {count}, the records for each row of --labels-from: leave it out with {given[0]}"
         )
+
+    for name, value in (("--per-record", per_record), ("--strength", strength)):
+        if value is not None and vary is None:
+            raise UsageError(f"{name} is {value:g}, and belongs to --vary: leave it out with {given[0]}")
 
 
 def _plan(

@@ -13,6 +13,7 @@ from ..console import note, say, usage
 from .shared import Address, Engine, Folder, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
+    from ...corpora.recordings import Recordings
     from ...corpora.schema import Corpus
     from ...model_wrapper import SSSDECG
 
@@ -26,6 +27,12 @@ def command(
         Path | None,
         typer.Option(
             help="The checkpoint that the corpus was begun with. It is needed unless the model ships with this package."
+        ),
+    ] = None,
+    vary: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of recordings that the corpus was begun with, if it was made of recordings."
         ),
     ] = None,
     device: Annotated[
@@ -45,6 +52,7 @@ def command(
         corpus = manifest.read(folder)
         part, on_ray = run.recipe_of(folder, corpus), engine == "ray"
         model = _model(folder, corpus, checkpoint, "cpu" if on_ray else device or part.device)
+        recordings = _recordings(folder, corpus, vary, model)
         if not on_ray:
             recipe.check_device(part, model)
     for difference in [] if on_ray else recipe.differences(part, model):
@@ -52,13 +60,36 @@ def command(
     with cluster.connected(address) if on_ray else nullcontext():
         with usage():
             if on_ray:
-                make = cluster.with_model(corpus, model, workers=workers, notify=note)
+                make = cluster.with_model(corpus, model, recordings, workers=workers, notify=note)
             else:
-                make = run.local(recipe.generator(part, model))
+                make = run.local(recipe.generator(part, model, recordings))
         with reporting(quiet, "generating") as report:
             made = run.resume(folder, make, check=check, progress=report)
     what = f"made {len(made)} of {corpus.shards} shards" if made else "nothing was missing"
     say(f"{described(corpus)} in {folder}: {what}", quiet=quiet)
+
+
+def _recordings(folder: Path, corpus: Corpus, vary: Path | None, model: SSSDECG) -> Recordings | None:
+    """Return the recordings that the corpus is made of, which the user gives: it does not hold them.
+
+    ValueError if they are missing or others.
+    """
+    from ...corpora import manifest
+    from ...corpora.recordings import read_recordings
+
+    (part,) = corpus.parts
+    if part.vary is None:
+        if vary is not None:
+            raise ValueError("the corpus was not made of recordings: leave out --vary")
+        return None
+    if vary is None:
+        raise ValueError(
+            "the corpus is made of recordings, which it does not hold and which are not opened unless you give them: "
+            f"{manifest.repair_command(folder, corpus)}"
+        )
+    recordings = read_recordings(model, vary)
+    recordings.check(manifest.read_plan(folder, corpus))
+    return recordings
 
 
 def _model(folder: Path, corpus: Corpus, checkpoint: Path | None, device: str) -> SSSDECG:

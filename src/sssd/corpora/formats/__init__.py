@@ -139,6 +139,7 @@ def _check(block: Block, corpus: Corpus, span: range) -> None:
         "age": ("f4", (n,)),
         "sex": ("U", (n,)),
         "heart_rate": ("f4", (n,)),
+        "source": ("U", (n,)),
     }
     for name, (kind, shape) in expected.items():
         if name in EXTRA and name not in corpus.extra:

@@ -32,6 +32,7 @@ class Hdf5Writer:
         kinds: list[tuple[str, tuple[int, ...], Any]] = [
             ("index", (), "<i8"), ("requested", (), text), ("labels", (width,), "u1"),
             ("signal_uv", shape, "<i2"), ("age", (), "<f4"), ("sex", (), text), ("heart_rate", (), "<f4"),
+            ("source", (), text),
         ]  # fmt: skip
         for name, rest, kind in kinds:
             if name in EXTRA and name not in corpus.extra:
@@ -80,7 +81,9 @@ class Hdf5Reader:
         block["requested"] = self._file["requested"].asstr()[start:stop].astype(np.str_)
         for name in self._extra:
             column = self._file[name]
-            block[name] = column[start:stop] if name in NUMBERS else column.asstr()[start:stop].astype("<U6")
+            block[name] = (
+                column[start:stop] if name in NUMBERS else column.asstr()[start:stop].astype(np.str_)
+            )
         return block
 
     def close(self) -> None:

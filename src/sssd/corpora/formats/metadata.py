@@ -21,9 +21,10 @@ def recipes(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _calibration(part: Recipe) -> dict[str, Any]:
-    """Return the fitted solver and the gain, where there are any, as `sssd.records.provenance` has them."""
+    """Return the fitted solver, the gain and what was done to recordings, as provenance has them."""
     gain = {"gain": list(part.gain)} if part.gain is not None and set(part.gain) != {1.0} else {}
-    return gain if part.fit is None else {"fit": part.fit, **gain}
+    changed = {} if part.vary is None else {"operation": "vary", "strength": part.vary}
+    return {**({} if part.fit is None else {"fit": part.fit}), **gain, **changed}
 
 
 def provenance(corpus: Corpus) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class NpzReader:
             "age": ("<f4", (n,)),
             "sex": ("U", (n,)),
             "heart_rate": ("<f4", (n,)),
+            "source": ("U", (n,)),
         }
         extra = set(EXTRA) - set(corpus.extra)
         self._block: Block = load_arrays(path, {k: v for k, v in columns.items() if k not in extra})

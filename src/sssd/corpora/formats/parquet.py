@@ -125,7 +125,7 @@ class ParquetReader:
                 block[name] = (
                     np.array([np.nan if v is None else v for v in cells], np.float32)
                     if name in NUMBERS
-                    else np.array([v or "" for v in cells], "<U6")
+                    else np.array([v or "" for v in cells], np.str_)
                 )
             self._group = (group, block)
         return self._group[1]
@@ -161,5 +161,6 @@ def _types(corpus: Corpus) -> dict[str, Any]:
         "age": pa.float32(),
         "sex": pa.string(),
         "heart_rate": pa.float32(),
+        "source": pa.string(),
     }
     return {n: t for n, t in types.items() if n not in EXTRA or n in corpus.extra}
