@@ -49,6 +49,13 @@ def chosen_records(records: int, batch: int, seed: int, iteration: int) -> Tenso
     return chosen
 
 
+def on_device(rows: Tensor, device: torch.device) -> Tensor:
+    """Copy rows to the device. From pinned memory, this does not wait for what a GPU still has to do."""
+    if device.type != "cuda":
+        return rows.to(device)
+    return rows.pin_memory().to(device, non_blocking=True)
+
+
 def training_batch(
     signals: Tensor, labels: Tensor, length: int, config: Config, iteration: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -57,7 +64,7 @@ def training_batch(
     signals (n, 8, length), or longer if they are augmented (see `lengthened`); labels (n, K).
     """
     todo, device = config.train_config, signals.device
-    chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
+    chosen = on_device(chosen_records(len(signals), todo.batch_size, todo.seed, iteration), device)
     random = generator(todo.seed, iteration, 1, device)
     x, y = signals[chosen], labels[chosen]
     if todo.augment:
@@ -92,7 +99,7 @@ def transformer_batch(
     trained on only at noise levels that hide what is wrong with them.
     """
     todo, device = config.train_config, signals.device
-    chosen = chosen_records(len(signals), todo.batch_size, todo.seed, iteration).to(device)
+    chosen = on_device(chosen_records(len(signals), todo.batch_size, todo.seed, iteration), device)
     random = generator(todo.seed, iteration, 1, device)
     level = levels.sigma / levels.alpha
     t = drawn_steps(len(chosen), level, random)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...circumstances import with_circumstances
+from ...circumstances import draw_for_training, with_circumstances
 from ...config.schema import Config
 from ...engine.bound import bind
 from ...factory import build_schedule
@@ -20,7 +20,7 @@ from ...models.network import Network
 from ...models.transformer import Transformer
 from ...samplers import run, unipc, v_denoiser
 from ...schedule import Schedule, choose_steps
-from ..batches import chosen_records, generator, seed_of, with_patients_hidden
+from ..batches import chosen_records, generator, on_device, with_patients_hidden
 from ..network import training_net
 from ..parallel import agreed, processes, rank
 
@@ -92,15 +92,17 @@ class Distillation:
         Age and the like are hidden as in training. Circumstances, which a transformer takes, are drawn as they are at
         generation.
         """
-        seed, own = self.todo.seed, range(rank() * records, (rank() + 1) * records)
-        rows = chosen_records(len(self.labels), processes() * records, seed + stream, iteration).to(
-            self.device
-        )
+        seed, every = self.todo.seed, processes() * records
+        rows = on_device(chosen_records(len(self.labels), every, seed + stream, iteration), self.device)
         random = generator(seed, iteration, stream, self.device)
         y = with_patients_hidden(self.labels[rows], self.config.trainset_config.takes, random)
-        share, seeds = slice(own.start, own.stop), [seed_of(seed, iteration, stream)] * records
-        y = with_circumstances(self.teacher, y[share], seeds, own)
-        return rows[share], self.teacher.full(y) if isinstance(self.teacher, Transformer) else y
+        own = slice(rank() * records, (rank() + 1) * records)
+        if not isinstance(self.teacher, Transformer):
+            return rows[own], y[own]
+        if self.teacher.circumstances is not None:
+            drawn = draw_for_training(self.teacher.circumstances, every, random)
+            y = with_circumstances(self.teacher, y, [], [], drawn)
+        return rows[own], self.teacher.full(y[own])
 
     def random(self, iteration: int, stream: int) -> torch.Generator:
         """Return a random generator with a seed of its own for each iteration, purpose and process."""

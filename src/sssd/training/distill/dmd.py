@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...loss import denoising_loss
 from ...models.denoiser import Denoiser
-from ..batches import chosen_records
+from ..batches import chosen_records, on_device
 from ..optimizer import learning_rate_factor
 from .context import Distillation
 from .discriminator import Discriminator, TrueRecords, adversarial_gradient, discriminator_loss
@@ -74,7 +74,7 @@ def match_distributions(
         """Draw labels for the rows that start over, and for a discriminator true records with these labels."""
         if true_records is None:
             return (run.drawn(k, todo.batch_size, 7)[1],)
-        rows = chosen_records(len(true_records.x), todo.batch_size, todo.seed + 11, k).to(device)
+        rows = on_device(chosen_records(len(true_records.x), todo.batch_size, todo.seed + 11, k), device)
         return true_records.y[rows], true_records.x[rows].float()
 
     first = batch(0) if true_records is not None else (run.drawn(0, todo.batch_size, 8)[1],)
