@@ -9,7 +9,8 @@ import pytest
 
 from sssd.request import Request
 from sssd.sampling import Sampling
-from sssd.server.batching import Batcher, QueueFull, fair_shares
+from sssd.server.batching import Batcher, QueueFull
+from sssd.server.fairness import Ticket, Turns, deal, fair_shares, is_over_share, work_ahead
 from sssd.server.work import Batch, Plan, Work
 
 
@@ -260,6 +261,99 @@ def test_closing_finishes(device, batcher):
     assert all(ticket.result.done() for ticket in tickets)
     with pytest.raises(RuntimeError, match="closed"):
         b.submit(work(9))
+
+
+def test_abandoning_ends_everything(device, batcher):
+    """Fails when a service that is told to end now waits for its queue or for a long batch."""
+    device.hold.clear()
+    b = batcher(size=2)
+    running = b.submit(work(0, 2, steps(1000)))
+    started(device)
+    waiting = b.submit(work(1, 9))
+    b.abandon()
+    device.hold.set()
+    b.close()
+    assert len(device.steps) == 1 and b.waiting == 0
+    for ticket in (running, waiting):
+        with pytest.raises(CancelledError):
+            ticket.result.result(10)
+
+
+# --- fairness between clients -------------------------------------------------------------------------------
+
+
+def test_clients_take_turns_whatever_they_ask_for(device, batcher):
+    """Fails when a client with many large requests gets more than half of the time, or one that came back more."""
+    device.hold.clear()
+    b = batcher(size=2)
+    first = b.submit(work(0), client="a")
+    started(device)
+    tickets = [b.submit(work(seed, 2), client="a") for seed in range(1, 5)]
+    tickets += [b.submit(work(seed, 2, steps(9)), client="b") for seed in (11, 12)]
+    device.hold.set()
+    for ticket in (first, *tickets):
+        ticket.result.result(10)
+    served = {"a": 0, "b": 0}
+    for batch in device.batches[1:-1]:
+        for seed in batch.seeds:
+            served["a" if seed < 10 else "b"] += batch.plan.steps
+        if served["b"] < 36:
+            assert abs(served["a"] - served["b"]) <= 2 * 9, seeds(device)
+    assert served["b"] == 36
+
+
+def test_places_are_dealt_to_clients_first():
+    """Fails when a client with more requests gets more places of a batch."""
+    tickets = [Ticket(work(seed, 4), 32, None, 0.0, "a") for seed in range(3)]
+    tickets.append(Ticket(work(9, 8), 64, None, 0.0, "b"))
+    pieces = deal(8, tickets)
+    places = {piece.ticket.work.seed: piece.stop - piece.start for piece in pieces}
+    assert places == {0: 2, 1: 1, 2: 1, 9: 4}
+
+
+def test_a_client_that_was_away_has_saved_up_nothing():
+    """Fails when a client that has asked for nothing for an hour then has the device for itself."""
+    turns, a, b = Turns(), Ticket(work(0), 8, None, 0.0, "a"), Ticket(work(1), 8, None, 0.0, "b")
+    turns.arrived("a", [])
+    for _ in range(100):
+        turns.serve(deal(1, [a]))
+    turns.arrived("b", [a])
+    assert turns._served == {"a": 800.0, "b": 800.0}
+    turns.serve(deal(1, [b]))
+    assert turns.next([b, a]) is a
+
+
+def test_what_comes_before_a_request():
+    """Fails when the large jobs of others, which a draft overtakes, count as work before it."""
+    jobs = [Ticket(work(0, 8, steps(200)), 1024 * 200, None, 0.0, "jobs") for _ in range(6)]
+    running = 8 * 200
+    draft, best = work(1, 1, steps(1)), work(1, 1, steps(50))
+    for one in (draft, best):
+        assert work_ahead("me", one, one.cost, jobs, running, 1024 * 200) == (0.0, 2.0)
+    equal = work(1, 1024, steps(200))
+    assert work_ahead("me", equal, equal.cost, jobs, running, 1024 * 200) == (6 * 1600.0 + 1600, 1.0)
+    small = work(1, 2, steps(200))  # the others together cannot be served more than once as much
+    some = [Ticket(work(0, 8, steps(100)), 800, None, 0.0, name) for name in ("x", "x", "y")]
+    assert work_ahead("me", small, small.cost, some, 0, 0.0) == (800.0, 1.0)
+    assert work_ahead("x", small, small.cost, some, 0, 0.0) == (1600.0 + 800.0, 1.0)
+    assert work_ahead("me", draft, 1, [], 8, 8.0) == (0.0, 2.0)
+    assert work_ahead("me", draft, 1, [], 3, 3.0) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "over"),
+    [
+        (5, [], False),
+        (6, [], True),
+        (2, [5], False),
+        (3, [5], True),
+        (1, [5, 3, 2], False),
+        (2, [5, 3, 2], True),
+    ],
+)
+def test_the_room_of_the_queue(own, others, over):
+    """Fails when one client can fill the queue, or a client within its share is refused."""
+    assert is_over_share(own, others, 5) is over
 
 
 def test_padding():

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -434,6 +435,37 @@ def test_full_and_free_again(held, path):
         sock.close()
 
 
+def test_a_large_job_locks_nobody_out(model):
+    """Fails when the work of a job that a small request overtakes counts as work before it."""
+    with service(model, batch_records=2, waiting_records=8) as running:
+        held, batcher = Held(running), running.app.state.backend.batcher
+        batcher._spent_s = batcher._did = 1.0  # one second for each record and step: the job takes hours
+        jobs = [
+            running.get("/v1/jobs", {"statements": ["NORM"], "count": 500, "sampler": "ddpm"})
+            for _ in range(3)
+        ]
+        assert held.begun.wait(10)
+        with ThreadPoolExecutor(1) as pool:
+            draft = pool.submit(running.ask, "/v1/ecgs", {"statements": ["AFIB"], "steps": 1})
+            assert eventually(lambda: batcher.waiting)
+            held.go.set()
+            assert draft.result(30)[0] == 200
+        seen = [running.get(f"/v1/jobs/{job['id']}") for job in jobs]
+        assert any(job["state"] == "running" and 0 < job["progress"] < 1 for job in seen)
+        assert [job["id"] for job in running.get("/v1/jobs")] == [job["id"] for job in jobs]
+        for job in jobs:
+            running.get(f"/v1/jobs/{job['id']}", method="DELETE")
+
+
+def test_an_idempotency_key_starts_one_job(up):
+    """Fails when a client that asks again, because it got no answer, starts a second job."""
+    ask = {"statements": ["NORM"], "steps": 1, "seed": 1}
+    first, again = (up.get("/v1/jobs", ask, idempotency_key="abc") for _ in range(2))
+    assert first["id"] == again["id"] != up.get("/v1/jobs", ask)["id"]
+    status, text = up.refusal("/v1/jobs", {**ask, "seed": 2}, idempotency_key="abc")
+    assert status == 422 and "Idempotency-Key" in text
+
+
 def test_requests_that_would_take_too_long(model):
     """Fails when a request that cannot be done in time is begun, or is answered 429 although waiting does not help."""
     with service(model, request_s=60.0) as running:
@@ -690,6 +722,26 @@ def test_stopping_drains(model):
         assert not running.app.state.backend.batcher._thread.is_alive()
 
 
+def test_the_second_signal_ends_at_once(model, capfd):
+    """Fails when stopping seems to hang on a result that nobody fetches, or the second signal waits for anything."""
+    with service(model) as running:
+        done = running.get("/v1/jobs", {"statements": ["NORM"]})["id"]
+        assert eventually(lambda: running.get(f"/v1/jobs/{done}")["state"] == "done")
+        held = Held(running)
+        running.get("/v1/jobs", {"statements": ["NORM"], "count": 100, "sampler": "ddpm"})
+        assert held.begun.wait(10)
+        running.server.handle_exit(signal.SIGINT, None)
+        said = capfd.readouterr().err
+        assert "1 job not done, 1 job done, whose records nobody has fetched or deleted" in said
+        assert "second Ctrl-C" in said
+        began = time.monotonic()
+        running.server.handle_exit(signal.SIGINT, None)
+        held.go.set()
+        running.thread.join(10)
+        assert not running.thread.is_alive() and time.monotonic() - began < 8
+        assert not running.app.state.backend.batcher._thread.is_alive()
+
+
 @pytest.mark.slow
 def test_sigterm_drains():
     """Fails when running work is dropped, new work is accepted, or the process does not end."""
@@ -723,6 +775,9 @@ def test_sigterm_drains():
                 assert running.refusal("/v1/ecgs", ask)[0] == 503
                 assert answer.result()[0] == 200
             assert process.wait(20) == 0
-            assert process.stderr.read() == ""
+            said = process.stderr.read()
+            assert re.fullmatch(r"stopping, .* running requests\. A second Ctrl-C ends it now\.\n", said), (
+                said
+            )
         finally:
             process.kill()

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from .batching import Batcher, QueueFull, Ticket
+from .batching import Batcher, QueueFull
+from .fairness import OnProgress, Ticket
 from .generator import Generator
 from .metrics import Metrics
 from .settings import Settings
@@ -49,7 +50,7 @@ class Backend:
             prepare=generator.warm_up,
         )
 
-    def check(self, work: Work) -> None:
+    def check(self, work: Work, client: str) -> None:
         """Raise TooLong if the request can never be done in time, and QueueFull if it cannot be done in time now."""
         limit = self._settings.request_s
         alone = self.batcher.seconds(work.cost)
@@ -58,15 +59,23 @@ class Backend:
                 f"this would take about {alone:.0f} s, and a request may take {limit:g} s: "
                 "lower count or steps, or POST it to /v1/jobs"
             )
-        if alone + self.batcher.expected_s > limit:
+        if alone + self.batcher.expected_s(client, work) > limit:
             raise QueueFull(f"the queue is too long to answer within {limit:g} s: come again later", 30)
 
-    def submit(self, work: Work, cost: int | None = None, on_step: OnStep | None = None) -> Ticket:
+    def submit(
+        self,
+        work: Work,
+        client: str = "",
+        *,
+        cost: int | None = None,
+        on_step: OnStep | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Ticket:
         """Put the request into the queue; `wait` gives its records. Raises QueueFull where there is no room.
 
-        on_step is called from the thread that runs the batches.
+        The arguments are those of `Batcher.submit`. on_step and on_progress are called from the batches' thread.
         """
-        return self.batcher.submit(work, cost=cost, on_step=on_step)
+        return self.batcher.submit(work, client=client, cost=cost, on_step=on_step, on_progress=on_progress)
 
     async def wait(self, ticket: Ticket) -> EightLeads:
         """Return the records (n, 8, L) in mV. If this is cancelled, the request leaves the queue."""
@@ -76,5 +85,7 @@ class Backend:
             self.batcher.withdraw(ticket)
             raise
 
-    async def generate(self, work: Work, cost: int | None = None) -> EightLeads:
-        return await self.wait(self.submit(work, cost))
+    async def generate(
+        self, work: Work, cost: int | None = None, client: str = "", on_progress: OnProgress | None = None
+    ) -> EightLeads:
+        return await self.wait(self.submit(work, client, cost=cost, on_progress=on_progress))

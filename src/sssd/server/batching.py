@@ -1,8 +1,8 @@
 """The queue that keeps the device busy: records of different requests run in one batch.
 
 One thread takes records from the queue and generates them. All records of a batch have the same plan, which is that of
-the first request in the queue. The places of a batch are dealt in turn, one record at a time, to the requests with that
-plan. Requests that still have records left then go to the end of the queue.
+the first request of the client whose turn it is (`fairness`). The places of a batch are dealt in turn, one record at a
+time, to the requests with that plan. Requests that still have records left then go to the end of the queue.
 
 A small request may overtake a large one. If it costs at most a quarter of each request in the running batch, it runs
 between two steps of that batch, as long as the batch keeps half of the time. So a single draft does not wait for a
@@ -14,17 +14,16 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from .fairness import OVERTAKE, OnProgress, Piece, Ticket, Turns, deal, is_over_share, work_ahead
 from .work import Batch, EightLeads, OnStep, Work
 
 DECAY = 0.7  # weight of an earlier batch, relative to the next one, in the measured speed
-OVERTAKE = 4  # a request may overtake those that cost at least this many times as much
 
 
 class QueueFull(Exception):
@@ -42,59 +41,14 @@ class Abandoned(Exception):
     """All clients of the running batch have left."""
 
 
-@dataclass(eq=False)
-class Ticket:
-    """A request in the queue.
-
-    cost: records times steps of everything that its client asked for; for a piece of a job, that of the whole job.
-    """
-
-    work: Work
-    cost: int
-    on_step: OnStep | None
-    arrived: float
-    result: Future[EightLeads] = field(default_factory=Future)
-    taken: int = 0  # records that are in batches already
-    done: int = 0
-    parts: dict[int, EightLeads] = field(default_factory=dict)  # keyed by the number of their first record
-    withdrawn: bool = False  # its client has left
-
-    @property
-    def left(self) -> int:
-        return self.work.records - self.taken
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Records start to stop - 1 of a ticket, as part of one batch."""
-
-    ticket: Ticket
-    start: int
-    stop: int
-
-    @property
-    def work(self) -> Work:
-        return self.ticket.work.part(self.start, self.stop)
-
-
-def fair_shares(size: int, wanted: Sequence[int]) -> list[int]:
-    """Return how many of `size` places each request gets, when they are dealt in turn to those that still want one."""
-    shares = [0] * len(wanted)
-    while size and sum(shares) < sum(wanted):
-        for i, want in enumerate(wanted):
-            if shares[i] < want and size:
-                shares[i] += 1
-                size -= 1
-    return shares
-
-
 class Batcher:
     """The queue and the thread that runs its batches.
 
     run(batch, on_step) -> (B, 8, L) generates a batch. It is always called from the same thread, and sometimes from
     within the on_step of another batch.
-    size: how many records a batch may hold. waiting, waiting_s: how much the queue may hold, in records and in seconds
-    of expected work. gather_s: how long a request waits for others to share its batch when the device is idle.
+    size: how many records a batch may hold. waiting: how many records the queue may hold, see `is_over_share`.
+    waiting_s: how many seconds of work may come before a request. gather_s: how long a request waits for others to
+    share its batch when the device is idle.
     observe(records, seconds that each request waited, seconds that the batch ran) is called after each batch.
     prepare() is called before the first batch; `ready` is a future of its outcome.
 
@@ -118,36 +72,56 @@ class Batcher:
         self._run, self._observe, self._prepare = run, observe, prepare
         self._waiting, self._waiting_s, self._gather_s = waiting, waiting_s, gather_s
         self._queue: list[Ticket] = []
+        self._turns = Turns()
         self._running = 0  # records times steps that running batches still have to do
+        self._shortest = 0.0  # the least cost of a request in the running batch that others may overtake
         self._spent_s, self._did = 0.0, 0.0  # seconds, and records times steps, of recent batches
-        self._closed = False
+        self._closed = self._abandoned = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name="batches", daemon=True)
         self._thread.start()
 
     # --- from any thread ----------------------------------------------------------------------------------
 
-    def submit(self, work: Work, *, on_step: OnStep | None = None, cost: int | None = None) -> Ticket:
+    def submit(
+        self,
+        work: Work,
+        *,
+        client: str = "",
+        on_step: OnStep | None = None,
+        cost: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Ticket:
         """Put a request into the queue. Its ticket's `result` is a future of the records (n, 8, L).
 
+        cost: of the job of which this is a piece. Pieces are not refused: jobs have their own limits, and pieces leave
+        others their turns.
         on_step(i, x0) is called from the batches' thread; only requests for a single record may have it.
+        on_progress(records times steps that were just done) is called from there too.
         Raises QueueFull where there is no room, and RuntimeError when the queue is closed.
         """
-        ticket = Ticket(work, work.cost if cost is None else cost, on_step, time.monotonic())
+        whole = work.cost if cost is None else cost
+        ticket = Ticket(work, whole, on_step, time.monotonic(), client, cost is not None, on_progress)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the queue is closed")
-            self._admit(work)
+            if not ticket.of_job:
+                self._admit(ticket)
+            self._turns.arrived(client, self._queue)
             self._queue.append(ticket)
             self._changed.notify_all()
         return ticket
 
-    def _admit(self, work: Work) -> None:
-        waiting, expected = self.waiting, self.expected_s
-        if waiting and waiting + work.records > self._waiting:
-            text = f"{waiting} records are waiting already, and the queue may hold {self._waiting}"
+    def _admit(self, ticket: Ticket) -> None:
+        held: dict[str, int] = {}
+        for other in (ticket for ticket in self._queue if not ticket.of_job):
+            held[other.client] = held.get(other.client, 0) + other.left
+        own, others = held.pop(ticket.client, 0) + ticket.work.records, list(held.values())
+        expected = self.expected_s(ticket.client, ticket.work, ticket.cost)
+        if (own > ticket.work.records or others) and is_over_share(own, others, self._waiting):
+            text = f"{self.waiting} records are waiting already, and the queue may hold {self._waiting}"
         elif expected > self._waiting_s:
-            text = f"the waiting requests take about {expected:.0f} s, and the queue may hold {self._waiting_s:g} s"
+            text = f"the requests before this one take about {expected:.0f} s, and {self._waiting_s:g} s may wait"
         else:
             return
         raise QueueFull(f"{text}: come again later", max(1, math.ceil(min(expected / 8, 15.0))))
@@ -169,15 +143,24 @@ class Batcher:
     def idle(self) -> bool:
         return not self._queue and not self._running
 
-    def seconds(self, cost: int) -> float:
+    def seconds(self, cost: float) -> float:
         """Return expected seconds for so many records times steps; 0 before the first batch."""
         return cost * self._spent_s / self._did if self._did else 0.0
 
-    @property
-    def expected_s(self) -> float:
-        """Expected seconds until everything that waits or runs is done."""
-        queued = sum(ticket.left * ticket.work.plan.steps for ticket in tuple(self._queue))
-        return self.seconds(queued + self._running)
+    def expected_s(self, client: str, work: Work, cost: int | None = None) -> float:
+        """Return the expected seconds until a request that is put into the queue now begins its last part."""
+        waiting, cost = tuple(self._queue), work.cost if cost is None else cost
+        ahead, slower = work_ahead(client, work, cost, waiting, self._running, self._shortest)
+        return self.seconds(slower * ahead + (slower - 1.0) * work.cost)
+
+    def abandon(self) -> None:
+        """Give up everything: running batches end at their next step, and requests in the queue are dropped."""
+        with self._changed:
+            self._closed = self._abandoned = True
+            tickets, self._queue = self._queue, []
+            self._changed.notify_all()
+        for ticket in tickets:
+            ticket.result.cancel()
 
     def close(self) -> None:
         """Finish the requests in the queue, then end the thread."""
@@ -212,18 +195,18 @@ class Batcher:
 
     def _take(self, at_most: float = math.inf) -> list[Piece]:
         """Take the next batch from tickets that cost no more than `at_most`. The caller holds the lock."""
-        head = next((ticket for ticket in self._queue if ticket.cost <= at_most), None)
+        open_to_it = [ticket for ticket in self._queue if ticket.cost <= at_most]
+        head = self._turns.next(open_to_it)
         if head is None:
             return []
-        mates = [t for t in self._queue if t.cost <= at_most and t.work.plan == head.work.plan]
-        pieces = []
-        for ticket, share in zip(mates, fair_shares(self.size, [t.left for t in mates]), strict=True):
-            if share:
-                pieces.append(Piece(ticket, ticket.taken, ticket.taken + share))
-                ticket.taken += share
-                self._queue.remove(ticket)
-                if ticket.left:
-                    self._queue.append(ticket)
+        pieces = deal(self.size, [ticket for ticket in open_to_it if ticket.work.plan == head.work.plan])
+        for piece in pieces:
+            ticket = piece.ticket
+            ticket.taken = piece.stop
+            self._queue.remove(ticket)
+            if ticket.left:
+                self._queue.append(ticket)
+        self._turns.serve(pieces)
         self._running += sum(piece.stop - piece.start for piece in pieces) * head.work.plan.steps
         return pieces
 
@@ -231,6 +214,8 @@ class Batcher:
         batch = Batch.of([piece.work for piece in pieces])
         records, left = len(batch), len(batch) * batch.plan.steps
         shortest = min(piece.ticket.cost for piece in pieces)
+        if not inner:
+            self._shortest = shortest
         began = time.monotonic()
         overtaken_s = 0.0  # seconds that requests which overtook this batch have taken
 
@@ -238,10 +223,12 @@ class Batcher:
             nonlocal left, overtaken_s
             left -= records
             self._running -= records
-            if all(piece.ticket.withdrawn for piece in pieces):
+            if self._abandoned or all(piece.ticket.withdrawn for piece in pieces):
                 raise Abandoned
             row = 0
             for piece in pieces:
+                if piece.ticket.on_progress is not None:
+                    piece.ticket.on_progress(piece.stop - piece.start)
                 if piece.ticket.on_step is not None:
                     piece.ticket.on_step(i, x0[row : row + piece.stop - piece.start])
                 row += piece.stop - piece.start
@@ -257,6 +244,8 @@ class Batcher:
         try:
             eight = self._run(batch, on_step)
         except Abandoned:
+            for piece in pieces:
+                piece.ticket.result.cancel()
             return
         except Exception as error:  # whatever it is, its clients must be told and the thread must go on
             self._fail(pieces, error)
@@ -264,6 +253,8 @@ class Batcher:
         finally:
             with self._changed:
                 self._running -= left
+                if not inner:
+                    self._shortest = 0.0
         took = time.monotonic() - began - overtaken_s
         self._spent_s = DECAY * self._spent_s + took
         self._did = DECAY * self._did + records * batch.plan.steps

@@ -8,6 +8,7 @@ together. One deployment keeps the jobs and sends their pieces to the replicas, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from ray.exceptions import RayTaskError
 
 from .app import create_app
 from .generator import load_generator
-from .jobs import Jobs
+from .jobs import Jobs, Origin
 from .schemas import Job
 from .settings import Settings, read_settings
 from .work import EightLeads, Work
@@ -68,9 +69,9 @@ class Service:
         self._app = create_app(self._generator, self._settings, RemoteJobs())
         return self._app
 
-    async def generate(self, work: Work, cost: int) -> EightLeads:
+    async def generate(self, work: Work, cost: int, client: str) -> EightLeads:
         """Generate a piece of a job."""
-        return await self._app.state.backend.generate(work, cost)
+        return await self._app.state.backend.generate(work, cost, client)
 
 
 class JobKeeper:
@@ -85,12 +86,19 @@ class JobKeeper:
             kept_s=settings.job_kept_s,
         )
 
-    async def _generate(self, work: Work, cost: int) -> EightLeads:
+    async def _generate(
+        self, work: Work, cost: int, client: str, on_progress: Callable[[int], None]
+    ) -> EightLeads:
         handle = serve.get_deployment_handle(Service.__name__, NAME)
-        return await _result(handle.generate.remote(work, cost))
+        records = await _result(handle.generate.remote(work, cost, client))
+        on_progress(work.cost)  # a replica does not tell how far it is within a piece
+        return records
 
-    async def create(self, owner: str, work: Work) -> Job:
-        return await self._jobs.create(owner, work)
+    async def create(self, origin: Origin, work: Work) -> Job:
+        return await self._jobs.create(origin, work)
+
+    async def listed(self, owner: str) -> list[Job]:
+        return await self._jobs.listed(owner)
 
     async def status(self, owner: str, name: str) -> Job | None:
         return await self._jobs.status(owner, name)
@@ -105,8 +113,11 @@ class JobKeeper:
 class RemoteJobs:
     """The keeper's jobs, as the routes of a replica use them."""
 
-    async def create(self, owner: str, work: Work) -> Job:
-        return await self._call("create", owner, work)
+    async def create(self, origin: Origin, work: Work) -> Job:
+        return await self._call("create", origin, work)
+
+    async def listed(self, owner: str) -> list[Job]:
+        return await self._call("listed", owner)
 
     async def status(self, owner: str, name: str) -> Job | None:
         return await self._call("status", owner, name)

@@ -124,6 +124,15 @@ def _host_name(header: str) -> str:
         return ""
 
 
+def accepts_gzip(headers: Headers) -> bool:
+    """Return whether a client takes answers in gzip (RFC 9110, 12.5.3)."""
+    for part in headers.get("accept-encoding", "").lower().split(","):
+        name, _, quality = part.replace(" ", "").partition(";q=")
+        if name == "gzip":
+            return quality.strip("0.") != "" or quality == ""
+    return False
+
+
 class BodyLimits:
     """Limit the size of a request's body and the time that it may take to arrive; HTTPException past either.
 

@@ -240,6 +240,7 @@ class Job(BaseModel):
     state: Literal["waiting", "running", "done", "cancelled", "failed"]
     done: Annotated[int, Field(description="How many records are finished")]
     count: Annotated[int, Field(description="How many records were asked for")]
+    progress: Annotated[float, Field(ge=0, le=1, description="The share of the work that is done")] = 0.0
     message: Annotated[str, Field(description="Why the job failed")] = ""
 
 

@@ -42,6 +42,11 @@ def key_required(digests: Sequence[str]) -> Callable[..., Awaitable[None]]:
     return require_key
 
 
+def client_of(request: Request) -> str:
+    """Return whom the queue is fair to: the owner of the key, or where no key is required the client's address."""
+    return owner_of(request) or (request.client.host if request.client else "")
+
+
 def owner_of(request: Request) -> str:
     """Return the hash of the key that the request carried, or "" where no key is required."""
     return getattr(request.state, "owner", "")

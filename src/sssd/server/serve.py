@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from types import FrameType
 from typing import Any
@@ -12,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ..checks import counted
 from .gate import Gate
 from .middleware import is_local
 from .settings import Settings
@@ -20,6 +22,7 @@ OPEN = "--allow-anyone-without-a-key"
 HEAD_S = 10.0  # how long a client may take to send the head of a request
 ANSWER_S = 300.0  # how long a client may take to read its answer
 BACKLOG = 2048
+NOT_SENT = 16384  # how many bytes of an answer the kernel holds beside those that are on their way
 
 
 def check_host(host: str, settings: Settings, allow_anyone: bool) -> None:
@@ -108,13 +111,37 @@ class Server(uvicorn.Server):
         if self._stop_at is None:
             self._gate.draining = True
             self._stop_at = time.monotonic() + self._drain_s
+            if waits := self._waits_for():
+                print(
+                    f"stopping, at the latest in {self._drain_s:g} s: {waits}. A second Ctrl-C ends it now.",
+                    file=sys.stderr,
+                    flush=True,
+                )
         else:
+            self._end()
             super().handle_exit(sig, frame)
+
+    def _waits_for(self) -> str:
+        """Return in words what the service waits for before it ends; empty if for nothing."""
+        counts = getattr(self._app.state.jobs, "counts", {})  # a cluster's jobs are not this process's
+        going, unfetched = counts.get("waiting", 0) + counts.get("running", 0), counts.get("unfetched", 0)
+        waits = [f"{counted(going, 'job')} not done"] if going else []
+        if unfetched:
+            waits.append(f"{counted(unfetched, 'job')} done, whose records nobody has fetched or deleted")
+        if not self._app.state.backend.batcher.idle and not going:
+            waits.append("running requests")
+        return ", ".join(waits)
+
+    def _end(self) -> None:
+        """Give up what runs, so that nothing is waited for."""
+        self._app.state.backend.batcher.abandon()
+        self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop_at is not None:
-            idle = self._app.state.backend.batcher.idle and not getattr(self._app.state.jobs, "busy", False)
-            self.should_exit = self.should_exit or idle or time.monotonic() > self._stop_at
+            if time.monotonic() > self._stop_at:
+                self._end()
+            self.should_exit = self.should_exit or not self._waits_for()
         return await super().on_tick(counter)
 
 
@@ -124,6 +151,8 @@ def listen(host: str, port: int) -> socket.socket:
     bound = socket.socket(family)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what waits here has become old when a slow line takes it
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
         bound.bind((host, port))
         bound.listen(BACKLOG)
     except OSError as error:

@@ -1,0 +1,84 @@
+"""What can be asked for: statements and models, and what is unusual together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.exceptions import HTTPException
+
+from ... import mix
+from ...labels import CODES, find
+from ...presets import BUILTIN
+from ...sampling import Sampling
+from ..errors import problems
+from ..generator import Generator
+from ..schemas import Hints, Label, Model, Quality
+from ..settings import Settings
+from ..work import Plan
+
+
+def catalogue(generator: Generator, settings: Settings) -> APIRouter:
+    """Return what can be asked for: statements and models."""
+    router = APIRouter(prefix="/v1", tags=["catalogue"])
+
+    @router.get("/labels", summary="List the statements", responses=problems(401, 429))
+    async def labels() -> list[Label]:
+        return generator.labels
+
+    @router.get("/labels/hints", summary="Ask what is unusual together", responses=problems(401, 422, 429))
+    async def hints(
+        statements: Annotated[
+            str, Query(max_length=800, description="Statements, joined by commas", examples=["SBRAD,STACH"])
+        ] = "",
+    ) -> Hints:
+        """Say what recordings hardly ever carry together. For models with other training data, nothing is said."""
+        if generator.name != BUILTIN:
+            return Hints(hints=[])
+        try:
+            codes = [CODES[find(name)] for name in statements.split(",") if name.strip()]
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        return Hints(hints=mix.hints(list(dict.fromkeys(codes))))
+
+    @router.get("/models", summary="List the models", responses=problems(401, 429))
+    async def models() -> list[Model]:
+        model, default = generator.model, generator.default.sampling
+        return [
+            Model(
+                name=generator.name,
+                hash=generator.hash,
+                statements=len(model.label_names),
+                age=model.takes_patient,
+                sex=model.takes_patient,
+                heart_rate=model.takes_heart_rate,
+                qualities=[_quality(name, plan) for name, plan in generator.qualities.items()],
+                samplers=generator.samplers,
+                steps_max=model.schedule.T,
+                fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
+                default={"sampler": default.sampler, "steps": default.steps, "eta": _eta(default)},
+                fs_hz=model.config.trainset_config.sampling_rate,
+                samples=model.shape[1],
+                device=model.device.type,
+                precision=generator.precision,
+                records_max=settings.records,
+                job_records_max=settings.job_records,
+            )
+        ]
+
+    return router
+
+
+def _quality(name: str, plan: Plan) -> Quality:
+    return Quality(
+        name=name,
+        sampler=plan.sampling.sampler,
+        steps=plan.steps,
+        eta=_eta(plan.sampling),
+        weights=plan.weights,
+    )
+
+
+def _eta(sampling: Sampling) -> float:
+    """Return the eta of a sampling as the interface gives it: that of DDIM, 1 for DDPM, and 0 for all others."""
+    return 1.0 if sampling.sampler == "ddpm" else sampling.eta or 0.0

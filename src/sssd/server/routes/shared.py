@@ -1,0 +1,104 @@
+"""What the routes share: the format that a client prefers, its work, the time it may take, and the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import anyio.to_thread
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
+from .. import encode
+from ..backend import Backend, TooLong
+from ..generator import Generator
+from ..schemas import GenerateRequest, Records
+from ..work import EightLeads, Work
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+ECGS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": Records,
+        "description": "The records; CSV and pictures hold one record",
+        "content": {form.media_type: BINARY for form in encode.FORMATS if form is not encode.JSON},
+    }
+}
+GENERATING = (400, 401, 408, 413, 415, 422, 429, 503)
+
+T = TypeVar("T")
+
+
+def chosen_format(request: Request, count: int) -> encode.Format:
+    """Return the format that the client prefers; 406 where there is none that can hold so many records."""
+    accept = ",".join(request.headers.getlist("accept"))
+    form = encode.choose(accept)
+    if form is None:
+        known = ", ".join(form.media_type for form in encode.FORMATS)
+        raise HTTPException(406, f"Accept is {accept[:200]!r}: expected one of {known}")
+    if count > 1 and not form.several:
+        raise HTTPException(406, f"{form.media_type} holds one record, not {count}: accept JSON, NPZ or ZIP")
+    return form
+
+
+async def work_of(backend: Backend, asked: GenerateRequest, records_max: int, what: str) -> Work:
+    if asked.count > records_max:
+        hint = ": POST larger sets to /v1/jobs" if what == "a request" else ""
+        raise HTTPException(422, f"count is {asked.count}: {what} holds at most {records_max}{hint}")
+    try:
+        return await anyio.to_thread.run_sync(backend.generator.work, asked)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def check_time(backend: Backend, work: Work, client: str) -> None:
+    try:
+        backend.check(work, client)
+    except TooLong as error:
+        raise HTTPException(422, str(error)) from None
+
+
+async def while_connected(request: Request, awaitable: Awaitable[T]) -> T:
+    """Return the result of the awaitable, which is cancelled as soon as the client disconnects."""
+
+    async def disconnected() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = asyncio.ensure_future(awaitable), asyncio.ensure_future(disconnected())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            return tasks[0].result()
+        raise HTTPException(499, "the client has disconnected")
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def answer(
+    generator: Generator,
+    form: encode.Format,
+    work: Work,
+    signals: EightLeads,
+    measured: bool = False,
+    layout: str = "3x4",
+) -> Response:
+    def body() -> bytes:
+        ecgs = generator.records(work, signals)
+        return (
+            encode.records_json(ecgs, measured=True)
+            if form is encode.JSON and measured
+            else form.encode(ecgs, layout)
+        )
+
+    name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    content = await anyio.to_thread.run_sync(body)
+    return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
+
+
+def unmeasured(what: str) -> HTTPException:
+    return HTTPException(
+        422, f"measure is true, and {what} has no place for measurements: POST to /v1/ecgs and accept JSON"
+    )
