@@ -16,6 +16,7 @@ import typer
 from ..labels import names_of, rare_statements
 from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
+from ..words import taken, understand
 from . import options
 from . import shown as shown_in
 from .console import UsageError, note, progress_bar, say, usage
@@ -40,6 +41,8 @@ sssd-ecg generate --label 'atrial fibrillation' --format wfdb,png --out ecgs
 
 sssd-ecg generate --label SR --noise 'baseline:0.3mV, muscle:20uV' --out noisy
 
+sssd-ecg generate --text '70-year-old woman, atrial fibrillation with left bundle branch block' --out ecgs
+
 sssd-ecg generate --labels-from wanted.csv --checkpoint mine.pkl --out ecgs
 """
 
@@ -49,6 +52,13 @@ def command(
     label: Annotated[
         list[str] | None,
         typer.Option(help="A statement by its code or in words; AFIB+LVH asks for both. May be repeated."),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A sentence in place of --label, with statements, age, sex and heart rate, as '70-year-old woman, "
+            "AFIB'. What was understood of it is told. May be repeated."
+        ),
     ] = None,
     labels_from: options.LabelsFrom = None,
     count: Annotated[
@@ -118,9 +128,10 @@ def command(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
         options.check(seed, config, checkpoint)
-        if not label and labels_from is None:
+        if not label and not text and labels_from is None:
             raise UsageError(
-                "there is nothing to generate: give --label or --labels-from (`sssd-ecg labels` lists the names)"
+                "there is nothing to generate: give --label, --text or --labels-from (`sssd-ecg labels` lists the "
+                "names)"
             )
         earlier_files(out.resolve(), overwrite)
         for option, on in (("--require-shown", require_shown), ("--check", check), ("--annotate", annotate)):
@@ -128,7 +139,8 @@ def command(
                 shown_in.check_tools(option)
         told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):
-            read_requests(label, labels_from, CODES, **told)  # before torch is loaded
+            understood = [understand(one) for one in text or ()]
+            read_requests(label, labels_from, CODES, understood=understood, **told)  # before torch is loaded
 
         from ..added_noise import parse
         from ..device import choose_precision
@@ -138,7 +150,11 @@ def command(
         model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=device)
 
         given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
-        rows = read_requests(label, labels_from, model.label_names, **told).repeated(count)
+        understood = [understand(one, model.label_names) for one in text or ()]
+        asked_for, dropped = taken(understood, model.classes.takes)
+        rows = read_requests(label, labels_from, model.label_names, understood=asked_for, **told).repeated(
+            count
+        )
         asked = [names_of(row, model.label_names) for row in rows.vectors]
         if require_shown:
             shown_in.check_rules(asked)
@@ -148,6 +164,8 @@ def command(
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
         check_space(out, kinds, len(request) * (2 if added else 1))
 
+    for line in (*(said for one in understood for said in one.lines()[1:]), *dropped):
+        note(line)
     total = len(request)
     if is_shipped(checkpoint):
         note_rare(rows.vectors)
@@ -183,6 +201,7 @@ def command(
             manifest={
                 "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
                 **({} if quality is None else {"quality": quality}),
+                **({"text": text} if text else {}),
                 **({"noise": ", ".join(map(str, added))} if added else {}),
                 "device": str(model.device),
             },
@@ -193,6 +212,7 @@ def command(
     drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
         f"{total} ECG{'s' if total > 1 else ''} in {out}{drawn}",
+        *(one.lines()[0] for one in understood),
         *columns_of(labels_from, model.label_names),
         *_beside(asked, [names_of(row, model.label_names) for row in request.vectors]),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",

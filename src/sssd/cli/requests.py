@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..patient import ages, heart_rates, sexes
 from ..request import Rows
 from ..tables.columns import described
 from ..tables.requests import read_label_table
+from ..words import Understood
 
 
 def read_requests(
@@ -18,19 +20,28 @@ def read_requests(
     file: Path | None,
     classes: tuple[str, ...],
     *,
+    understood: Sequence[Understood] = (),
     age: float | None = None,
     sex: str | None = None,
     heart_rate: float | None = None,
 ) -> Rows:
-    """Return one row for each of `names` and each row of `file`.
+    """Return one row for each of `names`, each sentence that was `understood`, and each row of `file`.
 
-    age, sex, heart_rate: of the rows for which the file gives none. ValueError for an unknown statement, for one of
-    these that is wrong, or a table that cannot be read.
+    age, sex, heart_rate: of the rows for which the sentence or the file gives none. ValueError for an unknown
+    statement, for one of these that is wrong, or a table that cannot be read.
     """
     parts = []
     if names:
         nobody = np.full(len(names), np.nan)
         parts.append(Rows(encode(names, classes), np.ones(len(names), np.bool_), nobody, nobody, nobody))
+    if understood:
+        vectors = encode([list(one.statements) for one in understood], classes)
+        facts = (
+            np.concatenate([ages(one.age) for one in understood]),
+            np.concatenate([sexes(one.sex) for one in understood]),
+            np.concatenate([heart_rates(one.heart_rate) for one in understood]),
+        )
+        parts.append(Rows(vectors, np.ones(len(understood), np.bool_), *facts))
     if file is not None:
         parts.append(_read_table(file, classes))
     vectors, by_name, *known = (np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0]))
