@@ -300,7 +300,7 @@ def test_an_earlier_set_stays_unless_overwritten(
 USAGE = [
     (("--label", "AFIBB"), "did you mean AFIB"),
     (("--label", "NORM+"), "joined by '+'"),
-    ((), "--label or --labels-from"),
+    ((), "--label, --text or --labels-from"),
     (("--label", "NORM", "--steps", 0), "steps is 0: expected 1..20"),
     (("--label", "NORM", "--steps", 21), "steps is 21: expected 1..20"),
     (("--label", "NORM", "--steps", "many"), "--steps"),
