@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +19,20 @@ import pytest
 import torch
 
 from sssd import SSSDECG, Ecg
+from sssd.checkpoints.inspection import fit_cauchy
 from sssd.cli import main
+from sssd.data.recordings import Recordings
+from sssd.evaluation import classifier
+from sssd.evaluation.memorisation import nearest
+from sssd.io.recording import read_recording
+from sssd.measurements import measurements
 from sssd.plot import draw, paper, sheet
+from sssd.signals import delineator
 from sssd.utils.util import calc_diffusion_hyperparams, sampling_label_ddim, std_normal
 from tests.test_wrapper import LENGTH, tiny
 
 from .page import row, rows
+from .records import beats_mv, wfdb_record
 
 TYPE = "PyTorch's default type: float64, float16, bfloat16"
 DEVICE = "PyTorch's default device, also `meta`"
@@ -172,6 +181,42 @@ def test_training_does_not_depend_on_it(state: Callable[[], Any], tmp_path: Path
     assert hashlib.sha256(found).digest() == hashlib.sha256(expected).digest()
 
 
+def measured() -> list[Any]:
+    """What is measured in records: a classifier's answers, distances, and waves by a network that is loaded anew."""
+    x = np.stack([beats_mv(k)[[0, *range(6, 12), 5]] for k in range(8)]).astype(np.float32)
+    trained = classifier.train(x, (np.arange(8) % 2)[:, None], epochs=1, width=4)
+    delineator.trained.cache_clear()
+    return [
+        classifier.predict(trained, x),
+        classifier.features(trained, x),
+        nearest(x[:3], x[3:])[0],
+        np.array([value for _, value in sorted(measurements(Ecg(beats_mv(1), 100)).items())]),
+    ]
+
+
+@rows("state", STATES)
+def test_measures_do_not_depend_on_it(state: Callable[[], Any]) -> None:
+    """Fails when a classifier of `evaluate` has the caller's type, or is trained without gradients (seen)."""
+    expected = measured()
+    with state():
+        before = settings()
+        found = measured()
+        assert settings() == before
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
+
+
+@row(EXACT)
+def test_the_convention_of_a_checkpoint_does_not_depend_on_it(tmp_path: Path) -> None:
+    path = tiny(trainset_config={"segment_length": LENGTH}).save_checkpoint(tmp_path / "m.safetensors")
+    signal = np.stack([beats_mv(k)[:, :LENGTH] * 1000 for k in range(2)]).astype(np.int16)
+    real = Recordings(signal, np.zeros((2, 1), np.uint8), ("NORM",))
+    expected = fit_cauchy(path, real).loss
+    with products("medium")():
+        assert fit_cauchy(path, real).loss == expected
+
+
 # --- pictures ---------------------------------------------------------------------------------------------
 
 PICTURES = "matplotlib's rc file and backend"
@@ -270,6 +315,53 @@ def test_files_of_an_odd_process(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert done.returncode == 0, done.stderr
     assert digest(tmp_path / "ü") == digest(tmp_path / "plain")
     assert b"1 ECG in " in done.stdout
+
+
+@row("locale, time zone, `python -O`, hash seed")
+def test_help_without_docstrings() -> None:
+    """Fails when `python -OO`, which drops docstrings, leaves the help without them."""
+    given = [sys.executable, "-OO", "-m", "sssd", "corpus", "create", "--help"]
+    env = {**os.environ, "COLUMNS": "100"}
+    shown = subprocess.run(given, env=env, capture_output=True, text=True, encoding="utf-8")
+    whole = subprocess.run([given[0], *given[2:]], env=env, capture_output=True, text=True, encoding="utf-8")
+    assert shown.returncode == 0 and shown.stdout == whole.stdout and len(shown.stdout) > 1000
+
+
+@row(TERMINAL)
+@pytest.mark.parametrize("columns", ["0", "1", "5"])
+def test_a_terminal_without_width(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fails when a terminal of no width, as some programs set it, gets none of the help, with exit code 0."""
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["generate", "--help"]) == 0
+    assert "--overwrite" in capsys.readouterr().out
+
+
+@row(TEMPORARY := "no folder for temporary files, or a full disk")
+def test_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when every recording is called missing because links to its files cannot be made."""
+    header = wfdb_record(tmp_path, "a", line="a.mat {n} 100 {length}")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(OSError, match="none"):
+        read_recording(header)
+
+
+@row(TEMPORARY)
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A limit on the size of files stands for it: nothing is left behind, and the message says why."""
+    resource = pytest.importorskip("resource")
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "sssd", *ARGUMENTS, "--format", "npz,wfdb", "--out", str(out)],
+        preexec_fn=limited, capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.strip() == "sssd-ecg: [Errno 27] File too large"
+    assert not list(tmp_path.iterdir())
 
 
 # --- SSSD-ECG's functions, and sets that are compared ------------------------------------------------------

@@ -19,6 +19,7 @@ from ..config.schema import Config, read_config
 from ..data.recordings import Recordings, eight_leads_mv
 from ..factory import build_network, build_schedule
 from ..labels import CODES
+from ..models.precision import float32_products
 from ..models.s4 import Cauchy
 from ..models.settings import settled
 from ..noise import normal
@@ -94,6 +95,7 @@ def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | No
 
 
 @settled()
+@float32_products("highest")
 def fit_cauchy(
     path: str | os.PathLike[str],
     real: Recordings,

@@ -32,7 +32,7 @@ from . import (
     train,
     vary,
 )
-from .console import UsageError, configure_output, notices, unwrapped
+from .console import UsageError, configure_output, help_of, notices
 from .process import configure_process
 
 ABOUT = "Generate 12-lead ECGs with named statements. They are synthetic and not for diagnosis."
@@ -77,7 +77,7 @@ COMMANDS = {
     "serve": serve,
 }
 for name, module in COMMANDS.items():
-    app.command(name=name, help=unwrapped(module.command.__doc__), epilog=module.EXAMPLES)(module.command)
+    app.command(name=name, help=help_of(module.command), epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 
 # click's own class, or the class of a version of typer that includes click

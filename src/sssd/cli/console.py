@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from inspect import cleandoc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from inspect import cleandoc, getsource
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,6 +19,9 @@ from ..progress import make_bar, make_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+_NARROWEST = 20  # columns
 
 
 class UsageError(Exception):
@@ -34,10 +38,15 @@ def usage() -> Iterator[None]:
 
 
 def configure_output() -> None:
-    """Let no terminal end a command: what it cannot show is escaped, and pictures go to files only."""
+    """Let no terminal end a command: what it cannot show is escaped, and pictures go to files only.
+
+    A width that is too small to show anything, which some programs set, is not taken.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if os.environ.get("COLUMNS", "").isdecimal() and int(os.environ["COLUMNS"]) < _NARROWEST:
+        del os.environ["COLUMNS"]
     if "MPLBACKEND" in os.environ:
         os.environ["MPLBACKEND"] = "agg"
 
@@ -49,8 +58,15 @@ def say(*lines: str, quiet: bool = False) -> None:
             print(line, flush=True)
 
 
-def unwrapped(text: str | None) -> str:
-    """Return a docstring with each paragraph on one line, so that help is wrapped to the terminal only."""
+def help_of(command: Callable[..., None]) -> str:
+    """Return a command's docstring with each paragraph on one line, so that it is wrapped to the terminal only.
+
+    Where `python -OO` has dropped docstrings, it is read from the source.
+    """
+    text = command.__doc__
+    if text is None:
+        with suppress(OSError):
+            text = ast.get_docstring(ast.parse(getsource(command)).body[0])  # type: ignore[arg-type]
     paragraphs = cleandoc(text or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
 

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import needed_for
+from ..models.precision import float32_products
+from ..models.settings import float32_modules, settled
 
 FloatArray = NDArray[np.floating]
 
@@ -214,6 +216,8 @@ def _one_cycle(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (progress - 0.25) / 0.75)
 
 
+@settled()
+@float32_products("highest")
 @torch.no_grad()
 def _over_windows(model: Classifier, x: FloatArray, read: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
     device = model.scale.device
@@ -231,10 +235,19 @@ def _over_windows(model: Classifier, x: FloatArray, read: Callable[[Tensor], Ten
 
 @contextlib.contextmanager
 def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw everything random inside from the seed, and restore generators and cuDNN's settings afterwards."""
+    """Draw everything random inside from the seed, with gradients, whatever the caller has set for PyTorch.
+
+    Generators and settings are restored afterwards.
+    """
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        settled(),
+        float32_modules(),
+        float32_products("highest"),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+    ):
         torch.manual_seed(seed)
         cudnn.deterministic, cudnn.benchmark = True, False
         try:

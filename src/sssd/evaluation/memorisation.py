@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..models.precision import float32_products
+from ..models.settings import settled
 from .auc import weighted_auc
 
 FloatArray = NDArray[np.floating]
@@ -35,6 +37,9 @@ class Memorisation:
     closest: float
 
 
+@settled()
+@float32_products("highest")
+@torch.no_grad()
 def nearest(
     x: FloatArray, training: FloatArray, *, device: str | torch.device = "cpu"
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

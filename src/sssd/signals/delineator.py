@@ -16,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..models.precision import float32_products
+from ..models.settings import float32_modules, settled
+
 FS_HZ = 100.0
 WAVES = ("P", "QRS", "T")
 SHORTEST_S = {"P": 0.03, "QRS": 0.03, "T": 0.05}
@@ -62,6 +65,8 @@ def scaled(eight_mv: Floats) -> Tensor:
     return torch.from_numpy((x / np.maximum(spread, 1e-3)).astype(np.float32))
 
 
+@settled()
+@float32_products("highest")
 @torch.no_grad()
 def probabilities(model: Delineator, eight_mv: Floats) -> Floats:
     """Return the probability of P, QRS and T at each sample, (3, L), of leads (8, L) in mV at 100 Hz."""
@@ -97,7 +102,8 @@ def trained() -> Delineator:
     """Return the network with the weights that ship."""
     from safetensors.torch import load
 
-    model = Delineator()
+    with settled(), float32_modules():
+        model = Delineator()
     model.load_state_dict(
         load(resources.files("sssd.signals").joinpath("delineator.safetensors").read_bytes())
     )

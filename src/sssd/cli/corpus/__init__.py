@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from ..console import unwrapped
+from ..console import help_of
 from . import conversion, create, inspection, resume
 
 app = typer.Typer(
@@ -39,4 +39,4 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 for name, (command, examples) in COMMANDS.items():
     heading = "Example:" if len(examples) == 1 else "Examples:"
     epilog = "\n\n".join((heading, *examples))
-    app.command(name=name, help=unwrapped(command.__doc__), epilog=epilog)(command)
+    app.command(name=name, help=help_of(command), epilog=epilog)(command)
