@@ -8,10 +8,12 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager, suppress
 
+from sssd.leads import CLINICAL
 from sssd.server.app import create_app
 from sssd.server.generator import Generator
 from sssd.server.serve import Server, listen
 from sssd.server.settings import Settings
+from tests.inputs.records import beats_mv
 from tests.test_wrapper import tiny
 
 
@@ -61,6 +63,14 @@ class Service:
             except (TimeoutError, ConnectionResetError):
                 pass
             return answer
+
+
+def recording(seconds=0.64, seed=3, fs_hz=100.0, **changed):
+    """A recording as clients send it, which shows NORM and SR."""
+    signal = beats_mv(seed, seconds=seconds, fs_hz=fs_hz)
+    rounded = [[round(float(value), 3) for value in row] for row in signal]
+    whole = {"fs_hz": fs_hz, "leads": list(CLINICAL), "signal": rounded, "statements": ["NORM", "SR"]}
+    return {**whole, **changed}
 
 
 @contextmanager

@@ -18,11 +18,16 @@ from sssd.server import serve
 from sssd.server.middleware import LocalNames
 from sssd.server.security import digest, is_known
 from sssd.server.settings import Settings
-from tests.service import eventually, service
+from tests.service import eventually, recording, service
 from tests.test_wrapper import tiny
 
 KEY, OTHER_KEY = "correct horse", "battery staple"
 NORM = {"statements": ["NORM"], "steps": 1}
+CHANGES = {
+    "/v1/vary": {"recording": recording(), "steps": 1},
+    "/v1/edit": {"recording": recording(), "steps": 1, "statements": ["AFIB"]},
+    "/v1/complete": {"recording": recording(), "steps": 1, "known": ["I", "II"]},
+}
 PUBLIC = {"/healthz", "/readyz"}  # of what the OpenAPI schema describes
 PUBLIC_PAGES = [  # of what it does not describe: the description itself, and the page
     "/openapi.json",
@@ -105,7 +110,7 @@ def operations(up, prefix=""):
     schema = up.get(f"{prefix}/openapi.json")
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            body = NORM if "requestBody" in operation else None
+            body = CHANGES.get(path, NORM) if "requestBody" in operation else None
             yield method.upper(), path.replace("{name}", "nothing"), body, not operation.get("security")
 
 
@@ -146,6 +151,7 @@ def test_every_protected_route_wants_a_key(placed):
         "/v1/ecgs",
         "/v1/ecgs/stream",
         "/v1/jobs",
+        *CHANGES,
     }
     for method, path, body in found:
         for name, headers in WRONG.items():
@@ -160,7 +166,7 @@ def test_a_wrong_body_without_a_key(placed, body):
     """Fails when somebody without a key learns what is wrong with a body, or has it read."""
     up, prefix = placed
     posts = [path for method, path, _, public in operations(up, prefix) if method == "POST" and not public]
-    assert len(posts) == 3
+    assert len(posts) == 6
     for path in posts:
         status, said = up.refusal(prefix + path, body)
         assert status == 401 and "API key" in said

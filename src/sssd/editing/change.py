@@ -94,6 +94,11 @@ class Change:
     given: Given
     facts: dict[str, Any]
 
+    @property
+    def evaluations(self) -> int:
+        """How often the network is evaluated in each step."""
+        return 1 if self.given.own is None else 3 if self.given.guidance else 2
+
     def records(
         self, model: SSSDECG, *, seed: int, leads: str | Sequence[str], **run: Unpack[RunKeywords]
     ) -> Records:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..io.raw import Raw
 from ..io.recording import read_recording
 from ..labels import find
 from ..leads import to_eight
@@ -48,7 +49,7 @@ class Taken:
         return bool(np.isfinite(self.twelve_mv).all())
 
 
-Source = Taken | Ecg | str | os.PathLike[str]
+Source = Taken | Ecg | Raw | str | os.PathLike[str]
 
 
 def take(model: SSSDECG, source: Source, *, partial: bool = False) -> Taken:
@@ -59,19 +60,19 @@ def take(model: SSSDECG, source: Source, *, partial: bool = False) -> Taken:
     """
     if isinstance(source, Taken):
         return source
-    given = source if isinstance(source, Ecg) else Path(source)
+    given = source if isinstance(source, Ecg | Raw) else Path(source)
     fs_hz, samples = model.config.trainset_config.sampling_rate, model.shape[1]
     try:
         found = read_recording(given, fs_hz=fs_hz, samples=samples, partial=partial)
         if found.flat:
             raise ValueError(f"{', '.join(found.flat)} flat: expected 12 leads that change")
     except ValueError as error:
-        name = "the recording" if isinstance(given, Ecg) else f"the recording {str(given)!r}"
+        name = "the recording" if not isinstance(given, Path) else f"the recording {str(given)!r}"
         raise ValueError(f"{name}: {error}") from None
     known = [code for code in found.statements if _knows(code, model.label_names)]
     left = [code for code in found.statements if code not in known]
     microvolts = np.nan_to_num(np.rint(found.signal_mv * 1e3), nan=-32768).astype("<i2")
-    facts = {} if isinstance(given, Ecg) else {"source": given.stem}
+    facts: dict[str, Any] = {"source": given.stem} if isinstance(given, Path) else {}
     facts["source_sha256"] = hashlib.sha256(microvolts.tobytes()).hexdigest()
     facts["source_statements"] = "+".join(known)
     notes = [*found.notes, *([f"the first {samples / fs_hz:g} s are used"] if found.cut else [])]

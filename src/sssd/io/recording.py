@@ -70,7 +70,7 @@ class Recording:
 
 
 def read_recording(
-    source: str | Path | Ecg,
+    source: str | Path | Ecg | Raw,
     *,
     fs_hz: float = FS_HZ,
     samples: int | None = SAMPLES,
@@ -91,7 +91,9 @@ def read_recording(
     if short not in SHORT:
         raise ValueError(f"short is {short!r}; expected one of {', '.join(SHORT)}")
     seconds = None if samples is None else samples / fs_hz + 1  # the filter needs some samples after the last
-    if isinstance(source, Ecg):
+    if isinstance(source, Raw):
+        raw = source
+    elif isinstance(source, Ecg):
         raw = Raw(source.signal.astype(np.float64), source.leads, source.fs_hz, statements=source.statements)
     else:
         raw = read_raw(source, seconds=seconds, unit=unit)

@@ -67,7 +67,9 @@ def create_app(
     app.state.backend, app.state.jobs, app.state.gate = backend, store, gate
     patch_fastapi(app, DOCS, redirect_from_root_to_docs=False, swagger_ui_parameters={"validatorUrl": None})
     app.include_router(routes.health(gate))
+    changes = routes.changes(backend, gate, settings)
     protected = (
+        changes,
         routes.metrics(backend),
         routes.catalogue(generator, settings),
         routes.generation(backend, gate, settings),
@@ -78,6 +80,7 @@ def create_app(
     for router in protected:
         app.include_router(router, dependencies=needed)
     endpoints = {getattr(route, "endpoint", None) for router in protected for route in router.routes}
+    uploads = {getattr(route, "endpoint", None) for route in changes.routes}
 
     async def before_body(request: Request) -> None:
         """Ask for the key before a body is read: FastAPI reads it before it comes to the dependencies."""
@@ -85,10 +88,21 @@ def create_app(
         if settings.key_sha256 and request.scope.get("endpoint") in endpoints:
             await require_key(request, await BEARER(request))
 
+    def body_bytes(request: Request) -> int:
+        """Return how large the body of a request may be, once its route has been found."""
+        upload = request.scope.get("endpoint") in uploads
+        return settings.recording_bytes if upload else settings.body_bytes
+
     app.router.default = Page()
     errors.add_handlers(app)
     # The last one that is added comes first.
-    app.add_middleware(BodyLimits, size=settings.body_bytes, seconds=settings.body_s, check=before_body)
+    app.add_middleware(
+        BodyLimits,
+        size=body_bytes,
+        seconds=settings.body_s,
+        check=before_body,
+        together=settings.bodies_bytes,
+    )
     if only_here:
         app.add_middleware(LocalNames)
     app.add_middleware(SecurityHeaders)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_type_hints
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from .backend import DeadlineExceeded
 from .batching import QueueFull
-from .schemas import GenerateRequest, Problem
+from .schemas import Problem
 
 NO_JSON = "the body cannot be read as JSON"
 MEANINGS = {
@@ -66,7 +67,7 @@ async def _failed(_: Request, error: Any) -> Response:
     return problem(500, "an error in the server has ended this request; the server's log has the details")
 
 
-async def _invalid(_: Request, error: Any) -> Response:
+async def _invalid(request: Request, error: Any) -> Response:
     """Name the first thing that is wrong, in one line."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")
@@ -75,7 +76,17 @@ async def _invalid(_: Request, error: Any) -> Response:
     if first["loc"] == ("body",) and first["type"] in ("model_attributes_type", "dict_type", "model_type"):
         return problem(422, "the body is not a JSON object sent as Content-Type: application/json")
     if first["type"] == "extra_forbidden":
-        known = ", ".join(GenerateRequest.model_fields)
+        known = ", ".join(_keys(request, first["loc"]))
         return problem(422, f"unknown key {where[:80]!r}; the known keys are {known}")
-    given = "" if first["type"] == "missing" else f" is {ascii(first['input'])[:80]}"
-    return problem(422, f"{where[:80] or 'the body'}{given}: {first['msg']}")
+    large = isinstance(first["input"], list | dict)  # of which no text is made
+    given = "" if large or first["type"] == "missing" else f" is {ascii(first['input'])[:80]}"
+    said = first["msg"].removeprefix("Value error, ")
+    return problem(422, f"{where[:80] or 'the body'}{given}: {said}")
+
+
+def _keys(request: Request, where: Sequence[str | int]) -> Sequence[str]:
+    """Return the keys that may stand beside an unknown one at this place of a request's body."""
+    asked: Any = get_type_hints(request.scope["endpoint"])["asked"]
+    for part in where[1:-1]:
+        asked = asked.model_fields[part].annotation
+    return tuple(asked.model_fields)

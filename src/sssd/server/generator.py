@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -15,13 +16,16 @@ import numpy as np
 import torch
 
 from ..device import choose_batch_size, choose_precision
+from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
 from ..model_wrapper import SSSDECG
+from ..models.settings import settled
 from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
 from ..record import Ecg
 from ..request import Request, make_request
 from ..samplers import SAMPLERS
 from ..sampling import Sampling
+from .recordings import ChangeRequest
 from .schemas import GenerateRequest, Label
 from .work import OWN, Batch, EightLeads, OnStep, Plan, Work
 
@@ -82,6 +86,7 @@ class Generator:
         }
         bf16 = choose_precision(precision, model.device) == torch.bfloat16
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
+        self._numbers = itertools.count()
         self._table = lru_cache(TABLES)(self._build_table)
 
     @cached_property
@@ -146,6 +151,8 @@ class Generator:
 
     def _build_table(self, plan: Plan) -> Table:
         model = self._model(plan)
+        if plan.strength is not None:
+            return partial_table(model, plan.sampling, plan.strength)
         return plan.sampling.table(model.schedule, model.config)
 
     def work(self, asked: GenerateRequest) -> Work:
@@ -166,6 +173,23 @@ class Generator:
         )
         return Work(request, seed, plan)
 
+    def changed(self, asked: ChangeRequest) -> Work:
+        """Return a request to change a recording as arrays. ValueError if the recording or the model lacks something.
+
+        What is computed here is little, in a thread of its own.
+        """
+        change = in_own_thread(settled()(asked.change), self.model)
+        steps = partial_table(self.model, change.sampling, change.strength).S
+        plan = Plan(
+            change.sampling,
+            strength=change.strength,
+            evaluations=steps * change.evaluations,
+            alone=next(self._numbers) if change.given.known is not None else None,
+        )
+        numbers = tuple(range(asked.index, asked.index + len(change.request)))
+        seed = secrets.randbits(32) if asked.seed is None else asked.seed
+        return Work(replace(change.request, index=numbers), seed, plan, change.given, change.facts)
+
     def run(self, batch: Batch, on_step: OnStep) -> EightLeads:
         """Generate a batch: signals (B, 8, L) in mV."""
         # CUDA graphs are recorded for one batch size each, so batches on a GPU have few different sizes.
@@ -180,6 +204,7 @@ class Generator:
             heart_rate=rows.heart_rate,
             precision=self.precision,
             on_step=on_step,
+            given=rows.given,
         )
         return np.asarray(signals)[: len(batch)]
 
@@ -194,4 +219,5 @@ class Generator:
         """Return signals (n, 8, L) as 12-lead records in the clinical order."""
         model, table = self._model(work.plan), self._table(work.plan)
         ecgs = model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
+        ecgs = replace(ecgs, how={**ecgs.how, **work.facts})
         return replace(ecgs, rare=rare_statements()) if self.name == BUILTIN else ecgs

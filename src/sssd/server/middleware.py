@@ -137,13 +137,21 @@ class BodyLimits:
     """Limit the size of a request's body and the time that it may take to arrive; HTTPException past either.
 
     The body is checked as the route reads it, so what no route reads is never held. check(request) comes before that
-    and may raise HTTPException too.
+    and may raise HTTPException too. size(request): in bytes, asked when the route is known. together: how many bytes
+    the bodies of all requests may have that are not answered yet.
     """
 
     def __init__(
-        self, app: ASGIApp, *, size: int, seconds: float, check: Callable[[Request], Awaitable[None]]
+        self,
+        app: ASGIApp,
+        *,
+        size: Callable[[Request], int],
+        seconds: float,
+        check: Callable[[Request], Awaitable[None]],
+        together: int,
     ) -> None:
         self._app, self._size, self._seconds, self._check = app, size, seconds, check
+        self._together, self._held = together, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -154,21 +162,27 @@ class BodyLimits:
             text = "the request has both Content-Length and Transfer-Encoding: send one of them"
             await problem(400, text, CLOSE)(scope, receive, send)
             return
-        await self._app(scope, self._limited(Request(scope), receive), send)
+        held: list[int] = []
+        try:
+            await self._app(scope, self._limited(Request(scope), receive, held), send)
+        finally:
+            self._held -= sum(held)
 
-    def _limited(self, request: Request, receive: Receive) -> Receive:
-        size, deadline, complete = 0, 0.0, False
+    def _limited(self, request: Request, receive: Receive, held: list[int]) -> Receive:
+        """Return what receives the body. held: gets the sizes of its parts."""
+        allowed, deadline, complete = 0, 0.0, False
 
         async def begin() -> None:
-            nonlocal deadline
+            nonlocal allowed, deadline
             deadline = anyio.current_time() + self._seconds
             await self._check(request)
+            allowed = self._size(request)
             declared = request.headers.get("content-length", "0")
-            if declared.isdigit() and int(declared[:20]) > self._size:
-                raise self._too_large()
+            if declared.isdigit() and int(declared[:20]) > allowed:
+                raise _too_large(allowed)
 
         async def limited() -> Message:
-            nonlocal size, complete
+            nonlocal complete
             if complete:
                 return await receive()
             if not deadline:
@@ -177,13 +191,18 @@ class BodyLimits:
                 message = await receive()
             if in_time.cancelled_caught:
                 raise HTTPException(408, f"the body did not arrive within {self._seconds:g} s", CLOSE)
-            size += len(message.get("body", b""))
-            if size > self._size:
-                raise self._too_large()
+            held.append(len(message.get("body", b"")))
+            self._held += held[-1]
+            if sum(held) > allowed:
+                raise _too_large(allowed)
+            if self._held > self._together:
+                text = "the bodies of other requests fill the memory that the service has for them: come again later"
+                raise HTTPException(429, text, {"Retry-After": "10", **CLOSE})
             complete = not message.get("more_body", False)
             return message
 
         return limited
 
-    def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"the body is larger than {self._size} bytes", CLOSE)
+
+def _too_large(allowed: int) -> HTTPException:
+    return HTTPException(413, f"the body is larger than {allowed} bytes", CLOSE)

@@ -12,33 +12,11 @@ Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class GenerateRequest(BaseModel):
-    """What to generate."""
+class Asked(BaseModel):
+    """What all requests for records say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    statements: Annotated[
-        list[Name],
-        Field(
-            min_length=1,
-            max_length=71,
-            description="The statements that every record has: codes, descriptions or aliases from /v1/labels",
-            examples=[["AFIB"]],
-        ),
-    ]
-    count: Annotated[int, Field(ge=1, le=2**31, description="How many records", examples=[1])] = 1
-    quality: Annotated[
-        Literal["draft", "standard", "best"] | None,
-        Field(description="A preset to use instead of sampler, steps and eta; /v1/models lists them"),
-    ] = None
-    sampler: Annotated[
-        Sampler | None,
-        Field(
-            description="The model's own sampler unless given. fitted and unipc suit few steps; consistency needs "
-            "a distilled model",
-            examples=["ddim"],
-        ),
-    ] = None
     steps: Annotated[
         int | None,
         Field(
@@ -46,15 +24,6 @@ class GenerateRequest(BaseModel):
             le=2**31,
             description="How many steps; DDPM always takes all steps of the schedule",
             examples=[20],
-        ),
-    ] = None
-    eta: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=1,
-            description="Noise of DDIM, from 0 (deterministic) to 1 (as much as DDPM)",
-            examples=[0.0],
         ),
     ] = None
     seed: Annotated[
@@ -70,12 +39,6 @@ class GenerateRequest(BaseModel):
         int,
         Field(ge=0, lt=2**53, description="Number of the first record under its seed", examples=[0]),
     ] = 0
-    exact: Annotated[
-        bool,
-        Field(
-            description="Whether records have the named statements only, without those that often occur with them"
-        ),
-    ] = False
     age: Annotated[
         float | None, Field(ge=0, le=120, description="The patient's age in years, if the model takes it")
     ] = None
@@ -99,6 +62,58 @@ class GenerateRequest(BaseModel):
     layout: Annotated[
         Literal["3x4", "12x1"], Field(description="How pictures arrange the leads: rows x columns")
     ] = "3x4"
+
+
+class AskedOfSampler(Asked):
+    """And those that may ask for several records, by any sampler."""
+
+    count: Annotated[int, Field(ge=1, le=2**31, description="How many records", examples=[1])] = 1
+    sampler: Annotated[
+        Sampler | None,
+        Field(
+            description="The model's own sampler unless given. fitted and unipc suit few steps; consistency needs "
+            "a distilled model",
+            examples=["ddim"],
+        ),
+    ] = None
+
+
+class GenerateRequest(AskedOfSampler):
+    """What to generate."""
+
+    statements: Annotated[
+        list[Name],
+        Field(
+            min_length=1,
+            max_length=71,
+            description="The statements that every record has: codes, descriptions or aliases from /v1/labels",
+            examples=[["AFIB"]],
+        ),
+    ]
+    quality: Annotated[
+        Literal["draft", "standard", "best"] | None,
+        Field(description="A preset to use instead of sampler, steps and eta; /v1/models lists them"),
+    ] = None
+    eta: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="Noise of DDIM, from 0 (deterministic) to 1 (as much as DDPM)",
+            examples=[0.0],
+        ),
+    ] = None
+    exact: Annotated[
+        bool,
+        Field(
+            description="Whether records have the named statements only, without those that often occur with them"
+        ),
+    ] = False
+
+    @property
+    def records(self) -> int:
+        """How many records are asked for."""
+        return self.count
 
     @property
     def sampling(self) -> dict[str, Any]:

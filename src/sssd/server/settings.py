@@ -29,6 +29,13 @@ class Settings(BaseModel):
         Count, Field(description="How many records all jobs together may hold; each takes 32 kB")
     ] = 4096
     body_bytes: Annotated[Count, Field(description="How large the body of a request may be")] = 65536
+    recording_bytes: Annotated[Count, Field(description="How large it may be where it holds a recording")] = (
+        1_000_000
+    )
+    bodies_bytes: Annotated[
+        Count,
+        Field(description="How large all bodies of unanswered requests may be together; past it, 429"),
+    ] = 32_000_000
     body_s: Annotated[Seconds, Field(description="How long a body may take to arrive")] = 10.0
     request_s: Annotated[
         Seconds, Field(description="How long a request may take, including its time in the queue")

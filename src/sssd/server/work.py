@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..request import Request
-from ..sampling import Sampling
+from ..sampling import Given, Sampling
 
 EightLeads = NDArray[np.float32]  # records (n, 8, L) in mV, leads I V1..V6 aVF
 OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean records (n, 8, L) in mV)
@@ -18,24 +18,38 @@ OWN = "default"  # the weights of the model itself
 
 
 class Plan(NamedTuple):
-    """How records are generated: a resolved sampling, and the name of the weights. Equal plans can share a batch."""
+    """How records are generated. Equal plans can share a batch.
+
+    sampling: resolved. weights: their name. strength: of a change of recordings, see sssd.editing; None without one.
+    evaluations: of the network for each record, where they are not the steps of the sampling. alone: a number that no
+    other request has, where the records of a request must not share a batch with others.
+    """
 
     sampling: Sampling
     weights: str = OWN
+    strength: float | None = None
+    evaluations: int | None = None
+    alone: int | None = None
 
     @property
     def steps(self) -> int:
-        assert self.sampling.steps is not None
-        return self.sampling.steps
+        steps = self.sampling.steps if self.evaluations is None else self.evaluations
+        assert steps is not None
+        return steps
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """The request of one client, its seed and its plan."""
+    """The request of one client, its seed and its plan.
+
+    given: what the run is given of recordings. facts: of these, for the provenance.
+    """
 
     request: Request
     seed: int
     plan: Plan
+    given: Given | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -48,14 +62,15 @@ class Work:
 
     def part(self, start: int, stop: int) -> Work:
         """Return records start to stop - 1."""
-        return replace(self, request=self.request.part(slice(start, stop)))
+        rows = slice(start, stop)
+        return replace(self, request=self.request.part(rows), given=self.given and self.given.part(rows))
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Records of several requests that run together: vectors (B, K); seeds and index (B,).
 
-    age in years, sex as 0 or 1, and heart_rate in beats per minute (B,), NaN where unknown.
+    age in years, sex as 0 or 1, and heart_rate in beats per minute (B,), NaN where unknown. given: of recordings.
     """
 
     vectors: NDArray[np.float32]
@@ -65,10 +80,12 @@ class Batch:
     sex: NDArray[np.float64]
     heart_rate: NDArray[np.float64]
     plan: Plan
+    given: Given | None = None
 
     @classmethod
     def of(cls, parts: list[Work]) -> Batch:
         """Return the records of these requests, which must have the same plan."""
+        given = [part.given for part in parts if part.given is not None]
         return cls(
             vectors=np.concatenate([part.request.vectors for part in parts]),
             seeds=tuple(part.seed for part in parts for _ in range(part.records)),
@@ -77,6 +94,7 @@ class Batch:
             sex=np.concatenate([_known(part.request, "sex") for part in parts]),
             heart_rate=np.concatenate([_known(part.request, "heart_rate") for part in parts]),
             plan=parts[0].plan,
+            given=given[0].beside(given[1:]) if given else None,
         )
 
     def __len__(self) -> int:
@@ -93,6 +111,7 @@ class Batch:
             age=self.age[rows],
             sex=self.sex[rows],
             heart_rate=self.heart_rate[rows],
+            given=self.given and self.given.part(rows),
         )
 
 

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from .. import encode
 from ..backend import Backend, TooLong
 from ..generator import Generator
+from ..recordings import ChangeRequest
 from ..schemas import GenerateRequest, Records
 from ..work import EightLeads, Work
 
@@ -41,11 +42,16 @@ def chosen_format(request: Request, count: int) -> encode.Format:
     return form
 
 
-async def work_of(backend: Backend, asked: GenerateRequest, records_max: int, what: str) -> Work:
-    if asked.count > records_max:
-        hint = ": POST larger sets to /v1/jobs" if what == "a request" else ""
-        raise HTTPException(422, f"count is {asked.count}: {what} holds at most {records_max}{hint}")
+async def work_of(
+    backend: Backend, asked: GenerateRequest | ChangeRequest, records_max: int, what: str
+) -> Work:
+    if asked.records > records_max:
+        larger = what == "a request" and isinstance(asked, GenerateRequest)
+        hint = ": POST larger sets to /v1/jobs" if larger else ""
+        raise HTTPException(422, f"count is {asked.records}: {what} holds at most {records_max}{hint}")
     try:
+        if isinstance(asked, ChangeRequest):
+            return await anyio.to_thread.run_sync(backend.generator.changed, asked)
         return await anyio.to_thread.run_sync(backend.generator.work, asked)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None

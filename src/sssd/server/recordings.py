@@ -1,0 +1,191 @@
+"""Recordings as clients send them, and what is asked to be made of them.
+
+A recording comes as numbers in JSON, the form in which records are answered. It is parsed by its schema alone, and no
+file is written or read.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .. import editing
+from ..editing import Change, Own
+from ..editing.inversion import STRENGTH
+from ..editing.variation import STRENGTH as VARIED
+from ..io.raw import Raw
+from ..record import as_statement
+from ..sampling import Sampling
+from .schemas import Asked, AskedOfSampler, Name, Sex
+
+if TYPE_CHECKING:
+    from ..model_wrapper import SSSDECG
+
+LEADS, SAMPLES = 16, 20_000  # at most; devices with more leads than the twelve are few
+MOST_MV = 1000.0  # a larger number is not in mV
+
+Sample = Annotated[float, Field(ge=-MOST_MV, le=MOST_MV)]
+Statements = Annotated[list[Name], Field(max_length=71)]
+Lead = Annotated[list[Sample | None], Field(min_length=2, max_length=SAMPLES)]
+
+
+class Recording(BaseModel):
+    """A recording, of which the first 10 s are used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    fs_hz: Annotated[float, Field(gt=0, le=20_000, description="Samples per second", examples=[500.0])]
+    unit: Literal["mV"] = "mV"
+    leads: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=40)]],
+        Field(
+            min_length=1,
+            max_length=LEADS,
+            description="The names of the rows of signal, any of the usual ones. Two limb leads give the other four",
+            examples=[["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"]],
+        ),
+    ]
+    signal: Annotated[
+        list[Lead],
+        Field(
+            min_length=1,
+            max_length=LEADS,
+            description="(leads, samples) in mV; null where a sample is missing, which only /v1/complete takes",
+            examples=[[[0.012, 0.015, 0.011], [0.020, 0.024, 0.019]]],
+        ),
+    ]
+    statements: Annotated[
+        Statements, Field(description="What the recording shows, if it is known", examples=[["NORM", "SR"]])
+    ] = []
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recording:
+        lengths = {len(row) for row in self.signal}
+        if len(self.signal) != len(self.leads):
+            raise ValueError(f"signal has {len(self.signal)} rows and leads {len(self.leads)} names")
+        if len(lengths) > 1:
+            raise ValueError(
+                f"the rows of signal have {min(lengths)} to {max(lengths)} samples: expected one length"
+            )
+        return self
+
+    @property
+    def raw(self) -> Raw:
+        """The recording as it is read from files."""
+        signal = np.array(self.signal, dtype=np.float64)  # None becomes NaN
+        return Raw(
+            signal, tuple(self.leads), self.fs_hz, statements=tuple(map(as_statement, self.statements))
+        )
+
+
+class ChangeRequest(Asked):
+    """What to make of a recording."""
+
+    recording: Recording
+
+    @property
+    @abstractmethod
+    def records(self) -> int:
+        """How many records are asked for."""
+
+    @abstractmethod
+    def change(self, model: SSSDECG) -> Change:
+        """Return what makes the records. ValueError if the recording cannot be used, or the model lacks something."""
+
+    @property
+    def own(self) -> Own:
+        """What the recording shows, and of whom."""
+        return Own(None, self.age, self.sex, self.heart_rate)
+
+
+class ManyRequest(ChangeRequest, AskedOfSampler):
+    """What to make of a recording several times."""
+
+    @property
+    def records(self) -> int:
+        return self.count
+
+    @property
+    def sampled(self) -> Sampling:
+        """The sampler and its steps."""
+        return Sampling.of(sampler=self.sampler, steps=self.steps)
+
+
+class VaryRequest(ManyRequest):
+    """More records like a recording."""
+
+    strength: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Distance from the recording: hardly changed to a new record",
+            examples=[0.4],
+        ),
+    ] = VARIED
+
+    def change(self, model: SSSDECG) -> Change:
+        return editing.vary(model, self.recording.raw, self.count, self.strength, self.own, self.sampled)
+
+
+class CompleteRequest(ManyRequest):
+    """Leads and samples that a recording lacks, made several times."""
+
+    known: Annotated[
+        list[Annotated[str, Field(max_length=40)]] | None,
+        Field(
+            max_length=LEADS,
+            description="The leads that are kept; by default all that the recording has",
+            examples=[["I", "II"]],
+        ),
+    ] = None
+    gaps: Annotated[
+        list[Annotated[list[float], Field(min_length=2, max_length=2)]],
+        Field(
+            max_length=100,
+            description="Pairs of seconds between which nothing is known",
+            examples=[[[2.5, 4.0]]],
+        ),
+    ] = []
+
+    def change(self, model: SSSDECG) -> Change:
+        gaps = [(start, end) for start, end in self.gaps]
+        return editing.complete(
+            model, self.recording.raw, self.count, self.known, gaps, self.own, self.sampled
+        )
+
+
+class EditRequest(ChangeRequest):
+    """A recording with other statements, another age, sex or heart rate.
+
+    statements, age, sex and heart_rate are those that it is to have.
+    """
+
+    statements: Annotated[
+        Statements | None,
+        Field(description="Exactly those that it is to have; by default its own", examples=[["CLBBB", "SR"]]),
+    ] = None
+    strength: Annotated[
+        float,
+        Field(gt=0, le=1, description="How much may change; another rhythm takes 0.8 or so", examples=[0.4]),
+    ] = STRENGTH
+    own_age: Annotated[
+        float | None, Field(ge=0, le=120, description="The patient's age in years, if it is known")
+    ] = None
+    own_sex: Annotated[Sex | None, Field(description="The patient's sex, if it is known")] = None
+    own_heart_rate: Annotated[
+        float | None,
+        Field(ge=25, le=250, description="The heart rate of the recording; without it, it is measured"),
+    ] = None
+
+    @property
+    def records(self) -> int:
+        return 1
+
+    def change(self, model: SSSDECG) -> Change:
+        wanted = Own(self.statements, self.age, self.sex, self.heart_rate)
+        own = Own(None, self.own_age, self.own_sex, self.own_heart_rate)
+        return editing.edit(model, self.recording.raw, wanted, self.strength, own, self.steps)
