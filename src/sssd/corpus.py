@@ -13,7 +13,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -22,8 +22,12 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from .corpora import manifest
 from .corpora.block import GROUP, Block, cut, rows
 from .corpora.formats import ShardReader, check_format
+from .corpora.formats.metadata import statements
 from .corpora.notes import read_notes
 from .corpora.schema import Corpus
+
+if TYPE_CHECKING:
+    import pandas
 
 Record = dict[str, Any]
 
@@ -116,6 +120,24 @@ class Records(Dataset[Record]):
 
     def __len__(self) -> int:
         return self.corpus.records
+
+    def frame(self) -> pandas.DataFrame:
+        """Return a table of all records, indexed by their numbers, without the signals.
+
+        Its columns are `requested`, `statements`, age, sex, heart_rate and source where the corpus has them, and one of
+        0 and 1 for each label. All shards are read once.
+        """
+        import pandas
+
+        parts = []
+        for shard in range(self.corpus.shards):
+            for start in range(0, len(self.corpus.span(shard)), GROUP):
+                block = self._shards.read(shard, start, min(start + GROUP, len(self.corpus.span(shard))))
+                told = {name: block[name] for name in ("requested", *self.corpus.extra)}
+                told["statements"] = np.array(statements(block["labels"], self.label_names))
+                labels = pandas.DataFrame(block["labels"], block["index"], self.label_names)
+                parts.append(pandas.concat([pandas.DataFrame(told, block["index"]), labels], axis=1))
+        return pandas.concat(parts)
 
     def __getitem__(self, i: int) -> Record:
         if not -len(self) <= i < len(self):

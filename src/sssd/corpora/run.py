@@ -13,6 +13,7 @@ from pathlib import Path
 from ..io.files import replacing
 from . import manifest
 from .card import write_card
+from .croissant import write_croissant
 from .disk_errors import explained
 from .files import DATA, FOLDERS, SHARDS, SPARE, check_folders, remove
 from .formats.wfdb import record_name
@@ -42,6 +43,7 @@ def create(
             check_new(folder)
             manifest.begin(folder, corpus, plan.to_bytes())
             write_card(folder, corpus)
+            write_croissant(folder, corpus)
             _fill(folder, corpus, plan, engine, progress)
 
 
@@ -144,8 +146,9 @@ def clear(folder: Path) -> None:
 
 
 def complete(folder: Path, corpus: Corpus) -> None:
-    """Write what sums up all shards: the data card and, for WFDB, the list of records."""
+    """Write what sums up all shards: the data card, its form for programs and, for WFDB, the list of records."""
     write_card(folder, corpus, summary(corpus, read_notes(folder, corpus)))
+    write_croissant(folder, corpus)
     if corpus.format == "wfdb":
         with (
             replacing(folder / "RECORDS", overwrite=True) as (part,),
