@@ -11,7 +11,7 @@ from sssd.io import wfdb
 
 def main(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    print(f"{len(manifest['records'])} records by {manifest['sampler']}, {manifest['steps']} steps")
+    print(f"records: {len(manifest['records'])}, by {manifest['sampler']} with steps: {manifest['steps']}")
     for record in manifest["records"]:
         ecg = wfdb.read(folder / record["name"])  # or wfdb.rdrecord of the wfdb package
         print(f"{record['name']}: {', '.join(ecg.statements)}; lead II spans {np.ptp(ecg.lead('II')):.2f} mV")

@@ -351,7 +351,7 @@ def test_wrong_requests(
         ("record,NORM,AFIX\na,1,0\n", "did you mean AFIB"),
         ("NORM,AFIB\n1,2\n", "row 1: '2' in 'AFIB'; expected 0 or 1"),
         ("NORM,AFIB\n1,0\n0,0\n", "row 2: no statement is 1"),
-        ("NORM,AFIB\n1\n", "row 1: 1 cells; the header has 2"),
+        ("NORM,AFIB\n1\n", "row 1: 1 cell; the header has 2"),
     ],
 )
 def test_wrong_tables(

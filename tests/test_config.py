@@ -123,7 +123,7 @@ def test_a_configuration_survives_json() -> None:
         ('{"ddim_config": {"ddim_timesteps": 0}}', r"ddim_config\.ddim_timesteps is 0"),
         ('{"ddim_config": {"ddim_timesteps": 201}}', r"ddim_timesteps is 201: expected 1\.\.200"),
         ('{"ddim_config": {"ddim_eta": 2}}', r"ddim_config\.ddim_eta is 2: .*less than or equal to 1"),
-        ('{"trainset_config": {"label_names": ["A"]}}', "label_names has 1 names: expected 71"),
+        ('{"trainset_config": {"label_names": ["A"]}}', "label_names has 1 name: expected 71"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:

@@ -344,7 +344,7 @@ def test_prepare_own_errors_name_the_file(tmp_path: Path) -> None:
     check([["record", "x"], ["absent", 1]], "no record .*absent")
     check([["record", "x"], ["good", "maybe"]], "row 1: 'maybe' in column 2, 'x'; expected 0 or 1")
     check([["record", "x"], ["good", 1], ["good", 1]], "row 2: lists the record 'good', which row 1 lists")
-    check([["record", "x"], ["good"]], "1 cells; the header has 2")
+    check([["record", "x"], ["good"]], "1 cell; the header has 2")
     check([["record", "x"]], "lists no records")
     check([["record"], ["good"]], "has no labels")
     check([["labels", "age"], ["x", 1]], "no column names the recordings")

@@ -82,7 +82,7 @@ def test_files(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["generate", "--checkpoint", str(tiny), "--label", "AFIB", "--steps", "2", "--out", out]) == 0
     _example("files").main(Path(out))
     told = capsys.readouterr().out
-    assert "1 records by ddim, 2 steps" in told
+    assert "records: 1, by ddim with steps: 2" in told
     assert "signal_uv (1, 12, 1000)" in told
 
 

@@ -204,7 +204,7 @@ def test_complete_handles_fractions_none_and_very_many() -> None:
     np.testing.assert_array_equal(complete(np.ones((1, 71)), seed=0, index=[0]), np.ones((1, 71)))
     with pytest.raises(ValueError, match="shape"):
         complete(np.ones((1, 3)), seed=0, index=[0])
-    with pytest.raises(ValueError, match="1 label vectors but 2 record indices"):
+    with pytest.raises(ValueError, match="got 1 label vector and 2 numbers of records"):
         complete(np.ones((1, 71)), seed=0, index=[0, 1])
 
 

@@ -56,7 +56,7 @@ def test_commands_read_a_table_alike(tmp_path, text):
     [
         ("", "expected a column 'labels', or columns named by statements; got \\[\\]"),
         ("labels\n", "asks for nothing"),
-        ("labels,age\nNORM\n", "row 1: 1 cells; the header has 2"),
+        ("labels,age\nNORM\n", "row 1: 1 cell; the header has 2"),
         ("labels\nNORM\nNORMAL BEAT\n", "row 2: unknown statement"),
         ("labels,labels\nNORM,AFIB\n", "two columns called 'labels'"),
         ("AFIB,atrial fibrillation\n1,0\n", "two columns for AFIB"),

@@ -132,7 +132,7 @@ def test_wrong_batches(model):
         (np.zeros((2, 67)), [1, 2], [0, 1], r"shape \(2, 67\): expected \(2, 71\)"),
         (np.zeros((2, 75)), [1, 2], [0, 1], r"shape \(2, 75\): expected \(2, 71\)"),
         (np.zeros((1, 71)), [1, 2], [0, 1], r"shape \(1, 71\): expected \(2, 71\)"),
-        (np.zeros((2, 71)), [1, 2], [0], "2 seeds and 1 numbers for 2 records"),
+        (np.zeros((2, 71)), [1, 2], [0], "2 seeds and 1 number for 2 records"),
         (np.zeros((2, 71)), [1, -2], [0, 1], "seed is -2"),
         (np.zeros((2, 71)), [1, 2.5], [0, 1], "seed is 2.5"),
         (np.zeros((2, 71)), [1, 2], [0, 1.5], "index is 1.5: expected a whole number"),

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import counted
 from .containers import check_indices, is_integer, plain
 
 Floats = NDArray[np.float64]
@@ -160,9 +161,7 @@ def rare_statements() -> dict[str, int]:
 
 def learnt(records: int) -> str:
     """Say what can have been learnt from so few records: "1 training record: not learnt"."""
-    return (
-        f"{records} training record{'' if records == 1 else 's'}: {'not' if records < 5 else 'hardly'} learnt"
-    )
+    return f"{counted(records, 'training record')}: {'not' if records < 5 else 'hardly'} learnt"
 
 
 def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
@@ -364,7 +363,8 @@ def complete(requested: NDArray[Any], *, seed: int, index: Sequence[int]) -> NDA
     vectors = _check_71(requested).astype(np.float32)  # a copy
     if len(index) != len(vectors):
         raise ValueError(
-            f"{len(vectors)} label vectors but {len(index)} record indices; expected one per record"
+            f"got {counted(len(vectors), 'label vector')} and {counted(len(index), 'number')} of records; "
+            "expected one per record"
         )
     for row, number in zip(vectors, index, strict=True):
         row[_draw(np.flatnonzero(has(row)).tolist(), _generator(seed, int(number)))] = 1.0

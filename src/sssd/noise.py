@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checks import checked_seed
+from .checks import checked_seed, counted
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)  # Salmon et al. 2011, Philox-4x32
@@ -82,7 +82,7 @@ def _words(
         raise ValueError(f"index is {tuple(record.shape)} of {record.dtype}: expected (B,) whole numbers")
     if len(seeds) not in (1, len(record)):
         raise ValueError(
-            f"there are {len(seeds)} seeds and {len(record)} records: give one seed or one for each"
+            f"got {counted(len(seeds), 'seed')} and {counted(len(record), 'record')}: give one seed or one for each"
         )
     record = record.to(device=device, dtype=torch.int64)[:, None]  # (B, 1)
     low, high = (

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import counted
+
 KNOWN = ("age", "sex", "heart_rate")
 COLUMNS = ("age is known", "age", "female", "male")
 HEART_RATE = ("heart rate is known", "heart rate")
@@ -178,7 +180,7 @@ def each(values: NDArray[np.float64], records: int, name: str) -> NDArray[np.flo
     """Return one value for each record (n,), given one for all or one for each; ValueError for any other number."""
     if len(values) not in (1, records):
         raise ValueError(
-            f"{name} has {len(values)} values: expected one, or one for each of {records} records"
+            f"{name} has {counted(len(values), 'value')}: expected one, or one for each of {counted(records, 'record')}"
         )
     return np.broadcast_to(values, (records,))
 

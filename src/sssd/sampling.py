@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import checked_index, checked_seed, flag, one_of, whole
+from .checks import checked_index, checked_seed, counted, flag, one_of, whole
 from .circumstances import with_circumstances
 from .config.schema import Config, DdimConfig, Fit
 from .engine.bound import bind
@@ -275,7 +275,9 @@ def sample(
     """
     seeds, index = [checked_seed(seed) for seed in seeds], [checked_index(i) for i in index]
     if len({len(seeds), len(index), len(cond)}) > 1:
-        raise ValueError(f"there are {len(seeds)} seeds and {len(index)} numbers for {len(cond)} records")
+        raise ValueError(
+            f"got {counted(len(seeds), 'seed')} and {counted(len(index), 'number')} for {counted(len(cond), 'record')}"
+        )
     if not index:
         return torch.zeros(0, 8, length, dtype=torch.float32, device=cond.device)
     times, given = [int(t) for t in table.steps], given or Given()

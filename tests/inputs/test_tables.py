@@ -97,7 +97,7 @@ def test_requests_with_semicolons(tmp_path: Path) -> None:
         (
             "a row with more or fewer cells than the header",
             b"record,labels\nr1,NORM\nr2\n",
-            "row 2: 1 cells; the header has 2",
+            "row 2: 1 cell; the header has 2",
         ),
         (
             "two columns of one name, also where pandas has called the second `AFIB.1`",
@@ -173,7 +173,7 @@ def test_names_of_folds(tmp_path: Path, name: str) -> None:
 
 @row("one patient in two folds")
 def test_a_patient_in_two_folds_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"1 patients are in several folds \('77' in 2, 10\)"):
+    with pytest.raises(ValueError, match=r"several folds have 1 patient in common \('77' in 2, 10\)"):
         prepared(tmp_path, "record,labels,subject,fold\nr1,NORM,77,2\nr2,NORM,77.0,10\nr3,NORM,78,2\n")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..checks import counted
 from ..presets import BUILTIN
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
@@ -101,11 +102,12 @@ def command(
     best = min(plain, key=plain.__getitem__)
     if plain[best] <= min(before, after):
         note(
-            f"the solver is worse than none: {best} in {steps} steps needs no fit and costs {plain[best]:.2f}; use "
-            f"--sampler {best} --steps {steps}, or search for longer (--generations, --max-minutes)"
+            f"the solver is worse than none: {best} in {counted(steps, 'step')} needs no fit and costs "
+            f"{plain[best]:.2f}; use --sampler {best} --steps {steps}, or search for longer "
+            "(--generations, --max-minutes)"
         )
     say(
-        f"wrote {out}: {steps} evaluations cost {after:.2f}, {before:.2f} before the search, where "
+        f"wrote {out}: {counted(steps, 'evaluation')} cost {after:.2f}, {before:.2f} before the search, where "
         f"DDPM in {model.schedule.T} costs 1.40" + ("" if better else "; the solver is the one from before"),
         f"generate with it: sssd-ecg generate --checkpoint {out} --sampler fitted --steps {steps} "
         f"--label {model.label_names[0]} --out ecgs",

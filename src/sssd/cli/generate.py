@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..checks import counted
 from ..labels import names_of, rare_statements
 from ..presets import BUILTIN, is_shipped
 from ..request import complete_rows
@@ -211,7 +212,7 @@ def command(
         )
     drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
-        f"{total} ECG{'s' if total > 1 else ''} in {out}{drawn}",
+        f"{counted(total, 'ECG')} in {out}{drawn}",
         *(one.lines()[0] for one in understood),
         *columns_of(labels_from, model.label_names),
         *_beside(asked, [names_of(row, model.label_names) for row in request.vectors]),
@@ -255,7 +256,7 @@ def note_hints(asked: Sequence[Sequence[str]]) -> None:
     for hint in said[:MOST_DRAWN]:
         note(hint)
     if len(said) > MOST_DRAWN:
-        note(f"{len(said) - MOST_DRAWN} more of the requests are unusual")
+        note(f"and {counted(len(said) - MOST_DRAWN, 'other unusual request')}")
 
 
 def note_rare(vectors: NDArray[np.float32]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from ..checks import counted
 from ..labels import names_of
 from ..presets import BUILTIN
 from . import options
@@ -114,7 +115,7 @@ def _of_recording(
     for text in taken.notes if not quiet else ():
         note(f"{recording}: {text}")
     say(
-        f"{len(ecgs)} ECG{'s' if len(ecgs) > 1 else ''} in {out}"
+        f"{counted(len(ecgs), 'ECG')} in {out}"
         + (f", seed {seed} (repeat with --seed {seed})" if drawn else ""),
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         quiet=quiet,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..checks import counted
 from ..patient import Takes
 from .json_text import parse_json
 from .names import Other
@@ -341,7 +342,7 @@ class Config(_Section):
             )
         if names is not None and len(names) != classes - behind:
             raise ValueError(
-                f"trainset_config.label_names has {len(names)} names: expected {classes - behind} "
+                f"trainset_config.label_names has {counted(len(names), 'name')}: expected {classes - behind} "
                 "(wavenet_config.label_embed_classes" + (f", less {behind} of {what})" if behind else ")")
             )
         return self
@@ -354,8 +355,8 @@ class Config(_Section):
             raise ValueError(f"ddim_config.nodes is {nodes}: expected decreasing steps below {t}")
         if self.distill_config is not None and self.distill_config.nodes != len(nodes):
             raise ValueError(
-                f"distill_config.nodes is {self.distill_config.nodes} and ddim_config.nodes has {len(nodes)} steps: "
-                "expected as many"
+                f"distill_config.nodes is {self.distill_config.nodes} and ddim_config.nodes has "
+                f"{counted(len(nodes), 'step')}: expected as many"
             )
 
     def _check_transformer(self) -> None:

@@ -119,7 +119,7 @@ def _totals(corpus: Corpus, summary: Mapping[str, Any]) -> list[str]:
     for lead, row in zip(corpus.leads, summary["lead_uv"], strict=True):
         lines.append(f"| {lead} | {row[0]:.0f} | {row[1]:.0f} | {row[2]:.1f} | {row[3]:.1f} |")
     if summary["clipped"]:
-        lines += ["", f"{summary['clipped']} samples were cut off at +-32.767 mV."]
+        lines += ["", f"Samples that were cut off at +-32.767 mV: {summary['clipped']}."]
     counts = sorted(
         zip(summary["label_counts"], corpus.label_names, strict=True), key=lambda item: (-item[0], item[1])
     )

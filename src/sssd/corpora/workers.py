@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..checks import counted
 from . import manifest
 from .generation import batches, write_shard
 from .plan import Plan
@@ -98,8 +99,8 @@ def engine(
                     deaths += 1
                     if deaths > MAX_DEATHS * wanted:
                         raise RuntimeError(
-                            f"workers died {deaths} times without finishing a shard, the last time with this error: "
-                            f"{_first_line(result)}; the logs of Ray say more"
+                            f"workers died {counted(deaths, 'time')} without finishing a shard, the last time "
+                            f"with this error: {_first_line(result)}; the logs of Ray say more"
                         )
                     notify(f"a worker died ({_first_line(result)}); its shard is made again")
                     if number is not None:

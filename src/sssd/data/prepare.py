@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import counted
 from ..io.files import replacing
 from ..io.recording import FS_HZ, SAMPLES
 from ..labels import CODES, find
@@ -235,7 +236,7 @@ def _manifest(
         "records_per_source_rate_hz": rates,
         "rate_conversion": (
             "resampling to 100 Hz with the low-pass filter of PTB-XL (half the amplitude at 44.8 Hz) of "
-            + ", ".join(f"{n} records at {hz} Hz" for hz, n in converted.items())
+            + ", ".join(f"{counted(n, 'record')} at {hz} Hz" for hz, n in converted.items())
             if converted
             else "none: all records are at 100 Hz"
         ),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..checks import counted
 from ..io.readers import SUFFIXES, find_recording
 from ..labels import CODES, check_names, find
 from ..patient import from_cells
@@ -265,8 +266,9 @@ def _check_folds(table: Path, rows: Sequence[TableRow]) -> None:
     if parted:
         listed = "; ".join(f"{who!r} in {', '.join(map(str, own))}" for who, own in list(parted.items())[:5])
         raise ValueError(
-            f"{str(table)!r}: {len(parted)} patients are in several folds ({listed}), so that a model would be tested "
-            "on patients it was trained on; give each patient one fold, or leave the column out"
+            f"{str(table)!r}: several folds have {counted(len(parted), 'patient')} in common ({listed}), so "
+            "that a model would be tested on patients it was trained on; give each patient one fold, or leave the "
+            "column out"
         )
 
 

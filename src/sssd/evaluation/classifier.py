@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import needed_for
+from ..checks import counted, needed_for
 from ..models.precision import float32_products
 from ..models.settings import float32_modules, settled
 
@@ -94,7 +94,7 @@ def train(
     """
     if x.ndim != 3 or y.ndim != 2 or len(x) != len(y) or len(x) < 2 or epochs < 1:
         raise ValueError(
-            f"cannot train on records {x.shape} with labels {y.shape} for {epochs} epochs: "
+            f"cannot train on records {x.shape} with labels {y.shape} for {counted(epochs, 'epoch')}: "
             "give x (n, leads, samples), y (n, statements), two records and one epoch or more"
         )
     device = torch.device(device)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import needed_for
+from ..checks import counted, needed_for
 from ..leads import EIGHT
 from . import auc, manifold, spectrum
 
@@ -219,7 +219,7 @@ def check(recorded: FloatArray, generated: FloatArray) -> None:
             "one kind as of the other, record i with the label vector of recording i"
         )
     if len(recorded) < LEAST:
-        raise ValueError(f"there are {len(recorded)} records of each kind: expected {LEAST} or more")
+        raise ValueError(f"got {counted(len(recorded), 'record')} of each kind: expected {LEAST} or more")
 
 
 # --- simple -----------------------------------------------------------------------------------------------

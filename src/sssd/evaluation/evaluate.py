@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..checks import counted
 from ..data.recordings import Recordings
 from ..device import choose_device
 from . import by_signals, classifier
@@ -95,7 +96,7 @@ def evaluate(
         "program": f"sssd-ecg {__version__}",
         "records": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},
         "test_set": test_set,
-        "classifier": f"1-d residual network, width {width}, {epochs} epochs, trained here; "
+        "classifier": f"1-d residual network, width {width}, {counted(epochs, 'epoch')}, trained here; "
         "features and adherence by those trained on the real training records",
         "seeds": seeds,
         "device": str(where),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import counted
 from ..data.recordings import Recordings
 from ..io.files import replacing
 from ..plot import own_style
@@ -55,9 +56,9 @@ def page(result: Mapping[str, Any], train: Recordings, test: Recordings, synthet
         "<p>Synthetic records, not for diagnosis. "
         f"{counts['synthetic']} of them against {counts['test']} real records ({_e(about['test_set'])}); "
         f"{counts['train']} real training records.</p>",
-        f"<p class=note>Classifier: {_e(about['classifier'])}; {about['seeds']} seeds, intervals of 95 % by bootstrap "
-        f"over the test records. Real: the same figure of real training records in place of the synthetic ones. "
-        f"{_e(about['program'])}, {_e(about['device'])}, {about['seconds']:.0f} s.</p>",
+        f"<p class=note>Classifier: {_e(about['classifier'])}; {counted(about['seeds'], 'seed')}, intervals of "
+        f"95 % by bootstrap over the test records. Real: the same figure of real training records in "
+        f"place of the synthetic ones. {_e(about['program'])}, {_e(about['device'])}, {about['seconds']:.0f} s.</p>",
         *(f"<p><strong>Warning:</strong> {_e(warning)}</p>" for warning in result["warnings"]),
         *(f"<p>{_e(sentence)}</p>" for sentence in findings(result)),
     ]

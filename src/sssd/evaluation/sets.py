@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import labels as statements
+from ..checks import counted
 from ..data.recordings import Recordings, subset
 from ..labels import find
 from .manifold import NEAREST
@@ -32,7 +33,7 @@ def split(real: Recordings, holdout: Recordings | None = None) -> tuple[Recordin
     fewest = NEAREST + 1
     for name, part in (("real training", train), ("real test", test)):
         if len(part) < fewest:
-            raise ValueError(f"there are {len(part)} {name} records: expected {fewest} or more")
+            raise ValueError(f"got {counted(len(part), f'{name} record')}: expected {fewest} or more")
     return train, test, words
 
 
@@ -43,7 +44,9 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
     for another rate or length, or too few records.
     """
     if len(records) <= NEAREST:
-        raise ValueError(f"the {name} set has {len(records)} records: expected {NEAREST + 1} or more")
+        raise ValueError(
+            f"the {name} set has {counted(len(records), 'record')}: expected {NEAREST + 1} or more"
+        )
     here, there = (r.signal_uv.shape[-1] for r in (records, train))
     if records.fs_hz != train.fs_hz or here != there:
         raise ValueError(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..checks import counted
+
 NAMES = {
     "beat_regularity": "beat regularity",
     "heart_rate": "heart rate",
@@ -118,7 +120,7 @@ def text(result: Mapping[str, Any]) -> str:
     head = [
         f"{counts['synthetic']} synthetic records against {counts['test']} real ones: {about['test_set']}; "
         f"{counts['train']} real training records",
-        f"classifier: {about['classifier']}; {about['seeds']} seeds",
+        f"classifier: {about['classifier']}; {counted(about['seeds'], 'seed')}",
         *(f"warning: {warning}" for warning in result["warnings"]),
         "",
     ]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import counted
 from ..data.recordings import Recordings, eight_leads_mv
 from ..evaluation import classifier
 from ..evaluation.amplitude import median_amplitude_ratio
@@ -59,7 +60,7 @@ class Trials:
         workers: int | None = None,
     ) -> None:
         if len(real) < 20:
-            raise ValueError(f"there are {len(real)} recordings; expected 20 or more")
+            raise ValueError(f"got {counted(len(real), 'recording')}; expected 20 or more")
         self.model, self.seed, self.fs_hz = model, seed, real.fs_hz
         cuda = model.device.type == "cuda"
         order = np.random.default_rng(seed).permutation(len(real))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import counted
 from ..labels import names_of
 from ..leads import CLINICAL, lead_of
 from ..record import is_statement, unescaped
@@ -219,7 +220,7 @@ def read_csv(file: Path, seconds: float | None = None, unit: str | None = None) 
         times = [match for match in map(_TIME.fullmatch, names) if match]
         if len(times) != 1 or len(rows) < 2:
             raise ValueError(
-                f"it has {len(rows)} rows, and columns {', '.join(names)}; expected {TIME} and leads in mV"
+                f"it has {counted(len(rows), 'row')}, and columns {', '.join(names)}; expected {TIME} and leads in mV"
             )
         used = [names.index(times[0].string), *(i for i, name in enumerate(names) if lead_of(name))]
         table = _numbers([[row[i] for i in used] for row in rows])

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import counted
 from .attention import attend
 from .embeddings import step_embedding
 from .s4 import fft_convolve, toeplitz_convolve
@@ -48,7 +49,7 @@ def biases(net: Denoiser, cond: Tensor, steps: Tensor) -> Biases:
     behind = len(net.takes.columns)
     if given not in (classes, classes - behind):
         but = f", or all but the {behind} of {net.takes.in_words}" if behind else ""
-        raise ValueError(f"conditions have {given} columns: the network expects {classes}{but}")
+        raise ValueError(f"conditions have {counted(given, 'column')}: the network expects {classes}{but}")
     embedded = cond.float() @ net.embedding.weight[:given]
     return Biases(step, _project([b.fc_label for b in net.blocks], embedded))
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import counted
 from ..config.schema import TransformerConfig
 from ..patient import LABELS_ONLY, Takes
 from .network import Network
@@ -246,7 +247,7 @@ class Transformer(Network):
         allowed = {labels, self.classes, self.columns}
         if given not in allowed:
             expected = " or ".join(str(n) for n in sorted(allowed))
-            raise ValueError(f"conditions have {given} columns: the network expects {expected}")
+            raise ValueError(f"conditions have {counted(given, 'column')}: the network expects {expected}")
         full = F.pad(cond.float(), (0, self.columns - given))
         if self.config.sources and given < self.columns:
             full[:, self.classes + 1] = 1  # the first source

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import counted
 from ..schedule import FloatArray, Schedule
 from .loop import Network
 
@@ -92,7 +93,9 @@ def adapt(scheduler: Any, schedule: Schedule, S: int, prediction: Literal["eps",
         steps = np.clip(np.rint(first.timesteps.double().numpy()), 0, schedule.T - 1).astype(int)
         scale = float(first.init_noise_sigma)
     except (ValueError, TypeError, ImportError, IndexError) as error:
-        raise ValueError(f"{name} cannot take {S} steps of this model's schedule: {error}") from error
+        raise ValueError(
+            f"{name} cannot take {counted(S, 'step')} of this model's schedule: {error}"
+        ) from error
     if not np.isfinite(scale):
         raise ValueError(f"{name} cannot start at a step without signal: use dpmpp-2m or unipc")
     plain = {k: str(v) if isinstance(v, float) and not np.isfinite(v) else v for k, v in given.items()}

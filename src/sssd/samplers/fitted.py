@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..checks import counted
 from ..schedule import Schedule
 from .table import StepTable, nodes
 
@@ -39,7 +40,8 @@ def fitted(
     ):
         if values.shape != (S,) or values[free].any():
             raise ValueError(
-                f"{name} is {values.tolist()}: expected {S} values, one per step, and 0 where a row has no use for it"
+                f"{name} is {values.tolist()}: expected {counted(S, 'value')}, one per step, and 0 where a "
+                "row has no use for it"
             )
     if ((share < 0) | (share > 1)).any():
         raise ValueError(f"eta is {share.tolist()}: expected 0 (deterministic) to 1 (as much noise as DDPM)")

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..checks import counted
+
 SEPARATORS = ",;\t|"
 EMPTY = frozenset(  # what pandas reads as a missing value, in any case
     ("", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "nan",
@@ -51,7 +53,7 @@ def read_cells(file: Path) -> Iterator[list[str]]:
             for n, row in enumerate(rows, start=1):
                 if len(row) != len(header):
                     raise ValueError(
-                        f"{str(file)!r}, row {n}: {len(row)} cells; the header has {len(header)}"
+                        f"{str(file)!r}, row {n}: {counted(len(row), 'cell')}; the header has {len(header)}"
                     )
                 cells = [_KEPT.sub(r"\1", cell.strip()) for cell in row]
                 if cells == header:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import counted
 from ..circumstances import measure, normalised, table
 from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
@@ -98,8 +99,9 @@ def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
     labels = _label_columns(training_folds(ecgs), config)
     if not len(labels) or names != ecgs.label_names:
         raise ValueError(
-            f"folds 1 to 8 hold {len(labels)} recordings with the labels {', '.join(ecgs.label_names[:8])}; the "
-            f"network was trained on {', '.join(names[:8])}: give the data that it was trained on"
+            f"folds 1 to 8 hold {counted(len(labels), 'recording')} with the labels "
+            f"{', '.join(ecgs.label_names[:8])}; the network was trained on {', '.join(names[:8])}: give the "
+            "data that it was trained on"
         )
     return labels
 

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checks import warn
+from ..checks import counted, warn
 from ..io.files import replacing
 
 LOG = "log.csv"
@@ -52,7 +52,5 @@ def read_log(path: Path, iteration: int) -> list[Progress]:
             except (ValueError, TypeError, KeyError):
                 odd += 1
     if odd:
-        warn(
-            f"{path}: {odd} row{'s' if odd > 1 else ''} of this log cannot be read and will be missing in it"
-        )
+        warn(f"{path}: {counted(odd, 'row')} of this log cannot be read and will be missing in it")
     return [r for r in rows if r.iteration <= iteration]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import counted
 from ..config.schema import DiffusionConfig
 from ..models.embeddings import step_embedding
 from ..models.network import Network
@@ -194,7 +195,9 @@ def _condition(cond: Any, batch: int, device: torch.device) -> Tensor:
     if given.is_complex():
         raise ValueError(f"cond is {given.dtype}: expected real values")
     if given.ndim == 0 or len(given) != batch:
-        raise ValueError(f"cond has shape {tuple(given.shape)}: expected {batch} rows, one for each record")
+        raise ValueError(
+            f"cond has shape {tuple(given.shape)}: expected {counted(batch, 'row')}, one for each record"
+        )
     condition = given.to(device, torch.float32)
     if not torch.isfinite(condition).all():
         raise ValueError("cond holds infinite values or NaN: expected finite values")

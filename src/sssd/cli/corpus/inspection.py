@@ -25,8 +25,7 @@ def verify(folder: Folder, quiet: options.Quiet = False) -> None:
     if problems:
         say(*map(str, problems))
         raise ValueError(
-            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {folder}; to repair: "
-            f"{repair(folder, corpus, problems)}"
+            f"{counted(len(problems), 'problem')} in {folder}; to repair: {repair(folder, corpus, problems)}"
         )
     say(f"{described(corpus)} in {folder}: all of it is there, as it was written", quiet=quiet)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...checks import counted
 from ..block import EXTRA, GROUP, NUMBERS, Block, cut, join, rows
 from ..schema import Corpus
 from .metadata import file_metadata, statements
@@ -142,7 +143,7 @@ class ParquetReader:
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         sizes = [len(span[i : i + GROUP]) for i in range(0, len(span), GROUP)]
         if [group.num_rows for group in groups] != sizes:
-            raise ValueError(f"it does not hold {len(span)} records in groups of {GROUP}")
+            raise ValueError(f"it does not hold {counted(len(span), 'record')} in groups of {GROUP}")
         limit = 2 * len(self._corpus.leads) * self._corpus.length + OVERHEAD
         if any(group.total_byte_size > limit * group.num_rows for group in groups):
             raise ValueError(f"its records take more than {limit} bytes each")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...checks import counted
 from ...io.wfdb import render
 from ...records import record
 from ..block import NUMBERS, Block
@@ -82,7 +83,7 @@ class WfdbReader:
         with (path / TABLE).open(newline="", encoding="utf-8") as file:
             self._table = list(islice(csv.DictReader(file), len(span) + 1))
         if len(self._table) != len(span):
-            raise ValueError(f"{TABLE} does not hold {len(span)} records")
+            raise ValueError(f"{TABLE} does not hold {counted(len(span), 'record')}")
 
     def read(self, start: int, stop: int) -> Block:
         table = self._table[start:stop]
