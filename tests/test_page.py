@@ -354,6 +354,55 @@ def test_calipers_by_key_and_mouse(open_page, service):
     page.keyboard.press("Escape")
     assert page.text_content("#reading") == "" and not handles.first.is_visible()
 
+    page.focus(".paper")  # of the next record, the calipers show its own beats
+    page.keyboard.press("c")
+    old = page.text_content("#reading")
+    page.fill("#search-a", "SBRAD")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Remove NORM").click()
+    page.click("#another")
+    assert page.text_content("#reading") == ""
+    wait_until_done(page)
+    page.wait_for_function(
+        "was => !['', was].includes(document.getElementById('reading').textContent)", arg=old
+    )
+
+
+def test_what_was_measured_is_of_the_final_record(open_page):
+    """Fails when measurements and checks stay while the slider shows an earlier step."""
+    page = open_page("#ecg=CLBBB&quality=standard&seed=1")
+    wait_until_done(page)
+    page.focus(".film input")
+    for key, visible in (("Home", False), ("End", True)):
+        page.keyboard.press(key)
+        assert page.locator(".measured dd").first.is_visible() is visible
+        assert page.locator(".checks").first.is_visible() is visible
+
+
+def test_names_of_leads_are_clear_of_the_traces(open_page):
+    """Fails when an R wave goes through the name of a lead."""
+    page = open_page()
+    places = page.evaluate(
+        """async () => {
+          const { layOut, LEADS } = await import('./js/layout.js');
+          const beats = (phase) => Float32Array.from({ length: 1000 }, (_, i) => ((i + phase) % 80 < 4 ? 2.5 : 0));
+          const out = [];
+          for (let phase = 0; phase < 80; phase += 7) {
+            const signal = LEADS.map(() => beats(phase));
+            for (const layout of ['3x4', '12x1'])
+              for (const { segments } of layOut(layout, { signals: [signal] }).rows)
+                for (const { row, first, label } of segments) {
+                  const from = first + Math.floor(4 * label.dx);
+                  const under = signal[row].slice(from, from + 30);
+                  out.push([label.dy - 10 * Math.max(...under), label.dx, label.dy]);
+                }
+          }
+          return out;
+        }"""
+    )
+    assert min(place[0] for place in places) > 0.9 and max(place[1] for place in places) < 14
+    assert any(place[2] < 10 for place in places)  # it moves aside rather than up
+
 
 def test_layout_and_zoom(open_page):
     """Fails when both layouts draw the same, zooming does not work, or `Fit` does not restore the width."""
@@ -401,7 +450,9 @@ def test_compare(open_page):
     page.locator(".paper").first.evaluate("e => e.scrollTo(120, 0)")
     page.wait_for_function("() => Math.abs(document.querySelectorAll('.paper')[1].scrollLeft - 120) <= 1")
     page.click("#calipers")
-    assert page.locator(".calipers .label:visible").count() == 2
+    labels = page.locator(".calipers .label:visible").all_inner_texts()
+    assert [label[:2] for label in labels] == ["A ", "B "]  # each on the beats of its own record
+    assert page.text_content("#reading").split("\u2003") == labels
 
     page.click(".settings >> nth=0 >> summary")
     page.fill("#seed-a", "4")
@@ -418,6 +469,8 @@ def test_compare(open_page):
     }"""
     page.wait_for_timeout(100)
     assert min(page.locator("canvas.traces").first.evaluate(blue)) > 200  # both colours on one paper
+    assert page.locator(".calipers .label:visible").all_inner_texts()[0].startswith("A ")
+    assert "B " not in page.text_content("#reading")
 
 
 def test_download_every_format(open_page, service, tmp_path):
@@ -459,6 +512,102 @@ def test_download_every_format(open_page, service, tmp_path):
     assert size[0] == size[1] and b'height="1190' in take("SVG")  # A3 portrait is as wide as A4 landscape
 
 
+def test_print(open_page):
+    """Fails when a lead is cut off, the form is printed, or the paper is not true to scale."""
+    page = open_page("#ecg=CLBBB,2AVB&quality=standard&seed=7")
+    wait_until_done(page)
+    pages = re.findall(rb"MediaBox \[0 0 (\S+) (\S+)\]", page.pdf(prefer_css_page_size=True))
+    assert [(round(float(w)), round(float(h))) for w, h in pages] == [(842, 595)]  # A4
+    page.emulate_media(media="print")
+    assert not page.locator("form, header, main").first.is_visible()
+    svg = page.locator("#print svg")
+    box = svg.bounding_box()
+    assert box["width"] == pytest.approx(297 / 25.4 * 96, abs=0.5)  # 96 pixels of CSS are an inch
+    texts = svg.locator("text").all_text_contents()
+    assert {"I", "II", "III", "aVR", "aVL", "aVF", *(f"V{i}" for i in range(1, 7))} <= set(texts)
+    assert "synthetic, not for diagnosis" in texts and "2AVB: 1 training record: not learnt" in texts
+    for line in svg.locator("polyline").all():
+        drawn = line.bounding_box()
+        assert drawn["x"] >= box["x"] and drawn["x"] + drawn["width"] <= box["x"] + box["width"]
+    (seconds,) = {
+        round(float(line.get_attribute("points").split()[-1].split(",")[0]), 2)
+        - round(float(line.get_attribute("points").split(",")[0]), 2)
+        for line in svg.locator("polyline").all()
+        if len(line.get_attribute("points").split()) == 1000
+    }
+    assert seconds == pytest.approx(25 * 9.99, abs=0.02)  # lead II in full length, at 25 mm/s
+
+    page.emulate_media(media="null")
+    page.locator("label", has_text="12 × 1").click()
+    page.check("#comparing")
+    page.click("#generate")
+    wait_until_done(page, 2)
+    pages = re.findall(rb"MediaBox \[0 0 (\S+) (\S+)\]", page.pdf(prefer_css_page_size=True))
+    assert [(round(float(w)), round(float(h))) for w, h in pages] == [(842, 1191)] * 2  # A3
+
+
+def test_a_seed_of_64_bits(open_page, service):
+    """Fails when a seed that a number in JavaScript cannot hold is replaced by another."""
+    seed = 2**64 - 1
+    page = open_page(f"#ecg=NORM&quality=draft&seed={seed}")
+    wait_until_done(page)
+    assert page.input_value("#seed-a") == str(seed) and page.url.endswith(f"seed={seed}")
+    assert f"--seed {seed}" in page.inner_text("#command") and page.inner_text(".how").endswith(
+        f"seed {seed}"
+    )
+    shown = page.evaluate("() => document.querySelector('[data-measure=heart_rate_bpm]').textContent")
+    (record,) = json.loads(
+        from_service(service, statements=["NORM"], quality="draft", seed=seed, measure=True)
+    )["records"]
+    assert shown == f"{record['measured']['heart_rate_bpm']:.0f} bpm"
+    page.click("summary")
+    page.fill("#seed-a", str(2**64))
+    page.click("#generate")
+    assert "below 2^64" in page.inner_text("#seed-problem-a")
+
+
+def test_back_to_the_empty_page(open_page):
+    """Fails when the old sheet stays under an address that names no record."""
+    page = open_page()
+    page.click("text=A normal ECG")
+    wait_until_done(page)
+    assert "ecg=NORM" in page.url
+    page.go_back()
+    page.wait_for_selector(".empty:not([hidden])")
+    assert page.inner_text(".names") == "12-lead ECG" and not page.locator("#link").is_visible()
+    assert not page.locator(".chip").count() and not page.locator(".film").first.is_visible()
+    page.go_forward()
+    wait_until_done(page)
+    assert page.locator(".chip b").all_inner_texts() == ["NORM"]
+
+
+def test_forced_colours_show_the_choice(open_page):
+    """Fails when a chosen and another option look alike where the user's system sets the colours."""
+    page = open_page("#ecg=NORM&quality=draft&seed=1", forced_colors="active")
+    wait_until_done(page)
+    for group in ("#layout label", ".quality label"):
+        colours = page.locator(group).evaluate_all(
+            "all => all.map((e) => getComputedStyle(e).backgroundColor)"
+        )
+        assert len(set(colours)) == 2
+
+
+def test_a_best_record_fits_through_a_slow_line(open_page):
+    """Fails when watching a record takes much more of the line than the record."""
+    page = open_page()
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Network.enable")
+    received = []
+    cdp.on("Network.dataReceived", lambda event: received.append(event["encodedDataLength"]))
+    page.evaluate("location.hash = '#ecg=AFIB&quality=best&seed=3'")
+    wait_until_done(page)
+    assert (
+        len(page.evaluate("document.querySelector('.film input').max"))
+        and int(page.locator(".film input").first.get_attribute("max")) > 40
+    )
+    assert sum(received) < 600_000
+
+
 def test_the_link_makes_the_record_again(open_page):
     """Fails when the link loses a setting."""
     page = open_page("#ecg=CLBBB&steps=7&eta=0.5&seed=9")
@@ -494,12 +643,17 @@ def test_link_round_trip(open_page):
           const pairs = ways.flatMap((one) => ways.map((other) => [one, other]));
           const links = pairs.map(([one, other]) => toFragment(one, { other }));
           const back = links.map((link) => fromFragment(link, DEFAULTS)).map((found) => [found.settings, found.other]);
-          return { fragment, a, b, read, wrong, links, back, pairs, none: fromFragment('#x=1', DEFAULTS).settings };
+          const names = (await (await fetch('v1/models')).json())[0].samplers;
+          const { inWords } = await import('./js/settings.js');
+          const words = names.map((sampler) => inWords({ sampler, steps: 4, eta: 0, seed: 1 }).split(' · ')[0]);
+          const none = fromFragment('#x=1', DEFAULTS).settings;
+          return { words, names, fragment, a, b, read, wrong, links, back, pairs, none };
         }"""
     )
     read, wrong = result["read"], result["wrong"]
     assert read["settings"] == result["a"] and read["other"] == result["b"] and read["problems"] == []
     assert read["layout"] == "12x1" and read["model"] == "abcdef012345"
+    assert not set(result["words"]) & set(result["names"])  # samplers have names for people
     assert "ecg=PRC(S),LAO/LAE,ISC_" in result["fragment"] and result["none"] is None
     assert len(wrong["problems"]) == 7 and wrong["settings"]["steps"] == 20
     assert result["links"][1] == "ecg=NORM&quality=best&seed=1&vs.quality=draft"
@@ -719,6 +873,7 @@ def test_wrong_input(open_page):
     shown_elsewhere.wait_for_selector("#error:not([hidden])")
     assert "NOSUCH" in shown_elsewhere.inner_text("#error")
     assert shown_elsewhere.locator(".chip.unknown").count() == 1
+    assert not shown_elsewhere.locator("#link").is_visible()  # there is no such record
 
     other_model = open_page("#ecg=NORM&steps=0&seed=1&model=000000000000")
     wait_until_done(other_model)

@@ -1,5 +1,7 @@
 // Functions that call the service. They throw ApiError with a message for people; `unreachable` is set if nobody answered.
 
+import { LEADS } from "./layout.js";
+
 export class ApiError extends Error {
   constructor(message, { status = 0, retryAfter = null } = {}) {
     super(message);
@@ -28,7 +30,7 @@ async function ask(path, { body, accept = "application/json", signal } = {}) {
   if (body) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && inJson(body), signal });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(GONE);
@@ -37,6 +39,9 @@ async function ask(path, { body, accept = "application/json", signal } = {}) {
   const retryAfter = answer.headers.get("Retry-After");
   throw new ApiError(await message(answer), { status: answer.status, retryAfter: retryAfter && Number(retryAfter) });
 }
+
+// A seed may have 64 bits, which numbers in JavaScript have not; then it is a string of digits, and a number in JSON.
+const inJson = (body) => JSON.stringify(body).replace(/"seed":"(\d+)"/, '"seed":$1');
 
 async function message(answer) {
   const text = await answer.text().catch(() => "");
@@ -79,13 +84,14 @@ export async function file(settings, accept, layout) {
 export const hints = async (statements) =>
   (await (await ask(`v1/labels/hints?statements=${encodeURIComponent(statements.join(","))}`)).json()).hints;
 
-// The record with these settings. onStep({step, steps, signal}) gets the clean ECG that is predicted at each step.
+// The record with these settings. onStep({step, steps, rows}) gets the clean ECG that is predicted at each step, as 12
+// leads in mV. A slow line gets the newest steps only.
 export async function stream(settings, { onStep, signal }) {
   const body = { ...request(settings), measure: true };
-  const answer = await ask("v1/ecgs/stream", { body, accept: "text/event-stream", signal });
+  const answer = await ask("v1/ecgs/stream?signal=delta", { body, accept: "text/event-stream", signal });
   try {
     for await (const { event, data } of events(answer.body)) {
-      if (event === "step") onStep(data);
+      if (event === "step") onStep({ step: data.step, steps: data.steps, rows: twelve(data) });
       else if (event === "record") return data;
       else if (event === "error") throw new ApiError(data.detail ?? "The server could not generate the ECG.", { status: data.status ?? 500 });
     }
@@ -94,6 +100,18 @@ export async function stream(settings, { onStep, signal }) {
     throw new ApiError(GONE);
   }
   throw new ApiError(GONE);
+}
+
+// The 12 leads in mV of a step: 8 leads as differences of whole numbers, from which the other limb leads follow.
+function twelve({ unit_uv, leads, delta }) {
+  const eight = new Map(leads.map((name, i) => {
+    let units = 0;
+    return [name, Float32Array.from(delta[i], (d) => ((units += d) * unit_uv) / 1000)];
+  }));
+  const [one, foot] = [eight.get("I"), eight.get("aVF")];
+  const from = (a, b) => one.map((mv, i) => a * mv + b * foot[i]);
+  const limb = { II: from(0.5, 1), III: from(-0.5, 1), aVR: from(-0.75, -0.5), aVL: from(0.75, -0.5) };
+  return LEADS.map((name) => eight.get(name) ?? limb[name]);
 }
 
 // The server-sent events in a body, as {event, data}; see https://html.spec.whatwg.org/multipage/server-sent-events.html

@@ -40,13 +40,13 @@ export function place(geometry, signal) {
   return [first, next].map(summit).map((i) => point(i, lead[i]));
 }
 
-// The calipers, which all papers share: `points` is null or two points in mm.
+// The calipers of one paper: `points` is null or two points in mm. name() stands before the reading; it may be empty.
 export class Calipers {
-  constructor(onChange) {
+  constructor(onChange, { name = () => "" } = {}) {
+    this.name = name;
     this.points = null;
     this.active = 0;
     this.onChange = onChange;
-    this.views = [];
   }
 
   set(points) {
@@ -55,8 +55,8 @@ export class Calipers {
   }
 
   render() {
-    for (const view of this.views) view.render();
-    this.onChange(this.points && reading(...this.points));
+    this.view?.();
+    this.onChange();
   }
 
   // Show the calipers on one paper; `box` is the <div class="calipers"> over it.
@@ -117,7 +117,7 @@ export class Calipers {
       const [x, y] = [Math.min(a.x, b.x) * s, Math.min(a.y, b.y) * s];
       const [w, h] = [Math.abs(a.x - b.x) * s, Math.abs(a.y - b.y) * s];
       Object.assign(line.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
-      label.textContent = words(reading(a, b));
+      label.textContent = `${this.name()} ${words(reading(a, b))}`.trim();
       const [high, wide] = [28, 200];
       const limit = paper.geometry.width * s - wide / 2;
       label.style.left = `${Math.max(wide / 2, Math.min(x + w / 2, limit))}px`;
@@ -133,7 +133,7 @@ export class Calipers {
         handle.setAttribute("aria-label", `Caliper, ${name} point: ${place}. Arrow keys move it`);
       });
     };
-    this.views.push({ render });
+    this.view = render;
     return render;
   }
 }

@@ -5,6 +5,7 @@ export const MM_PER_MV = 10;
 export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 export const LEAD_IN = 15; // room for the calibration pulse on the left
 const TAIL = 5;
+const LABEL_MM = 8; // the width of a lead's name
 const CLEAR = 2; // smallest distance between the traces of neighbouring rows
 
 const ROWS = {
@@ -17,8 +18,9 @@ const GAPS = {
 };
 
 // {width, height, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}. A segment shows samples first to
-// last - 1 of a lead and begins at x. label is the height of the lead's name over the zero line, which keeps it clear of
-// the trace unless the trace is very high. Rows move apart, by multiples of 5 mm, where their traces would overlap.
+// last - 1 of a lead and begins at x. label is the place of the lead's name, in mm from the beginning of the segment and
+// over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm, where their traces would
+// overlap.
 export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
   const length = Math.round(seconds * fs);
   const width = Math.ceil((LEAD_IN + MM_PER_S * seconds + TAIL) / 5) * 5;
@@ -28,7 +30,7 @@ export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
       const first = Math.round((i * length) / leads.length);
       const last = Math.round(((i + 1) * length) / leads.length);
       const row = LEADS.indexOf(lead);
-      return { lead, row, first, last, x: LEAD_IN + (MM_PER_S * first) / fs, label: labelHeight(signals, row, first) };
+      return { lead, row, first, last, x: LEAD_IN + (MM_PER_S * first) / fs, label: placeLabel(signals, row, first, fs) };
     }),
   }));
   const gaps = GAPS[layout].slice();
@@ -38,9 +40,18 @@ export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
   return { layout, width, height: y + gaps.at(-1), rows, fs };
 }
 
-function labelHeight(signals, row, first) {
-  const highest = Math.max(...signals.flatMap((signal) => [...signal[row].slice(first, first + 45)]), 0);
-  return Math.min(Math.max(6.5, MM_PER_MV * highest + 1), 16);
+// The lowest place above the trace that is not far to the right: {dx, dy}.
+function placeLabel(signals, row, first, fs) {
+  const sample = (mm) => first + Math.round((mm * fs) / MM_PER_S);
+  let best = { dx: 1.6, dy: 6.5 };
+  if (!signals.length) return best;
+  best = { dx: 0, dy: Infinity };
+  for (let dx = 1.6; dx < 14; dx += 1) {
+    const under = signals.flatMap((signal) => [...signal[row].slice(Math.max(first, sample(dx - 0.8)), sample(dx + LABEL_MM + 0.8))]);
+    const dy = Math.max(6.5, MM_PER_MV * Math.max(...under, 0) + 1.2);
+    if (dy < best.dy - 1) best = { dx, dy }; // less than 1 mm is not worth a move
+  }
+  return best;
 }
 
 // The smallest gaps between rows in mm. Rows are compared in strips of 3 mm, so that a tall R wave may use free space.
@@ -50,8 +61,8 @@ function needed(rows, signals, fs, width) {
   const down = rows.map(() => new Float64Array(strips));
   rows.forEach((row, r) => {
     for (const { row: lead, first, last, x, label } of row.segments) {
-      const under = Math.floor(x / 3);
-      for (let s = under; s < under + 4; s++) up[r][s] = Math.max(up[r][s], label + 3);
+      const under = Math.floor((x + label.dx) / 3);
+      for (let s = under; s < under + 4 && s < strips; s++) up[r][s] = Math.max(up[r][s], label.dy + 3);
       for (const signal of signals)
         for (let i = first; i < last; i++) {
           const y = MM_PER_MV * signal[lead][i];

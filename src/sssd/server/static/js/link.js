@@ -2,14 +2,16 @@
 // #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7 or #ecg=AFIB&quality=draft&seed=7. A second setting for comparison
 // follows as the values that differ: &vs.sampler=ddpm
 
+import { seedOf } from "./settings.js";
+
 const NUMBERS = ["steps", "eta", "seed", "age", "heart_rate"];
 const WORDS = ["quality", "sampler"];
 const PATIENT = ["age", "sex", "heart_rate"];
 const SEXES = ["female", "male"];
 const HOW = ["sampler", "steps", "eta"]; // what a quality stands for
-const LARGEST = { steps: 100000, eta: 1, seed: Number.MAX_SAFE_INTEGER, age: 120, heart_rate: 250 };
+const LARGEST = { steps: 100000, eta: 1, age: 120, heart_rate: 250 };
 const LEAST = { steps: 1, heart_rate: 25 }; // of the others 0
-const WHOLE = ["steps", "seed"];
+const WHOLE = ["steps"];
 
 export function toFragment(settings, { other = null, model = "", layout = "3x4" } = {}) {
   const pairs = fields(settings).filter(([name, value]) => name !== "exact" || value === "1");
@@ -64,7 +66,11 @@ function read(given, prefix, defaults, problems) {
   else if (text("sex")) problems.push(`sex is "${text("sex")}" in the link: expected female or male`);
   for (const name of NUMBERS) {
     if (text(name) === null || (PATIENT.includes(name) && text(name) === "")) continue;
-    const value = text(name).trim() === "" ? NaN : Number(text(name));
+    if (name === "seed" && seedOf(text(name)) !== null) {
+      settings.seed = seedOf(text(name));
+      continue;
+    }
+    const value = name === "seed" || text(name).trim() === "" ? NaN : Number(text(name));
     const right = !WHOLE.includes(name) || Number.isInteger(value);
     if (right && value >= (LEAST[name] ?? 0) && value <= LARGEST[name]) settings[name] = value;
     else problems.push(`${name} is "${text(name)}" in the link; ${defaults[name] ?? "none"} is used instead`);

@@ -1,9 +1,10 @@
 // The page connects the settings on one side with one or two sheets of ECG paper on the other.
 
 import * as api from "./api.js";
-import { Calipers, place, words } from "./calipers.js";
+import { Calipers, place, reading, words } from "./calipers.js";
 import { fromFragment, toFragment } from "./link.js";
 import { learnt } from "./plain.js";
+import { fill } from "./print.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
 
@@ -36,16 +37,11 @@ const records = (name) => labels.find((label) => label.name === name)?.training_
 const first = new Settings(copy("settings", $("first")), { onChange: forget });
 const second = new Settings(copy("settings", $("second")), { second: true, onChange: forget });
 
-const calipers = new Calipers((measured) => {
-  $("reading").textContent = measured ? words(measured) : "";
-  $("calipers").setAttribute("aria-pressed", String(!!measured));
-});
-
 const sheets = ["A", "B"].map((name) => {
   const root = copy("sheet", $("sheets"));
   const sheet = new Sheet(root, name, { onFrame: draw, onView: follow, onError: failed, describe, records });
-  const render = calipers.attach(sheet.paper, root.querySelector(".calipers"));
-  sheet.place = render;
+  sheet.calipers = new Calipers(tellReading, { name: () => (comparing() ? name : "") });
+  sheet.place = sheet.calipers.attach(sheet.paper, root.querySelector(".calipers"));
   for (const tag of root.querySelectorAll(".tag")) tag.textContent = name;
   sheet.paper.scroller.addEventListener("keydown", paperKey);
   return sheet;
@@ -109,21 +105,44 @@ function arrange() {
   for (const tag of document.querySelectorAll(".tag")) tag.hidden = !two;
   for (const sheet of sheets) sheet.paper.resize();
   draw();
+  if (measuring()) placeCalipers();
 }
 
 function setLayout(layout) {
   $("layout").querySelector(`[value="${layout}"]`).checked = true;
-  const was = calipers.points;
   for (const sheet of sheets) sheet.paper.setLayout(layout);
-  if (was) calipers.set(place(sheetA.paper.geometry, sheetA.signal));
-  sheets.forEach((sheet) => sheet.place?.());
+  if (measuring()) placeCalipers();
 }
 
 const zoom = (by) => sheetA.paper.zoomTo(by === null ? null : sheetA.paper.scale * by);
 
+// --- calipers: each paper has its own, which begin on two beats of its record --------------------------------
+
+const measuring = () => sheets.some((sheet) => sheet.calipers.points);
+
+// The sheets whose paper is visible: of two that are overlaid, the first.
+const papers = () => (comparing() && !overlaid() ? sheets : [sheetA]);
+
+function tellReading() {
+  const read = papers().flatMap(({ name, calipers }) =>
+    calipers.points ? [`${comparing() ? `${name} ` : ""}${words(reading(...calipers.points))}`] : [],
+  );
+  $("reading").textContent = read.join("\u2003");
+  $("calipers").setAttribute("aria-pressed", String(measuring()));
+}
+
+function placeCalipers() {
+  for (const sheet of sheets)
+    sheet.calipers.set(papers().includes(sheet) ? place(sheet.paper.geometry, sheet.signal) : null);
+}
+
+function hideCalipers() {
+  for (const sheet of sheets) sheet.calipers.set(null);
+}
+
 function toggleCalipers() {
-  calipers.set(calipers.points ? null : place(sheetA.paper.geometry, sheetA.signal));
-  if (!calipers.points) return;
+  if (measuring()) return hideCalipers();
+  placeCalipers();
   const handle = sheetA.root.querySelector(".handle");
   handle.scrollIntoView({ block: "nearest", inline: "center" });
   handle.focus({ preventScroll: true });
@@ -132,8 +151,8 @@ function toggleCalipers() {
 function paperKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const act = { "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: () => zoom(null), c: toggleCalipers }[event.key];
-  if (event.key === "Escape" && calipers.points) {
-    calipers.set(null);
+  if (event.key === "Escape" && measuring()) {
+    hideCalipers();
     event.currentTarget.focus({ preventScroll: true });
     event.stopPropagation();
   } else if (act) {
@@ -159,10 +178,13 @@ async function generate({ record = true } = {}) {
   $("generate").textContent = "Stop";
   if (sheetA.root.getBoundingClientRect().top > innerHeight / 2) $("stage").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
   const work = [[sheetA, one], ...(two ? [[sheetB, two]] : [])];
+  const measured = measuring(); // what was measured is of the record before
+  hideCalipers();
   const began = performance.now();
   try {
     const [made] = await Promise.all(work.map(([sheet, settings]) => form(sheet, settings, mine.signal)));
     now.model = made.provenance.model;
+    if (measured) placeCalipers();
     if (record) history.replaceState(null, "", fragment());
     if (work.length === 1 && sheetA.steps) first.setPace((performance.now() - began) / 1000 / sheetA.steps);
     notice(two ? "Both ECGs are ready." : "The ECG is ready.", { quiet: true });
@@ -171,7 +193,10 @@ async function generate({ record = true } = {}) {
     const stopped = mine.signal.aborted;
     mine.abort(); // both records of a comparison end together
     if (stopped) notice("Stopped.");
-    else failed(error, { again: true });
+    else {
+      if ([404, 406, 422].includes(error.status)) $("link").hidden = true; // there is no such record
+      failed(error, { again: true });
+    }
   } finally {
     for (const [sheet] of work) if (running === mine) sheet.stop();
     if (running === mine) {
@@ -253,7 +278,10 @@ async function copyText(text, what) {
 // Show the record that the address names, if it names one.
 function open() {
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
-  if (!link.settings) return;
+  if (!link.settings) {
+    if (shown) close();
+    return;
+  }
   first.set(link.settings);
   if (link.other) second.set(link.other);
   $("comparing").checked = !!link.other;
@@ -265,6 +293,22 @@ function open() {
     if (other) said.push(`The link was made with model ${link.model}, but this is model ${shown.model.slice(0, 12)}, so the record differs`);
     if (said.length) notice(`${said.join(". ")}.`);
   });
+}
+
+// Go back to the empty page.
+function close() {
+  running?.abort();
+  running = shown = null;
+  $("generate").textContent = "Generate";
+  $("link").hidden = true;
+  $("comparing").checked = false;
+  clearFailure();
+  notice("");
+  hideCalipers();
+  first.set({ ...DEFAULTS, seed: newSeed() });
+  for (const sheet of sheets) sheet.clear();
+  sheetB.root.querySelector(".empty").hidden = true;
+  arrange();
 }
 
 // --- messages -----------------------------------------------------------------------------------------------
@@ -324,6 +368,19 @@ function failed(error, { again = false, then = again ? generate : () => {} } = {
   wait();
 }
 
+// --- printing -----------------------------------------------------------------------------------------------
+
+function print() {
+  const pages = (comparing() ? sheets : [sheetA])
+    .filter((sheet) => sheet.signal)
+    .map((sheet) => sheet.printed(sheet === sheetB && overlaid() ? "second" : "ink"));
+  if (overlaid() && pages.length === 2) {
+    const [a, b] = pages;
+    pages.splice(0, 2, { ...a, asked: `A ${a.asked}    B ${b.asked}`, drawn: "", facts: "A black, B blue", how: `A ${a.how}    B ${b.how}`, traces: [...a.traces, ...b.traces] });
+  }
+  fill($("print"), pages);
+}
+
 // --- wiring -------------------------------------------------------------------------------------------------
 
 $("controls").addEventListener("submit", (event) => {
@@ -351,6 +408,7 @@ $("calipers").addEventListener("click", toggleCalipers);
 $("copy-link").addEventListener("click", () => copyText(new URL(fragment(), location.href).href, "The link"));
 $("copy-command").addEventListener("click", () => copyText($("command").textContent, "The command"));
 addEventListener("popstate", open);
+addEventListener("beforeprint", print);
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !event.defaultPrevented) running.abort();
 });

@@ -192,11 +192,8 @@ function drawGrid(context, geometry, view, colour) {
   drawMarks(context, geometry, view, colour);
 }
 
-// Draw calibration pulses, lead names and the marks between leads. A name stays in the window as long as its trace does.
-function drawMarks(context, geometry, { scale, left }, colour) {
-  const step = (MM_PER_S / geometry.fs) * scale;
-  const size = Math.max(11, Math.min(3.6 * scale, 22));
-  context.font = `600 ${size}px system-ui, sans-serif`;
+// Draw calibration pulses and the marks between leads.
+function drawMarks(context, geometry, { scale }, colour) {
   context.lineWidth = Math.max(1, Math.min(0.3 * scale, 4));
   context.strokeStyle = colour("pulse");
   for (const row of geometry.rows) {
@@ -205,13 +202,10 @@ function drawMarks(context, geometry, { scale, left }, colour) {
     context.beginPath();
     for (const [dx, dy] of PULSE) context.lineTo(x + dx * scale, y0 - dy * scale);
     context.stroke();
-    for (const { lead, first, last, x: mm, label } of row.segments) {
-      const [x0, x1] = [mm * scale, mm * scale + (last - first) * step];
+    for (const { first, x: mm } of row.segments) {
+      const x0 = mm * scale;
       context.fillStyle = colour("pulse");
       if (first > 0) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
-      const at = Math.min(Math.max(x0 + 1.6 * scale, left + 6), x1 - context.measureText(lead).width - 4);
-      context.fillStyle = colour("ink");
-      context.fillText(lead, at, y0 - label * scale);
     }
   }
 }
@@ -239,6 +233,23 @@ function drawTraces(context, geometry, view, colour, traces) {
     }
   }
   context.globalAlpha = 1;
+  drawNames(context, geometry, view, colour);
+}
+
+// Draw the names of the leads, with a rim in the colour of the paper where a trace comes near. A name stays in the window as
+// long as its trace does.
+function drawNames(context, geometry, { scale, left }, colour) {
+  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 22))}px system-ui, sans-serif`;
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeStyle = colour("paper");
+  context.fillStyle = colour("ink");
+  for (const { zero, segments } of geometry.rows)
+    for (const { lead, first, last, x, label } of segments) {
+      const end = (x + ((last - first) * MM_PER_S) / geometry.fs) * scale - context.measureText(lead).width - 4;
+      const at = Math.min(Math.max((x + label.dx) * scale, left + 6), end);
+      for (const draw of ["strokeText", "fillText"]) context[draw](lead, at, (zero - label.dy) * scale);
+    }
 }
 
 // Lines of one device pixel are rasterised about five times as fast as lines of any other width. So a line thinner than two

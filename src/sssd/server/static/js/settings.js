@@ -15,12 +15,19 @@ const SAMPLERS = {
   "dpmpp-3m-exact": "DPM-Solver++ 3M, exact",
   deis: "DEIS",
   unipc: "UniPC",
+  "sde-dpmpp-2m": "SDE-DPM-Solver++ 2M",
   consistency: "Consistency",
   fitted: "Fitted",
 };
 const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
 export const inSteps = (n) => (n === 1 ? "1 step" : `${n} steps`);
 const capital = (name) => name[0].toUpperCase() + name.slice(1);
+
+// A seed of up to 64 bits: a number, or a string of digits where a number cannot hold it; null if the text is none.
+export function seedOf(text) {
+  if (!/^\d{1,20}$/.test(text.trim()) || BigInt(text) >= 2n ** 64n) return null;
+  return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text).toString();
+}
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 
@@ -122,7 +129,7 @@ export class Settings {
       sampler: this.input.sampler.value,
       steps: number("steps"),
       eta: number("eta"),
-      seed: number("seed"),
+      seed: seedOf(this.input.seed.value),
       age: number("age"),
       sex: this.input.sex.value || null,
       heart_rate: number("heart_rate"),
@@ -140,7 +147,7 @@ export class Settings {
       problems.steps = `Steps must be a whole number ${most ? `from 1 to ${most}` : "of at least 1"}.`;
     if (own && settings.sampler === "ddim" && !(settings.eta !== null && settings.eta >= 0 && settings.eta <= 1))
       problems.eta = "Eta must be a number from 0 to 1.";
-    if (!whole("seed", 0)) problems.seed = "The seed must be a whole number, 0 or more.";
+    if (settings.seed === null) problems.seed = "The seed must be a whole number, 0 or more and below 2^64.";
     if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "The age must be a number of years from 0 to 120.";
     if (settings.heart_rate !== null && !(settings.heart_rate >= 25 && settings.heart_rate <= 250))
       problems.heart_rate = "The heart rate must be a number of beats per minute from 25 to 250.";

@@ -65,8 +65,9 @@ export class Sheet {
     const asked = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean);
     this.root.querySelector(".plain").textContent = asked.length ? `Asked for: ${asked.join(". ")}` : "";
     this.#checked(settings.statements, []);
-    this.root.querySelector(".how").textContent = inWords(settings);
+    this.root.querySelector(".how").textContent = settings.statements.length ? inWords(settings) : "";
     this.root.classList.add("forming");
+    this.root.classList.remove("past");
     this.root.querySelector(".empty").hidden = true;
     this.film.hidden = false;
     this.root.querySelector(".take").hidden = true;
@@ -74,8 +75,8 @@ export class Sheet {
     this.#measured(null);
   }
 
-  step({ step, steps, signal }) {
-    this.frames.push({ step, rows: signal.map((lead) => Float32Array.from(lead)) });
+  step({ step, steps, rows }) {
+    this.frames.push({ step, rows });
     this.steps = steps;
     this.range.max = steps;
     this.range.value = this.frames.length;
@@ -89,7 +90,7 @@ export class Sheet {
     this.range.max = this.frames.length;
     this.range.value = this.frames.length;
     this.root.classList.remove("forming");
-    this.root.querySelector(".how").textContent = inWords({ ...this.settings, ...record.provenance });
+    this.root.querySelector(".how").textContent = inWords({ ...this.settings, ...record.provenance, seed: this.settings.seed });
     this.root.querySelector(".take").hidden = false;
     const asked = this.settings.statements;
     this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
@@ -99,6 +100,19 @@ export class Sheet {
     this.#show(this.frames.length);
   }
 
+  // Nothing to show: the empty paper with its suggestions.
+  clear() {
+    this.begin({ statements: [] });
+    this.current = null;
+    this.root.classList.remove("forming");
+    this.root.querySelector(".how").textContent = "";
+    this.root.querySelector(".names").textContent = "12-lead ECG";
+    this.root.querySelector(".empty").hidden = false;
+    this.film.hidden = true;
+    this.canvas.setAttribute("aria-label", "Empty ECG paper");
+    this.onFrame(this);
+  }
+
   // Stop before the end. The last step stays on the paper, marked as unfinished.
   stop() {
     this.root.classList.remove("forming");
@@ -106,11 +120,30 @@ export class Sheet {
     if (!this.record && this.frames.length) this.film.querySelector("output").textContent = `stopped at ${this.frames.length}`;
   }
 
+  // What print.js prints of this sheet: the step on the paper, with what is known of the record.
+  printed(colour) {
+    const { statements } = this.settings;
+    const measured = this.final && this.record?.measured;
+    const value = (name, words, unit) => (measured?.[name] ? [`${words} ${measured[name]} ${unit}`] : []);
+    const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qtc_ms", "QTc", "ms")];
+    const rare = statements.filter((name) => learnt(this.records(name))).map((name) => `${name}: ${learnt(this.records(name))}`);
+    return {
+      layout: this.paper.layout,
+      asked: statements.join("  "),
+      drawn: this.record?.drawn.join("  ") ?? "",
+      facts: this.final ? facts.join(" · ") : this.film.querySelector("output").textContent,
+      rare: rare.join(" · "),
+      how: this.root.querySelector(".how").textContent,
+      traces: [{ signal: this.signal, colour }],
+    };
+  }
+
   #show(number) {
     const { step, rows } = this.frames[number - 1];
     this.current = rows;
     this.final = !!this.record && number === this.frames.length;
     this.progress = step / (this.steps + 1);
+    this.root.classList.toggle("past", !!this.record && !this.final); // what was measured is of the final record
     this.film.querySelector("output").textContent = this.final ? `done, ${inSteps(this.steps)}` : `step ${step} of ${this.steps}`;
     this.onFrame(this);
   }
