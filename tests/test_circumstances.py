@@ -92,3 +92,18 @@ def test_whole_numbers_are_equally_likely() -> None:
     assert len(counts) == 7 and (counts - 1000).abs().max() < 150
     assert int(integers(3, [0], 5, 1)[0]) == 0
     assert torch.equal(integers(3, [9, 4], 5, 100), integers(3, [4, 9], 5, 100).flip(0))
+
+
+def test_what_is_known_stays_and_the_rest_goes_with_it() -> None:
+    """Fails where rows are drawn whatever is known, or what is known is drawn too."""
+    rows = torch.cat((torch.full((100, 16), -3.0), torch.full((300, 16), 3.0)))
+    known = torch.full((4000, 16), torch.nan)
+    known[:, 2] = -2.5
+    drawn = draw(rows, [0] * 4000, list(range(4000)), known)
+    assert (drawn[:, 2] == -2.5).all()
+    rest = np.delete(drawn.numpy(), 2, axis=1)
+    assert abs(rest + 3).max() < 6 * BANDWIDTH and rest.std() == pytest.approx(BANDWIDTH, rel=0.05)
+    nothing = draw(rows, [0] * 4000, list(range(4000)), torch.full((4000, 16), torch.nan))
+    assert float((nothing[:, 0] < 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    alone = draw(rows, [0], [7], known[7:8])
+    torch.testing.assert_close(alone[0], drawn[7])

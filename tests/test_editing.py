@@ -217,6 +217,22 @@ def test_a_network_is_given_the_circumstances_of_the_recording(told, beating, mo
             torch.testing.assert_close(cond[:, -16:], expected.expand(len(cond), -1), atol=1e-3, rtol=0)
 
 
+def test_completions_have_the_circumstances_of_the_known_leads(told, beating, monkeypatch):
+    """I and II give I and aVF, the first and the last of the eight leads; what the others have differs."""
+    seen, given = [], completion.Given
+    monkeypatch.setattr(completion, "Given", lambda **how: seen.append(how) or given(**how))
+    made = told.complete(beating, 3, known=["I", "II"], steps=2, seed=1)
+    found = seen[0]["circumstances"]
+    expected = of_recordings(to_eight(beating.signal.astype(np.float64))[None], 100.0)[0]
+    known = torch.zeros(16, dtype=torch.bool)
+    known[[0, 7, 8, 15]] = True
+    assert found.shape == (3, 16) and torch.equal(found.isfinite(), known.expand(3, -1))
+    torch.testing.assert_close(found[0, known], expected[known], atol=1e-3, rtol=0)
+    assert np.abs(made[0].signal - made[1].signal).max() > 1e-3
+    gap = told.complete(beating, 1, gaps=[(1.0, 1.5)], steps=2, seed=1)
+    assert seen[1]["circumstances"].isnan().all() and len(gap) == 1
+
+
 def test_interpolation_ends_at_the_recordings(model, ecg):
     other = replace(ecg, signal=beats_mv(4, seconds=0.64), statements=("AFIB",))
     path = model.interpolate(ecg, other, 3, steps=20)

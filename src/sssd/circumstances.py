@@ -29,6 +29,7 @@ NOISE_HZ = (30.0, 47.0)
 QUANTILE = 0.4
 SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 uV in mV
 BANDWIDTH = 0.15  # of the kernel density, in standard deviations
+NEAR = 0.5  # and of that by which rows are chosen that go with what is known
 ROW, JITTER = 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
 # Mean and standard deviation in folds 1 to 8 of PTB-XL (3,396 recordings), by which recordings are normalised that a
 # network is given: its own table has no units.
@@ -83,14 +84,22 @@ def table(values: Floats, rows: int) -> Tensor:
     return torch.from_numpy(values[chosen].astype(np.float16))
 
 
-def draw(rows: Tensor, seeds: Sequence[int], index: Sequence[int]) -> Tensor:
+def draw(rows: Tensor, seeds: Sequence[int], index: Sequence[int], known: Tensor | None = None) -> Tensor:
     """Return the circumstances (B, 16) of records `index` (B,) under their seeds (B,), from a table (n, 16).
 
-    Each is a row of the table plus normal noise, and depends on its own seed and index only.
+    Each is a row of the table plus normal noise, and depends on its own seed and index only. known: (B, 16), NaN where
+    they are to be drawn. Then rows that are like what is known are the likelier ones, and what is known stays.
     """
-    chosen = integers(seeds, index, ROW, len(rows), rows.device)
     jitter = normal(seeds, index, JITTER, (1, rows.shape[1]), rows.device)[:, 0]
-    return rows[chosen].float() + BANDWIDTH * jitter
+    if known is None:
+        chosen = integers(seeds, index, ROW, len(rows), rows.device)
+        return rows[chosen].float() + BANDWIDTH * jitter
+    known = known.to(rows.device)
+    away = torch.nan_to_num((known[:, None] - rows.float()) / NEAR)  # (B, n, 16)
+    chance = torch.softmax(-0.5 * away.double().square().sum(-1), dim=1).cumsum(1)
+    at = (integers(seeds, index, ROW, 2**24, rows.device).double() + 0.5) / 2**24
+    chosen = torch.searchsorted(chance, at[:, None])[:, 0].clamp(max=len(rows) - 1)
+    return torch.where(known.isnan(), rows[chosen].float() + BANDWIDTH * jitter, known)
 
 
 def draw_for_training(rows: Tensor, count: int, random: torch.Generator) -> Tensor:
@@ -117,14 +126,15 @@ def with_circumstances(
 ) -> Tensor:
     """Add the circumstances of these records to conditions (B, K), if the network takes them.
 
-    measured: (B, 16), where they are known; otherwise they are drawn.
+    measured: (B, 16), NaN where they are unknown; what is unknown is drawn.
     """
     if not takes_circumstances(network):
         return cond
     assert isinstance(network, Transformer) and network.circumstances is not None
-    if measured is None:
+    found = measured
+    if found is None or bool(found.isnan().any()):
         where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64
-        measured = draw(network.circumstances.to(where), seeds, index)
-    found = measured.to(cond.device)
+        found = draw(network.circumstances.to(where), seeds, index, found)
+    found = found.to(cond.device)
     given = network.full(cond)[:, : -1 - found.shape[1]]
     return torch.cat((given, torch.ones_like(given[:, :1]), found), dim=1)

@@ -203,7 +203,7 @@ class Given:
     spread: (L,) factors by which the records are moved away, in the end, from what `known` makes of zeros.
     own: (B, K) conditions of `start`. The noise of each step is then the one by which the run gives `start` back under
     these conditions, and only what differs in the conditions of the run changes it. guidance: how much further than
-    that it goes. circumstances: (B, 16) of the records, see sssd.circumstances; otherwise they are drawn.
+    that it goes. circumstances: (B, 16) of the records, see sssd.circumstances; NaN where they are to be drawn.
     """
 
     start: Tensor | None = None

@@ -49,7 +49,7 @@ class Recordings:
         from ..sampling import Given
 
         each = {
-            name: Given(start=taken.eight[None], circumstances=circumstances_of(model, taken))
+            name: Given(start=taken.eight[None], circumstances=circumstances_of(model, taken.eight))
             for name, taken in self.taken.items()
         }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..circumstances import of_recordings, takes_circumstances
@@ -123,14 +124,16 @@ def request_for(model: SSSDECG, statements: Sequence[str] | str, n: int = 1, **p
     return model.request(np.repeat(vectors, n, axis=0), **patient)
 
 
-def circumstances_of(model: SSSDECG, taken: Taken, n: int = 1) -> Tensor | None:
-    """Return the circumstances (n, 16) of a recording for n records.
+def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | None:
+    """Return the circumstances (n, 16) of a recording (8, L) in mV for n records, NaN for leads with NaN.
 
-    None if the network does not take them, or leads or samples are missing.
+    None if the network does not take them.
     """
-    if not (takes_circumstances(model.model) and taken.whole):
+    if not takes_circumstances(model.model):
         return None
-    return of_recordings(taken.eight[None].numpy(), model.config.trainset_config.sampling_rate).expand(n, -1)
+    whole = eight_mv.isfinite().all(dim=1)
+    found = of_recordings(eight_mv.nan_to_num()[None].numpy(), model.config.trainset_config.sampling_rate)
+    return torch.where(whole.repeat(2), found, torch.nan).expand(n, -1)
 
 
 def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:

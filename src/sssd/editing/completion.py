@@ -25,7 +25,7 @@ from torch import Tensor
 from ..checks import whole
 from ..leads import CLINICAL, EIGHT, lead_of, to_twelve
 from ..sampling import Given, Sampling
-from .change import Change, Own, partial_sampling
+from .change import Change, Own, circumstances_of, partial_sampling
 from .source import Source, take
 
 if TYPE_CHECKING:
@@ -59,8 +59,19 @@ def complete(
         "gaps_s": [[float(a), float(b)] for a, b in gaps],
         "spread": SPREAD,
     }
-    given = Given(known=project, spread=spread)
+    known_mv = determined(projection(there, covariance(), "cpu"), model.shape)
+    circumstances = circumstances_of(model, known_mv, n)
+    given = Given(known=project, spread=spread, circumstances=circumstances)
     return Change(own.of(model, taken).request(model, n), sampling, 1.0, given, facts)
+
+
+def determined(project: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> Tensor:
+    """Return the leads (8, L) in mV that follow from what a projection knows, NaN where they do not."""
+    leads, length = shape
+    units = torch.eye(leads, dtype=torch.float32)[:, :, None].expand(-1, -1, length)  # one lead each
+    at_zero, *moved = project(torch.cat((torch.zeros(1, leads, length, dtype=torch.float32), units)))
+    fixed = torch.stack([(one - at_zero).abs() < 1e-4 for one in moved]).all(dim=0)
+    return torch.where(fixed, at_zero, torch.nan)
 
 
 def known_part(

@@ -68,7 +68,7 @@ def edit(
         taken.eight[None],
         own=conditions_of(model, before.request(model)),
         guidance=GUIDANCE,
-        circumstances=circumstances_of(model, taken),
+        circumstances=circumstances_of(model, taken.eight),
     )
     facts = {**taken.facts, "operation": "edit", "strength": strength, "guidance": GUIDANCE}
     return Change(request, sampling, strength, given, facts)
@@ -138,7 +138,7 @@ def conditions_of(model: SSSDECG, request: Request) -> Tensor:
 
 def circumstances_between(model: SSSDECG, ends: Sequence[Taken], share: Tensor) -> Tensor | None:
     """Return the circumstances (n, 16) on the way from one recording to another, at shares (n, 1, 1)."""
-    first, last = (circumstances_of(model, one) for one in ends)
+    first, last = (circumstances_of(model, one.eight) for one in ends)
     return None if first is None or last is None else torch.lerp(first, last, share[:, 0])
 
 
@@ -151,5 +151,5 @@ def _noise(model: SSSDECG, taken: Taken, own: Request, table: StepTable, precisi
         model.scale.to_network(taken.eight[None].to(model.device)),
         rounds=ROUNDS,
         dtype=choose_precision(precision, model.device),
-        circumstances=circumstances_of(model, taken),
+        circumstances=circumstances_of(model, taken.eight),
     ).cpu()

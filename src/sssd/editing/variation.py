@@ -29,6 +29,6 @@ def vary(
     """
     n, strength = whole("n", n), checked_strength(strength)
     sampling, taken = partial_sampling(model, sampling), take(model, recording)
-    given = Given(start=taken.eight.expand(n, -1, -1), circumstances=circumstances_of(model, taken, n))
+    given = Given(start=taken.eight.expand(n, -1, -1), circumstances=circumstances_of(model, taken.eight, n))
     facts = {**taken.facts, "operation": "vary", "strength": strength}
     return Change(own.of(model, taken).request(model, n), sampling, strength, given, facts)
