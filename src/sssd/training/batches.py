@@ -17,9 +17,9 @@ from .augment import USED, augmented, augmented_under_noise, with_exchanged_wand
 
 LIMIT_MV = 6.0  # samples beyond it are electrode artefacts
 
-# The noise levels that a transformer is trained at, as sigma / alpha: most of them where the record is decided, some
-# where its fine noise is, and the rest at any step. Log-normal levels follow Karras et al. 2022, table 1.
-DECIDED = 0.6, 0.7, 1.6  # share; median and standard deviation of the logarithm
+# The noise levels that a transformer is trained at, as sigma / alpha: most of them where rhythm and shapes are decided,
+# some where the fine noise is, and the rest at any step. Log-normal levels follow Karras et al. 2022, table 1.
+DECIDED = 0.65, 2.0, 1.4  # share; median and standard deviation of the logarithm
 FINE = 0.15, 0.0015, 0.05  # share; from, to
 HIDING = 1.0  # the level from which on noise hides what augmentation breaks
 COARSE = 1.0, 10.0  # from, to; for records that are only trained on under noise
