@@ -289,13 +289,14 @@ def test_following_trajectories_shortens_the_way() -> None:
 
 def test_guidance_of_the_teacher_keeps_circumstances() -> None:
     """Broken when zeros stand for left-out statements, or circumstances are left out too."""
-    run = distillation(config(guidance=3.0))
+    run = distillation(config(guidance=[[0, 2.0], [3.0, 3.0]]))
     plain, net = distillation(config(guidance=1.0)), run.teacher
     x, (_, y) = torch.randn(3, 8, LENGTH), run.drawn(0, 3, 7)
-    conditional = plain.guided(y, [100])(x, 0)
-    without = plain.guided(net.unconditional(y), [100])(x, 0)
-    expected = without + 3 * (conditional - without)
-    torch.testing.assert_close(run.guided(y, [100])(x, 0), expected, rtol=1e-3, atol=1e-4)
+    for row, strength in enumerate((3, 2)):  # steps 110 and 80, at a noise of 4.8 and 1.1
+        conditional = plain.guided(y, [110, 80])(x, row)
+        without = plain.guided(net.unconditional(y), [110, 80])(x, row)
+        expected = without + strength * (conditional - without)
+        torch.testing.assert_close(run.guided(y, [110, 80])(x, row), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

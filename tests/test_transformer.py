@@ -41,7 +41,7 @@ from sssd.training.batches import drawn_steps, generator, transformer_batch, wit
 from sssd.training.checkpoint import RunState, save_run, start_from
 from sssd.training.data import TrainingData, transformer_data, with_sources
 from sssd.training.ema import WeightAverage
-from sssd.training.guidance import guided
+from sssd.training.guidance import guided, strength_of_steps
 from sssd.training.loop import train
 from sssd.training.optimizer import optimizer_for
 
@@ -509,16 +509,24 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_a_transformer_learns_from_its_own_guidance(tmp_path: Path) -> None:
-    """The target is the unconditional prediction and 1.5 times the way to the conditional one."""
+    """The target is the unconditional prediction and 1.5 or 3 times the way to the conditional one, by the level."""
     net = random_net()
-    predict = guided(net, LENGTH, 1.5, "float32", CPU)
-    x, y, t = torch.randn(2, 8, LENGTH), torch.rand(2, net.columns), torch.full((2, 1), 90.0)
+    levels = noise_levels(karras(), velocity=True)
+    at = int((levels.sigma / levels.alpha < 2.0).sum())  # the first step at 2 or more
+    strength = strength_of_steps([(2.0, 3.0), (0.1, 1.5)], levels)
+    assert strength[[0, at - 1, at, 199]].tolist() == [1.0, 1.5, 3.0, 3.0]
+    assert set(strength_of_steps(1.5, levels).tolist()) == {1.5}
+    predict = guided(net, LENGTH, strength, "float32", CPU)
+    x, y, t = torch.randn(2, 8, LENGTH), torch.rand(2, net.columns), torch.tensor([[at - 1.0], [float(at)]])
     with torch.no_grad():
         conditional, unconditional = net.predict(x, y, t), net.predict(x, net.unconditional(y), t)
-    torch.testing.assert_close(predict(x, y, t), unconditional + 1.5 * (conditional - unconditional))
+    expected = unconditional + torch.tensor([1.5, 3.0])[:, None, None] * (conditional - unconditional)
+    torch.testing.assert_close(predict(x, y, t), expected)
     assert (conditional - unconditional).abs().max() > 1e-3
     first = train(tiny(), data(), tmp_path / "first", accelerator="cpu")
-    second = train(tiny(guidance=1.5), data(), tmp_path / "guided", init=first.path, accelerator="cpu")
+    second = train(
+        tiny(guidance=[[0, 1.5], [3, 2.5]]), data(), tmp_path / "guided", init=first.path, accelerator="cpu"
+    )
     assert second.iterations == 4
 
 

@@ -132,12 +132,17 @@ class Focus(_Section):
     last: Annotated[int, Field(ge=0)]
 
 
+# Guidance (Ho and Salimans 2022): a strength, 1 for none, or pairs of a sigma / alpha and the strength from there on.
+Strength = Annotated[float, Field(ge=1)]
+Guidance = Strength | Annotated[list[tuple[Annotated[float, Field(ge=0)], Strength]], Field(min_length=1)]
+
+
 class TrainConfig(_Section):
     """Training.
 
     batch_size       records of one step, over all devices together
     focus            trains a share of the records at diffusion steps first..last, and the others at any step
-    guidance         the network learns what the one it started from predicts with guidance of this strength
+    guidance         the network learns what the one it started from predicts under this guidance
     edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022); a transformer always does
     output_directory, ckpt_iter   not used, see `UNUSED`
     """
@@ -158,7 +163,7 @@ class TrainConfig(_Section):
     edm_weighting: bool = False
     augment: bool = False
     focus: Focus | None = None
-    guidance: Annotated[float, Field(ge=1)] | None = None
+    guidance: Guidance | None = None
     seed: int = 0
 
 
@@ -235,7 +240,7 @@ class DistillConfig(_Section):
     and records, beats and polish_iters are left out.
 
     nodes             evaluations of the student
-    teacher_steps     evaluations of the teacher; guidance: its guidance strength, 1 for none
+    teacher_steps     evaluations of the teacher; guidance: its guidance
     ema_decay         of the averaged weights, in the first two stages
     data_std          the standard deviation of signals on the network's scale
     share             how far the weights move from those before the second stage, or the third, to those after it
@@ -257,7 +262,7 @@ class DistillConfig(_Section):
     nodes: Count = 4
     batch_size: Count = 256
     teacher_steps: Count = 20
-    guidance: Annotated[float, Field(ge=1)] = 1.0
+    guidance: Guidance = 1.0
     trajectory_iters: Annotated[int, Field(ge=0)] = 1500
     learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     matching_iters: Annotated[int, Field(ge=0)] = 2400

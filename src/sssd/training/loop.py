@@ -25,7 +25,7 @@ from .batches import seed_of, to_model_scale, training_batch, transformer_batch
 from .checkpoint import LAST, MODEL, RunState, resume, save_model, save_run, start_from
 from .data import TrainingData, transformer_data
 from .ema import WeightAverage, warmed_up_decay
-from .guidance import guided, network_to_guide
+from .guidance import guided, network_to_guide, strength_of_steps
 from .log import LOG, Progress, read_log, write_log
 from .network import training_net
 from .optimizer import learning_rate_factor, optimizer_for, round_moments
@@ -121,7 +121,8 @@ def _train(
     average = WeightAverage(net)
     teacher = None
     if todo.guidance is not None:
-        teacher = guided(network_to_guide(config, init), length, todo.guidance, todo.precision, device)
+        strength = strength_of_steps(todo.guidance, levels)
+        teacher = guided(network_to_guide(config, init), length, strength, todo.precision, device)
 
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST

@@ -21,6 +21,7 @@ from ...models.transformer import Transformer
 from ...samplers import run, unipc, v_denoiser
 from ...schedule import Schedule, choose_steps
 from ..batches import chosen_records, generator, on_device, with_patients_hidden
+from ..guidance import strength_of_steps, under_guidance
 from ..network import training_net
 from ..parallel import agreed, processes, rank
 
@@ -68,6 +69,7 @@ class Distillation:
         self.levels: NoiseLevels = noise_levels(
             self.schedule, velocity=True, data_std=self.todo.data_std, device=self.device
         )
+        self.strength = strength_of_steps(self.todo.guidance, self.levels)
         nodes = config.ddim_config.nodes or choose_steps(self.schedule, self.todo.nodes, "trailing").tolist()
         self.nodes = torch.tensor(nodes, device=self.device)  # (N,), the noisiest first
 
@@ -135,21 +137,17 @@ class Distillation:
         return torch.stack([states[t] for t in self.nodes.tolist()]), end
 
     def guided(self, y: Tensor, steps: list[int]) -> Callable[[Tensor, int], Tensor]:
-        """Return the teacher's velocity at row i of the steps, under guidance (Ho and Salimans 2022, eq. 6).
-
-        It raises OutOfTime once the time is up.
-        """
+        """Return the teacher's velocity at row i of the steps, under guidance; OutOfTime once the time is up."""
         conditional = bind(self.teacher, y, steps, length=self.length, dtype=self.dtype)
-        w = self.todo.guidance
-        if w == 1:
+        strength = self.strength[torch.tensor(steps)].tolist()
+        if set(strength) == {1.0}:
             return self._while_time(conditional)
         unconditional = bind(
             self.teacher, self.teacher.unconditional(y), steps, length=self.length, dtype=self.dtype
         )
 
         def predict(x: Tensor, i: int) -> Tensor:
-            v, without = conditional(x, i), unconditional(x, i)
-            return without + w * (v - without)
+            return under_guidance(conditional(x, i), unconditional(x, i), strength[i])
 
         return self._while_time(predict)
 

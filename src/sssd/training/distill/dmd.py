@@ -10,6 +10,7 @@ from torch import Tensor
 from ...loss import denoising_loss
 from ...models.denoiser import Denoiser
 from ..batches import chosen_records, on_device
+from ..guidance import under_guidance
 from ..optimizer import learning_rate_factor
 from .context import Distillation
 from .discriminator import Discriminator, TrueRecords, adversarial_gradient, discriminator_loss
@@ -115,7 +116,7 @@ def match_distributions(
             v = teacher(x_t, pool.y, steps)
             if todo.guidance != 1:
                 unconditional = teacher(x_t, torch.zeros_like(pool.y), steps)
-                v = unconditional + todo.guidance * (v - unconditional)
+                v = under_guidance(v, unconditional, run.strength[t][:, None, None])
             real = run.clean(x_t, v, t)
             fake = run.clean(x_t, critic_trainer.predict(x_t, pool.y, steps), t)
             direction = (fake - real) / (x0 - real).abs().mean(dim=(1, 2), keepdim=True)  # eq. 8

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...loss import denoising_loss
 from ...models.transformer import Transformer
 from ..batches import seed_of
+from ..guidance import under_guidance
 from ..optimizer import learning_rate_factor
 from ..parallel import rank
 from .adversary import Discriminator, adversarial_gradient, discriminator_loss
@@ -149,7 +150,7 @@ def match_recordings(
             t = random_steps()
             x_t, steps = run.noised(x0, t), t[:, None].float()
             unconditional = teacher(x_t, run.teacher.unconditional(pool.y), steps)
-            v = unconditional + todo.guidance * (teacher(x_t, pool.y, steps) - unconditional)
+            v = under_guidance(teacher(x_t, pool.y, steps), unconditional, run.strength[t][:, None, None])
             real = run.clean(x_t, v, t)
             fake = run.clean(x_t, critic(x_t, pool.y, pool.node, steps), t)
             direction = (fake - real) / (x0 - real).abs().mean(dim=(1, 2), keepdim=True)  # eq. 8
