@@ -24,8 +24,12 @@ def plain(
     if isinstance(labels, list | tuple | range):
         return list(labels)
     if hasattr(labels, "detach"):  # a tensor; NumPy has no bfloat16
-        labels = labels.detach().cpu()
-        labels = (labels.float() if labels.is_floating_point() else labels).numpy()
+        labels = (labels if str(labels.layout) == "torch.strided" else labels.to_dense()).detach()
+        if labels.is_meta:
+            raise ValueError(
+                "labels are a tensor of the device 'meta', which has no values; expected one with values"
+            )
+        labels = (labels.float() if labels.is_floating_point() else labels).cpu().numpy()
     elif hasattr(labels, "columns") and hasattr(labels, "to_numpy"):  # a data frame
         return _from_frame(labels, classes, find)
     elif hasattr(labels, "to_numpy"):  # a series, or an index
@@ -35,6 +39,8 @@ def plain(
             f"labels are {labels!r} ({type(labels).__name__}); expected a statement's name, a class index, a list of "
             f"these, or label vectors as an array (B, {len(classes)})"
         )
+    if isinstance(labels, np.ma.MaskedArray) and np.ma.getmaskarray(labels).any():
+        raise ValueError("labels are masked in places; expected an array without masked values")
     array = np.asarray(labels)
     if array.dtype.kind not in "USOT":
         return array

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 
 from sssd import Ecg
 from sssd.cli import main
@@ -27,7 +28,7 @@ ENTRIES = "lists, tuples, arrays, Series and indices of names or class indices"
 VECTORS = "label vectors as an array, a tensor of any type, or a data frame"
 NAMED = "a data frame whose columns are named by statements, in any order and number"
 FRAME = "a data frame with unknown columns, a statement twice, or other values"
-OTHER = "sets, mappings and other types"
+OTHER = "sets, mappings, masked values, tensors without values, and other types"
 VALUES = "values below 0, above 1, or not finite: likelihoods of 0 to 100"
 AMBIGUOUS = "as many zeros and ones as there are classes, in a list or in one dimension"
 WIDTH = "vectors of another width, or in one dimension"
@@ -57,6 +58,9 @@ def request(labels: object, names: tuple[str, ...] = CODES) -> Request:
          torch.tensor(encode(["AFIB", "NORM"])).bfloat16().requires_grad_()),
         (VECTORS, torch.tensor(encode(["AFIB", "NORM"])).half()),
         (VECTORS, pd.DataFrame(encode(["AFIB", "NORM"]))),
+        (VECTORS, torch.tensor(encode(["AFIB", "NORM"])).to_sparse()),
+        (VECTORS, torch.tensor(encode(["AFIB", "NORM"])).to_sparse_csr()),
+        (VECTORS, np.ma.masked_array(encode(["AFIB", "NORM"]), mask=False)),
         (NAMED,
          pd.DataFrame({"NORM": [0, 1], "atrial fibrillation": [1, 0]})),
         (NAMED,
@@ -80,6 +84,10 @@ def test_containers(labels: object) -> None:
         (OTHER, {"AFIB": 1}, r"\(dict\); expected"),
         (OTHER, True, r"\(bool\); expected"),
         (OTHER, [None], "label 0 is None"),
+        (OTHER, np.ma.masked_array(AFIB, mask=AFIB > 0), "labels are masked in places"),
+        (OTHER, torch.tensor(AFIB, device="meta"), "of the device 'meta', which has no values"),
+        (OTHER, torch.tensor(AFIB).to(torch.complex64), "labels have type complex64"),
+        (OTHER, sparse.csr_matrix(AFIB), r"\(csr_matrix\); expected"),
         (OTHER, pd.Series(["AFIB", np.nan]), "label 1 is nan"),
         (VALUES, AFIB * 100, "is 100 at AFIB; expected 0 .* divide likelihoods"),
         (VALUES, torch.tensor(-AFIB), "label vector 0 is -1 at AFIB"),
