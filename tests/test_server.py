@@ -1,5 +1,6 @@
 """The service over real sockets: what records depend on, formats, streams, jobs, settings and stopping."""
 
+import gzip
 import io
 import json
 import os
@@ -632,6 +633,142 @@ def test_metrics(up):
     ]
     assert values[1] == values[0] + 1
     assert "sssd_records_total" in after and "sssd_waiting_records 0.0" in after
+
+
+def test_metrics_of_process_build_jobs_and_quality(builtin, model):
+    """Fails when one of the four cannot be watched."""
+    up, _ = builtin
+    up.get("/v1/ecgs", {"statements": ["NORM"], "quality": "draft", "count": 3})
+    up.get("/v1/jobs", {"statements": ["NORM"], "steps": 1})
+    assert eventually(lambda: 'sssd_jobs{state="unfetched"} 1.0' in up.ask("/metrics")[2].decode())
+    text = up.ask("/metrics")[2].decode()
+    assert 'sssd_quality_records_total{quality="draft"} 3.0' in text
+    assert f'hash="{model.model_hash}"' in text and "sssd_build_info{" in text
+    assert "process_resident_memory_bytes" in text and "python_info" in text
+
+
+# --- how answers travel -------------------------------------------------------------------------------------
+
+
+def test_a_record_has_an_address_that_can_be_kept(up):
+    """Fails when an address gives another record than its request, or a cache cannot know whether it is still right."""
+    ask = {"statements": ["AFIB", "LAO/LAE"], "seed": 7, "steps": 3, "measure": True}
+    address = "/v1/ecgs/AFIB+LAO%2FLAE.json?seed=7&steps=3"
+    status, headers, body = up.ask(address)
+    assert status == 200 and json.loads(body) == up.get("/v1/ecgs", ask)
+    assert headers["cache-control"] == "public, max-age=86400" and headers["etag"].startswith('"')
+    ran = up.app.state.backend.metrics.text().split(b"sssd_records_total ")[1].split()[0]
+    for tag in (headers["etag"], f"W/{headers['etag']}", f'"other", {headers["etag"]}'):
+        again = up.ask(address, if_none_match=tag)
+        assert (again[0], again[1]["etag"], again[2]) == (304, headers["etag"], b"")
+    assert (
+        up.app.state.backend.metrics.text().split(b"sssd_records_total ")[1].split()[0] == ran
+    )  # nothing was made
+    others = ["/v1/ecgs/AFIB+LAO%2FLAE.json?seed=8&steps=3", "/v1/ecgs/AFIB+LAO%2FLAE.png?seed=7&steps=3"]
+    assert len({headers["etag"], *(up.ask(other)[1]["etag"] for other in others)}) == 3
+    png = up.ask(others[1])
+    assert png[1].get_content_type() == "image/png" and png[1]["content-disposition"] == "inline"
+    for wrong, code in (
+        ("AFIB.png", 422),
+        ("AFIB.gif?seed=1", 404),
+        ("AFIBB.png?seed=1", 422),
+        ("AFIB.png?seed=-1", 422),
+        ("AFIB.png?seed=1&sede=2", 422),
+        ("AFIB.png?seed=1&age=900", 422),
+    ):
+        status, text = up.refusal(f"/v1/ecgs/{wrong}")
+        assert status == code and text, wrong
+
+
+def test_other_weights_are_another_record(builtin):
+    """Fails when a cache keeps a record although the weights behind its address have changed."""
+    up, students = builtin
+    address = "/v1/ecgs/NORM.csv?seed=1&quality=draft"
+    tag = up.ask(address)[1]["etag"]
+    generator = up.app.state.backend.generator
+    generator._models["one-step"] = students["few-step"]
+    assert up.ask(address, if_none_match=tag)[1]["etag"] != tag
+
+
+def test_gzip(up):
+    """Fails when texts travel uncompressed, pictures are compressed again, or a client gets gzip unasked."""
+    plain = up.ask("/v1/labels")
+    status, headers, body = up.ask("/v1/labels", accept_encoding="gzip, br")
+    assert status == 200 and headers["content-encoding"] == "gzip" and gzip.decompress(body) == plain[2]
+    assert "content-encoding" not in plain[1] and "Accept-Encoding" in headers["vary"]
+    assert "content-encoding" not in up.ask("/v1/labels", accept_encoding="gzip;q=0, br")[1]
+    assert "content-encoding" not in up.ask("/healthz", accept_encoding="gzip")[1]  # too short
+    ask = {"statements": ["NORM"], "steps": 1}
+    png = up.ask("/v1/ecgs", ask, accept="image/png", accept_encoding="gzip")
+    assert "content-encoding" not in png[1] and png[2].startswith(b"\x89PNG")
+    script = up.ask("/js/main.js", accept_encoding="gzip")
+    assert gzip.decompress(script[2]) == up.ask("/js/main.js")[2] and script[1]["etag"].startswith("W/")
+    assert up.ask("/js/main.js", accept_encoding="gzip", if_none_match=script[1]["etag"])[0] == 304
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/v1/models", "/v1/ecgs/NORM.png?seed=1", "/openapi.json", "/no"]
+)
+def test_head(up, path):
+    """Fails when HEAD is refused, has a body, or other headers than GET."""
+    got, head = up.ask(path), up.ask(path, method="HEAD")
+    assert head[0] == got[0] and head[2] == b""
+    skipped = {"x-request-id", "date"}
+    assert [(k.lower(), v) for k, v in head[1].items() if k.lower() not in skipped] == [
+        (k.lower(), v) for k, v in got[1].items() if k.lower() not in skipped
+    ]
+
+
+def test_the_page_never_mixes_two_versions(up):
+    """Fails when a browser may keep a file whose content can change, or an old page gets new scripts."""
+    status, headers, body = up.ask("/")
+    assert status == 200 and headers["cache-control"] == "no-cache"
+    files = re.findall(r'(?:href|src)="(assets/[^"]+)"', body.decode())
+    assert {name.rsplit("/", 1)[1] for name in files} >= {"style.css", "main.js", "theme.js", "icon.svg"}
+    for name in files:
+        status, headers, _ = up.ask(f"/{name}")
+        assert status == 200 and "immutable" in headers["cache-control"]
+        version = name.split("/")[1]
+        assert up.ask("/" + name.replace(version, version[::-1]))[0] == 404
+    assert up.ask("/js/main.js")[1]["cache-control"] == "no-cache"
+    for name in (
+        "assets",
+        "assets/",
+        f"assets/{version}",
+        f"assets/{version}/../../app.py",
+        f"assets/{version}/index.html",
+    ):
+        assert up.ask(f"/{name}")[0] == 404, name
+
+
+def test_request_ids_and_the_access_log(model, capfd):
+    """Fails when a line of the log cannot be found by the id of its answer, or a client can forge lines."""
+    with service(model, access_log=True) as running:
+        given = running.ask("/v1/labels?secret=1", x_request_id="proxy-17")[1]["x-request-id"]
+        forged = running.ask("/healthz", x_request_id='a" b')[1]["x-request-id"]
+        running.ask("/no", method="HEAD")
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
+    assert given == "proxy-17" and re.fullmatch(r"[0-9a-f]{16}", forged)
+    assert [
+        (one["id"], one["method"], one["path"], one["status"]) for one in lines if one["path"] != "/readyz"
+    ] == [
+        (given, "GET", "/v1/labels", 200),
+        (forged, "GET", "/healthz", 200),
+        (lines[-1]["id"], "HEAD", "/no", 404),
+    ]
+    assert (
+        lines[0]["route"] == "/v1/labels" and lines[0]["bytes"] > 1000 and lines[0]["client"] == "127.0.0.1"
+    )
+
+
+def test_the_description_has_names_and_headers(up):
+    """Fails when generated clients get names such as start_v1_jobs_post, or do not learn of Retry-After."""
+    paths = up.get("/openapi.json")["paths"]
+    operations = [one for methods in paths.values() for one in methods.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(set(names)) == len(names) and all(re.fullmatch(r"[a-z]+[A-Za-z]*", name) for name in names)
+    assert "Retry-After" in paths["/v1/ecgs"]["post"]["responses"]["429"]["headers"]
+    assert {"generateEcgs", "streamEcg", "startJob", "listJobs", "getEcg"} <= set(names)
 
 
 # --- settings, the command ----------------------------------------------------------------------------------

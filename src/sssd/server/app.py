@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
 from fastapi_swagger import patch_fastapi
 
 from ..version import __version__
@@ -20,11 +21,36 @@ from .middleware import DOCS, BodyLimits, LocalNames, RequestMetrics, SecurityHe
 from .page import Page
 from .security import BEARER, key_required
 from .settings import Settings
+from .transfer import Gzip, Heads, RequestIds
 
 DESCRIPTION = """12-lead ECGs from named statements. **Synthetic, not for diagnosis.**
 
 A record depends on the model, its statements, age, sex and heart rate, the sampler, steps and eta, the seed and the
 index, and on nothing else, to 1 uV."""
+
+
+OPERATIONS = {  # routes whose names in generated clients are not those of their functions
+    "POST /v1/ecgs": "generateEcgs",
+    "POST /v1/ecgs/stream": "streamEcg",
+    "GET /v1/ecgs/{name:path}": "getEcg",
+    "POST /v1/jobs": "startJob",
+    "GET /v1/jobs": "listJobs",
+    "GET /v1/jobs/{name}": "getJob",
+    "GET /v1/jobs/{name}/result": "getJobResult",
+    "DELETE /v1/jobs/{name}": "cancelJob",
+    "GET /v1/labels": "listLabels",
+    "GET /v1/labels/hints": "getHints",
+    "GET /v1/models": "listModels",
+    "GET /healthz": "isAlive",
+    "GET /readyz": "isReady",
+    "GET /metrics": "getMetrics",
+}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the operationId of a route in the OpenAPI description."""
+    (method,) = route.methods or {""}
+    return OPERATIONS.get(f"{method} {route.path}", route.name)
 
 
 def create_app(
@@ -63,6 +89,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        generate_unique_id_function=operation_id,
     )
     app.state.backend, app.state.jobs, app.state.gate = backend, store, gate
     patch_fastapi(app, DOCS, redirect_from_root_to_docs=False, swagger_ui_parameters={"validatorUrl": None})
@@ -70,7 +97,7 @@ def create_app(
     changes = routes.changes(backend, gate, settings)
     protected = (
         changes,
-        routes.metrics(backend),
+        routes.metrics(backend, store),
         routes.catalogue(generator, settings),
         routes.generation(backend, gate, settings),
         routes.jobs(backend, gate, store, settings),
@@ -105,6 +132,9 @@ def create_app(
     )
     if only_here:
         app.add_middleware(LocalNames)
+    app.add_middleware(Gzip)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Heads)
     app.add_middleware(RequestMetrics, metrics=backend.metrics)
+    app.add_middleware(RequestIds, log=settings.access_log)
     return app

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from ..version import __version__
 from .batching import Batcher, QueueFull
 from .fairness import OnProgress, Ticket
 from .generator import Generator
 from .metrics import Metrics
 from .settings import Settings
-from .work import EightLeads, OnStep, Work
+from .work import EightLeads, OnStep, Plan, Work
 
 
 class TooLong(ValueError):
@@ -39,14 +40,20 @@ class Backend:
 
     def __init__(self, generator: Generator, settings: Settings) -> None:
         self.generator, self._settings = generator, settings
-        self.metrics = Metrics(lambda: self.batcher.waiting)
+        build = {"version": __version__, "model": generator.name, "hash": generator.hash}
+        self.metrics = Metrics(lambda: self.batcher.waiting, build)
+        qualities = {plan: name for name, plan in generator.qualities.items()}
+
+        def observe(plan: Plan, records: int, waited_s: list[float], ran_s: float) -> None:
+            self.metrics.observe_batch(records, waited_s, ran_s, qualities.get(plan, "other"))
+
         self.batcher = Batcher(
             generator.run,
             size=settings.batch_records or generator.batch_records,
             waiting=settings.waiting_records,
             waiting_s=settings.waiting_s,
             gather_s=settings.gather_s,
-            observe=self.metrics.observe_batch,
+            observe=observe,
             prepare=generator.warm_up,
         )
 

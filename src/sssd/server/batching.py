@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .fairness import OVERTAKE, OnProgress, Piece, Ticket, Turns, deal, is_over_share, work_ahead
-from .work import Batch, EightLeads, OnStep, Work
+from .work import Batch, EightLeads, OnStep, Plan, Work
 
 DECAY = 0.7  # weight of an earlier batch, relative to the next one, in the measured speed
 
@@ -49,7 +49,7 @@ class Batcher:
     size: how many records a batch may hold. waiting: how many records the queue may hold, see `is_over_share`.
     waiting_s: how many seconds of work may come before a request. gather_s: how long a request waits for others to
     share its batch when the device is idle.
-    observe(records, seconds that each request waited, seconds that the batch ran) is called after each batch.
+    observe(plan, records, seconds that each request waited, seconds that the batch ran) is called after each batch.
     prepare() is called before the first batch; `ready` is a future of its outcome.
 
     Everything is computed in this one thread. OpenMP keeps a pool of threads for each thread that computes, and when
@@ -64,7 +64,7 @@ class Batcher:
         waiting: int,
         waiting_s: float,
         gather_s: float,
-        observe: Callable[[int, list[float], float], None] = lambda *_: None,
+        observe: Callable[[Plan, int, list[float], float], None] = lambda *_: None,
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.size = size
@@ -258,7 +258,7 @@ class Batcher:
         took = time.monotonic() - began - overtaken_s
         self._spent_s = DECAY * self._spent_s + took
         self._did = DECAY * self._did + records * batch.plan.steps
-        self._observe(records, [began - piece.ticket.arrived for piece in pieces], took)
+        self._observe(batch.plan, records, [began - piece.ticket.arrived for piece in pieces], took)
         self._deliver(pieces, eight)
 
     def _deliver(self, pieces: list[Piece], eight: EightLeads) -> None:

@@ -32,7 +32,17 @@ MEANINGS = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of these error answers."""
-    return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
+    again = {
+        "Retry-After": {"description": "After how many seconds to come again", "schema": {"type": "integer"}}
+    }
+    return {
+        status: {
+            "model": Problem,
+            "description": MEANINGS[status],
+            **({"headers": again} if status in (429, 503) else {}),
+        }
+        for status in statuses
+    }
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -149,6 +149,10 @@ class Generator:
                 )
             return self._models[plan.weights]
 
+    def weights_hash(self, plan: Plan) -> str:
+        """Return the SHA-256 of the weights of a plan."""
+        return self._model(plan).model_hash
+
     def _build_table(self, plan: Plan) -> Table:
         model = self._model(plan)
         if plan.strength is not None:

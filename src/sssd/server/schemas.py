@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config.names import Sampler
 
@@ -119,6 +120,31 @@ class GenerateRequest(AskedOfSampler):
     def sampling(self) -> dict[str, Any]:
         """What the request says of sssd.sampling.Sampling."""
         return {"sampler": self.sampler, "steps": self.steps, "eta": self.eta}
+
+
+class EcgQuery(BaseModel):
+    """How the record of an address is generated; `GenerateRequest` says what each value means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int | None = None
+    index: int = 0
+    quality: Literal["draft", "standard", "best"] | None = None
+    sampler: Sampler | None = None
+    steps: int | None = None
+    eta: float | None = None
+    exact: bool = False
+    age: float | None = None
+    sex: Sex | None = None
+    heart_rate: float | None = None
+    layout: Literal["3x4", "12x1"] = "3x4"
+
+    def request(self, statements: list[str], *, measure: bool) -> GenerateRequest:
+        """Return the request for the record. RequestValidationError if one of the values is out of its range."""
+        try:
+            return GenerateRequest(statements=statements, measure=measure, **self.model_dump())
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
 
 
 class Label(BaseModel):

@@ -46,6 +46,9 @@ class Settings(BaseModel):
     )
     connections: Annotated[Count, Field(description="How many connections may be open; past it, 429")] = 1024
 
+    access_log: Annotated[
+        bool, Field(description="Whether each request is a line of JSON on standard error")
+    ] = False
     waiting_records: Annotated[
         Count, Field(description="How many records may wait in the queue; past it, 429")
     ] = 512

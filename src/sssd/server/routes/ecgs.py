@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from ...version import __version__
 from .. import encode, stream
 from ..backend import Backend, in_time
 from ..errors import problems
 from ..gate import Gate
 from ..middleware import accepts_gzip
-from ..schemas import GenerateRequest
+from ..schemas import EcgQuery, GenerateRequest
 from ..security import client_of
 from ..settings import Settings
 from .shared import ECGS, GENERATING, answer, check_time, chosen_format, unmeasured, while_connected, work_of
 
 NOT_BUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second one is for nginx
+KEPT_S = 86400  # how long a record may be kept without asking whether the model has changed
+NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "Statements joined by +, and the format",
+    "schema": {"type": "string"},
+    "example": "AFIB+LVH.png",
+}
 EVENT = {
     "type": "object",
     "properties": {"event": {"enum": ["step", "record", "error"]}, "data": {"type": "string"}},
@@ -90,4 +102,46 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         }
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
+    @router.get(
+        "/{name:path}",
+        summary="A record under an address of its own",
+        response_class=Response,
+        responses={**ECGS, 304: {"description": "The record is as it was"}, **problems(404, *GENERATING)},
+        openapi_extra={"parameters": [NAME]},
+    )
+    async def ecg(name: str, asked: Annotated[EcgQuery, Query()], request: Request) -> Response:
+        """Return the record of these statements, seed and settings, which never changes for a model and a version.
+
+        Browsers and proxies may keep it. The ending is the format: png, svg, pdf, csv, json, npz or zip.
+        """
+        stem, _, suffix = name.rpartition(".")
+        form = next((form for form in encode.FORMATS if form.suffix == suffix), None)
+        if form is None:
+            known = ", ".join(form.suffix for form in encode.FORMATS)
+            raise HTTPException(
+                404, f"there is no {name[:80]!r}: expected STATEMENTS.FORMAT, and one of {known}"
+            )
+        if asked.seed is None:
+            raise HTTPException(422, "seed is missing: without one, the address names no record; add ?seed=7")
+        full = asked.request(re.split(r"[+ ]", stem), measure=form is encode.JSON)
+        work, client = await work_of(backend, full, 1, "an address"), client_of(request)
+        tag = f'"{_fingerprint(backend.generator.weights_hash(work.plan), full.model_dump_json(), suffix)}"'
+        headers = {
+            "ETag": tag,
+            "Cache-Control": f"{'private' if settings.key_sha256 else 'public'}, max-age={KEPT_S}",
+        }
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        check_time(backend, work, client)
+        generating = backend.generate(work, client=client)
+        signals = await in_time(while_connected(request, generating), settings.request_s)
+        found = await answer(backend.generator, form, work, signals, full.measure, full.layout)
+        found.headers.update(headers)
+        found.headers["Content-Disposition"] = "inline"
+        return found
+
     return router
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join((__version__, *parts)).encode()).hexdigest()[:32]
