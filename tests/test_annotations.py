@@ -126,7 +126,7 @@ def test_statements_decide_the_symbols_of_all_beats_and_leave_out_p_waves():
         (("CRBBB", "SR"), "R"),
         (("PACE", "CLBBB"), "/"),
     ):
-        assert set(beat_symbols(record(BEATS, statements=statements), np.array([[1.0, 1.1]]))) == {symbol}
+        assert set(beat_symbols(record(BEATS), np.array([[1.0, 1.1]]), statements)) == {symbol}
     ecg = annotate(record(BEATS, statements=("AFIB",)))
     assert not marks(ecg, "P") and marks(ecg, "QRS", "N")
     assert ecg.provenance["annotations"]["left_out"]["P"] == 0
@@ -136,16 +136,16 @@ def test_a_wide_and_unlike_beat_is_ventricular_where_statements_speak_of_some():
     """Fails when shape or width alone decides, or when the statements are not asked."""
     early = np.sort(np.append(BEATS[:-1], BEATS[5] + 0.45))
     at = int(np.flatnonzero(np.isclose(early, BEATS[5] + 0.45))[0])
-    signal = record(early, ectopic=[at], statements=("PVC",))
+    signal = record(early, ectopic=[at])
     spans = np.stack((early - 0.045, early + 0.05), axis=1)
     spans[at] = early[at] - 0.08, early[at] + 0.1
-    symbols = beat_symbols(signal, spans)
+    symbols = beat_symbols(signal, spans, ("PVC",))
     assert symbols[at] == "V" and symbols.count("V") == 1 and symbols.count("N") >= 9
     narrow = spans.copy()
     narrow[at] = early[at] - 0.03, early[at] + 0.05
-    assert beat_symbols(signal, narrow)[at] == "Q"
-    assert set(beat_symbols(record(early, ectopic=[at], statements=("SR",)), spans)) == {"N"}
-    soon = beat_symbols(record(early, statements=("PAC",)), np.stack((early - 0.045, early + 0.05), axis=1))
+    assert beat_symbols(signal, narrow, ("PVC",))[at] == "Q"
+    assert set(beat_symbols(signal, spans, ("SR",))) == {"N"}
+    soon = beat_symbols(record(early), np.stack((early - 0.045, early + 0.05), axis=1), ("PAC",))
     assert soon[at] == "Q" and soon.count("N") >= 9
 
 

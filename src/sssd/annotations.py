@@ -10,6 +10,7 @@ Symbols are those of WFDB (PhysioNet), as in the QT database: "(" and ")" around
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -33,6 +34,18 @@ CONDUCTED = {
     "CLBBB": "L",
     "CRBBB": "R",
 }  # statement -> symbol of all its beats, the first that is there
+RHYTHMS = {  # statement -> WFDB's name of the rhythm, the first that is there
+    "PACE": "(P",
+    "AFIB": "(AFIB",
+    "AFLT": "(AFL",
+    "PSVT": "(SVTA",
+    "SVTAC": "(SVTA",
+    "BIGU": "(B",
+    "TRIGU": "(T",
+    "2AVB": "(BII",
+    "SBRAD": "(SBR",
+    "SR": "(N",
+}
 ECTOPIC = frozenset({"PVC", "BIGU", "TRIGU", "PAC", "PRC(S)", "SVARR", "PSVT"})  # statements of mixed beats
 ALIKE, UNLIKE = 0.9, 0.6  # correlation of a QRS complex with the median of them all
 WIDE_S, WIDER_S = (
@@ -67,21 +80,54 @@ def annotate(ecg: Ecg) -> Ecg:
         told = {"annotations": clean.provenance["annotations"]}
         return replace(ecg, clean=clean, annotations=clean.annotations, provenance={**ecg.provenance, **told})
     found = delineation(ecg)
-    if NO_P.intersection(ecg.statements):
-        no_p = {**found.waves, "P": np.zeros((0, 3))}
-        found = found._replace(waves=no_p, left_out={**found.left_out, "P": 0})
-    symbols = {"P": ["p"] * len(found.waves["P"]), "T": ["t"] * len(found.waves["T"])}
-    symbols["QRS"] = beat_symbols(ecg, found.qrs_s)
-    made = [
-        Annotation(round(float(at) * ecg.fs_hz), symbol, wave)
-        for wave in WAVES
-        for points, beat in zip(found.waves[wave], symbols[wave], strict=True)
-        for at, symbol in zip(points, ("(", beat, ")"), strict=True)
-        if np.isfinite(at)
-    ]
+    made: list[Annotation] = []
+    left_out = found.left_out
+    for statements, first, last in parts_of(ecg):
+        if NO_P.intersection(statements):
+            left_out = {**left_out, "P": 0}
+        beats = _between(found.waves["QRS"], first, last)
+        symbols = {
+            "P": ["" if NO_P.intersection(statements) else "p"] * len(found.waves["P"]),
+            "QRS": beat_symbols(ecg, found.qrs_s[beats], statements),
+            "T": ["t"] * len(found.waves["T"]),
+        }
+        for wave in WAVES:
+            here = _between(found.waves[wave], first, last)
+            for points, peak in zip(found.waves[wave][here], symbols[wave], strict=False):
+                for at, symbol in zip(points, ("(", peak, ")"), strict=True):
+                    if peak and np.isfinite(at):
+                        made.append(Annotation(round(float(at) * ecg.fs_hz), symbol, wave))
     annotations = tuple(sorted((*ecg.annotations, *made), key=lambda one: one.sample))
-    told = {"annotations": {"left_out": found.left_out}}
+    told = {"annotations": {"left_out": left_out}}
     return replace(ecg, annotations=annotations, provenance={**ecg.provenance, **told})
+
+
+def notes_of(parts: Sequence[tuple[int, Sequence[str]]]) -> tuple[Annotation, ...]:
+    """Return the annotations of a record whose statements change; parts: the first sample and the statements of each.
+
+    Each part begins with a note of its statements and, where WFDB has a name for its rhythm, with that.
+    """
+    made = []
+    for sample, statements in parts:
+        rhythm = next((name for code, name in RHYTHMS.items() if code in statements), "")
+        made += [Annotation(sample, "+", note=rhythm)] if rhythm else []
+        made.append(Annotation(sample, '"', note="+".join(statements)))
+    return tuple(made)
+
+
+def parts_of(ecg: Ecg) -> list[tuple[tuple[str, ...], float, float]]:
+    """Return the statements of each part of a record, and where it begins and ends in s."""
+    notes = [one for one in ecg.annotations if one.symbol == '"']
+    if not notes or notes[0].sample > 0:
+        return [(ecg.statements, 0.0, ecg.duration_s)]
+    starts = [one.sample / ecg.fs_hz for one in notes]
+    ends = [*starts[1:], ecg.duration_s]
+    named = [tuple(one.note.split("+")) for one in notes]
+    return list(zip(named, starts, ends, strict=True))
+
+
+def _between(waves: Floats, first: float, last: float) -> NDArray[np.bool_]:
+    return np.asarray((waves[:, 1] >= first) & (waves[:, 1] < last), dtype=np.bool_)
 
 
 def delineation(ecg: Ecg, model: Delineator | None = None) -> Delineation:
@@ -130,15 +176,15 @@ def agreed(learnt: Floats, prominent: Floats, tolerance_s: float) -> tuple[Float
     return np.array(found).reshape(-1, 3), np.array(places, dtype=np.intp)
 
 
-def beat_symbols(ecg: Ecg, qrs_s: Floats) -> list[str]:
+def beat_symbols(ecg: Ecg, qrs_s: Floats, statements: Sequence[str]) -> list[str]:
     """Return the WFDB symbol of each beat, given onset and end of its QRS complex in s, (n, 2).
 
     "L", "R" and "/" follow from the statements CLBBB, CRBBB and PACE, others are "N". In records whose statements speak
     of ectopic beats, a beat is "V" if it is both unlike the others and wide, and "Q" (unclassifiable) if only one of
     these holds, or it comes early.
     """
-    usual = next((symbol for code, symbol in CONDUCTED.items() if code in ecg.statements), "N")
-    if not ECTOPIC.intersection(ecg.statements):
+    usual = next((symbol for code, symbol in CONDUCTED.items() if code in statements), "N")
+    if not ECTOPIC.intersection(statements):
         return [usual] * len(qrs_s)
     return [{"unlike": "V", "alike": usual}.get(kind, "Q") for kind in kinds(ecg, qrs_s)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 import os
 import sys
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+LEAST_S = 2.5  # seconds of a record, and of each part of one
 
 
 def whole(name: str, value: Any) -> int:
@@ -66,6 +69,25 @@ def check_keywords(function: str, given: Mapping[str, Any], known: type) -> None
 def only(given: Mapping[str, Any], kind: type) -> Any:
     """Return the keywords that a TypedDict declares."""
     return {name: value for name, value in given.items() if name in kind.__annotations__}
+
+
+def durations(given: Any) -> tuple[float, ...]:
+    """Return the lengths of the parts of a record in s: one, several, or none where nothing is given.
+
+    ValueError unless each is a number of at least 2.5.
+    """
+    if given is None:
+        return ()
+    try:
+        found = tuple(float(one) for one in np.atleast_1d(np.asarray(given, dtype=np.float64)))
+    except (TypeError, ValueError):
+        found = (math.nan,)
+    for one in found or (math.nan,):
+        if not LEAST_S <= one < math.inf:
+            raise ValueError(
+                f"duration is {given!r}: expected seconds, at least {LEAST_S:g}, or several of these"
+            )
+    return found
 
 
 class Notice(UserWarning):

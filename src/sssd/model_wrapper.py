@@ -36,6 +36,7 @@ from .samplers import StepTable
 from .samplers.adapter import Scheduler
 from .sampling import Given, RunKeywords, Sampling, SamplingKeywords, sample
 from .schedule import IntArray
+from .strips import Strip, strip_of
 from .utils.util import std_normal
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class SSSDECG(FromRecordings):
         labels: names ("AFIB", "CLBBB+LVH", a list, a nested list), class indices, or vectors (B, K); see
             sssd.labels.encode. Without labels, statements are drawn as they occur in PTB-XL. A `Request` is used as is.
         num_samples: number of records per label, by default 1.
+        duration: seconds of each record, from 2.5; by default what the network makes, 10 s. Several, such as (30, 30):
+            the labels follow each other in one record, each for so long (sssd.strips).
         exact: give records the named statements only. Otherwise statements that occur beside them in real records are
             drawn as well. Vectors are always used as they are.
         age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Only
@@ -166,17 +169,20 @@ class SSSDECG(FromRecordings):
 
         given: where the run starts and what it holds fixed, in mV; otherwise it starts from noise.
         """
-        records = len(request)
+        records, fs_hz = len(request), self.config.trainset_config.sampling_rate
+        strip = strip_of(request.seconds, window=self.shape[1], fs_hz=fs_hz)
+        length = round(sum(request.seconds) * fs_hz) or self.shape[1]
         fits = choose_batch_size(self.model.config, self.shape[1], self.device)
         size = fits if batch_size is None else whole("batch_size", batch_size)
         self._warned = self._warned or _warn_if_random(self.model)
-        out = torch.empty(records, *self.shape, dtype=torch.float32)
-        with reporting(progress, -(-records // size) * table.S) as advance:
-            for rows in batches(records, size):
+        at_once = size if strip is None else max(1, size // len(strip.pieces))
+        out = torch.empty(records, 8, length, dtype=torch.float32)
+        with reporting(progress, -(-records // at_once) * table.S) as advance:
+            for rows in batches(records, at_once):
                 chosen = slice(rows.start, rows.stop)
                 part = request.part(chosen)
-                out[chosen] = self.generate_batch(
-                    part.vectors,
+                made = self.generate_batch(
+                    part.vectors if strip is None else part.parts,
                     [seed] * len(rows),
                     part.numbers,
                     table,
@@ -184,7 +190,10 @@ class SSSDECG(FromRecordings):
                     precision=precision,
                     on_step=lambda *_: advance(),
                     given=given and given.part(chosen),
+                    strip=strip,
+                    rows=size,
                 )
+                out[chosen] = made[..., :length]
         return out
 
     @settled()
@@ -201,14 +210,16 @@ class SSSDECG(FromRecordings):
         precision: str = "auto",
         on_step: Callable[[int, Tensor], None] = lambda *_: None,
         given: Given | None = None,
+        strip: Strip | None = None,
+        rows: int = 1,
     ) -> Tensor:
         """Generate one batch, in which each record has its own seed: (B, 8, L) float32 on the CPU, in mV.
 
-        vectors: (B, K), complete. seeds: (B,). index: (B,) the number of each record under its seed. age, sex,
-            heart_rate: as in `generate`. A record depends on its own row only.
+        vectors: (B, K), complete; (B, G, K) for the parts of strips. seeds: (B,). index: (B,) the number of each record
+            under its seed. age, sex, heart_rate: as in `generate`. A record depends on its own row only.
         on_step(i, x0): is called after row i of the table with the clean records predicted there, (B, 8, L) in mV on
             the device. An exception that it raises ends the batch.
-        given: see `sample`.
+        given: see `sample`. strip, rows: windows of strips, and how many of them the network reads at once.
         """
         known = {"age": age, "sex": sex, "heart_rate": heart_rate}
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
@@ -223,6 +234,8 @@ class SSSDECG(FromRecordings):
             dtype=choose_precision(precision, self.device),
             on_step=lambda i, x0: on_step(i, self.scale.to_mv(x0)),
             given=given and given.scaled(self.scale, self.device),
+            strip=strip,
+            rows=rows,
         )
         return self.scale.to_mv(x).cpu()
 

@@ -302,9 +302,9 @@ def _marks(axes: Axes, ecg: Ecg, left: float, bottom: float) -> None:
             axes.add_line(
                 Line2D([x, x], [bottom + 1, bottom + 5], color=_WARN, linewidth=_points(0.2), zorder=9)
             )
-        elif one.note:
+        elif one.symbol == '"':
             _text(axes, x, bottom + 6.0, one.note, 2.8, color=_WARN)
-        else:
+        elif one.wave:
             _text(axes, x, bottom + 1.6, one.symbol, 2.8, color=_WARN, ha="center")
 
 

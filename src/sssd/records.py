@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .added_noise import Noise, add_noise
-from .annotations import annotate
+from .annotations import annotate, notes_of
 from .labels import names_of
 from .leads import CLINICAL, to_twelve
 from .patient import facts
@@ -110,12 +110,23 @@ class Records(Sequence[Ecg]):
                 "index": one.numbers[0],
                 "requested": one.requested[0],
                 **facts(**one.known, records=1)[0],
+                **({"seconds": list(one.seconds)} if one.seconds else {}),
                 **({"training_records": rare} if rare else {}),
                 **({} if self.attempts is None else {"attempt": self.attempts[i]}),
             },
         )
+        if one.course is not None:
+            ecg = self._with_parts(ecg, one.seconds, one.course[0])
         if self.annotated:
             ecg = annotate(ecg)
         if not self.noise:
             return ecg
         return add_noise(ecg, self.noise, seed=self.how["seed"], index=one.numbers[0])
+
+    def _with_parts(self, ecg: Ecg, seconds: Sequence[float], vectors: NDArray[np.float32]) -> Ecg:
+        """Return a record with notes of where its statements change; vectors (G, K) are of its parts."""
+        starts = np.rint(np.cumsum([0.0, *seconds[:-1]]) * self.fs_hz).astype(int).tolist()
+        of_parts = [tuple(as_statement(name) for name in names_of(row, self.names)) for row in vectors]
+        told = {"parts": ["+".join(names) for names in of_parts]}
+        notes = notes_of(list(zip(starts, of_parts, strict=True)))
+        return replace(ecg, annotations=notes, provenance={**ecg.provenance, **told})

@@ -8,14 +8,14 @@ sssd.patient checks ages, sexes and heart rates. They are refused here if the mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import labels as statements
-from .checks import flag, whole
+from .checks import durations, flag, whole
 from .patient import LABELS_ONLY, Takes, ages, each, heart_rates, sexes
 
 Floats = NDArray[np.float64]
@@ -26,6 +26,7 @@ class RequestKeywords(TypedDict, total=False):
 
     num_samples: int | None
     exact: bool
+    duration: Any
     age: Any
     sex: Any
     heart_rate: Any
@@ -39,6 +40,8 @@ class Request:
     index: (B,) the records' numbers, on which their noise depends; None for 0 .. B - 1.
     age: (B,) in years. sex: (B,) 0 (male) or 1 (female). heart_rate: (B,) in beats per minute. Each is NaN where
     unknown, and None if unknown for all.
+    seconds: (G,) lengths of the parts of each record; none for what the network makes. course: (B, G, K), the label
+    vectors of the parts, where they differ; `vectors` has all statements of the parts then.
     """
 
     vectors: NDArray[np.float32]
@@ -47,9 +50,16 @@ class Request:
     age: Floats | None = None
     sex: Floats | None = None
     heart_rate: Floats | None = None
+    seconds: tuple[float, ...] = ()
+    course: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def parts(self) -> NDArray[np.float32]:
+        """The label vectors of the parts, (B, G, K), or (B, 1, K)."""
+        return self.vectors[:, None] if self.course is None else self.course
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -63,15 +73,16 @@ class Request:
 
     def part(self, rows: slice) -> Request:
         """Return the request for these rows only."""
-        index = tuple(self.numbers[rows])
-        known = {name: None if values is None else values[rows] for name, values in self.known.items()}
-        return Request(self.vectors[rows], self.requested[rows], index, **known)
+        return self.pick(range(len(self))[rows])
 
     def pick(self, rows: Sequence[int]) -> Request:
         """Return the request for the rows with these places."""
-        known = {name: None if values is None else values[rows] for name, values in self.known.items()}
-        requested, index = (self.requested[row] for row in rows), (self.numbers[row] for row in rows)
-        return Request(self.vectors[rows], tuple(requested), tuple(index), **known)
+        places = list(rows)
+        arrays = {"vectors": self.vectors, "course": self.course, **self.known}
+        chosen: dict[str, Any] = {k: None if v is None else v[places] for k, v in arrays.items()}
+        chosen["requested"] = tuple(self.requested[row] for row in places)
+        chosen["index"] = tuple(self.numbers[row] for row in places)
+        return replace(self, **chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +102,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def part(self, rows: slice) -> Rows:
+        """Return these rows only."""
+        return Rows(*(part[rows] for part in vars(self).values()))
 
     def repeated(self, count: int) -> Rows:
         """Return the rows, each repeated `count` times."""
@@ -122,6 +137,7 @@ def make_request(
     seed: int,
     num_samples: int | None = None,
     exact: bool = False,
+    duration: Any = None,
     age: Any = None,
     sex: Any = None,
     heart_rate: Any = None,
@@ -134,21 +150,57 @@ def make_request(
     """
     exact = flag("exact", exact)
     if isinstance(labels, Request):
-        records = {"num_samples": num_samples, "exact": exact or None}
+        records = {"num_samples": num_samples, "exact": exact or None, "duration": duration}
         given = {**records, "age": age, "sex": sex, "heart_rate": heart_rate}
         for name in (name for name, value in given.items() if value is not None):
             raise ValueError(f"{name} is part of a Request: leave it out when the labels are one")
         return labels
     if num_samples is not None:
         num_samples = whole("num_samples", num_samples)
+    seconds = durations(duration)
+    several = len(seconds) > 1
     if labels is None:
         vectors = _no_labels(classes, num_samples, exact)
     else:
-        vectors = np.repeat(_encode(labels, classes), num_samples or 1, axis=0)
+        vectors = np.repeat(_encode(labels, classes), 1 if several else num_samples or 1, axis=0)
     by_name = np.full(len(vectors), labels is None or not statements.are_vectors(labels, classes.names))
     checked = {"age": ages(age), "sex": sexes(sex), "heart_rate": heart_rates(heart_rate)}
     told = {name: each(values, len(vectors), name) for name, values in checked.items()}
-    return complete_rows(Rows(vectors, by_name, **told), classes, seed=seed, exact=exact, first=first)
+    rows = Rows(vectors, by_name, **told)
+    if several:
+        how: Any = dict(strips=num_samples or 1, seed=seed, exact=exact, first=first)
+        return in_sequence(rows, seconds, classes, **how)
+    return replace(complete_rows(rows, classes, seed=seed, exact=exact, first=first), seconds=seconds)
+
+
+def in_sequence(
+    rows: Rows,
+    seconds: tuple[float, ...],
+    classes: Classes,
+    *,
+    strips: int,
+    seed: int,
+    exact: bool = False,
+    first: int = 0,
+) -> Request:
+    """Return a request for strips in which the rows follow each other, each for so many seconds.
+
+    Age, sex and heart rate are those of the first row. ValueError unless there is one row for each of the seconds.
+    """
+    if len(rows) != len(seconds):
+        raise ValueError(f"there are {len(rows)} labels for {len(seconds)} durations: expected one for each")
+    parts = [
+        complete_rows(
+            rows.part(slice(k, k + 1)).repeated(strips), classes, seed=seed, exact=exact, first=first
+        )
+        for k in range(len(rows))
+    ]
+    course = np.stack([part.vectors for part in parts], axis=1)
+    named = [name for part in parts for name in part.requested[0].split("+")]
+    requested = "+".join(dict.fromkeys(name for name in named if name))
+    return replace(
+        parts[0], vectors=course.max(axis=1), requested=(requested,) * strips, seconds=seconds, course=course
+    )
 
 
 def complete_rows(rows: Rows, classes: Classes, *, seed: int, exact: bool = False, first: int = 0) -> Request:
@@ -159,7 +211,7 @@ def complete_rows(rows: Rows, classes: Classes, *, seed: int, exact: bool = Fals
     """
     vectors, index = rows.vectors, range(first, first + len(rows))
     requested = tuple("+".join(statements.names_of(row, classes.names)) for row in vectors)
-    told = known(classes, age=rows.age, sex=rows.sex, heart_rate=rows.heart_rate)
+    told: dict[str, Any] = {**known(classes, age=rows.age, sex=rows.sex, heart_rate=rows.heart_rate)}
     if classes.standard and not exact and rows.by_name.any():
         drawn = statements.complete(vectors, seed=seed, index=index)
         vectors = np.where(rows.by_name[:, None], drawn, vectors)
@@ -193,14 +245,21 @@ def conditions(
 ) -> NDArray[np.float32]:
     """Return the conditions of the network: label vectors (B, K), and the columns that it takes behind them.
 
-    age, sex, heart_rate: one for all records or one for each. ValueError unless there is one vector of K values per
-    record.
+    Those of the parts of strips are (B, G, K), one for each part. age, sex, heart_rate: one for all records or one for
+    each. ValueError unless there is one vector of K values per record.
     """
-    vectors, expected = np.asarray(vectors, np.float32), (records, len(classes.names))
-    if vectors.shape != expected:
-        raise ValueError(f"label vectors have shape {vectors.shape}: expected {expected}, one row per record")
-    told = known(classes, age=age, sex=sex, heart_rate=heart_rate)
-    return np.hstack((vectors, classes.takes.values(records=records, **told)))
+    vectors, shape = np.asarray(vectors, np.float32), (records, len(classes.names))
+    if vectors.ndim == 3 and len(vectors) == records:
+        told = {"age": age, "sex": sex, "heart_rate": heart_rate}
+        repeated = {name: None if v is None else np.repeat(v, vectors.shape[1]) for name, v in told.items()}
+        flat = conditions(
+            vectors.reshape(-1, shape[1]), vectors.shape[0] * vectors.shape[1], classes, **repeated
+        )
+        return flat.reshape(*vectors.shape[:2], -1)
+    if vectors.shape != shape:
+        raise ValueError(f"label vectors have shape {vectors.shape}: expected {shape}, one row per record")
+    given = known(classes, age=age, sex=sex, heart_rate=heart_rate)
+    return np.hstack((vectors, classes.takes.values(records=records, **given)))
 
 
 def _encode(labels: Any, classes: Classes) -> NDArray[np.float32]:

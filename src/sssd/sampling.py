@@ -44,6 +44,7 @@ from .samplers import (
 from .samplers.adapter import Scheduler, adapt, is_scheduler, run_scheduler
 from .scale import Scale
 from .schedule import SPACINGS, IntArray, Schedule, check_steps, choose_steps
+from .strips import Strip
 
 
 class SamplingKeywords(TypedDict, total=False):
@@ -266,12 +267,16 @@ def sample(
     dtype: torch.dtype,
     on_step: Callable[[int, Tensor], None],
     given: Given | None = None,
+    strip: Strip | None = None,
+    rows: int = 1,
 ) -> Tensor:
     """Sample one batch: noise -> loop(denoiser) -> clean records (B, 8, length), scaled as the network sees them.
 
     cond: (B, K) labels and patient. seeds, index: (B,) numbers on which the noise of each record depends. T: number of
     steps of the schedule. dtype: of matrix products. on_step(i, x0): called with the clean records predicted at row i.
     given: where the run starts and what it holds fixed, in the network's units; otherwise it starts from noise.
+    strip: makes strips (B, 8, strip.padded) instead, of windows of `length` samples, of which the network reads `rows`
+    at once; cond is (B, G, K) then, for each part of the strip.
     """
     seeds, index = [checked_seed(seed) for seed in seeds], [checked_index(i) for i in index]
     if len({len(seeds), len(index), len(cond)}) > 1:
@@ -284,13 +289,24 @@ def sample(
 
     def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
         where = cond.device if cond.device.type == "cuda" else torch.device("cpu")
+        if strip is not None:
+            return strip.noise(seeds, index, t, where).to(cond.device)
         return normal(seeds, index, t, (8, length), where).to(cond.device)
+
+    def network_of_windows(strips: list[int], parts: list[int]) -> Callable[[Tensor, int], Tensor]:
+        which = [seeds[i] for i in strips], [index[i] for i in strips]
+        full = with_circumstances(network, cond[strips, parts], *which)
+        return _bound(network, full, times, length=length, dtype=dtype)
 
     def network_under(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
         full = with_circumstances(network, cond, seeds, index, given.circumstances)
         return _bound(network, full, times, length=length, dtype=dtype)
 
-    net, x_T = network_under(cond), noise(T) if given.noise is None else given.noise
+    if strip is None:
+        net = network_under(cond)
+    else:
+        net = strip.stitched(network_of_windows, len(index), rows)
+    x_T = noise(T) if given.noise is None else given.noise
     if isinstance(table, Scheduler):
         if given._rows or given.known:
             raise ValueError(f"{table.name} is a scheduler of diffusers, which starts from noise only")

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..checks import counted
+from ..checks import counted, durations
 from ..labels import names_of, rare_statements
 from ..presets import BUILTIN, is_shipped
-from ..request import complete_rows
 from ..words import taken, understand
 from . import options
 from . import shown as shown_in
 from .console import UsageError, note, progress_bar, say, usage
-from .requests import columns_of, read_requests
+from .requests import columns_of, read_requests, request_of, timed
 from .sets import check_space, write_records
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..request import Request
 
+LONGEST_PICTURE_S, PICTURES = 120, {"png", "svg", "pdf"}
 MOST_DRAWN = 6  # statements that are named at the end
 
 EXAMPLES = """Examples:
@@ -41,6 +41,8 @@ sssd-ecg generate --label NORM --age 70 --sex female --quality best --out ecgs
 sssd-ecg generate --label 'atrial fibrillation' --format wfdb,png --out ecgs
 
 sssd-ecg generate --label SR --noise 'baseline:0.3mV, muscle:20uV' --out noisy
+
+sssd-ecg generate --label NORM@0-30 --label AFIB@30-60 --annotate --out strip
 
 sssd-ecg generate --text '70-year-old woman, atrial fibrillation with left bundle branch block' --out ecgs
 
@@ -65,6 +67,14 @@ def command(
     count: Annotated[
         int, typer.Option("-n", "--count", min=1, help="Records per label, or per row of the file.")
     ] = 1,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            metavar="<seconds>",
+            help="Length of the records from 2.5 s, by default 10 s. Longer ones are strips in one piece. "
+            "Statements may change on the way: --label NORM@0-30 --label AFIB@30-60.",
+        ),
+    ] = None,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
     eta: options.Eta = None,
@@ -138,6 +148,19 @@ def command(
         for option, on in (("--require-shown", require_shown), ("--check", check), ("--annotate", annotate)):
             if on:
                 shown_in.check_tools(option)
+        label, seconds = timed(label or [])
+        if duration is not None:
+            if seconds:
+                raise UsageError(
+                    "give the length of records by --duration or by the times of --label, not both"
+                )
+            seconds = durations(duration)
+        if len(seconds) > 1 and (check or require_shown):
+            raise UsageError("--check and --require-shown judge records whose statements stay the same")
+        if sum(seconds) > LONGEST_PICTURE_S and PICTURES.intersection(kinds):
+            raise UsageError(
+                f"records of more than {LONGEST_PICTURE_S} s have no pictures; leave out png, svg and pdf"
+            )
         told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):
             understood = [understand(one) for one in text or ()]
@@ -153,24 +176,21 @@ def command(
         given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
         understood = [understand(one, model.label_names) for one in text or ()]
         asked_for, dropped = taken(understood, model.classes.takes)
-        rows = read_requests(label, labels_from, model.label_names, understood=asked_for, **told).repeated(
-            count
-        )
-        asked = [names_of(row, model.label_names) for row in rows.vectors]
+        rows = read_requests(label, labels_from, model.label_names, understood=asked_for, **told)
+        request, asked = request_of(rows, seconds, count, model.classes, seed=seed, exact=exact)
         if require_shown:
             shown_in.check_rules(asked)
-        request = complete_rows(rows, model.classes, seed=seed, exact=exact)
         table = Sampling(**chosen).table(model.schedule, model.config)
         added = parse(noise, model.config.trainset_config.sampling_rate)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
-        check_space(out, kinds, len(request) * (2 if added else 1))
+        check_space(out, kinds, len(request) * (2 if added else 1), seconds=sum(seconds) or 10.0)
 
     for line in (*(said for one in understood for said in one.lines()[1:]), *dropped):
         note(line)
     total = len(request)
     if is_shipped(checkpoint):
         note_rare(rows.vectors)
-        note_hints(asked)
+        note_hints([names_of(row, model.label_names) for row in rows.vectors])
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
 

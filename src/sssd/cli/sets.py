@@ -96,12 +96,13 @@ def _facts(ecgs: Records, i: int, asked: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def check_space(out: Path, formats: Sequence[str], records: int) -> None:
+def check_space(out: Path, formats: Sequence[str], records: int, *, seconds: float = 10.0) -> None:
     """Raise OSError if the folder is not writable, or the disk has less room than the records need at least."""
     folder = next(f for f in (out.resolve(), *out.resolve().parents) if f.exists())
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{str(folder)!r} is not writable; choose another --out")
-    needed, free = sum(KIB[name] for name in formats) * 1024 * records, shutil.disk_usage(folder).free
+    size = sum(KIB[name] for name in formats) * 1024 * records * seconds / 10
+    needed, free = size, shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
             f"{records} records take at least {needed / 1e6:.0f} MB, and the disk of {str(out)!r} has "

@@ -24,7 +24,9 @@ def atr(ecg: Ecg) -> bytes:
         wfdb.wrann(
             "record",
             "atr",
-            sample=np.array([one.sample for one in marks]),
+            sample=np.array(
+                [max(one.sample, one.symbol == '"') for one in marks]
+            ),  # rdann wants no notes at 0
             symbol=[one.symbol for one in marks],
             num=np.array([NUMBERS.get(one.wave, 0) if one.symbol in "()" else 0 for one in marks]),
             aux_note=[one.note for one in marks],

@@ -1,0 +1,289 @@
+"""Measure whether seams of strips can be found and whether a strip shows one heart, and write docs/strips.md's tables.
+
+    python scripts/measure_strips.py seams heart picture --data ../shared/data/ptbxl_folds1-9 --kept build/strips
+
+--kept is a folder for the strips, which are not made again. On one core of a CPU, 40 strips take 10 minutes with
+--checkpoint few-step and an hour with the built-in model; --only measures one way of making them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from docs_page import IMAGES, ROOT, paste, table
+
+from sssd import SSSDECG
+from sssd.cli import main as command
+from sssd.evaluation import classifier
+from sssd.leads import to_eight
+from sssd.request import Request
+from sssd.sampling import Given
+from sssd.signals.beats import find_beats, heart_rate
+from sssd.strips import Strip
+
+PAGE = ROOT / "docs/strips.md"
+SECONDS, FS_HZ, WINDOW = 60, 100, 1000
+HALF = 100  # samples: half of the 2 s that the classifier sees
+SHARED, EDGE = 500, 20  # samples that a continued window repeats, and that are cut off its end
+
+Joined = tuple[np.ndarray, list[int]]  # strips (n, 8, L) in mV, and where their seams are
+
+
+def together(overlap: float) -> Callable[[SSSDECG, Request, int], Joined]:
+    def make(model: SSSDECG, request: Request, seed: int) -> Joined:
+        strip = Strip(SECONDS * FS_HZ, WINDOW, (SECONDS * FS_HZ,), FS_HZ, overlap)
+        made = [
+            model.generate_batch(
+                request.part(slice(i, i + 8)).parts,
+                [seed] * len(request.part(slice(i, i + 8))),
+                request.part(slice(i, i + 8)).numbers,
+                model.step_table(),
+                strip=strip,
+                rows=48,
+            )
+            for i in range(0, len(request), 8)
+        ]
+        return torch.cat(made)[..., : strip.samples].numpy(), list(strip.seams)
+
+    return make
+
+
+def continued(model: SSSDECG, request: Request, seed: int) -> Joined:
+    """Each window begins with the last 5 s of the one before, which are held fixed (Wang et al. 2023, DDNM)."""
+    table, parts, seams = model.step_table(), [], []
+    last = model.sample(request, table, seed=seed, progress=False)[..., :-EDGE]
+    parts.append(last)
+    while sum(part.shape[-1] for part in parts) < SECONDS * FS_HZ:
+        seams.append(sum(part.shape[-1] for part in parts))
+        made = []
+        for i in range(0, len(request), 48):
+            rows = slice(i, i + 48)
+            known = last[rows, :, -SHARED:]
+
+            def project(x: torch.Tensor, known: torch.Tensor = known) -> torch.Tensor:
+                return torch.cat((known.to(x), x[..., SHARED:]), -1)
+
+            part = request.part(rows)
+            given = Given(known=project)
+            made.append(
+                model.sample(part, table, seed=seed + len(parts), progress=False, given=given, batch_size=48)
+            )
+        last = torch.cat(made)[..., :-EDGE]
+        parts.append(last[..., SHARED:])
+    return torch.cat(parts, -1)[..., : SECONDS * FS_HZ].numpy(), seams
+
+
+def apart(model: SSSDECG, request: Request, seed: int) -> Joined:
+    """Windows of their own, crossfaded within 1 s: what the classifier should find."""
+    table, fade = model.step_table(), torch.linspace(0, 1, FS_HZ)
+    out = model.sample(request, table, seed=seed, progress=False)[..., :-EDGE]
+    seams = []
+    while out.shape[-1] < SECONDS * FS_HZ:
+        new = model.sample(request, table, seed=seed + 1 + len(seams), progress=False)[..., EDGE:-EDGE]
+        seams.append(out.shape[-1] - FS_HZ // 2)
+        mixed = (1 - fade) * out[..., -FS_HZ:] + fade * new[..., :FS_HZ]
+        out = torch.cat((out[..., :-FS_HZ], mixed, new[..., FS_HZ:]), -1)
+    return out[..., : SECONDS * FS_HZ].numpy(), seams
+
+
+METHODS: dict[str, Callable[[SSSDECG, Request, int], Joined]] = {
+    "windows of their own, crossfaded in 1 s": apart,
+    "each continues the one before": continued,
+    "together, overlap 1.5 s": together(0.15),
+    "together, overlap 5 s": together(0.5),
+}
+
+
+def kept(folder: Path, name: str, make: Callable[[], Joined]) -> tuple[np.ndarray, list[int], float]:
+    """Strips and seams of a file, or make them and keep them; and the seconds that it took."""
+    file = folder / f"{name}.npz"
+    if not file.exists():
+        started = time.monotonic()
+        signal, seams = make()
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(file, signal=signal.astype(np.float32), seams=seams, took=time.monotonic() - started)
+    with np.load(file) as data:
+        return data["signal"], data["seams"].tolist(), float(data["took"])
+
+
+def cut(signal: np.ndarray, centres: list[int]) -> np.ndarray:
+    """Windows of 2 s (n, centres, 8, 200), each lead less its mean."""
+    whole = [at for at in centres if HALF <= at <= signal.shape[-1] - HALF]
+    parts = np.stack([signal[..., at - HALF : at + HALF] for at in whole], axis=1)
+    return parts - parts.mean(axis=-1, keepdims=True)
+
+
+def area(positive: np.ndarray, negative: np.ndarray, epochs: int) -> tuple[float, int]:
+    """AUC of the residual network, two-fold over strips, and windows of each kind."""
+    from sklearn.metrics import roc_auc_score
+
+    each = min(positive.shape[1], negative.shape[1])
+    scores, truth = [], []
+    for fold in (0, 1):
+        fit, test = (np.arange(len(positive)) % 2 == fold, np.arange(len(positive)) % 2 != fold)
+        x = [
+            np.concatenate((p[:, :each].reshape(-1, 8, 2 * HALF), n[:, :each].reshape(-1, 8, 2 * HALF)))
+            for p, n in ((positive[rows], negative[rows]) for rows in (fit, test))
+        ]
+        y = [np.repeat([1, 0], len(part) // 2)[:, None] for part in x]
+        scores.append(
+            classifier.train_and_predict(x[0], y[0], x[1], seed=fold, epochs=epochs, width=32)[:, 0]
+        )
+        truth.append(y[1][:, 0])
+    auc = np.mean([roc_auc_score(t, s) for t, s in zip(truth, scores, strict=True)])
+    return float(auc), positive[:, :each].shape[0] * each
+
+
+def seams(model: SSSDECG, options: argparse.Namespace) -> str:
+    request = model.request(num_samples=options.strips, seed=11)
+    plain = model.request(num_samples=options.strips, seed=12)
+    tag = options.checkpoint or "built-in"
+    rows = []
+    single, _, _ = kept(
+        options.kept,
+        f"plain-{tag}",
+        lambda: (model.sample(plain, model.step_table(), seed=12, progress=False).numpy(), []),
+    )
+    for name, make in METHODS.items():
+        if options.only and name not in options.only:
+            continue
+        file = f"{'-'.join(name.replace(',', '').split())}-{tag}"
+        signal, at, took = kept(options.kept, file, lambda make=make: make(model, request, 11))
+        ends = [WINDOW // 2, *at, signal.shape[-1] - WINDOW // 2]
+        between = [(a + b) // 2 for a, b in zip(ends, ends[1:], strict=False)]
+        found, n = area(cut(signal, at), cut(signal, between), options.epochs)
+        inner = list(range(150, WINDOW - 150, 100))
+        strange, _ = area(cut(signal, at), cut(single[: len(signal)], inner), options.epochs)
+        rows.append([name, f"{found:.2f}", f"{strange:.2f}", f"{n}", f"{took / len(signal):.1f}"])
+        print(rows[-1], flush=True)
+    return table(
+        [
+            "windows are made",
+            "AUC, seams against places between them",
+            "AUC, seams against records of 10 s",
+            "windows of each kind",
+            f"s for a strip of {SECONDS} s",
+        ],
+        rows,
+    )
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of the median beats of two stretches (8, samples), NaN without beats."""
+    beats = []
+    for x in (a, b):
+        at = [i for i in find_beats(x, FS_HZ) if 25 <= i < x.shape[-1] - 40]
+        if not at:
+            return float("nan")
+        beat = np.median([x[:, i - 25 : i + 40] for i in at], axis=0)
+        beats.append((beat - beat.mean(axis=-1, keepdims=True)).ravel())
+    return float(np.corrcoef(*beats)[0, 1])
+
+
+def heart(model: SSSDECG, options: argparse.Namespace) -> str:
+    tag = options.checkpoint or "built-in"
+    signal, _, _ = kept(options.kept, f"together-overlap-5-s-{tag}", lambda: ([], []))
+    rates = np.array(
+        [
+            [heart_rate(find_beats(x[:, i : i + 500], FS_HZ), FS_HZ) for i in range(0, 6000, 500)]
+            for x in signal
+        ]
+    )
+    rows = []
+    for later in (5, 10, 20, 30, 50):
+        like = [likeness(x[:, :500], x[:, 100 * later : 100 * later + 500]) for x in signal]
+        change = np.abs(rates[:, later // 5] - rates[:, 0])
+        rows.append(
+            [
+                f"{later} s later",
+                f"{np.nanmedian(like):.2f}",
+                f"{np.nanquantile(like, 0.1):.2f}",
+                f"{np.nanmedian(change):.1f}",
+            ]
+        )
+    order = np.roll(np.arange(len(signal)), 1)
+    like = [likeness(x[:, :500], y[:, :500]) for x, y in zip(signal, signal[order], strict=True)]
+    rows.append(
+        [
+            "another strip",
+            f"{np.nanmedian(like):.2f}",
+            f"{np.nanquantile(like, 0.1):.2f}",
+            f"{np.nanmedian(np.abs(rates[order, 0] - rates[:, 0])):.1f}",
+        ]
+    )
+    if options.data is not None:
+        with np.load(options.data / "signals.npz") as file:
+            real = to_eight(file["signal_uv"][file["strat_fold"] == 9].astype(np.float32) / 1000)
+        like = [likeness(x[:, :490], x[:, 500:990]) for x in real]
+        change = [
+            abs(
+                heart_rate(find_beats(x[:, :490], FS_HZ), FS_HZ)
+                - heart_rate(find_beats(x[:, 500:990], FS_HZ), FS_HZ)
+            )
+            for x in real
+        ]
+        rows.append(
+            [
+                "5 s later, recordings of PTB-XL",
+                f"{np.nanmedian(like):.2f}",
+                f"{np.nanquantile(like, 0.1):.2f}",
+                f"{np.nanmedian(change):.1f}",
+            ]
+        )
+    return table(
+        [
+            "first 5 s against",
+            "likeness of beats (median)",
+            "10th percentile",
+            "change of heart rate, /min (median)",
+        ],
+        rows,
+    )
+
+
+def picture(*_: object) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        given = (
+            "generate --label NORM+SR@0-15 --label AFIB@15-30 --exact --seed 5 --annotate --format png --out"
+        )
+        assert command([*given.split(), f"{folder}/strip"]) == 0
+        shutil.copy(next(Path(folder, "strip").glob("NORM*.png")), IMAGES / "strip.png")
+    return "![A strip that changes from sinus rhythm to atrial fibrillation](images/strip.png)"
+
+
+PARTS: dict[str, Callable[[SSSDECG, argparse.Namespace], str]] = {
+    "seams": seams,
+    "heart": heart,
+    "picture": picture,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--kept", type=Path, required=True)
+    parser.add_argument("--strips", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--only", nargs="*", choices=METHODS)
+    options = parser.parse_args()
+    model = SSSDECG.from_pretrained(options.checkpoint, device="cpu")
+    for name in options.parts:
+        text = PARTS[name](model, options)
+        mark = name if options.checkpoint is None else f"{name} {options.checkpoint}"
+        paste(PAGE, mark, text)
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
