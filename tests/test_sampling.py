@@ -325,4 +325,6 @@ def test_generate_and_corpora_have_the_same_options():
     one, other = (inspect.signature(command).parameters for command in (generate.command, create.command))
     differ = {name for name in set(one) & set(other) if str(one[name]) != str(other[name])}
     assert differ == {"out", "count"}  # what is written, and whether records are counted for labels too
-    assert set(one) - set(other) == {"label", "formats", "order", "overwrite", "check"}
+    assert set(one) - set(other) == {
+        "label", "text", "duration", "noise", "annotate", "formats", "order", "overwrite", "check", "require_shown",
+    }  # fmt: skip
