@@ -13,6 +13,7 @@ pytest.importorskip("neurokit2")
 from sssd.leads import EIGHT, to_twelve
 from sssd.measurements import INTERVALS, intervals, measurements
 from sssd.record import Ecg
+from sssd.signals.voltage import axis
 
 
 def measure(ecg):
@@ -69,6 +70,21 @@ def test_intervals():
     assert 280 <= short["qt_ms"] <= 420
     assert long["qtc_ms"] == pytest.approx(long["qt_ms"] / np.sqrt(0.8), abs=8)
     assert 80 <= short["pr_ms"] <= 220
+
+
+@pytest.mark.parametrize("degrees", [-90, -30, 0, 60, 120, 180])
+def test_axis(degrees):
+    """Fails when the axis turns the other way, aVF counts as large as I, or T waves enter."""
+    turn = np.radians(degrees)
+    t = np.arange(1000) / 100.0
+    qrs = sum(np.exp(-(((t - beat) / 0.02) ** 2)) for beat in np.arange(0.5, 10, 0.8))
+    wave_t = sum(np.exp(-(((t - beat - 0.3) / 0.05) ** 2)) for beat in np.arange(0.5, 9.5, 0.8))
+    eight = np.zeros((8, 1000))
+    eight[EIGHT.index("I")] = np.cos(turn) * qrs + 0.3 * wave_t
+    eight[EIGHT.index("aVF")] = np.sqrt(3) / 2 * np.sin(turn) * qrs + 0.3 * wave_t
+    found = axis(eight, np.arange(50, 1000, 80), 100.0)
+    assert abs((found - degrees + 180) % 360 - 180) < 4
+    assert np.isnan(axis(np.zeros((8, 1000)), np.arange(50, 1000, 80), 100.0))
 
 
 def test_no_pr_without_p_waves():

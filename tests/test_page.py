@@ -512,6 +512,65 @@ def test_download_every_format(open_page, service, tmp_path):
     assert size[0] == size[1] and b'height="1190' in take("SVG")  # A3 portrait is as wide as A4 landscape
 
 
+def test_present(open_page):
+    """Fails when presenting shows more than the paper, cuts it off, or its ink is too thin for a lecture hall."""
+    page = open_page("#ecg=CLBBB&quality=standard&seed=7", viewport={"width": 1600, "height": 900})
+    wait_until_done(page)
+    ink = """e => {
+      const { data } = e.getContext('2d').getImageData(0, 0, e.width, e.height);
+      let ink = 0;
+      for (let i = 3; i < data.length; i += 4) ink += data[i] > 99;
+      return ink / e.width / e.height;
+    }"""
+    before = page.locator("canvas.traces").first.evaluate(ink)
+    page.focus("#search-a")
+    page.keyboard.press("f")  # a letter of a word
+    assert not page.evaluate("document.body.classList.contains('presenting')")
+    page.focus(".paper")
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.body.classList.contains('presenting')")
+    page.wait_for_timeout(300)
+    for hidden in (".top", "#controls", ".tools", ".sheet header", ".film", ".take", "#link"):
+        assert not page.locator(hidden).first.is_visible(), hidden
+    box, size = page.locator(".extent").first.bounding_box(), page.viewport_size
+    assert box["height"] == pytest.approx(size["height"], abs=2) or box["width"] == pytest.approx(
+        size["width"], abs=2
+    )
+    assert box["x"] >= 0 and box["y"] >= -1 and box["y"] + box["height"] <= size["height"] + 1
+    assert box["x"] == pytest.approx(size["width"] - box["x"] - box["width"], abs=2)  # in the middle
+    assert page.locator(".synthetic").first.is_visible() and page.locator(".measured").first.is_visible()
+    assert page.locator("canvas.traces").first.evaluate(ink) > 1.2 * before
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.body.classList.contains('presenting')")
+    assert page.locator("#controls").is_visible()
+
+
+@pytest.mark.parametrize("device", [{"viewport": DESKTOP}, PHONE])
+def test_the_paper_says_what_was_measured_and_that_it_is_synthetic(open_page, service, device):
+    """Fails when the printout on the paper is not what the server measured, or SYNTHETIC can be scrolled away."""
+    page = open_page("#ecg=LVH&quality=standard&seed=7", **device)
+    wait_until_done(page)
+    body = {"statements": ["LVH"], "quality": "standard", "seed": 7, "measure": True}
+    (record,) = json.loads(from_service(service, **body))["records"]
+    said = dict(
+        zip(
+            *(page.locator(f".sheet:first-child .printout {tag}").all_inner_texts() for tag in ("dt", "dd")),
+            strict=True,
+        )
+    )
+    measured = record["measured"]
+    assert said["Axis"] == f"{measured['axis_deg']:.0f}°".replace("-", "−")
+    assert (
+        said["QT"] == f"{measured['qt_ms']:.0f} ms"
+        and said["Rate"] == f"{measured['heart_rate_bpm']:.0f} bpm"
+    )
+    width = page.viewport_size["width"]
+    for left in (0, 10_000):
+        page.locator(".paper").first.evaluate("(e, x) => e.scrollTo(x, 0)", left)
+        box = page.locator(".synthetic").first.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
 def test_print(open_page):
     """Fails when a lead is cut off, the form is printed, or the paper is not true to scale."""
     page = open_page("#ecg=CLBBB,2AVB&quality=standard&seed=7")

@@ -35,7 +35,7 @@ from .signals.beats import (
     rr_s,
     rr_variability,
 )
-from .signals.voltage import limb_voltage, sokolow_lyon
+from .signals.voltage import axis, limb_voltage, sokolow_lyon
 from .signals.waves import delineate, median, p_waves
 
 INTERVALS = {  # measure -> its key in the service's answers
@@ -44,6 +44,7 @@ INTERVALS = {  # measure -> its key in the service's answers
     "qrs_width": "qrs_ms",
     "qt": "qt_ms",
     "qtc": "qtc_ms",
+    "axis": "axis_deg",
 }
 NO_PR = frozenset({"AFIB", "AFLT", "3AVB"})  # there are no P waves, or they do not belong to QRS complexes
 LEAST_LIKENESS = 0.3  # of beats with each other; see the module's text
@@ -67,6 +68,7 @@ def measurements(ecg: Ecg) -> dict[str, float]:
         "rr_variability": rr_variability(beats, ecg.fs_hz),
         "qrs_width": qrs_width(ecg.signal, beats, ecg.fs_hz),
         "sokolow_lyon": sokolow_lyon(eight, beats, ecg.fs_hz),
+        "axis": axis(eight, beats, ecg.fs_hz),
         "limb_voltage": limb_voltage(eight, beats, ecg.fs_hz),
     }
     if found["qrs_width"] >= LONGEST_QRS_MS - 1e-6:
@@ -84,7 +86,7 @@ def measurements(ecg: Ecg) -> dict[str, float]:
 
 
 def intervals(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Return the heart rate in beats per minute, PR, QRS, QT and QTc in ms, rounded to whole numbers.
+    """Return the heart rate in beats per minute, PR, QRS, QT and QTc in ms, and the axis of QRS in degrees, rounded.
 
     values: of `measurements`. The result is None for what could not be measured.
     """

@@ -224,6 +224,9 @@ class Measured(BaseModel):
     qrs_ms: float | None
     qt_ms: float | None
     qtc_ms: Annotated[float | None, Field(description="QT corrected for the heart rate after Bazett")]
+    axis_deg: Annotated[
+        float | None, Field(description="Axis of QRS in the frontal plane: 0 is left, 90 is down")
+    ]
 
 
 class Check(BaseModel):

@@ -5,6 +5,7 @@ export const MM_PER_MV = 10;
 export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 export const LEAD_IN = 15; // room for the calibration pulse on the left
 const TAIL = 5;
+const PRINTOUT = 10; // room above the traces for what is measured
 const LABEL_MM = 8; // the width of a lead's name
 const CLEAR = 2; // smallest distance between the traces of neighbouring rows
 
@@ -21,7 +22,7 @@ const GAPS = {
 // last - 1 of a lead and begins at x. label is the place of the lead's name, in mm from the beginning of the segment and
 // over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm, where their traces would
 // overlap.
-export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
+export function layOut(layout, { seconds = 10, fs = 100, signals = [], head = PRINTOUT } = {}) {
   const length = Math.round(seconds * fs);
   const width = Math.ceil((LEAD_IN + MM_PER_S * seconds + TAIL) / 5) * 5;
   const rows = ROWS[layout].map((leads) => ({
@@ -35,7 +36,7 @@ export function layOut(layout, { seconds = 10, fs = 100, signals = [] } = {}) {
   }));
   const gaps = GAPS[layout].slice();
   if (signals.length) needed(rows, signals, fs, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
-  let y = 0;
+  let y = head;
   rows.forEach((row, i) => (row.zero = y += gaps[i]));
   return { layout, width, height: y + gaps.at(-1), rows, fs };
 }

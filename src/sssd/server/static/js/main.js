@@ -368,6 +368,20 @@ function failed(error, { again = false, then = again ? generate : () => {} } = {
   wait();
 }
 
+// --- presenting: the paper alone, on the whole screen --------------------------------------------------------
+
+const presenting = () => document.body.classList.contains("presenting");
+
+async function present(on) {
+  if (on === presenting()) return;
+  document.body.classList.toggle("presenting", on);
+  $("present").setAttribute("aria-pressed", String(on));
+  if (on) await document.documentElement.requestFullscreen?.().catch(() => {}); // without it, the window is the screen
+  else if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
+  for (const sheet of sheets) sheet.paper.present(on);
+  (on ? sheetA.paper.scroller : $("present")).focus({ preventScroll: true });
+}
+
 // --- printing -----------------------------------------------------------------------------------------------
 
 function print() {
@@ -409,6 +423,14 @@ $("copy-link").addEventListener("click", () => copyText(new URL(fragment(), loca
 $("copy-command").addEventListener("click", () => copyText($("command").textContent, "The command"));
 addEventListener("popstate", open);
 addEventListener("beforeprint", print);
+$("present").addEventListener("click", () => present(!presenting()));
+addEventListener("fullscreenchange", () => document.fullscreenElement || present(false));
+addEventListener("resize", () => presenting() && sheets.forEach((sheet) => sheet.paper.resize()));
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+  if (event.key === "f") present(!presenting());
+  else if (event.key === "Escape" && presenting() && !event.defaultPrevented) present(false);
+});
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !event.defaultPrevented) running.abort();
 });

@@ -33,6 +33,7 @@ export class Paper {
   }
 
   get usual() {
+    if (this.whole) return Math.min(this.fit, innerHeight / this.geometry.height); // the whole paper on the screen
     return this.fit >= READABLE ? this.fit : COMFORTABLE;
   }
 
@@ -72,6 +73,7 @@ export class Paper {
 
   resize() {
     const { width, height } = this.geometry;
+    this.extent.style.setProperty("--mm", `${this.scale}px`);
     const tall = Math.round(height * Math.min(this.usual, this.scale));
     this.extent.style.width = `${Math.floor(width * this.scale)}px`;
     this.extent.style.height = `${Math.round(height * this.scale)}px`;
@@ -90,6 +92,13 @@ export class Paper {
     this.dots = dots;
     this.#draw({ grid: true, traces: true });
     this.onView(this);
+  }
+
+  // Show the whole paper on the screen, or go back to the usual size.
+  present(whole) {
+    this.whole = whole;
+    this.zoom = null;
+    this.resize();
   }
 
   // Draw again because the colours have changed.
@@ -121,6 +130,7 @@ export class Paper {
       width: this.scroller.clientWidth,
       height: this.scroller.clientHeight,
       dots: this.dots ?? 1,
+      ink: this.whole ? 1.7 : 1, // a lecture hall is far away
     };
     const style = getComputedStyle(this.scroller);
     const colour = (name) => style.getPropertyValue(`--${name}`);
@@ -212,9 +222,9 @@ function drawMarks(context, geometry, { scale }, colour) {
 
 function drawTraces(context, geometry, view, colour, traces) {
   begin(context, view);
-  const { scale, left, top, width, height } = view;
+  const { scale, left, top, width, height, ink } = view;
   const step = (MM_PER_S / geometry.fs) * scale;
-  context.lineWidth = Math.max(1.25, Math.min(0.34 * scale, 5));
+  context.lineWidth = ink * Math.max(1.25, Math.min(0.34 * scale, 5));
   context.lineJoin = "round";
   for (const { signal, colour: name, alpha } of traces) {
     context.strokeStyle = colour(name);
@@ -238,8 +248,8 @@ function drawTraces(context, geometry, view, colour, traces) {
 
 // Draw the names of the leads, with a rim in the colour of the paper where a trace comes near. A name stays in the window as
 // long as its trace does.
-function drawNames(context, geometry, { scale, left }, colour) {
-  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 22))}px system-ui, sans-serif`;
+function drawNames(context, geometry, { scale, left, ink }, colour) {
+  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 22 * ink))}px system-ui, sans-serif`;
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = colour("paper");

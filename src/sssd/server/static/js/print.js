@@ -22,7 +22,7 @@ function element(name, attributes, text = "") {
 const number = (mm) => Math.round(mm * 1000) / 1000;
 
 function page({ layout, asked, drawn, facts, rare, how, traces }) {
-  const geometry = layOut(layout, { signals: traces.map(({ signal }) => signal) });
+  const geometry = layOut(layout, { signals: traces.map(({ signal }) => signal), head: 0 });
   const width = geometry.width + 2 * SIDE;
   const height = geometry.height + HEAD + FOOT;
   const sheet = PAGES[layout];

@@ -125,7 +125,7 @@ export class Sheet {
     const { statements } = this.settings;
     const measured = this.final && this.record?.measured;
     const value = (name, words, unit) => (measured?.[name] ? [`${words} ${measured[name]} ${unit}`] : []);
-    const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qtc_ms", "QTc", "ms")];
+    const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qt_ms", "QT", "ms"), ...value("qtc_ms", "QTc", "ms"), ...value("axis_deg", "axis", "°")];
     const rare = statements.filter((name) => learnt(this.records(name))).map((name) => `${name}: ${learnt(this.records(name))}`);
     return {
       layout: this.paper.layout,
@@ -175,8 +175,8 @@ export class Sheet {
       const value = measured?.[dd.dataset.measure];
       const known = value !== null && value !== undefined;
       const unit = document.createElement("small");
-      unit.textContent = ` ${dd.dataset.unit}`;
-      dd.replaceChildren(known ? String(Math.round(value)) : "–", known ? unit : "");
+      unit.textContent = dd.dataset.unit === "°" ? "°" : ` ${dd.dataset.unit}`;
+      dd.replaceChildren(known ? String(Math.round(value)).replace("-", "−") : "–", known ? unit : "");
       dd.title = measured && !known ? "This could not be measured in this record" : "This was measured in the generated signal";
     }
   }
