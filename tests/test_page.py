@@ -571,6 +571,56 @@ def test_the_paper_says_what_was_measured_and_that_it_is_synthetic(open_page, se
         assert box["x"] >= 0 and box["x"] + box["width"] <= width
 
 
+def test_quiz(open_page):
+    """Fails when the page tells a diagnosis too early, a link gives another quiz, or points are not counted."""
+    ready = ".choices button >> nth=3"
+    page = open_page("#quiz=easy&seed=3")
+    page.wait_for_selector(ready)
+    order = page.locator(".choices button").all_inner_texts()
+    answer = page.evaluate(
+        """async () => {
+          const { questions, LEVELS } = await import('./js/quiz.js');
+          return questions({ level: 'easy', seed: 3 }, LEVELS.easy).map(({ answer }) => answer);
+        }"""
+    )
+    assert len(answer) == 10 and len(set(answer[:8])) == 8
+    tree = page.locator("#stage").aria_snapshot()
+    assert answer[0] not in tree and "Asked for" not in tree and not page.locator("#controls").is_visible()
+    assert page.locator("canvas.traces").first.get_attribute("aria-label") == "12-lead ECG"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#print svg").count() == 0
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, options={"resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
+
+    page.locator(f".choices [data-name='{answer[0]}']").click()
+    assert page.inner_text("[data-quiz=said]").startswith(f"Right. {answer[0]}: ")
+    assert "1 right" in page.inner_text("[data-quiz=where]") and answer[0] in page.inner_text(".names")
+    page.click("[data-quiz=next]")
+    page.wait_for_selector(ready)
+    page.fill("#quiz form input", "no such thing xyz")
+    page.keyboard.press("Enter")
+    assert "Nothing matches" in page.inner_text("[data-quiz=said]")
+    page.fill("#quiz form input", answer[1])
+    page.keyboard.press("Enter")
+    assert "2 right" in page.inner_text("[data-quiz=where]")
+    page.click("[data-quiz=next]")
+    page.wait_for_selector(ready)
+    page.click("[data-quiz=reveal]")
+    assert page.inner_text("[data-quiz=said]").startswith(f"{answer[2]}: ")
+    assert "2 right" in page.inner_text("[data-quiz=where]")
+
+    other = open_page("#quiz=easy&seed=3")
+    other.wait_for_selector(ready)
+    assert other.locator(".choices button").all_inner_texts() == order
+    other.click("#end-quiz")
+    assert other.locator("#controls").is_visible() and other.locator(".empty").first.is_visible()
+    other.focus(".paper")
+    other.keyboard.press("q")
+    other.wait_for_selector(ready)
+    assert re.search(r"#quiz=easy&seed=\d+$", other.url)
+
+
 def test_print(open_page):
     """Fails when a lead is cut off, the form is printed, or the paper is not true to scale."""
     page = open_page("#ecg=CLBBB,2AVB&quality=standard&seed=7")

@@ -5,6 +5,7 @@ import { Calipers, place, reading, words } from "./calipers.js";
 import { fromFragment, toFragment } from "./link.js";
 import { learnt } from "./plain.js";
 import { fill } from "./print.js";
+import { Quiz, fromQuiz, toQuiz } from "./quiz.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
 
@@ -277,6 +278,9 @@ async function copyText(text, what) {
 
 // Show the record that the address names, if it names one.
 function open() {
+  const which = fromQuiz(location.hash);
+  if (which) return startQuiz(which);
+  if (quizzing()) endQuiz();
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
   if (!link.settings) {
     if (shown) close();
@@ -382,9 +386,69 @@ async function present(on) {
   (on ? sheetA.paper.scroller : $("present")).focus({ preventScroll: true });
 }
 
+// --- the quiz ----------------------------------------------------------------------------------------------
+
+let quiz = null;
+const quizzing = () => document.body.classList.contains("quizzing");
+
+function hideDiagnosis(hidden) {
+  document.body.classList.toggle("hiding", hidden);
+  const names = sheetA.record?.statements.join(", ");
+  sheetA.canvas.setAttribute("aria-label", hidden || !names ? "12-lead ECG" : `12-lead ECG: ${names}`);
+}
+
+// Show a record of the quiz, and return it; null if it was stopped.
+async function showQuestion(statement, seed) {
+  running?.abort();
+  const mine = (running = new AbortController());
+  clearFailure();
+  notice("");
+  const name = model.qualities.some(({ name }) => name === "standard") ? "standard" : model.qualities[0].name;
+  const { sampler, steps, eta } = model.qualities.find((quality) => quality.name === name);
+  try {
+    const record = await form(sheetA, { ...DEFAULTS, statements: [statement], quality: name, sampler, steps, eta, seed }, mine.signal);
+    hideDiagnosis(true); // the sheet has named it
+    return record;
+  } catch (error) {
+    if (!mine.signal.aborted) failed(error);
+    document.body.classList.remove("hiding");
+    return null;
+  } finally {
+    if (running === mine) running = null;
+  }
+}
+
+function startQuiz(which = { level: $("level").value, seed: newSeed() }) {
+  if (!model) return;
+  $("comparing").checked = false;
+  arrange();
+  hideCalipers();
+  shown = null;
+  document.body.classList.add("quizzing");
+  $("quiz").hidden = false;
+  $("start-quiz").setAttribute("aria-pressed", "true");
+  $("level").value = which.level;
+  quiz ??= new Quiz($("quiz"), {
+    labels,
+    show: showQuestion,
+    hide: hideDiagnosis,
+    onLink: (fragment) => copyText(new URL(fragment, location.href).href, "The link to the quiz"),
+  });
+  if (location.hash !== toQuiz(which)) history.pushState(null, "", toQuiz(which));
+  quiz.begin(which);
+}
+
+function endQuiz() {
+  document.body.classList.remove("quizzing", "hiding");
+  $("quiz").hidden = true;
+  $("start-quiz").setAttribute("aria-pressed", "false");
+  close();
+}
+
 // --- printing -----------------------------------------------------------------------------------------------
 
 function print() {
+  if (document.body.classList.contains("hiding")) return fill($("print"), []); // the diagnosis is not printed either
   const pages = (comparing() ? sheets : [sheetA])
     .filter((sheet) => sheet.signal)
     .map((sheet) => sheet.printed(sheet === sheetB && overlaid() ? "second" : "ink"));
@@ -423,12 +487,20 @@ $("copy-link").addEventListener("click", () => copyText(new URL(fragment(), loca
 $("copy-command").addEventListener("click", () => copyText($("command").textContent, "The command"));
 addEventListener("popstate", open);
 addEventListener("beforeprint", print);
+$("start-quiz").addEventListener("click", () => (quizzing() ? leaveQuiz() : startQuiz()));
+$("end-quiz").addEventListener("click", () => leaveQuiz());
+$("level").addEventListener("change", () => startQuiz());
+function leaveQuiz() {
+  history.pushState(null, "", location.pathname + location.search);
+  endQuiz();
+}
 $("present").addEventListener("click", () => present(!presenting()));
 addEventListener("fullscreenchange", () => document.fullscreenElement || present(false));
 addEventListener("resize", () => presenting() && sheets.forEach((sheet) => sheet.paper.resize()));
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
   if (event.key === "f") present(!presenting());
+  else if (event.key === "q" && !quizzing()) startQuiz();
   else if (event.key === "Escape" && presenting() && !event.defaultPrevented) present(false);
 });
 addEventListener("keydown", (event) => {
