@@ -78,7 +78,7 @@ def test_infer_config(changes):
 
 
 def test_filling_an_empty_network():
-    """Fails when a tensor stays without data, or two share theirs: later changes of one would reach the other."""
+    """Fails when a tensor keeps what its memory held, or two share theirs, so that changes of one reach the other."""
     diffusion = {"T": 20, "prediction": "v", "terminal_alpha": 0.01}
     config = Config.model_validate(
         {"wavenet_config": TINY, "diffusion_config": diffusion, "ddim_config": {"ddim_timesteps": 5}}
@@ -86,7 +86,6 @@ def test_filling_an_empty_network():
     net = build_network(config)
     empty = build_network(config, empty=True)
     load_into(empty, net.state_dict())
-    assert not any(v.is_meta for v in (*empty.parameters(), *empty.buffers()))
     assert all(p.requires_grad for p in empty.parameters())
     torch.testing.assert_close(outputs(empty), outputs(net))
     load_into(empty := build_network(config, empty=True), compact(net.state_dict()))

@@ -634,6 +634,35 @@ def test_help_and_labels_do_not_load_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_generate_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    """The first record comes as fast as it can; breaks with imports at the top, or weights built on the meta device."""
+    words = [
+        "generate",
+        "--label",
+        "NORM",
+        "--quality",
+        "draft",
+        "--format",
+        "npz",
+        "--out",
+        str(tmp_path / "ecgs"),
+    ]
+    run = (
+        f"import sys; from sssd.cli import main; assert main({words}) == 0; print(sorted({{'torch._dynamo', 'sympy', "
+        "'scipy.signal', 'scipy.stats', 'pandas', 'sklearn', 'matplotlib', 'wfdb'} & set(sys.modules)))"
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    done = subprocess.run(
+        [sys.executable, "-c", run],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 # --- prepare, train -----------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from sssd.config.schema import DEFAULT, Config, read_config
 from sssd.factory import build_network, label_names
 from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
+from sssd.models.attention import SLOWEST
 from sssd.patient import Takes, ages, columns, facts, sexes
 from sssd.request import Rows
 from sssd.samplers import SAMPLERS
@@ -125,11 +126,12 @@ def test_facts() -> None:
 
 
 def test_an_empty_network_is_filled() -> None:
-    """Fails if the rotations' frequencies stay without values when weights are loaded into empty shapes."""
+    """Fails if the rotations' frequencies, which no checkpoint holds, have no values in an empty network."""
     content = read_config(DEFAULT).model_dump()
     content["wavenet_config"] |= {"num_res_layers": 2, "res_channels": 32, "attention_every": 1}
     empty = build_network(Config.model_validate(content), empty=True)
-    assert not empty.blocks[0].attention.get_buffer("frequency").is_meta
+    frequency = empty.blocks[0].attention.get_buffer("frequency")
+    torch.testing.assert_close(frequency[[0, -1]], torch.tensor([1.0, SLOWEST]))
 
 
 # --- on the command line ------------------------------------------------------------------------------------

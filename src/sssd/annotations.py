@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from .leads import EIGHT
 from .record import Annotation, Ecg
@@ -132,6 +131,8 @@ def _between(waves: Floats, first: float, last: float) -> NDArray[np.bool_]:
 
 def delineation(ecg: Ecg, model: Delineator | None = None) -> Delineation:
     """Return the waves of a record on which both methods agree. model: another network than the one that ships."""
+    from scipy.signal import resample_poly  # here, because importing it takes as long as making a record
+
     eight = np.stack([ecg.lead(name) for name in EIGHT]).astype(np.float64)
     ratio = Fraction(FS_HZ / ecg.fs_hz).limit_denominator(5000)
     if ratio != 1:

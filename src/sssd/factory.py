@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
-import torch
+from contextlib import ExitStack
 
 from .config.schema import Config
 from .labels import CODES
@@ -12,7 +10,7 @@ from .models.denoiser import Denoiser
 from .models.network import Network
 from .models.parameters import DenoiserConfig
 from .models.s4 import Cauchy
-from .models.settings import float32_modules, settled
+from .models.settings import float32_modules, settled, unfilled
 from .models.transformer import Transformer
 from .schedule import Schedule, karras, linear, rescaled
 
@@ -29,15 +27,16 @@ def build_schedule(config: Config) -> Schedule:
 def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: bool = False) -> Network:
     """Build the network with random weights, which torch's global generator draws.
 
-    empty: give it shapes but no values (PyTorch's meta device), for `load_into` to fill, because computing the initial
-    values of S4 takes long.
+    empty: leave out random values, for `load_into` to fill, because computing the initial values of S4 takes long.
     """
     schedule = build_schedule(config)
     velocity = None
     if config.diffusion_config.prediction == "v":
         velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
     takes = config.trainset_config.takes
-    with settled(), float32_modules(), torch.device("meta") if empty else nullcontext():
+    with settled(), float32_modules(), ExitStack() as stack:
+        if empty:
+            stack.enter_context(unfilled())
         if config.transformer_config is not None:
             assert velocity is not None  # the configuration has been checked
             classes = config.wavenet_config.label_embed_classes

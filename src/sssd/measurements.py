@@ -18,7 +18,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from .leads import EIGHT
 from .record import Ecg
@@ -57,6 +56,8 @@ def measurements(ecg: Ecg) -> dict[str, float]:
 
     What cannot be measured is left out. ModuleNotFoundError without NeuroKit2.
     """
+    from scipy.signal import resample_poly  # here, because importing it takes as long as making a record
+
     beats = find_beats(ecg.signal, ecg.fs_hz)
     if len(beats) < LEAST_BEATS or rr_s(beats, ecg.fs_hz) <= SHORTEST_RR_S:
         return {}

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dct, idct
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ def cosine_filter(factors: Floats) -> Tensor:
     It is symmetric: records (..., L) are filtered by x @ matrix. The cosine transform (DCT-II) continues a record by
     its mirror image, so its ends make no jump. Coefficient k is at k / (2 L) of the sampling rate.
     """
+    from scipy.fft import dct, idct
+
     basis = dct(np.eye(len(factors)), norm="ortho", axis=0)
     return torch.from_numpy(idct(factors[:, None] * basis, norm="ortho", axis=0))
 

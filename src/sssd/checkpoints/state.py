@@ -86,7 +86,7 @@ def load_into(net: Network, state: Mapping[str, Tensor], source: str = "the chec
             )
         if not torch.isfinite(value).all() and not name.endswith(".z"):
             raise ValueError(f"{source} is damaged: {name} holds values that are not finite")
-        full[name] = value.to(target.dtype, copy=True).contiguous()
+        full[name] = value.to(target.dtype)
     known = set(own) | {_shared_name(n) for n in own}
     unexpected = [k for k in state if k not in known]
     if unexpected:
@@ -94,7 +94,7 @@ def load_into(net: Network, state: Mapping[str, Tensor], source: str = "the chec
             f"{source} does not fit the configuration: it holds {unexpected[0]} {tuple(state[unexpected[0]].shape)} "
             f"(and {len(unexpected) - 1} more) that the network does not have"
         )
-    net.load_state_dict(full, assign=any(v.is_meta for v in own.values()))
+    net.load_state_dict(full)
 
 
 def compact(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .precision import float32_products
+from .settings import initial_values_wanted
 
 Cauchy = Literal["conjugate_pairs", "half_spectrum"]
 CAUCHY: tuple[str, ...] = get_args(Cauchy)
@@ -106,7 +107,7 @@ class S4Kernel(nn.Module):
         low, high = math.log(0.001), math.log(0.1)
         log_dt = low + (high - low) * torch.rand(features)
         c = torch.randn(kernels, features, d_state // 2, dtype=torch.complex64)
-        if not c.is_meta:
+        if initial_values_wanted():
             # float32 is enough for random values; in float64 36 layers of the published size take half a minute
             transition = discrete_transition(log_dt, w, p, p.conj(), torch.float32)
             c = c - times_transition_power(c, transition, lmax)
@@ -115,7 +116,7 @@ class S4Kernel(nn.Module):
         for name, value in {"B": b[None], "P": p[None], "Q": p.conj()[None], "w": w}.items():
             self.register_buffer(name, torch.view_as_real(value.resolve_conj()).clone())
         for name, value in zip(("omega", "z"), fourier_nodes(lmax), strict=True):
-            self.register_buffer(name, torch.view_as_real(value))
+            self.register_buffer(name, torch.view_as_real(value).clone())  # no two kernels share memory
         self.lmax = lmax
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks, resample_poly
 
 FloatArray = NDArray[np.floating]
 Beats = NDArray[np.intp]
@@ -29,6 +28,8 @@ def find_beats(signal: FloatArray, fs_hz: float) -> Beats:
     The slope is |x(t+1) - x(t)| of each lead over its own 98th percentile, summed over the leads and smoothed over
     80 ms. Peaks are at least 0.25 s apart and reach 0.35 of the 98th percentile of the slope.
     """
+    from scipy.signal import find_peaks  # here, because importing it takes as long as making a record
+
     slope = np.abs(np.diff(np.asarray(signal, dtype=np.float64), axis=-1))  # (C, L - 1)
     scale = np.quantile(slope, 0.98, axis=-1, keepdims=True)
     slope = (slope / np.where(scale > 0, scale, 1.0)).sum(axis=0)
@@ -92,6 +93,8 @@ def qrs_width(signal: FloatArray, beats: Beats, fs_hz: float) -> float:
     The complex lasts as long as the mean slope over the leads stays above 8 % of its peak. The median of 40 recordings
     each of PTB-XL with NORM, IRBBB, CRBBB and CLBBB is 81, 96, 137 and 161 ms.
     """
+    from scipy.signal import resample_poly
+
     rate = FINER * fs_hz
     fine = resample_poly(np.asarray(signal, dtype=np.float64), FINER, 1, axis=-1)
     before, after = round(0.45 * rate), round(0.65 * rate)
