@@ -30,7 +30,7 @@ test: $(VENV)/developing lint
 	$(MAKE) wheel
 
 test-all: $(VENV)/developing lint
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,browser,loaders,ray]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,browser,loaders,notebooks,ray]'
 	$(BIN)/python -m pytest -q
 	$(MAKE) wheel
 

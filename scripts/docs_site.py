@@ -17,7 +17,8 @@ PAGES = (
     "docs/**/*",
     "benchmarks/README.md",
     "benchmarks/results/*",
-    "examples/*.py",
+    "examples/**/*.py",
+    "examples/**/*.ipynb",
     "CITATION.cff",
     "LICENSE",
 )
