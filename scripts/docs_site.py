@@ -20,6 +20,8 @@ PAGES = (
     "examples/**/*.py",
     "examples/**/*.ipynb",
     "CITATION.cff",
+    "Dockerfile",
+    "compose.yaml",
     "LICENSE",
 )
 NOT_REFERENCE = (
