@@ -7,7 +7,7 @@
 # for machines that files must be carried to.
 #
 #   OUT/base      the transformer, trained on all sets
-#   OUT/guided    it learns what it predicts under guidance of 1.5: the default model
+#   OUT/guided    it learns what it predicts under guidance: the default model
 #   OUT/few-step  its student for 4, 2 and 1 evaluations
 #   OUT/measured  ECGs for the label vectors of fold 9, and what `sssd-ecg evaluate` says of them
 set -euo pipefail
