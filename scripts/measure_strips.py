@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -53,6 +54,12 @@ def together(overlap: float) -> Callable[[SSSDECG, Request, int], Joined]:
         return torch.cat(made)[..., : strip.samples].numpy(), list(strip.seams)
 
     return make
+
+
+def averaged(model: SSSDECG, request: Request, seed: int) -> Joined:
+    """The predictions of two windows are averaged over all of their overlap, by weights that rise along it."""
+    with mock.patch("sssd.strips.FADE", 0.46):
+        return together(0.5)(model, request, seed)
 
 
 def continued(model: SSSDECG, request: Request, seed: int) -> Joined:
@@ -96,7 +103,8 @@ def apart(model: SSSDECG, request: Request, seed: int) -> Joined:
 METHODS: dict[str, Callable[[SSSDECG, Request, int], Joined]] = {
     "windows of their own, crossfaded in 1 s": apart,
     "each continues the one before": continued,
-    "together, overlap 1.5 s": together(0.15),
+    "together, overlap 2 s": together(0.2),
+    "together, overlap 5 s, averaged over all of it": averaged,
     "together, overlap 5 s": together(0.5),
 }
 
