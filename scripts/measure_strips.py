@@ -169,13 +169,17 @@ def seams(model: SSSDECG, options: argparse.Namespace) -> str:
         found, n = area(cut(signal, at), cut(signal, between), options.epochs)
         inner = list(range(150, WINDOW - 150, 100))
         strange, _ = area(cut(signal, at), cut(single[: len(signal)], inner), options.epochs)
-        rows.append([name, f"{found:.2f}", f"{strange:.2f}", f"{n}", f"{took / len(signal):.1f}"])
+        amplitude = cut(signal, at).std() / cut(single[: len(signal)], inner).std()
+        rows.append(
+            [name, f"{found:.2f}", f"{strange:.2f}", f"{amplitude:.2f}", f"{n}", f"{took / len(signal):.1f}"]
+        )
         print(rows[-1], flush=True)
     return table(
         [
             "windows are made",
             "AUC, seams against places between them",
             "AUC, seams against records of 10 s",
+            "amplitude at seams, of that of these records",
             "windows of each kind",
             f"s for a strip of {SECONDS} s",
         ],
