@@ -494,9 +494,8 @@ def test_what_a_run_resumes_from_is_small(tmp_path: Path) -> None:
     for p in net.parameters():
         p.grad = torch.zeros_like(p)
     optimizer.step()
-    save_run(
-        tmp_path / "last.pt", RunState(1, 0.0, torch.empty(0)), config, net, optimizer, WeightAverage(net)
-    )
+    run = RunState(1, 0.0, torch.empty(0))
+    save_run(tmp_path / "last.pt", run, config, net, optimizer, WeightAverage(net), data="")
     assert (tmp_path / "last.pt").stat().st_size < 64e6
 
 

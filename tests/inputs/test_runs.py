@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,28 @@ def test_an_odd_log_ends_no_run(
     assert [int(line[0]) for line in log_of(out)][-2:] == [3, 4] and len(log_of(out)) == kept
     told = [w for w in recwarn if issubclass(w.category, Notice)]
     assert bool(told) == (change(log) != b"")
+
+
+@row("`train` into the folder of a run with other recordings or labels")
+def test_other_data_are_refused(stopped: Path, tmp_path: Path) -> None:
+    """Fails when a run goes on with other recordings without a word."""
+    out = tmp_path / "run"
+    shutil.copytree(stopped, out)
+    same = records()
+    for name, change in (("labels", 1 - same.labels), ("signal_mv", same.signal_mv + 1)):
+        with pytest.raises(
+            ValueError, match="last.pt was written with other recordings or labels: train into a new"
+        ):
+            train(
+                tiny(n_iters=4, iters_per_ckpt=2),
+                replace(same, **{name: change.astype(getattr(same, name).dtype)}),
+                out,
+                accelerator="cpu",
+            )
+    state = torch.load(out / "last.pt", weights_only=True)
+    del state["data"]  # as earlier versions wrote it
+    torch.save(state, out / "last.pt")
+    assert train(tiny(n_iters=4, iters_per_ckpt=2), same, out, accelerator="cpu").iterations == 4
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:

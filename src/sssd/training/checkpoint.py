@@ -48,8 +48,13 @@ def save_run(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     balance: Balance | None = None,
+    *,
+    data: str,
 ) -> None:
-    """Write everything that `resume` needs; moments in bf16, to which `round_moments` has rounded them."""
+    """Write everything that `resume` needs; moments in bf16, to which `round_moments` has rounded them.
+
+    data: the fingerprint of the recordings that are trained on.
+    """
     moments = optimizer.state_dict()
     moments["state"] = {
         k: {name: value if name == "step" else value.bfloat16() for name, value in one.items()}
@@ -64,6 +69,7 @@ def save_run(
         "average": average.average,
         "optimizer_state_dict": moments,
         "losses": run.losses,
+        "data": data,
         **({} if balance is None else {"balance": balance.state_dict()}),
     }
     write_pickle(path, state)
@@ -76,8 +82,13 @@ def resume(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     balance: Balance | None = None,
+    *,
+    data: str,
 ) -> RunState:
-    """Restore the network, optimizer, average and balance; ValueError if the run had another configuration."""
+    """Restore the network, optimizer, average and balance.
+
+    ValueError if the run had another configuration, or other data; runs of earlier versions do not tell.
+    """
     rates = [group["lr"] for group in optimizer.param_groups]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -90,6 +101,11 @@ def resume(
     if same != config or before.train_config.seed != config.train_config.seed:
         raise ValueError(
             f"{path} was written with another configuration: train into a new folder, or give the same configuration"
+        )
+    if state.get("data", data) != data:
+        raise ValueError(
+            f"{path} was written with other recordings or labels: train into a new folder (--init starts from a "
+            "model), or give the same data"
         )
     net.load_state_dict(state["model_state_dict"])
     optimizer.load_state_dict(state["optimizer_state_dict"])

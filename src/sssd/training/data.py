@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,14 @@ class TrainingData:
     val_labels: np.ndarray
     source: np.ndarray
     coarse: np.ndarray
+
+    def fingerprint(self) -> str:
+        """Return what tells these recordings and labels from others: a hash of all that is trained on."""
+        digest = hashlib.sha256()
+        for part in (self.signal_mv, self.labels, self.source, self.coarse):
+            digest.update(repr((part.shape, part.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
 
 def training_data(ecgs: Recordings, config: Config, more: Sequence[Recordings] = ()) -> TrainingData:

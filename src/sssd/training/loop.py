@@ -98,7 +98,7 @@ def _train(
     if init is not None:
         start_from(net, config, init)
     net.to(device)
-    length = data.signal_mv.shape[-1]
+    length, fingerprint = data.signal_mv.shape[-1], data.fingerprint()
     transformer = isinstance(net, Transformer)
     if isinstance(net, Transformer):
         data = transformer_data(data, net, config.trainset_config.sampling_rate)
@@ -130,7 +130,7 @@ def _train(
     started = time.monotonic()
     losses: list[Tensor] = []  # since the last row of the log
     if last.exists():
-        run = resume(last, config, net, optimizer, average, balance)
+        run = resume(last, config, net, optimizer, average, balance, data=fingerprint)
         iteration = saved = run.iteration
         losses, started = list(run.losses), started - run.seconds
     rows = read_log(out / LOG, iteration)
@@ -145,7 +145,7 @@ def _train(
         if fabric.is_global_zero:
             write_log(out / LOG, rows)
             run = RunState(iteration, time.monotonic() - started, pending)
-            save_run(last, run, config, net, optimizer, average, balance)
+            save_run(last, run, config, net, optimizer, average, balance, data=fingerprint)
         fabric.barrier()
 
     def out_of_time() -> bool:
