@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("neurokit2")
 
+from sssd import measurements as module
 from sssd.leads import EIGHT, to_twelve
 from sssd.measurements import INTERVALS, intervals, measurements
 from sssd.record import Ecg
@@ -70,6 +71,20 @@ def test_intervals():
     assert 280 <= short["qt_ms"] <= 420
     assert long["qtc_ms"] == pytest.approx(long["qt_ms"] / np.sqrt(0.8), abs=8)
     assert 80 <= short["pr_ms"] <= 220
+
+
+@pytest.mark.parametrize(("ratio", "measured"), [(1.0, True), (1.15, True), (0.5, False), (1.3, False)])
+def test_two_methods_must_agree_on_the_rate(monkeypatch, ratio, measured):
+    """Fails when a record is measured in which one method takes T waves for beats, or misses every second one."""
+    delineate = module.delineate
+
+    def other(lead, fs_hz):
+        waves = delineate(lead, fs_hz)
+        return dataclasses.replace(waves, r_peak=waves.r_peak / ratio)
+
+    monkeypatch.setattr(module, "delineate", other)
+    values = measurements(heart(75))
+    assert bool(values) is measured
 
 
 @pytest.mark.parametrize("degrees", [-90, -30, 0, 60, 120, 180])
