@@ -13,6 +13,7 @@ import pytest
 
 from sssd.presets import PRESETS, WEIGHTS
 from sssd.signals.beats import find_beats
+from sssd.signals.interpolation import finer
 from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
 
 pytest.importorskip("playwright.sync_api")
@@ -512,6 +513,15 @@ def test_download_every_format(open_page, service, tmp_path):
     assert size[0] == size[1] and b'height="1190' in take("SVG")  # A3 portrait is as wide as A4 landscape
 
 
+def test_traces_are_interpolated_as_in_pictures(open_page):
+    """Two routes: the page and the pictures. Fails when they draw different curves, or samples move."""
+    page = open_page()
+    samples = np.random.default_rng(0).normal(size=60)
+    found = page.evaluate("async (x) => [...(await import('./js/finer.js')).finer(x)]", samples.tolist())
+    np.testing.assert_allclose(found, finer(samples, 5), atol=1e-6)
+    np.testing.assert_allclose(found[::5], samples, atol=1e-6)
+
+
 def test_present(open_page):
     """Fails when presenting shows more than the paper, cuts it off, or its ink is too thin for a lecture hall."""
     page = open_page("#ecg=CLBBB&quality=standard&seed=7", viewport={"width": 1600, "height": 900})
@@ -642,7 +652,7 @@ def test_print(open_page):
         round(float(line.get_attribute("points").split()[-1].split(",")[0]), 2)
         - round(float(line.get_attribute("points").split(",")[0]), 2)
         for line in svg.locator("polyline").all()
-        if len(line.get_attribute("points").split()) == 1000
+        if len(line.get_attribute("points").split()) == 4996
     }
     assert seconds == pytest.approx(25 * 9.99, abs=0.02)  # lead II in full length, at 25 mm/s
 

@@ -31,6 +31,11 @@ def _mm(figure: Figure, line: Line2D) -> np.ndarray:
     return figure.axes[0].transData.transform(line.get_xydata()) / figure.dpi * 25.4
 
 
+def _samples(figure: Figure, line: Line2D) -> np.ndarray:
+    """The points that are samples, of a trace at 100 Hz that is drawn at 500 Hz. (n, 2)"""
+    return _mm(figure, line)[::5]
+
+
 def _texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
@@ -41,7 +46,7 @@ def test_scale_on_the_page(layout: str, scale: float) -> None:
     """Broken by another speed, gain or page size, or by fitted axes (seen: 25 mm to the inch)."""
     figure = paper(_ecg(scale), layout=layout)
     lines = _lines(figure)
-    strip = _mm(figure, lines["II-3" if layout == "3x4" else "II-1"])
+    strip = _samples(figure, lines["II-3" if layout == "3x4" else "II-1"])
     assert np.ptp(strip[:, 0]) == pytest.approx(25 * 9.99)  # 1 s is 25 mm
     assert np.ptp(strip[:, 1]) == pytest.approx(10 * scale)  # 1 mV is 10 mm
     pulse = _mm(figure, lines["calibration-0"])
@@ -59,8 +64,8 @@ def test_columns_follow_one_another_in_time() -> None:
     ramp = np.tile(np.linspace(0, 1, 1000), (12, 1))
     figure = paper(Ecg(ramp))
     lines = _lines(figure)
-    row = np.concatenate([_mm(figure, lines[f"{name}-0"]) for name in ("I", "aVR", "V1", "V4")])
-    strip = _mm(figure, lines["II-3"])
+    row = np.concatenate([_samples(figure, lines[f"{name}-0"]) for name in ("I", "aVR", "V1", "V4")])
+    strip = _samples(figure, lines["II-3"])
     np.testing.assert_allclose(row[:, 0], strip[:, 0], atol=1e-6)
     np.testing.assert_allclose(row[:, 1] - row[0, 1], strip[:, 1] - strip[0, 1], atol=1e-5)
 
@@ -137,7 +142,7 @@ def test_other_durations_keep_the_scale(seconds: int) -> None:
 
 def test_sheet_is_true_to_scale_too() -> None:
     figure = sheet([_ecg(), _ecg(2.0), _ecg(5.0)], columns=2)
-    traces = [_mm(figure, line) for line in figure.axes[0].lines if line.get_gid() == "V5-2"]
+    traces = [_samples(figure, line) for line in figure.axes[0].lines if line.get_gid() == "V5-2"]
     assert [np.ptp(trace[:, 1]) for trace in traces] == pytest.approx([10, 20, 50])
     assert [np.ptp(trace[:, 0]) for trace in traces] == pytest.approx([249.75] * 3)
     width, height = figure.get_size_inches() * 25.4

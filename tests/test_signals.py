@@ -92,3 +92,19 @@ def test_p_waves() -> None:
         shares.append(waves.p_waves(lead, found).mean())
     assert shares[0] > 0.9 and shares[1] < 0.2 and shares[2] < 0.6
     assert waves.delineate(np.zeros(1000), 100.0) is None
+
+
+def test_interpolation_is_band_limited():
+    """Fails when a sine below half of the sampling rate is not reproduced between samples, or samples move."""
+    from sssd.signals.interpolation import finer
+
+    t = np.arange(400) / 100.0
+    fine = np.arange(399 * 5 + 1) / 500.0
+    for hz, error in ((1.0, 2e-3), (10.0, 5e-3), (25.0, 1e-2)):
+        found = finer(np.sin(2 * np.pi * hz * t), 5)
+        inside = slice(50, -50)
+        assert np.abs(found - np.sin(2 * np.pi * hz * fine))[inside].max() < error
+    noise = np.random.default_rng(0).normal(size=(3, 50))
+    assert finer(noise, 4).shape == (3, 197) and np.allclose(finer(noise, 4)[:, ::4], noise)
+    np.testing.assert_allclose(finer(np.ones(20), 5), 1.0)
+    np.testing.assert_allclose(finer(noise, 1), noise, atol=1e-12)

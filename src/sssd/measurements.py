@@ -10,8 +10,8 @@ STACH and IVCD, 1 of 60 with AFIB or PVC, 2 of 60 with CLBBB or CRBBB, and 6 of 
 at the limit of its search.
 
 Nor is it measured if the beats of all leads and those that NeuroKit2 finds in lead II give rates that differ by more
-than a fifth, as where T waves are taken for beats. Of recordings that are measured otherwise, that leaves out none of 40
-each with NORM and IVCD, none of 39 with AFIB, 1 of 40 with STACH, 1 of 39 with PVC, 3 of 38 with CLBBB, 3 of 40 with
+than a fifth, as where T waves are taken for beats. Of recordings that are measured otherwise, that leaves out none of
+40 each with NORM and IVCD, none of 39 with AFIB, 1 of 40 with STACH, 1 of 39 with PVC, 3 of 38 with CLBBB, 3 of 40 with
 CRBBB and 2 of 26 with PACE.
 
 The median PR of 25 recordings each of PTB-XL with NORM and 1AVB is 146 and 202 ms.

@@ -16,6 +16,7 @@ import numpy as np
 
 from .labels import learnt
 from .record import Ecg, as_statement
+from .signals.interpolation import finer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,8 @@ _SIDE, _HEAD, _FOOT = 13.5, 27.0, 13.0  # margins of a page in mm
 _LEAD_IN = 15.0  # room for the calibration pulse left of the traces, mm
 _LABEL = 3.6  # size of a lead label, mm
 _CLEAR = 2.0  # least distance between the traces of neighbouring rows, mm
+
+DRAWN_HZ = 500.0  # traces of a lower rate are interpolated to about this one
 
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
@@ -176,8 +179,10 @@ def _row(ecg: Ecg, leads: Sequence[str], *, lead_in: float = _LEAD_IN, pulse: bo
         x, y = start + np.array([0, 1.5, 1.5, 6.5, 6.5, 8]), MM_PER_MV * np.array([0.0, 0, 1, 1, 0, 0])
         lines.append(("calibration", x, y))
     for name, first, last in zip(leads, edges, edges[1:], strict=False):
-        x = lead_in + MM_PER_S * np.arange(first, last) / ecg.fs_hz
-        y = MM_PER_MV * ecg.lead(name)[first:last].astype(np.float64)
+        fine = max(1, round(DRAWN_HZ / ecg.fs_hz))
+        points = slice(first * fine, (last - 1) * fine + 1)
+        x = lead_in + MM_PER_S * np.arange(length * fine)[points] / (fine * ecg.fs_hz)
+        y = MM_PER_MV * finer(ecg.lead(name), fine)[points]
         lines.append((name, x, y))
         labels.append(_label(name, x, y))
     ticks = tuple(float(lead_in + MM_PER_S * edge / ecg.fs_hz) for edge in edges[1:-1])

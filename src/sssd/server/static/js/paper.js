@@ -1,6 +1,7 @@
 // One sheet of ECG paper: a scroller whose window holds two canvases, the grid and, above it, the traces. Only the visible
 // part is drawn: both canvases when the window moves, and the traces alone when the signal changes.
 
+import { FINE, finerRecord } from "./finer.js";
 import { LEAD_IN, MM_PER_MV, MM_PER_S, layOut } from "./layout.js";
 
 const READABLE = 1.7; // Where the width fits at fewer pixels per mm than this,
@@ -237,7 +238,11 @@ function drawTraces(context, geometry, view, colour, traces) {
         const from = Math.max(first, first + Math.floor((left - x0) / step) - 1);
         const to = Math.min(last, first + Math.ceil((left + width - x0) / step) + 2);
         const path = new Path2D();
-        for (let i = from; i < to; i++) path.lineTo(x0 + (i - first) * step, y0 - signal[row][i] * MM_PER_MV * scale);
+        // A record that is done is drawn in fine steps; one that forms, sample by sample, so that it keeps pace.
+        const fine = alpha < 1 ? 1 : FINE;
+        const points = alpha < 1 ? signal[row] : finerRecord(signal)[row];
+        for (let i = from * fine; i <= (to - 1) * fine; i++)
+          path.lineTo(x0 + (i / fine - first) * step, y0 - points[i] * MM_PER_MV * scale);
         stroke(context, path, view.dots);
       }
     }

@@ -1,5 +1,6 @@
 // What is printed: each record on a page of its own, drawn as the PDF draws it, at 25 mm/s and 10 mm/mV.
 
+import { FINE, finerRecord } from "./finer.js";
 import { LEAD_IN, MM_PER_MV, MM_PER_S, layOut } from "./layout.js";
 
 const [SIDE, HEAD, FOOT] = [13.5, 27, 13]; // margins of a page in mm
@@ -50,7 +51,7 @@ function page({ layout, asked, drawn, facts, rare, how, traces }) {
     for (const { lead, row, first, last, x, label } of segments) {
       for (const { signal, colour } of traces)
         line(
-          Array.from({ length: last - first }, (_, i) => [left + x + (i * MM_PER_S) / geometry.fs, top + zero - MM_PER_MV * signal[row][first + i]]),
+          Array.from({ length: (last - first - 1) * FINE + 1 }, (_, i) => [left + x + (i * MM_PER_S) / geometry.fs / FINE, top + zero - MM_PER_MV * finerRecord(signal)[row][first * FINE + i]]),
           COLOURS[colour],
           0.32,
         );
