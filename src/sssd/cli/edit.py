@@ -40,7 +40,7 @@ def command(
     strength: Annotated[
         float | None,
         typer.Option(
-            help="How much may change, from above 0 to 1; by default 0.4. Another rhythm takes more, as 0.8."
+            help="How much may change, from above 0 to 1; by default 0.4. Another rhythm takes more, as 0.6."
         ),
     ] = None,
     own_age: Annotated[
