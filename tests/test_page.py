@@ -579,6 +579,13 @@ def test_the_paper_says_what_was_measured_and_that_it_is_synthetic(open_page, se
         page.locator(".paper").first.evaluate("(e, x) => e.scrollTo(x, 0)", left)
         box = page.locator(".synthetic").first.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert page.locator(".frame.more").count() == 0  # scrolled to the end
+    page.locator(".paper").first.evaluate("e => e.scrollTo(0, 0)")
+    page.wait_for_function("n => document.querySelectorAll('.frame.more').length === n", arg=int(width < 500))
+    for measured in page.locator(".sheet:first-child .measured dd:visible").all():
+        near, mark = measured.bounding_box(), page.locator(".synthetic").first.bounding_box()
+        beside = near["x"] + near["width"] <= mark["x"] or near["x"] >= mark["x"] + mark["width"]
+        assert beside or near["y"] + near["height"] <= mark["y"] or near["y"] >= mark["y"] + mark["height"]
 
 
 def test_quiz(open_page):

@@ -92,7 +92,14 @@ export class Paper {
     }
     this.dots = dots;
     this.#draw({ grid: true, traces: true });
+    this.#more();
     this.onView(this);
+  }
+
+  // Let the frame show whether there is more to the right.
+  #more() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.scroller;
+    this.scroller.parentElement.classList.toggle("more", scrollLeft + clientWidth < scrollWidth - 2);
   }
 
   // Show the whole paper on the screen, or go back to the usual size.
@@ -114,6 +121,7 @@ export class Paper {
 
   #moved() {
     this.#draw({ grid: true, traces: true });
+    this.#more();
     this.onView(this);
   }
 

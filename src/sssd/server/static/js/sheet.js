@@ -155,7 +155,7 @@ export class Sheet {
       const words = this.describe(name);
       const code = document.createElement("b");
       code.textContent = name;
-      span.append(code, className === "asked" && words ? ` ${words}` : "");
+      span.append(code, words ? ` ${words}` : "");
       span.title = words;
       return span;
     };
