@@ -105,7 +105,8 @@ def test_up_to_the_hub_and_back(model: SSSDECG, hub: StandIn, capsys: pytest.Cap
     assert _same(SSSDECG.from_pretrained(f"hf://org/small@{pinned}"), model)
     ask = ["generate", "--checkpoint", f"hf://org/small@{pinned}", "--label", "NORM", "--steps", "1", "-q"]
     assert main([*ask, "--out", "made"]) == 0
-    assert json.loads(Path("made/manifest.json").read_text())["model"] == model.model_hash
+    made = json.loads(Path("made/manifest.json").read_text())
+    assert (made["model"], made["checkpoint"]) == (model.model_hash, f"hf://org/small@{pinned}")
     assert main(["inspect", f"hf://org/small@{pinned}"]) == 0 and model.model_hash in capsys.readouterr().out
 
 

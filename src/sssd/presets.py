@@ -69,6 +69,17 @@ def is_shipped(checkpoint: str | os.PathLike[str] | None) -> bool:
     return checkpoint is None or is_builtin(str(checkpoint)) or str(checkpoint) in WEIGHTS
 
 
+def checkpoint_name(checkpoint: str | os.PathLike[str] | None) -> str:
+    """Return how a checkpoint is called in manifests: a name, a path as it was given, or an address at the Hub."""
+    if checkpoint is None:
+        return BUILTIN
+    address = hub.as_address(checkpoint)
+    if address is None:
+        return str(checkpoint)
+    model, revision = address
+    return f"hf://{model}" + (f"@{revision}" if revision else "")
+
+
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
     """Return the file of a checkpoint; None means the built-in model.
 

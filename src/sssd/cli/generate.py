@@ -15,13 +15,13 @@ import typer
 
 from ..checks import counted, durations
 from ..labels import names_of, rare_statements
-from ..presets import BUILTIN, is_shipped
+from ..presets import checkpoint_name, is_shipped
 from ..words import taken, understand
 from . import options
 from . import shown as shown_in
 from .console import UsageError, note, progress_bar, say, usage
 from .requests import columns_of, read_requests, request_of, timed
-from .sets import check_space, write_records
+from .sets import check_length, check_space, note_codes, write_records
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +184,10 @@ def command(
         added = parse(noise, model.config.trainset_config.sampling_rate)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
         check_space(out, kinds, len(request) * (2 if added else 1), seconds=sum(seconds) or 10.0)
+        check_length(kinds, sum(seconds), model)
 
+    if "challenge" in kinds:
+        note_codes(request.vectors, model.label_names)
     for line in (*(said for one in understood for said in one.lines()[1:]), *dropped):
         note(line)
     total = len(request)
@@ -220,7 +223,7 @@ def command(
             kinds,
             asked=asked,
             manifest={
-                "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
+                "checkpoint": checkpoint_name(checkpoint),
                 **({} if quality is None else {"quality": quality}),
                 **({"text": text} if text else {}),
                 **({"noise": ", ".join(map(str, added))} if added else {}),

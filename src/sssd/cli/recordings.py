@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import counted
 from ..labels import names_of
-from ..presets import BUILTIN
+from ..presets import checkpoint_name
 from . import options
 from .console import note, progress_bar, say, usage
 from .sets import check_space, write_records
@@ -105,7 +105,7 @@ def _of_recording(
             kinds,
             asked=[names_of(row, model.label_names) for row in ecgs.request.vectors],
             manifest={
-                "checkpoint": BUILTIN if checkpoint is None else str(checkpoint),
+                "checkpoint": checkpoint_name(checkpoint),
                 "device": str(model.device),
                 "done_to_source": list(taken.notes),
             },

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..labels import names_of
 from ..patient import facts
+from .console import note
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.progress import Progress
 
+    from ..pretrained import PretrainedModel
     from ..records import Records
 
 KIB = {  # least size of a record of 10 s
@@ -108,6 +112,25 @@ def check_space(out: Path, formats: Sequence[str], records: int, *, seconds: flo
             f"{records} records take at least {needed / 1e6:.0f} MB, and the disk of {str(out)!r} has "
             f"{free / 1e6:.0f} MB left: make room, or choose fewer records or formats"
         )
+
+
+def check_length(formats: Sequence[str], seconds: float, model: PretrainedModel) -> None:
+    """Raise ValueError if a format cannot hold records of so many seconds; 0 stands for the length of the model's."""
+    if "dicom" in formats:
+        from ..io.dicom import factor_of
+
+        fs_hz = model.config.trainset_config.sampling_rate
+        factor_of(round(seconds * fs_hz) or model.shape[1], fs_hz)
+
+
+def note_codes(vectors: NDArray[np.float32], names: Sequence[str]) -> None:
+    """Note which statements of the vectors (n, K) have no code in the form of the challenges."""
+    from ..snomed import without_code
+
+    used = dict.fromkeys(name for row in vectors for name in names_of(row, names))
+    absent = without_code(tuple(used))
+    if absent:
+        note(f"the challenges have no SNOMED CT code for {', '.join(absent)}: headers have it in a comment")
 
 
 def _file_name(codes: Sequence[str], i: int) -> str:

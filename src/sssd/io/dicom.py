@@ -32,7 +32,9 @@ from .units import microvolts
 from .wfdb_header import RecordingError
 
 LEAST_HZ, MOST_HZ = 200.0, 1000.0  # by the standard
-INTERPOLATED_HZ = 500.0  # at least, where a record has less than the standard wants
+INTERPOLATED_HZ = (
+    500.0  # at least, where a record has less than the standard wants and is not too long for it
+)
 MOST_SAMPLES = 16384  # of a channel, by the standard
 DATE = "19850101"
 _CODES = dict(
@@ -65,17 +67,8 @@ def render(ecg: Ecg) -> bytes:
         import pydicom
         from pydicom import uid
 
-    if ecg.fs_hz > MOST_HZ:
-        raise ValueError(
-            f"the record has {ecg.fs_hz:g} Hz; a DICOM 12-lead ECG holds {LEAST_HZ:g} to {MOST_HZ:g} Hz"
-        )
-    factor = 1 if ecg.fs_hz >= LEAST_HZ else math.ceil(INTERPOLATED_HZ / ecg.fs_hz)
+    factor = factor_of(ecg.signal.shape[1], ecg.fs_hz)
     units = microvolts(_between(ecg.signal.astype(np.float64), factor))  # (12, L)
-    if units.shape[1] > MOST_SAMPLES:
-        raise ValueError(
-            f"the record has {units.shape[1]} samples at {ecg.fs_hz * factor:g} Hz; a DICOM 12-lead ECG holds "
-            f"{MOST_SAMPLES}"
-        )
     lines = [*written(ecg), *([_BETWEEN.format(factor)] if factor > 1 else [])]
     digest = hashlib.sha256(units.tobytes() + repr((ecg.fs_hz, ecg.leads, lines)).encode()).hexdigest()
 
@@ -114,6 +107,24 @@ def render(ecg: Ecg) -> bytes:
     file = io.BytesIO()
     made.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def factor_of(samples: int, fs_hz: float) -> int:
+    """Return the number of samples that are written for each sample of a record.
+
+    ValueError if a 12-lead ECG of DICOM cannot hold it.
+    """
+    if fs_hz > MOST_HZ:
+        raise ValueError(
+            f"the record has {fs_hz:g} Hz; a DICOM 12-lead ECG holds {LEAST_HZ:g} to {MOST_HZ:g} Hz"
+        )
+    wanted = (1,) if fs_hz >= LEAST_HZ else (math.ceil(hz / fs_hz) for hz in (INTERPOLATED_HZ, LEAST_HZ))
+    for factor in wanted:
+        if samples * factor <= MOST_SAMPLES:
+            return factor
+    raise ValueError(
+        f"the record has {samples * factor} samples at {fs_hz * factor:g} Hz; a DICOM 12-lead ECG holds {MOST_SAMPLES}"
+    )
 
 
 def is_dicom(path: Path) -> bool:

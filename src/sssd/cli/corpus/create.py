@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...checks import counted
-from ...presets import BUILTIN, is_shipped
+from ...hub import as_address
+from ...presets import BUILTIN, checkpoint_name, is_shipped
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
@@ -212,4 +213,6 @@ def _recorded(checkpoint: Path | None) -> str:
     """Return what a recipe calls a checkpoint: weights that ship have a name, any other checkpoint has its path."""
     if checkpoint is None:
         return BUILTIN
-    return str(checkpoint if is_shipped(checkpoint) else checkpoint.resolve())
+    if is_shipped(checkpoint) or as_address(checkpoint):
+        return checkpoint_name(checkpoint)
+    return str(checkpoint.resolve())
