@@ -55,6 +55,16 @@ def test_a_challenge_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "diagnoses that are no label: 39732003 left axis deviation (1)" in said.out
 
 
+@row("a folder of headers with `#Dx:`, `#Age:` and `#Sex:`, as the PhysioNet challenges have them")
+@pytest.mark.parametrize(
+    "lines", [("dx: 164889003",), (" DX : 164889003 ", "AGE: 74", "sex:F"), ("Dx:164889003",)]
+)
+def test_names_of_fields_in_any_case(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    """Fails when such a folder is called none of a challenge."""
+    prepare(challenge(tmp_path / "set", A1=lines), tmp_path / "out")
+    assert labels_of(read(tmp_path / "out")) == ["AFIB"]
+
+
 @row("a diagnosis that a header lacks")
 def test_not_stated_is_not_absent(tmp_path: Path) -> None:
     source = challenge(tmp_path / "set", A1=dx("164889003"), A2=dx("39732003"))

@@ -526,6 +526,26 @@ def test_tables_that_are_no_recording(tmp_path: Path, text: str, message: str) -
         read_recording(tmp_path / "a.csv")
 
 
+@rows(
+    "parts, said",
+    [
+        (SET := "sets of ECGs with labels that nobody could ask for, or with marks of missing samples",
+         {"label_names": ["AFIB", "afib"]}, "'AFIB' and 'afib' differ in case or signs only"),
+        (SET, {"label_names": ["A+B", "C"]}, "nobody could ask for a label called 'A[+]B'"),
+        (SET, {"signal_uv": np.full((2, 12, 1000), -32768, np.int16)}, "holds -32768, by which WFDB marks missing"),
+    ],
+)  # fmt: skip
+def test_sets_that_are_refused(tmp_path: Path, parts: dict[str, object], said: str) -> None:
+    """Fails when a model is trained on labels without a name, or on a mark of missing samples as a voltage."""
+    good = {"signal_uv": np.zeros((2, 12, 1000), np.int16), "labels": np.eye(2, dtype=np.uint8)}
+    good |= {"label_names": [b"AFIB", b"LVH"]}
+    np.savez(tmp_path / "good.npz", **good)
+    assert recordings.read(tmp_path / "good.npz").label_names == ("AFIB", "LVH")
+    np.savez(tmp_path / "bad.npz", **(good | parts))
+    with pytest.raises(ValueError, match=said):
+        recordings.read(tmp_path / "bad.npz")
+
+
 # --- EDF and DICOM ------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ _NOTHING = ("", "unknown", "nan", "none")
 def has_diagnoses(source: Path) -> bool:
     """Return whether a folder, or one inside it, has a header with diagnoses; the first few headers tell."""
     first = (file for _, file in zip(range(20), source.rglob("*.hea"), strict=False))
-    return any(re.search(rb"^#\s*Dx\s*:", file.read_bytes(), re.MULTILINE) for file in first)
+    return any(re.search(rb"^#\s*Dx\s*:", file.read_bytes(), re.MULTILINE | re.IGNORECASE) for file in first)
 
 
 def challenge_table(source: Path) -> Listing:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..io.files import replacing
 from ..io.raw import rate_of
+from ..labels import check_names
 from ..leads import CLINICAL, lead_names, reorder, to_eight
 from ..patient import ages, heart_rates, sexes
 
@@ -91,7 +92,7 @@ def read(path: str | Path) -> Recordings:
 
     Leads in another order are put into the clinical one. Absent leads mean the clinical order, an absent
     fs_hz 100 Hz; ecg_id stands for record_id. FileNotFoundError where nothing is there; ValueError if the
-    file is no set of ECGs.
+    file is no set of ECGs, samples are missing, or nobody could ask for one of the labels by its name.
     """
     path = Path(path)
     if path.is_dir():
@@ -120,6 +121,12 @@ def read(path: str | Path) -> Recordings:
         if "leads" in data:
             order = lead_names([str(name) for name in data["leads"].astype(np.str_)])
             signal = signal if order == CLINICAL else reorder(signal, order)
+        names = tuple(np.atleast_1d(data["label_names"]).astype(np.str_).tolist())
+        check_names(names, "label_names")
+        if signal.dtype == np.int16 and signal.min(initial=0) == np.iinfo(np.int16).min:
+            raise ValueError(
+                "signal_uv holds -32768, by which WFDB marks missing samples; leave these records out"
+            )
         if labels.dtype != np.uint8 and np.isin(labels, (0, 1)).all():
             labels = labels.astype(np.uint8)
         fold = data.get("strat_fold")
@@ -128,7 +135,7 @@ def read(path: str | Path) -> Recordings:
         return Recordings(
             signal_uv=signal,
             labels=labels,
-            label_names=tuple(str(name) for name in data["label_names"]),
+            label_names=names,
             fs_hz=rate_of(data["fs_hz"]) if "fs_hz" in data else 100.0,
             strat_fold=None if fold is None else fold.astype(np.int64),
             record_id=data.get("record_id", data.get("ecg_id")),
