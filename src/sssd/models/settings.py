@@ -41,6 +41,7 @@ class _Unfilled(TorchFunctionMode):
 _RANDOM_FILLS = {
     nn.init.kaiming_normal_,
     nn.init.kaiming_uniform_,
+    nn.init.normal_,
     nn.init.uniform_,
     Tensor.uniform_,
     Tensor.normal_,
