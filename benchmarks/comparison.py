@@ -172,8 +172,8 @@ def page(rows: dict[str, dict[str, float]], seconds: dict[str, float], records: 
         *([f"Not installed, so left out: {', '.join(absent)}."] if absent else []),
         "",
         "ECGEN is a framework without weights of a diffusion model in its package, so nothing of it could be "
-        "generated; its measures are used below. DiffuSETS, SynthECG and ConTSG-Bench are no packages that pip "
-        "installs, and nothing was measured of them.",
+        "generated; its measures are used below. DiffuSETS, SynthECG and ConTSG-Bench were not found in the "
+        "package index, and nothing was measured of them.",
         "",
         "## What each can do",
         "",
@@ -181,7 +181,8 @@ def page(rows: dict[str, dict[str, float]], seconds: dict[str, float], records: 
         f"|{'---|' * 5}",
         *(f"| {name} | {' | '.join(cells)} |" for name, cells in features),
         "",
-        "The cells are from the documentation of the versions above. `-` means that it is not described there.",
+        "What is said of ECGEN comes from its page in the package index, and what is said of the others from their "
+        "code. `-` means that nothing of the kind was found there.",
         "",
         "## Time",
         "",
