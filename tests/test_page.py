@@ -472,6 +472,11 @@ def test_compare(open_page):
     assert min(page.locator("canvas.traces").first.evaluate(blue)) > 200  # both colours on one paper
     assert page.locator(".calipers .label:visible").all_inner_texts()[0].startswith("A ")
     assert "B " not in page.text_content("#reading")
+    assert page.locator(".printout:visible .measured").count() == 2  # of both, on one paper
+    page.locator("label", has_text="Side by side").click()
+    assert (
+        page.locator(".printout:visible").count() == page.locator(".printout:visible .measured").count() == 2
+    )
 
 
 def test_download_every_format(open_page, service, tmp_path):

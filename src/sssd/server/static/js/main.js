@@ -104,6 +104,9 @@ function arrange() {
   sheetB.root.hidden = !two;
   $("sheets").className = two ? (overlaid() ? "two over" : "two beside") : "";
   for (const tag of document.querySelectorAll(".tag")) tag.hidden = !two;
+  const paper = (overlaid() ? sheetA : sheetB).root.querySelector(".printout .scale");
+  sheetB.measures.classList.toggle("second", overlaid());
+  paper.before(sheetB.measures);
   for (const sheet of sheets) sheet.paper.resize();
   draw();
   if (measuring()) placeCalipers();

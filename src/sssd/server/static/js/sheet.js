@@ -30,6 +30,7 @@ export class Sheet {
     this.describe = describe;
     this.records = records;
     this.paper = new Paper(root.querySelector(".paper"), { onView });
+    this.measures = root.querySelector(".measured"); // of two sheets that are overlaid, both are on the first paper
     this.canvas = root.querySelector("canvas.traces");
     this.film = root.querySelector(".film");
     this.range = this.film.querySelector("input");
@@ -171,7 +172,7 @@ export class Sheet {
   }
 
   #measured(measured) {
-    for (const dd of this.root.querySelectorAll("[data-measure]")) {
+    for (const dd of this.measures.querySelectorAll("[data-measure]")) {
       const value = measured?.[dd.dataset.measure];
       const known = value !== null && value !== undefined;
       const unit = document.createElement("small");
