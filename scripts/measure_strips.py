@@ -12,7 +12,7 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from unittest import mock
 
@@ -199,65 +199,39 @@ def likeness(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(*beats)[0, 1])
 
 
+def rate(x: np.ndarray) -> float:
+    return heart_rate(find_beats(x, FS_HZ), FS_HZ)
+
+
 def heart(model: SSSDECG, options: argparse.Namespace) -> str:
+    def row(name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[str]:
+        pairs = list(pairs)
+        like = [likeness(a, b) for a, b in pairs]
+        change = np.nanmedian([abs(rate(a) - rate(b)) for a, b in pairs])
+        return [name, f"{np.nanmedian(like):.2f}", f"{np.nanquantile(like, 0.1):.2f}", f"{change:.1f}"]
+
     tag = options.checkpoint or "built-in"
-    signal, _, _ = kept(options.kept, f"together-overlap-5-s-{tag}", lambda: ([], []))
-    rates = np.array(
-        [
-            [heart_rate(find_beats(x[:, i : i + 500], FS_HZ), FS_HZ) for i in range(0, 6000, 500)]
-            for x in signal
-        ]
-    )
-    rows = []
-    for later in (5, 10, 20, 30, 50):
-        like = [likeness(x[:, :500], x[:, 100 * later : 100 * later + 500]) for x in signal]
-        change = np.abs(rates[:, later // 5] - rates[:, 0])
-        rows.append(
-            [
-                f"{later} s later",
-                f"{np.nanmedian(like):.2f}",
-                f"{np.nanquantile(like, 0.1):.2f}",
-                f"{np.nanmedian(change):.1f}",
-            ]
-        )
-    order = np.roll(np.arange(len(signal)), 1)
-    like = [likeness(x[:, :500], y[:, :500]) for x, y in zip(signal, signal[order], strict=True)]
-    rows.append(
-        [
-            "another strip",
-            f"{np.nanmedian(like):.2f}",
-            f"{np.nanquantile(like, 0.1):.2f}",
-            f"{np.nanmedian(np.abs(rates[order, 0] - rates[:, 0])):.1f}",
-        ]
-    )
+    made = {name: options.kept / f"{'-'.join(name.replace(',', '').split())}-{tag}.npz" for name in METHODS}
+    signal = np.load(made["together, overlap 5 s"])["signal"]
+    rows = [
+        row(f"{later} s later", ((x[:, :500], x[:, 100 * later : 100 * later + 500]) for x in signal))
+        for later in (5, 10, 20, 30, 50)
+    ]
+    crossfaded = made["windows of their own, crossfaded in 1 s"]
+    if crossfaded.exists():
+        own = np.load(crossfaded)["signal"]
+        rows.append(row("30 s later, windows of their own", ((x[:, :500], x[:, 3000:3500]) for x in own)))
     if options.data is not None:
         with np.load(options.data / "signals.npz") as file:
             real = to_eight(file["signal_uv"][file["strat_fold"] == 9].astype(np.float32) / 1000)
-        like = [likeness(x[:, :490], x[:, 500:990]) for x in real]
-        change = [
-            abs(
-                heart_rate(find_beats(x[:, :490], FS_HZ), FS_HZ)
-                - heart_rate(find_beats(x[:, 500:990], FS_HZ), FS_HZ)
-            )
-            for x in real
-        ]
-        rows.append(
-            [
-                "5 s later, recordings of PTB-XL",
-                f"{np.nanmedian(like):.2f}",
-                f"{np.nanquantile(like, 0.1):.2f}",
-                f"{np.nanmedian(change):.1f}",
-            ]
-        )
-    return table(
-        [
-            "first 5 s against",
-            "likeness of beats (median)",
-            "10th percentile",
-            "change of heart rate, /min (median)",
-        ],
-        rows,
-    )
+        rows.append(row("5 s later, recordings of PTB-XL", ((x[:, :490], x[:, 500:990]) for x in real)))
+    head = [
+        "first 5 s against",
+        "likeness of beats (median)",
+        "10th percentile",
+        "change of heart rate, /min (median)",
+    ]
+    return table(head, rows)
 
 
 def picture(*_: object) -> str:
