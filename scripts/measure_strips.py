@@ -212,7 +212,7 @@ def heart(model: SSSDECG, options: argparse.Namespace) -> str:
 
     tag = options.checkpoint or "built-in"
     made = {name: options.kept / f"{'-'.join(name.replace(',', '').split())}-{tag}.npz" for name in METHODS}
-    signal = np.load(made["together, overlap 5 s"])["signal"]
+    signal = np.load(made["together, overlap 2 s"])["signal"]
     rows = [
         row(f"{later} s later", ((x[:, :500], x[:, 100 * later : 100 * later + 500]) for x in signal))
         for later in (5, 10, 20, 30, 50)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .noise import normal
 
-OVERLAP = 0.5  # of a window, at least
+OVERLAP = 0.2  # of a window, at least
 FADE = 0.1  # of a window, in which it gives way to the next
 CHANGE_S = 1.0  # in which the statements before a change give way to those after it
 EDGE_S = 0.2  # left over at the end of a strip, where recordings of PTB-XL have an artefact of resampling
