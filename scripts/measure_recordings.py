@@ -22,6 +22,7 @@ from docs_page import IMAGES, ROOT, paste, table
 from matplotlib.figure import Figure
 
 from sssd import SSSDECG, Ecg
+from sssd.batch import Given, _bound
 from sssd.editing.change import partial_table, request_for
 from sssd.editing.completion import SPREAD, covariance, known_part, projection
 from sssd.editing.inversion import EDIT_STEPS, GUIDANCE, STRENGTH
@@ -31,7 +32,7 @@ from sssd.labels import CODES
 from sssd.leads import CLINICAL, to_eight, to_twelve
 from sssd.request import conditions
 from sssd.samplers import StepTable, invert, run, v_denoiser
-from sssd.sampling import Given, Sampling, _bound
+from sssd.sampling import Sampling
 from sssd.signals.beats import find_beats
 
 PAGE = ROOT / "docs/recordings.md"

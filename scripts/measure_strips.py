@@ -21,11 +21,11 @@ import torch
 from docs_page import IMAGES, ROOT, paste, table
 
 from sssd import SSSDECG
+from sssd.batch import Given
 from sssd.cli import main as command
 from sssd.evaluation import classifier
 from sssd.leads import to_eight
 from sssd.request import Request
-from sssd.sampling import Given
 from sssd.signals.beats import find_beats, heart_rate
 from sssd.strips import Strip
 

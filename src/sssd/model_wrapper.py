@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .added_noise import parse
+from .batch import Given, sample
 from .checks import check_keywords, flag, only, warn, whole
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .editing.methods import FromRecordings
@@ -34,7 +35,7 @@ from .records import Records, provenance
 from .request import Request, RequestKeywords, conditions, make_request
 from .samplers import StepTable
 from .samplers.adapter import Scheduler
-from .sampling import Given, RunKeywords, Sampling, SamplingKeywords, sample
+from .sampling import RunKeywords, Sampling, SamplingKeywords
 from .schedule import IntArray
 from .strips import Strip, strip_of
 from .utils.util import std_normal

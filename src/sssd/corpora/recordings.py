@@ -21,9 +21,9 @@ from ..labels import names_of
 from .plan import Plan
 
 if TYPE_CHECKING:
+    from ..batch import Given
     from ..editing import Taken
     from ..model_wrapper import SSSDECG
-    from ..sampling import Given
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Recordings:
 
     def given(self, model: SSSDECG) -> Callable[[Sequence[str]], Given]:
         """Return the function that says what a run is given which varies the recordings of these names."""
+        from ..batch import Given
         from ..editing.change import circumstances_of
-        from ..sampling import Given
 
         each = {
             name: Given(start=taken.eight[None], circumstances=circumstances_of(model, taken.eight))

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import Given
 from ..circumstances import of_recordings, takes_circumstances
 from ..labels import encode
 from ..records import Records
 from ..request import Request
 from ..samplers import StepTable
 from ..samplers.adapter import is_scheduler
-from ..sampling import Given, RunKeywords, Sampling
+from ..sampling import RunKeywords, Sampling
 from ..schedule import Schedule
 from ..signals.heart_rate import measured_heart_rates
 

@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..batch import Given
 from ..checks import whole
 from ..leads import CLINICAL, EIGHT, lead_of, to_twelve
-from ..sampling import Given, Sampling
+from ..sampling import Sampling
 from .change import Change, Own, circumstances_of, partial_sampling
 from .source import Source, take
 

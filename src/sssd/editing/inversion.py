@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch import Given, noise_of
 from ..checks import whole
 from ..device import choose_precision
 from ..request import Request, conditions
 from ..samplers import StepTable
-from ..sampling import Given, Sampling, noise_of
+from ..sampling import Sampling
 from .change import Change, Own, checked_strength, circumstances_of, partial_sampling, partial_table
 from .source import Source, Taken, take
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..batch import Given
 from ..checks import whole
-from ..sampling import Given, Sampling
+from ..sampling import Sampling
 from .change import Change, Own, checked_strength, circumstances_of, partial_sampling
 from .source import Source, take
 

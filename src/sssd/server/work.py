@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch import Given
 from ..request import Request
-from ..sampling import Given, Sampling
+from ..sampling import Sampling
 
 EightLeads = NDArray[np.float32]  # records (n, 8, L) in mV, leads I V1..V6 aVF
 OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean records (n, 8, L) in mV)

@@ -1,0 +1,190 @@
+"""Runs one batch: noise -> loop(denoiser) -> clean records, from noise alone or from what is given of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checks import checked_index, checked_seed, counted
+from .circumstances import with_circumstances
+from .engine.bound import bind
+from .models.network import Network
+from .models.precision import float32_products
+from .models.settings import settled
+from .noise import normal
+from .samplers import StepTable, away_from, eps_denoiser, holding, invert, remainders, run, v_denoiser
+from .samplers.adapter import Scheduler, run_scheduler
+from .scale import Scale
+from .schedule import IntArray
+from .strips import Strip
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a run is given of its records (B, 8, L) beside labels: where it starts, and what it holds fixed.
+
+    start: clean records, to which noise is added up to the noise level at which the table starts (Meng et al. 2022,
+    SDEdit). noise: in place of the noise by seed. known: projects clean records (B, 8, L) onto what is known of them.
+    spread: (L,) factors by which the records are moved away, in the end, from what `known` makes of zeros.
+    own: (B, K) conditions of `start`. The noise of each step is then the one by which the run gives `start` back under
+    these conditions, and only what differs in the conditions of the run changes it. guidance: how much further than
+    that it goes. circumstances: (B, 16) of the records, see sssd.circumstances; NaN where they are to be drawn.
+    """
+
+    start: Tensor | None = None
+    noise: Tensor | None = None
+    known: Callable[[Tensor], Tensor] | None = None
+    spread: Tensor | None = None
+    own: Tensor | None = None
+    guidance: float = 0.0
+    circumstances: Tensor | None = None
+
+    def part(self, rows: slice | Sequence[int]) -> Given:
+        """Return what is given of these records only."""
+        chosen: dict[str, Any] = {name: value[rows] for name, value in self._rows.items()}
+        return replace(self, **chosen)
+
+    def beside(self, others: Sequence[Given]) -> Given:
+        """Return what is given of these records and those of others, which have the same of everything else."""
+        rows: dict[str, Any] = {
+            name: torch.cat([value, *(getattr(other, name) for other in others)])
+            for name, value in self._rows.items()
+        }
+        return replace(self, **rows)
+
+    def scaled(self, scale: Scale, device: torch.device) -> Given:
+        """Return the same on a device, with records on the scale of the network instead of in mV."""
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._rows.items()}
+        if "start" in moved:
+            moved["start"] = scale.to_network(moved["start"])
+        known = self.known
+        if self.spread is not None:
+            moved["spread"] = self.spread.to(device)
+        if known is not None:
+            moved["known"] = lambda x: scale.to_network(known(scale.to_mv(x)))
+        return replace(self, **moved)
+
+    @property
+    def _rows(self) -> dict[str, Any]:
+        """What has a row for each record."""
+        rows = {name: getattr(self, name) for name in ("start", "noise", "own", "circumstances")}
+        return {name: value for name, value in rows.items() if value is not None}
+
+
+@settled()
+@float32_products("highest")
+@torch.no_grad()
+def sample(
+    network: Network,
+    table: StepTable | Scheduler,
+    cond: Tensor,
+    seeds: Sequence[int] | IntArray,
+    index: Sequence[int] | IntArray,
+    *,
+    T: int,
+    length: int,
+    dtype: torch.dtype,
+    on_step: Callable[[int, Tensor], None],
+    given: Given | None = None,
+    strip: Strip | None = None,
+    rows: int = 1,
+) -> Tensor:
+    """Sample one batch: noise -> loop(denoiser) -> clean records (B, 8, length), scaled as the network sees them.
+
+    cond: (B, K) labels and patient. seeds, index: (B,) numbers on which the noise of each record depends. T: number of
+    steps of the schedule. dtype: of matrix products. on_step(i, x0): called with the clean records predicted at row i.
+    given: where the run starts and what it holds fixed, in the network's units; otherwise it starts from noise.
+    strip: makes strips (B, 8, strip.padded) instead, of windows of `length` samples, of which the network reads `rows`
+    at once; cond is (B, G, K) then, for each part of the strip.
+    """
+    seeds, index = [checked_seed(seed) for seed in seeds], [checked_index(i) for i in index]
+    if len({len(seeds), len(index), len(cond)}) > 1:
+        raise ValueError(
+            f"got {counted(len(seeds), 'seed')} and {counted(len(index), 'number')} for {counted(len(cond), 'record')}"
+        )
+    if not index:
+        return torch.zeros(0, 8, length, dtype=torch.float32, device=cond.device)
+    times, given = [int(t) for t in table.steps], given or Given()
+
+    def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
+        where = cond.device if cond.device.type == "cuda" else torch.device("cpu")
+        if strip is not None:
+            return strip.noise(seeds, index, t, where).to(cond.device)
+        return normal(seeds, index, t, (8, length), where).to(cond.device)
+
+    def network_of_windows(strips: list[int], parts: list[int]) -> Callable[[Tensor, int], Tensor]:
+        which = [seeds[i] for i in strips], [index[i] for i in strips]
+        full = with_circumstances(network, cond[strips, parts], *which)
+        return _bound(network, full, times, length=length, dtype=dtype)
+
+    def network_under(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
+        full = with_circumstances(network, cond, seeds, index, given.circumstances)
+        return _bound(network, full, times, length=length, dtype=dtype)
+
+    if strip is None:
+        net = network_under(cond)
+    else:
+        net = strip.stitched(network_of_windows, len(index), rows)
+    x_T = noise(T) if given.noise is None else given.noise
+    if isinstance(table, Scheduler):
+        if given._rows or given.known:
+            raise ValueError(f"{table.name} is a scheduler of diffusers, which starts from noise only")
+        return run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=on_step)
+    denoiser = v_denoiser if network.velocity else eps_denoiser
+    denoise = denoiser(table, net)
+    if given.start is not None and given.own is not None:
+        own = denoiser(table, network_under(given.own))
+        path = [
+            float(alpha) * given.start + float(sigma) * z
+            for alpha, sigma, z in zip(table.alpha, table.sigma, [x_T, *map(noise, times)], strict=True)
+        ]
+        left = remainders(table, own, path)
+        guided = away_from(denoise, own, given.guidance) if given.guidance else denoise
+        x = run(table, guided, path[0], lambda i: left[i] / float(table.c[i]), on_step=on_step)
+        return x + left[-1]
+    if given.start is not None:
+        x_T = float(table.alpha[0]) * given.start + float(table.sigma[0]) * x_T
+    if given.known is not None:
+        denoise = holding(table, denoise, given.known)
+    x = run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
+    return x if given.known is None or given.spread is None else given.known(given.spread * x)
+
+
+@settled()
+@float32_products("highest")
+@torch.no_grad()
+def noise_of(
+    network: Network,
+    table: StepTable,
+    cond: Tensor,
+    x0: Tensor,
+    *,
+    rounds: int,
+    dtype: torch.dtype,
+    circumstances: Tensor | None = None,
+) -> Tensor:
+    """Return the noise (B, 8, L) from which, with the records x0 as start, a table of DDIM gives these records.
+
+    x0 is scaled as the network sees it. cond: (B, K) labels and patient, which describe x0. circumstances: (B, 16) of
+    x0. See `samplers.invert`.
+    """
+    if circumstances is not None:
+        cond = with_circumstances(network, cond, [], [], circumstances)
+    net = _bound(network, cond, [int(t) for t in table.steps], length=x0.shape[-1], dtype=dtype)
+    denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
+    x = invert(table, denoise, x0, rounds=rounds)
+    noise: Tensor = (x - float(table.alpha[0]) * x0) / float(table.sigma[0])
+    return noise
+
+
+def _bound(
+    network: Network, cond: Tensor, times: Sequence[int], *, length: int, dtype: torch.dtype
+) -> Callable[[Tensor, int], Tensor]:
+    """Return the network as a function of x and the time step, for these steps."""
+    visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
+    predict = bind(network, cond, visited, length=length, dtype=dtype)
+    return lambda x, t: predict(x, visited.index(t))
