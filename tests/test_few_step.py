@@ -26,7 +26,7 @@ from sssd.training.distill import distill
 from sssd.training.distill import run as running
 from sssd.training.distill.adversary import Discriminator, adversarial_gradient, discriminator_loss
 from sssd.training.distill.context import Distillation
-from sssd.training.distill.matching import Critic, Pool, match_recordings, visits
+from sssd.training.distill.dmd2 import Critic, Pool, match_recordings, visits
 from sssd.training.distill.run import StageProgress
 from sssd.training.distill.trajectories import follow_trajectories
 from sssd.training.network import training_net
@@ -63,7 +63,7 @@ def distillation(settings: Config | None = None) -> Distillation:
 
 @pytest.fixture(autouse=True)
 def short_headstart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 2)
+    monkeypatch.setattr("sssd.training.distill.dmd2.HEADSTART", 2)
 
 
 # --- nodes --------------------------------------------------------------------------------------------------
@@ -544,7 +544,7 @@ def test_torchrun_with_two_processes(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_both_stages_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled, recorded as graphs, replayed more often than they warm up; the student goes on changing."""
-    monkeypatch.setattr("sssd.training.distill.matching.HEADSTART", 8)
+    monkeypatch.setattr("sssd.training.distill.dmd2.HEADSTART", 8)
     settings, x, told = config(trajectory_iters=16, matching_iters=16, batch_size=16), data(40), []
     out = distill(
         settings, teacher(tmp_path), labels(), tmp_path / "out", signal_mv=x.signal_mv, device="cuda",

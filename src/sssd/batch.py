@@ -14,7 +14,7 @@ from .circumstances import with_circumstances
 from .engine.bound import bind
 from .models.network import Network
 from .models.precision import float32_products
-from .models.settings import settled
+from .models.settings import isolated
 from .noise import normal
 from .samplers import StepTable, away_from, eps_denoiser, holding, invert, remainders, run, v_denoiser
 from .samplers.adapter import Scheduler, run_scheduler
@@ -75,7 +75,7 @@ class Given:
         return {name: value for name, value in rows.items() if value is not None}
 
 
-@settled()
+@isolated()
 @float32_products("highest")
 @torch.no_grad()
 def sample(
@@ -154,7 +154,7 @@ def sample(
     return x if given.known is None or given.spread is None else given.known(given.spread * x)
 
 
-@settled()
+@isolated()
 @float32_products("highest")
 @torch.no_grad()
 def noise_of(

@@ -10,7 +10,7 @@ from .models.denoiser import Denoiser
 from .models.network import Network
 from .models.parameters import DenoiserConfig
 from .models.s4 import Cauchy
-from .models.settings import float32_modules, settled, unfilled
+from .models.settings import float32_modules, isolated, unfilled
 from .models.transformer import Transformer
 from .schedule import Schedule, karras, linear, rescaled
 
@@ -34,7 +34,7 @@ def build_network(config: Config, cauchy: Cauchy = "conjugate_pairs", *, empty: 
     if config.diffusion_config.prediction == "v":
         velocity = (schedule.alpha.tolist(), schedule.sigma.tolist())
     takes = config.trainset_config.takes
-    with settled(), float32_modules(), ExitStack() as stack:
+    with isolated(), float32_modules(), ExitStack() as stack:
         if empty:
             stack.enter_context(unfilled())
         if config.transformer_config is not None:

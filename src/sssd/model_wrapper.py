@@ -26,7 +26,7 @@ from .labels import encode, rare_note
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
 from .models.network import Network
-from .models.settings import settled
+from .models.settings import isolated
 from .noise import seed_or_drawn
 from .presets import WEIGHTS
 from .progress import Progress, reporting
@@ -154,7 +154,7 @@ class SSSDECG(FromRecordings):
             raise ValueError(f"{table.name} is a scheduler of diffusers, which has no table")
         return table
 
-    @settled()
+    @isolated()
     def sample(
         self,
         request: Request,
@@ -197,7 +197,7 @@ class SSSDECG(FromRecordings):
                 out[chosen] = made[..., :length]
         return out
 
-    @settled()
+    @isolated()
     def generate_batch(
         self,
         vectors: NDArray[np.float32],

@@ -21,7 +21,7 @@ from .factory import build_network, build_schedule, label_names
 from .io.files import write_files
 from .models.network import Network
 from .models.s4 import Cauchy
-from .models.settings import settled
+from .models.settings import isolated
 from .presets import WEIGHTS, checkpoint_file
 from .request import Classes
 from .scale import Scale
@@ -45,7 +45,7 @@ class PretrainedModel:
     _given: Config | None = None  # the configuration that the caller gave
     _source: Path | None = None  # of the weights
 
-    @settled()
+    @isolated()
     def __init__(
         self, config_path: File | Config | None = None, *, device: str | torch.device | None = None
     ) -> None:
@@ -60,7 +60,7 @@ class PretrainedModel:
         self._set(config, build_network(config).to(chosen))
 
     @classmethod
-    @settled()
+    @isolated()
     def from_pretrained(
         cls,
         path: File | None = None,
@@ -109,7 +109,7 @@ class PretrainedModel:
         self.config, self.schedule, self.model = config, build_schedule(config), network.eval()
         self._source = source
 
-    @settled()
+    @isolated()
     def load_checkpoint(self, path: File, *, cauchy: Cauchy | None = None) -> Self:
         """Load a checkpoint: SSSD-ECG's .pkl, a bare state dict (keys may begin with model. or module.), safetensors.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .checks import flag, one_of, whole
 from .config.schema import Config, DdimConfig, Fit
-from .models.settings import settled
+from .models.settings import isolated
 from .progress import Progress
 from .samplers import BY_STEPS, SAMPLERS, StepTable, ddim, ddpm, default_spacing, fitted, key_of
 from .samplers.adapter import Scheduler, adapt, is_scheduler
@@ -121,7 +121,7 @@ class Sampling:
         eta = _check_eta(own.ddim_eta if self.eta is None else self.eta) if sampler == "ddim" else None
         return Sampling(sampler, steps, eta, self.spacing or default_spacing(sampler))
 
-    @settled()
+    @isolated()
     def table(self, schedule: Schedule, config: Config) -> StepTable | Scheduler:
         """Build the coefficients of each step on a schedule, with the gain for which the model was calibrated.
 

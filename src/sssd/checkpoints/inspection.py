@@ -21,7 +21,7 @@ from ..factory import build_network, build_schedule
 from ..labels import CODES
 from ..models.precision import float32_products
 from ..models.s4 import Cauchy
-from ..models.settings import settled
+from ..models.settings import isolated
 from ..noise import normal
 from ..presets import checkpoint_file
 from ..scale import Scale
@@ -67,7 +67,7 @@ class CauchyFit:
     steps: tuple[int, ...]
 
 
-@settled()
+@isolated()
 def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | None = None) -> Inspection:
     """Inspect a checkpoint of any form that can be loaded.
 
@@ -94,7 +94,7 @@ def inspect(path: str | os.PathLike[str], *, config: str | os.PathLike[str] | No
     )
 
 
-@settled()
+@isolated()
 @float32_products("highest")
 def fit_cauchy(
     path: str | os.PathLike[str],

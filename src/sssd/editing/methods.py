@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from torch import Tensor
 
 from ..checks import check_keywords, only
-from ..models.settings import settled
+from ..models.settings import isolated
 from ..noise import seed_or_drawn
 from ..pretrained import PretrainedModel
 from ..records import Records
@@ -60,7 +60,7 @@ class FromRecordings(PretrainedModel):
     def _whole(self) -> SSSDECG:
         return cast("SSSDECG", self)
 
-    @settled()
+    @isolated()
     def vary(
         self,
         recording: Source,
@@ -79,7 +79,7 @@ class FromRecordings(PretrainedModel):
         own, sampling = _own("vary", how), Sampling.of(sampler=sampler, steps=steps)
         return self._made(variation.vary(self._whole, recording, n, strength, own, sampling), how)
 
-    @settled()
+    @isolated()
     def invert(
         self,
         recording: Source,
@@ -97,7 +97,7 @@ class FromRecordings(PretrainedModel):
         check_keywords("invert", own, OwnKeywords)
         return inversion.invert(self._whole, recording, strength, Own(**own), steps, precision=precision)
 
-    @settled()
+    @isolated()
     def edit(
         self,
         recording: Source,
@@ -120,7 +120,7 @@ class FromRecordings(PretrainedModel):
         own = Own(**{name.removeprefix("own_"): one for name, one in only(how, BeforeKeywords).items()})
         return self._made(inversion.edit(self._whole, recording, wanted, strength, own, steps), how)
 
-    @settled()
+    @isolated()
     def interpolate(
         self,
         first: Source,
@@ -135,7 +135,7 @@ class FromRecordings(PretrainedModel):
         precision = how.get("precision", "auto")
         return self._made(inversion.interpolate(self._whole, first, last, n, steps, precision=precision), how)
 
-    @settled()
+    @isolated()
     def complete(
         self,
         recording: Source,

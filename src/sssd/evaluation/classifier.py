@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from ..checks import counted, needed_for
 from ..models.precision import float32_products
-from ..models.settings import float32_modules, settled
+from ..models.settings import float32_modules, isolated
 
 FloatArray = NDArray[np.floating]
 
@@ -216,7 +216,7 @@ def _one_cycle(progress: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (progress - 0.25) / 0.75)
 
 
-@settled()
+@isolated()
 @float32_products("highest")
 @torch.no_grad()
 def _over_windows(model: Classifier, x: FloatArray, read: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
@@ -242,7 +242,7 @@ def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
     with (
-        settled(),
+        isolated(),
         float32_modules(),
         float32_products("highest"),
         torch.enable_grad(),

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.precision import float32_products
-from ..models.settings import settled
+from ..models.settings import isolated
 from .auc import weighted_auc
 
 FloatArray = NDArray[np.floating]
@@ -37,7 +37,7 @@ class Memorisation:
     closest: float
 
 
-@settled()
+@isolated()
 @float32_products("highest")
 @torch.no_grad()
 def nearest(

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """Within the block, a default device, autocast and inference mode that the caller has set have no effect.
 
     These belong to the thread of the caller, so nothing changes for other threads. The default type belongs to the

@@ -19,7 +19,7 @@ from ..device import choose_batch_size, choose_precision
 from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
 from ..model_wrapper import SSSDECG
-from ..models.settings import settled
+from ..models.settings import isolated
 from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
 from ..record import Ecg
 from ..request import Request, make_request
@@ -182,7 +182,7 @@ class Generator:
 
         What is computed here is little, in a thread of its own.
         """
-        change = in_own_thread(settled()(asked.change), self.model)
+        change = in_own_thread(isolated()(asked.change), self.model)
         steps = partial_table(self.model, change.sampling, change.strength).S
         plan = Plan(
             change.sampling,

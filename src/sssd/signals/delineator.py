@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..models.precision import float32_products
-from ..models.settings import float32_modules, settled
+from ..models.settings import float32_modules, isolated
 
 FS_HZ = 100.0
 WAVES = ("P", "QRS", "T")
@@ -65,7 +65,7 @@ def scaled(eight_mv: Floats) -> Tensor:
     return torch.from_numpy((x / np.maximum(spread, 1e-3)).astype(np.float32))
 
 
-@settled()
+@isolated()
 @float32_products("highest")
 @torch.no_grad()
 def probabilities(model: Delineator, eight_mv: Floats) -> Floats:
@@ -102,7 +102,7 @@ def trained() -> Delineator:
     """Return the network with the weights that ship."""
     from safetensors.torch import load
 
-    with settled(), float32_modules():
+    with isolated(), float32_modules():
         model = Delineator()
     model.load_state_dict(
         load(resources.files("sssd.signals").joinpath("delineator.safetensors").read_bytes())

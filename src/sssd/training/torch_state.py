@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 from ..models.precision import float32_products
-from ..models.settings import float32_modules, settled
+from ..models.settings import float32_modules, isolated
 
 COMPILED_VARIANTS = 64  # of a block: with or without attention, dropout and gradients, for several networks
 
@@ -22,7 +22,7 @@ def training_state(device: torch.device) -> Iterator[None]:
     S4 kernels are built in full float32 all the same (sssd.models.s4).
     """
     with ExitStack() as stack:
-        stack.enter_context(settled())
+        stack.enter_context(isolated())
         stack.enter_context(float32_modules())
         stack.enter_context(torch.enable_grad())
         stack.enter_context(float32_products("high"))

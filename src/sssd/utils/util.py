@@ -21,7 +21,7 @@ from ..checks import counted
 from ..config.schema import DiffusionConfig
 from ..models.embeddings import step_embedding
 from ..models.network import Network
-from ..models.settings import settled
+from ..models.settings import isolated
 from ..samplers import StepTable, ddim, ddpm, eps_denoiser, run
 from ..schedule import Schedule, check_steps, choose_steps
 
@@ -84,7 +84,7 @@ def training_loss_label(
     return loss_fn(net((noisy, cond, steps.view(-1, 1).float())), z)
 
 
-@settled()
+@isolated()
 def calc_diffusion_hyperparams(T: int, beta_0: float, beta_T: float) -> dict[str, Any]:
     """Return the linear schedule in float32: {"T": int, "Beta", "Alpha", "Alpha_bar", "Sigma": (T,) tensors}.
 
@@ -124,7 +124,7 @@ def calc_diffusion_step_embedding(diffusion_steps: Tensor, diffusion_step_embed_
     return step_embedding(diffusion_steps, diffusion_step_embed_dim_in)
 
 
-@settled()
+@isolated()
 def std_normal(size: tuple[int, ...] | torch.Size) -> Tensor:
     """Return a standard normal float32 tensor of this size, on the CPU, from torch's global generator."""
     return torch.normal(0, 1, size=tuple(size), dtype=torch.float32, device="cpu")
@@ -143,7 +143,7 @@ def find_max_epoch(path: str | os.PathLike[str]) -> int:
     return max((int(name.group(1)) for name in names if name), default=-1)
 
 
-@settled()
+@isolated()
 @torch.no_grad()
 def _sample(net: Net, size: tuple[int, int, int], cond: Any, table: StepTable) -> Tensor:
     if len(size) != 3 or not all(isinstance(n, int) and n >= 0 for n in size):

@@ -20,7 +20,7 @@ The first two stages need only label columns, and recordings if the discriminato
 recordings.
 
 A transformer has the first two stages in one run (run.py), which gives a student for 1, 2 and 4 evaluations alike. In
-its second stage (matching.py) the discriminator (adversary.py) sees recordings only.
+its second stage (dmd2.py) the discriminator (adversary.py) sees recordings only.
 
 Shapes: B records, K label columns, N nodes (the levels at which the student is evaluated), T steps.
 """

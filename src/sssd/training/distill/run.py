@@ -1,6 +1,6 @@
 """Distils a transformer: both stages in one run, on one device or several, which goes on after an interruption.
 
-    teacher -> trajectories.py -> matching.py -> model.safetensors, for 1, 2 and 4 evaluations alike
+    teacher -> trajectories.py -> dmd2.py -> model.safetensors, for 1, 2 and 4 evaluations alike
 
 The state of a run is the student and how far it is. Critic and discriminator begin again where a run is resumed, as
 they do at the start of the second stage.
@@ -29,7 +29,7 @@ from ..parallel import processes, rank, wait
 from ..torch_state import training_state
 from .adversary import Discriminator
 from .context import Distillation, Distilled, StageProgress
-from .matching import Critic, match_recordings
+from .dmd2 import Critic, match_recordings
 from .resume import origin_of, read_state_of
 from .trajectories import follow_trajectories
 
