@@ -165,15 +165,15 @@ def page(rows: dict[str, dict[str, float]], seconds: dict[str, float], records: 
     names = list(next(iter(rows.values())))
     better = {name: "higher" if name.endswith(("precision", "recall")) else "lower" for name in names}
     lines = [
-        "# Beside other generators",
+        "# Comparison with other generators",
         "",
         f"Written by `{command}` on {date.today().isoformat()}: {platform.machine()}, {os.cpu_count()} CPU cores. "
         f"sssd-ecg {__version__}, {measured}.",
         *([f"Not installed, so left out: {', '.join(absent)}."] if absent else []),
         "",
-        "ECGEN is a framework without weights of a diffusion model in its package, so nothing of it could be "
-        "generated; its measures are used below. DiffuSETS, SynthECG and ConTSG-Bench were not found in the "
-        "package index, and nothing was measured of them.",
+        "ECGEN is a framework without weights of a diffusion model in its package, so no records of it could be "
+        "made; its measures are used below. DiffuSETS, SynthECG and ConTSG-Bench were not found in the "
+        "package index, so nothing was measured of them.",
         "",
         "## What each can do",
         "",
@@ -207,7 +207,7 @@ def page(rows: dict[str, dict[str, float]], seconds: dict[str, float], records: 
         ),
         "",
         "The autocorrelation difference is the mean absolute difference, over leads and lags up to 2 s, of the mean "
-        "autocorrelation of a record; ConTSG-Bench and other benchmarks of time series have one of this name.",
+        "autocorrelation of a record; ConTSG-Bench and other benchmarks of time series have a measure of this name.",
         "",
         "sssd-ecg learnt from PTB-XL, and deepfake-ecg from other recordings with other filters, which these distances "
         "show as well. They say how alike two sets are, not whether one is of use. [Evaluation](evaluation.md) "

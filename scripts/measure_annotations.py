@@ -126,9 +126,9 @@ def main() -> None:
     ventricular = np.array(["entricular extrasystole" in words for words in diagnoses])
     unlike = np.array(["unlike" in kinds(ecg, one.qrs_s) for ecg, one in zip(ecgs, agreed, strict=True)])
     text.append(
-        f"Of {ventricular.sum()} recordings of LUDB with ventricular extrasystoles, {unlike[ventricular].sum()} have a "
-        f"beat that is unlike the others in shape and width, and so have {unlike[~ventricular].sum()} of the other "
-        f"{(~ventricular).sum()}."
+        f"LUDB has {ventricular.sum()} recordings with ventricular extrasystoles. In {unlike[ventricular].sum()} of "
+        f"them a beat is unlike the others in shape and width, and also in {unlike[~ventricular].sum()} of "
+        f"the other {(~ventricular).sum()} recordings."
     )
     model = SSSDECG.from_pretrained(device="cpu")
     rows = []

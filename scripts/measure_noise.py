@@ -82,9 +82,9 @@ def main() -> None:
         "amplitude",
         "signal to noise, dB (median)",
         "beats found, all leads",
-        "of those found, beats",
+        "finds that are beats, all leads",
         "beats found, NeuroKit2 in II",
-        "of those found, beats",
+        "finds that are beats, NeuroKit2 in II",
         "error of QRS width, ms (median)",
     ]
     text = f"{len(clean)} records, {EACH} each of {', '.join(LABELS)}."

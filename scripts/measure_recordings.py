@@ -369,9 +369,10 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         reader.has(test.signal[test.having(name)], name).mean() for name in sorted({c.new for c in cases})
     ]
     text = (
-        f"{len(cases)} edits of recordings. Kept are statements that are read in the recording, and beats where the "
-        f"rhythm is to stay. The classifier reads {100 * np.mean(real):.0f} % of the wanted statements in recordings "
-        f"that have them. By the method that is built in: {', '.join(each)}."
+        f"These are {len(cases)} edits of recordings. Kept statements are counted where they are read in the "
+        f"recording, and beats where the rhythm is to stay. The classifier reads {100 * np.mean(real):.0f} % of the "
+        "wanted statements in recordings that have them. The classifier reads the wanted statement in these shares of "
+        f"the edits by the built-in method: {', '.join(each)}."
     )
     return f"{table(head, methods)}\n\n{text}\n\n{happened(model, data)}\n\n![Edits of recordings](images/edit.png)"
 
@@ -419,10 +420,10 @@ def happened(model: SSSDECG, data: Data) -> str:
         ]
     )
     return (
-        f"{len(pairs)} patients of PTB-XL's folds 1 to 9 have, in a later recording, one of {', '.join(HAPPENED)} that "
-        f"the earlier one lacks. The earlier one edited to the statements of the later one has a mean beat that is "
-        f"{1e3 * np.median(unlike['edit']):.0f} uV rms from that of the later one (median), and the unedited one "
-        f"{1e3 * np.median(unlike['first']):.0f} uV; the edit is the nearer one in "
+        f"{len(pairs)} patients of PTB-XL's folds 1 to 9 have a later recording with one of {', '.join(HAPPENED)}, "
+        f"which the earlier one lacks. When the earlier one is edited to the statements of the later one, its mean "
+        f"beat is {1e3 * np.median(unlike['edit']):.0f} uV rms from that of the later one (median); without the edit "
+        f"it is {1e3 * np.median(unlike['first']):.0f} uV from it. The edit is the nearer one in "
         f"{100 * (unlike['edit'] < unlike['first']).mean():.0f} %. It is nearer to the patient's own later recording "
         f"than to that of any other of these patients in {100 * (unlike['edit'] < others).mean():.0f} %. The model was "
         f"trained on most of these recordings."
@@ -540,8 +541,9 @@ def complete(model: SSSDECG, data: Data, _: Reader | None) -> str:
             )
         if known == ["I", "II"]:
             note = (
-                f"{len(rows)} recordings, {SAMPLES} completions each. Of four generated records, "
-                f"{100 * np.mean(inside['of generated']):.0f} % lies between their completions without the factor."
+                f"These are {len(rows)} recordings with {SAMPLES} completions each. In four generated records, "
+                f"{100 * np.mean(inside['of generated']):.0f} % of the values lie between their completions "
+                "without the factor."
             )
     draw(IMAGES / "complete.png", panels, 10, "as named; I and II are known")
     head = [

@@ -60,7 +60,7 @@ def fetch(model: str, *, revision: str | None = None, **how: Any) -> Path:
         return Path(file)
     except errors.GatedRepoError:
         raise PermissionError(
-            f"{model!r} has to be asked for at the Hub: do so, then log in with `hf auth login`"
+            f"{model!r} is open only to those who ask for it at the Hub: ask there, then log in with `hf auth login`"
         ) from None
     except errors.RevisionNotFoundError:
         raise FileNotFoundError(f"the model {model!r} of the Hub has no revision {revision!r}") from None
@@ -103,7 +103,9 @@ def upload(folder: Path, model: str, *, revision: str | None, private: bool | No
     except errors.HFValidationError as error:
         raise ValueError(f"{model!r} is no name of a model at the Hub: {error}") from None
     except errors.LocalTokenNotFoundError:
-        raise PermissionError("you are not logged in at the Hub: `hf auth login`, or give token=") from None
+        raise PermissionError(
+            "you are not logged in at the Hub: run `hf auth login`, or give token="
+        ) from None
     except Exception as error:  # of the connection, by whichever library it is made
         raise OSError(f"{model!r} could not be written to the Hub: {_first_line(error)}") from error
     return str(done.commit_url)

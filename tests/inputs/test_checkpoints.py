@@ -370,7 +370,7 @@ def test_the_configuration_in_a_file(config: Any, tmp_path: Path) -> None:
 )
 def test_the_configuration_of_another_program(config: Any, tmp_path: Path) -> None:
     """Fails when a checkpoint is refused because of what another program calls its config."""
-    with pytest.warns(Notice, match="what it calls its config is none of SSSD-ECG and is not used"):
+    with pytest.warns(Notice, match="its entry 'config' is no configuration of SSSD-ECG and is not used"):
         model = SSSDECG.from_pretrained(saved(tmp_path, {"model": NET, "config": config}), device="cpu")
     assert model.config.diffusion_config.T == 200
 

@@ -70,7 +70,7 @@ def _contents(path: Path) -> tuple[Any, dict[str, str]]:
     content, metadata = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     config = metadata.get("config")
     if config is not None and not any(f'"{section}"' in config for section in Config.model_fields):
-        warn(f"{path}: what it calls its config is none of SSSD-ECG and is not used")
+        warn(f"{path}: its entry 'config' is no configuration of SSSD-ECG and is not used")
         del metadata["config"]
     return content, metadata
 

@@ -22,16 +22,16 @@ def command(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of completions.")] = 1,
     known: Annotated[
         str | None,
-        typer.Option(help="The leads to keep, as I,II; by default all that the recording has."),
+        typer.Option(help="The leads to keep, such as I,II; by default all that the recording has."),
     ] = None,
     gap: Annotated[
         list[str] | None,
-        typer.Option(help="Seconds between which samples are made anew, as 2.5:4. May be repeated."),
+        typer.Option(help="Seconds between which samples are made anew, such as 2.5:4. May be repeated."),
     ] = None,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
 ) -> Make:
-    """Make the leads and samples that a recording lacks, several times, so that it is seen how sure they are.
+    """Make the leads and samples that a recording lacks; several completions show how sure they are.
 
     What is known stays as it is. What is made is synthetic: a guess from other recordings, which can miss what is wrong
     with this patient. Missing samples (NaN) and missing leads of the file are made without being named.

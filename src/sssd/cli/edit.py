@@ -35,26 +35,28 @@ def command(
     ] = None,
     heart_rate: Annotated[
         float | None,
-        typer.Option(help="The heart rate that it is to have, in beats per minute, for models that take it."),
+        typer.Option(
+            help="The heart rate that the ECG is to have, in beats per minute, for models that take it."
+        ),
     ] = None,
     strength: Annotated[
         float | None,
         typer.Option(
-            help="How much may change, from above 0 to 1; by default 0.4. Another rhythm takes more, as 0.6."
+            help="How much may change, from above 0 to 1; by default 0.4. Another rhythm needs more, such as 0.6."
         ),
     ] = None,
     own_age: Annotated[
-        float | None, typer.Option(help="The age of the patient; without it, it is unknown.")
+        float | None, typer.Option(help="The age of the patient; without it, the age is unknown.")
     ] = None,
     own_sex: Annotated[
         Literal["female", "male"] | None,
-        typer.Option(help="The sex of the patient; without it, it is unknown."),
+        typer.Option(help="The sex of the patient; without it, the sex is unknown."),
     ] = None,
     own_heart_rate: Annotated[
         float | None, typer.Option(help="The heart rate of the recording; without it, it is measured.")
     ] = None,
 ) -> Make:
-    """Give a recording other statements, another age, sex or heart rate, and leave the rest of it as it is.
+    """Give a recording other statements or another age, sex or heart rate, and leave the rest of it as it is.
 
     The result is synthetic. It shows what the model takes the statements to be, not what would happen to the patient.
     """

@@ -59,8 +59,8 @@ def command(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            help="A sentence in place of --label, with statements, age, sex and heart rate, as '70-year-old woman, "
-            "AFIB'. What was understood of it is told. May be repeated."
+            help="A sentence in place of --label, with statements, age, sex and heart rate, such as '70-year-old "
+            "woman, AFIB'. The command says what it understood. May be repeated."
         ),
     ] = None,
     labels_from: options.LabelsFrom = None,
@@ -96,14 +96,14 @@ def command(
         bool,
         typer.Option(
             "--require-shown",
-            help="--check, and draw records that do not show what was asked for again, up to "
+            help="Like --check, and also draw each record again until it shows what was asked for, up to "
             f"{shown_in.ATTEMPTS} times in all. If some still do not show it, the exit code is 1.",
         ),
     ] = False,
     noise: Annotated[
         str | None,
         typer.Option(
-            help="Noise to add, as 'baseline:0.3mV, muscle:20uV, mains:50Hz'. "
+            help="Noise to add, such as 'baseline:0.3mV, muscle:20uV, mains:50Hz'. "
             "The records without it are written as well."
         ),
     ] = None,
@@ -111,7 +111,7 @@ def command(
         bool,
         typer.Option(
             "--annotate",
-            help="Mark where P, QRS and T waves begin, peak and end, and the beats: in WFDB's .atr, in CSV and NPZ.",
+            help="Mark the beats, and where P, QRS and T begin, peak and end, in WFDB's .atr, in CSV and in NPZ.",
         ),
     ] = False,
     formats: options.Formats = "wfdb,npz",

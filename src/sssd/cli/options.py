@@ -58,7 +58,7 @@ Sex = Annotated[
 HeartRate = Annotated[
     float | None,
     typer.Option(
-        help="Heart rate of the records in beats per minute, for models that take it; without it, it is unknown."
+        help="Heart rate of the records in beats per minute, for models that take it; without it, the rate is unknown."
     ),
 ]
 Formats = Annotated[
@@ -87,7 +87,7 @@ Own = Annotated[
     str | None,
     typer.Option(
         "--own-label",
-        help="What the recording shows, as AFIB+LVH; by default the statements that the file carries.",
+        help="What the recording shows, such as AFIB+LVH; by default the statements that the file carries.",
     ),
 ]
 Configuration = Annotated[

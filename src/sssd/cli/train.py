@@ -32,7 +32,7 @@ def command(
     more: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A further prepared folder, all of whose records are trained on. The network is told which folder a "
+            help="A further prepared folder; the network trains on all of its records. It is told which folder a "
             "record comes from, and generates in the style of --data. May be given several times."
         ),
     ] = None,
