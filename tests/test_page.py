@@ -584,7 +584,7 @@ def test_the_paper_says_what_was_measured_and_that_it_is_synthetic(open_page, se
         page.locator(".paper").first.evaluate("(e, x) => e.scrollTo(x, 0)", left)
         box = page.locator(".synthetic").first.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width
-    assert page.locator(".frame.more").count() == 0  # scrolled to the end
+    page.wait_for_function("() => !document.querySelector('.frame.more')")  # scrolled to the end
     page.locator(".paper").first.evaluate("e => e.scrollTo(0, 0)")
     page.wait_for_function("n => document.querySelectorAll('.frame.more').length === n", arg=int(width < 500))
     for measured in page.locator(".sheet:first-child .measured dd:visible").all():
