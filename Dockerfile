@@ -5,7 +5,7 @@
 #   docker run --rm sssd-ecg serve --new-key                    # prints a key and its hash, which goes into server.json
 #   docker run -p 8000:8000 -v "$PWD/server.json:/etc/sssd-ecg/server.json:ro" sssd-ecg \
 #       serve --host 0.0.0.0 --settings /etc/sssd-ecg/server.json
-#   docker run -v "$PWD/out:/work/out" sssd-ecg generate --label AFIB --out out/ecgs
+#   docker run -v "$PWD/out:/home/ecg/out" sssd-ecg generate --label AFIB --out out/ecgs
 
 ARG PYTHON=3.12
 
@@ -27,11 +27,11 @@ ARG TORCH_BACKEND=cpu
 # hadolint ignore=DL3008
 RUN if [ "${TORCH_BACKEND}" != cpu ]; then \
         apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; \
-    fi && useradd --create-home --uid 1000 ecg && mkdir /work && chown ecg:ecg /work
+    fi && useradd --create-home --uid 1000 ecg
 COPY --from=build /opt/sssd-ecg /opt/sssd-ecg
 ENV PATH=/opt/sssd-ecg/bin:$PATH PYTHONUNBUFFERED=1
 USER 1000
-WORKDIR /work
+WORKDIR /home/ecg
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]

@@ -19,7 +19,7 @@ from ..middleware import accepts_gzip
 from ..schemas import EcgQuery, GenerateRequest
 from ..security import client_of
 from ..settings import Settings
-from .shared import ECGS, GENERATING, answer, check_time, chosen_format, unmeasured, while_connected, work_of
+from .shared import ECGS, GENERATING, answer, check_time, respond, while_connected, work_of
 
 NOT_BUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second one is for nginx
 KEPT_S = 86400  # how long a record may be kept without asking whether the model has changed
@@ -48,14 +48,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         responses={**ECGS, **problems(406, *GENERATING)},
     )
     async def ecgs(asked: GenerateRequest, request: Request) -> Response:
-        form = chosen_format(request, asked.count)
-        if asked.measure and form is not encode.JSON:
-            raise unmeasured(form.media_type)
-        work, client = await work_of(backend, asked, settings.records, "a request"), client_of(request)
-        check_time(backend, work, client)
-        generating = backend.generate(work, client=client)
-        signals = await in_time(while_connected(request, generating), settings.request_s)
-        return await answer(backend.generator, form, work, signals, asked.measure, asked.layout)
+        return await respond(backend, settings, asked, request)
 
     @router.post(
         "/stream",

@@ -11,10 +11,12 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from .. import encode
-from ..backend import Backend, TooLong
+from ..backend import Backend, TooLong, in_time
 from ..generator import Generator
 from ..recordings import ChangeRequest
 from ..schemas import GenerateRequest, Records
+from ..security import client_of
+from ..settings import Settings
 from ..work import EightLeads, Work
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -102,6 +104,20 @@ async def answer(
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     content = await anyio.to_thread.run_sync(body)
     return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
+
+
+async def respond(
+    backend: Backend, settings: Settings, asked: GenerateRequest | ChangeRequest, request: Request
+) -> Response:
+    """Make the records of a request in the format that the client prefers, within the time of a request."""
+    form = chosen_format(request, asked.records)
+    if asked.measure and form is not encode.JSON:
+        raise unmeasured(form.media_type)
+    work, client = await work_of(backend, asked, settings.records, "a request"), client_of(request)
+    check_time(backend, work, client)
+    generating = backend.generate(work, client=client)
+    signals = await in_time(while_connected(request, generating), settings.request_s)
+    return await answer(backend.generator, form, work, signals, asked.measure, asked.layout)
 
 
 def unmeasured(what: str) -> HTTPException:
