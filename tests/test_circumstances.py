@@ -7,8 +7,11 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from sssd.circumstances import BANDWIDTH, draw, measure, normalised, table
+from sssd.circumstances import BANDWIDTH, draw, measure, normalised, of_recordings, scale_of, table
+from sssd.config.schema import TransformerConfig
+from sssd.models.transformer import Transformer
 from sssd.noise import integers
+from sssd.training.data import TrainingData, transformer_data
 
 FS = 100.0
 
@@ -49,7 +52,7 @@ def test_normalised_columns() -> None:
     """Mean 0 and standard deviation 1; a column without spread stays finite."""
     values = np.random.default_rng(0).normal(3, 2, (500, 16))
     values[:, 4] = 1.0
-    scaled = normalised(values, values)
+    scaled = normalised(values, scale_of(values))
     np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(np.delete(scaled, 4, axis=1).std(0), 1)
     assert (scaled[:, 4] == 0).all()
@@ -107,3 +110,26 @@ def test_what_is_known_stays_and_the_rest_goes_with_it() -> None:
     assert float((nothing[:, 0] < 0).float().mean()) == pytest.approx(0.25, abs=0.03)
     alone = draw(rows, [0], [7], known[7:8])
     torch.testing.assert_close(alone[0], drawn[7])
+
+
+def test_a_recording_is_scaled_as_the_training_records_were() -> None:
+    """The scale is kept with the weights, so it is that of the network's own training records, in mV, and not ours."""
+    random = np.random.default_rng(1)
+    signal = random.normal(0, random.uniform(0.01, 5.0, (30, 8, 1)), (30, 8, 1000)).astype(np.float32)
+    none = np.zeros((0, 3), dtype=np.float32)
+    data = TrainingData(
+        signal_mv=signal,
+        labels=np.zeros((30, 3), dtype=np.float32),
+        val_signal_mv=signal[:0],
+        val_labels=none,
+        source=np.repeat([0, 1], 15),
+        coarse=np.zeros(30, dtype=bool),
+    )
+    config = TransformerConfig(
+        width=16, layers=1, heads=2, patch=8, embed=8, circumstances=20, sources=["a", "b"]
+    )
+    trained, loaded = (Transformer(config, classes=3, velocity=([0.9, 0.1], [0.4, 0.9])) for _ in range(2))
+    columns = transformer_data(data, trained, FS).labels[:, -16:]
+    loaded.load_state_dict(trained.state_dict())
+    np.testing.assert_allclose(of_recordings(loaded, signal, FS).numpy(), columns, atol=1e-5)
+    assert abs(columns[:15].mean(0)).max() < 1e-6 and abs(columns[15:].mean(0)).max() > 0.01

@@ -203,7 +203,7 @@ def test_a_network_is_given_the_circumstances_of_the_recording(told, beating, mo
         return seen[-1]
 
     monkeypatch.setattr(told.model, "full", watched)
-    expected = of_recordings(to_eight(beating.signal.astype(np.float64))[None], 100.0)[0]
+    expected = of_recordings(told.model, to_eight(beating.signal.astype(np.float64))[None], 100.0)[0]
     for make in (
         lambda: told.vary(beating, 2, steps=2, seed=1),
         lambda: told.edit(beating, "AFIB", steps=4, seed=1),
@@ -223,7 +223,7 @@ def test_completions_have_the_circumstances_of_the_known_leads(told, beating, mo
     monkeypatch.setattr(completion, "Given", lambda **how: seen.append(how) or given(**how))
     made = told.complete(beating, 3, known=["I", "II"], steps=2, seed=1)
     found = seen[0]["circumstances"]
-    expected = of_recordings(to_eight(beating.signal.astype(np.float64))[None], 100.0)[0]
+    expected = of_recordings(told.model, to_eight(beating.signal.astype(np.float64))[None], 100.0)[0]
     known = torch.zeros(16, dtype=torch.bool)
     known[[0, 7, 8, 15]] = True
     assert found.shape == (3, 16) and torch.equal(found.isfinite(), known.expand(3, -1))

@@ -13,6 +13,7 @@ covariance would give itself away by these numbers alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -31,15 +32,6 @@ SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 u
 BANDWIDTH = 0.15  # of the kernel density, in standard deviations
 NEAR = 0.5  # and of that by which rows are chosen that go with what is known
 ROW, JITTER = 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
-# Mean and standard deviation in folds 1 to 8 of PTB-XL (3,396 recordings), by which recordings are normalised that a
-# network is given: its own table has no units.
-MEAN = (
-    1.802, 2.054, 2.145, 2.204, 2.191, 2.261, 2.293, 2.072, -2.331, -2.483, -2.313, -2.224, -2.108, -2.156, -2.303,
-    -2.469,
-)  # fmt: skip
-STD = (
-    0.893, 1.049, 1.039, 1.027, 1.022, 1.075, 1.126, 0.950, 0.202, 0.219, 0.261, 0.274, 0.245, 0.232, 0.234, 0.222
-)  # fmt: skip
 CHUNK = 1024  # records whose spectra are computed at a time
 
 Floats = NDArray[np.float64]
@@ -65,17 +57,23 @@ def _measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
     return np.concatenate((wander, noise), axis=-1)
 
 
-def normalised(values: Floats, reference: Floats) -> Floats:
-    """Return values (n, 16) less the mean of `reference` (m, 16), over its standard deviation."""
-    spread = reference.std(axis=0)
-    scaled: Floats = (values - reference.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+def scale_of(values: Floats) -> Floats:
+    """Return the mean and the standard deviation (2, 16) of circumstances (n, 16), which a network is trained with."""
+    spread = values.std(axis=0)
+    return np.stack((values.mean(axis=0), np.where(spread > 0, spread, 1.0)))
+
+
+def normalised(values: Floats, scale: Floats) -> Floats:
+    """Return circumstances (n, 16) less the mean, over the standard deviation, of a scale (2, 16)."""
+    scaled: Floats = (values - scale[0]) / scale[1]
     return scaled
 
 
-def of_recordings(signal_mv: NDArray[np.floating], fs_hz: float) -> Tensor:
-    """Return the circumstances (n, 16) float32 of recordings (n, 8, L) in mV, as a network takes them."""
-    values = (measure(signal_mv, fs_hz) - np.array(MEAN)) / np.array(STD)
-    return torch.from_numpy(values).float()
+def of_recordings(network: Transformer, signal_mv: NDArray[np.floating], fs_hz: float) -> Tensor:
+    """Return the circumstances (n, 16) float32 of recordings (n, 8, L) in mV, as this network takes them."""
+    assert network.circumstances_scale is not None
+    scale = network.circumstances_scale.double().cpu().numpy()
+    return torch.from_numpy(normalised(measure(signal_mv, fs_hz), scale)).float()
 
 
 def table(values: Floats, rows: int) -> Tensor:
@@ -112,7 +110,7 @@ def draw_for_training(rows: Tensor, count: int, random: torch.Generator) -> Tens
     return rows[chosen].float() + BANDWIDTH * jitter
 
 
-def takes_circumstances(network: Network) -> bool:
+def takes_circumstances(network: Network) -> TypeGuard[Transformer]:
     """Return whether a network is conditioned on circumstances."""
     return isinstance(network, Transformer) and network.circumstances is not None
 
@@ -130,7 +128,7 @@ def with_circumstances(
     """
     if not takes_circumstances(network):
         return cond
-    assert isinstance(network, Transformer) and network.circumstances is not None
+    assert network.circumstances is not None
     found = measured
     if found is None or bool(found.isnan().any()):
         where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64

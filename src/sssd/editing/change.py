@@ -133,7 +133,9 @@ def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | N
     if not takes_circumstances(model.model):
         return None
     whole = eight_mv.isfinite().all(dim=1)
-    found = of_recordings(eight_mv.nan_to_num()[None].numpy(), model.config.trainset_config.sampling_rate)
+    found = of_recordings(
+        model.model, eight_mv.nan_to_num()[None].numpy(), model.config.trainset_config.sampling_rate
+    )
     return torch.where(whole.repeat(2), found, torch.nan).expand(n, -1)
 
 

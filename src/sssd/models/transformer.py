@@ -142,6 +142,7 @@ class Transformer(Network):
 
     config: TransformerConfig
     circumstances: Tensor | None  # (rows, 16) float16, those of training records; normalised
+    circumstances_scale: Tensor | None  # (2, 16) the mean and standard deviation by which they were
 
     def __init__(
         self,
@@ -166,10 +167,12 @@ class Transformer(Network):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         table = torch.zeros(config.circumstances, CIRCUMSTANCES, dtype=torch.float16)
-        self.register_buffer("circumstances", table if config.circumstances else None)
-        for name, values in preconditioning(*velocity).items():
+        scale = torch.stack((torch.zeros(CIRCUMSTANCES), torch.ones(CIRCUMSTANCES)))
+        for name, values in (("circumstances", table), ("circumstances_scale", scale)):
+            self.register_buffer(name, values if config.circumstances else None)
+        for name, constant in preconditioning(*velocity).items():
             self.register_buffer(
-                name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False
+                name, torch.tensor(constant, dtype=torch.float32, device="cpu"), persistent=False
             )
         low, high, count = FREQUENCIES
         planes = width // config.heads // 2
@@ -177,9 +180,9 @@ class Transformer(Network):
             "frequency": np.geomspace(low, high, count),
             "turn": np.geomspace(1.0, SLOWEST, planes),  # radians per token
         }
-        for name, values in constants.items():
+        for name, constant in constants.items():
             self.register_buffer(
-                name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False
+                name, torch.tensor(constant, dtype=torch.float32, device="cpu"), persistent=False
             )
 
     @property

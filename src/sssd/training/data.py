@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..checks import counted
-from ..circumstances import measure, normalised, table
+from ..circumstances import measure, normalised, scale_of, table
 from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..factory import label_names
@@ -75,7 +76,8 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
 
     A zero follows them, since none of them is left out, then the source, and then the circumstances of the records,
     normalised by the mean and standard deviation of the training records of the first set. Those of coarse records are
-    unknown. `net` gets a table of the circumstances of the first set.
+    unknown. `net` gets a table of the circumstances of the first set, and
+    these two numbers for each.
     """
     sources = len(net.config.sources)
     columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in (data.labels, data.val_labels)]
@@ -86,12 +88,14 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
             np.hstack((part, one_hot[which]))
             for part, which in zip(columns, (data.source, first), strict=True)
         ]
-    if net.circumstances is not None:
+    if net.circumstances is not None and net.circumstances_scale is not None:
         measured = [measure(part, fs_hz) for part in (data.signal_mv, data.val_signal_mv)]
         reference = measured[0][(data.source == 0) & ~data.coarse]
-        values = [normalised(part, reference) for part in measured]
+        scale = scale_of(reference)
+        values = [normalised(part, scale) for part in measured]
         known = [~data.coarse[:, None], np.ones((len(data.val_labels), 1), dtype=bool)]
-        net.circumstances.copy_(table(normalised(reference, reference), len(net.circumstances)))
+        net.circumstances.copy_(table(normalised(reference, scale), len(net.circumstances)))
+        net.circumstances_scale.copy_(torch.from_numpy(scale))
         columns = [
             np.hstack((part, have, np.where(have, value, 0.0)))
             for part, have, value in zip(columns, known, values, strict=True)
