@@ -8,9 +8,9 @@ import torch
 import wfdb as physionet
 
 from sssd import SSSDECG
+from sssd.checks import timed
 from sssd.circumstances import draw
 from sssd.cli import main
-from sssd.cli.requests import timed
 from sssd.io import npz
 from sssd.noise import normal
 from sssd.request import conditions

@@ -6,6 +6,7 @@ import contextlib
 import math
 import operator
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +89,26 @@ def durations(given: Any) -> tuple[float, ...]:
                 f"duration is {given!r}: expected seconds, at least {LEAST_S:g}, or several of these"
             )
     return found
+
+
+def timed(labels: Sequence[str]) -> tuple[list[str], tuple[float, ...]]:
+    """Return the labels of a strip and the seconds of each, from labels such as NORM@0-30 and AFIB@30-60.
+
+    There are no seconds where no label has times. ValueError unless each begins where the one before it ends.
+    """
+    found = [re.fullmatch(r"(.+)@(\d+\.?\d*)-(\d+\.?\d*)", label) for label in labels]
+    if not any(found):
+        return list(labels), ()
+    names, seconds, end = [], [], 0.0
+    for label, match in zip(labels, found, strict=True):
+        if match is None or float(match[2]) != end:
+            raise ValueError(
+                f"{label}: expected parts that follow each other from 0 s, as in NORM@0-30 and AFIB@30-60"
+            )
+        names.append(match[1])
+        seconds.append(float(match[3]) - end)
+        end = float(match[3])
+    return names, durations(seconds)
 
 
 class Notice(UserWarning):

@@ -43,6 +43,7 @@ _LEAD_IN = 15.0  # room for the calibration pulse left of the traces, mm
 _LABEL = 3.6  # size of a lead label, mm
 _CLEAR = 2.0  # least distance between the traces of neighbouring rows, mm
 
+LONGEST_S = 120.0  # longer records are not drawn
 DRAWN_HZ = 500.0  # traces of a lower rate are interpolated to about this one
 
 _METADATA: dict[str, dict[str, Any]] = {

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..checks import counted, durations
+from ..checks import counted, durations, timed
 from ..labels import names_of, rare_statements
 from ..presets import checkpoint_name, is_shipped
 from ..words import taken, understand
 from . import options
 from . import shown as shown_in
 from .console import UsageError, note, progress_bar, say, usage
-from .requests import columns_of, read_requests, request_of, timed
+from .requests import columns_of, read_requests, request_of
 from .sets import check_length, check_space, note_codes, write_records
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..request import Request
 
-LONGEST_PICTURE_S, PICTURES = 120, {"png", "svg", "pdf"}
+PICTURES = {"png", "svg", "pdf"}
 MOST_DRAWN = 6  # statements that are named at the end
 
 EXAMPLES = """Examples:
@@ -133,6 +133,7 @@ def command(
     with usage():
         from ..io.folder import ON_OVERVIEW, OVERVIEW, check_formats, earlier_files
         from ..labels import CODES
+        from ..plot import LONGEST_S
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
         checkpoint, chosen = options.sampling(
@@ -157,9 +158,9 @@ def command(
             seconds = durations(duration)
         if len(seconds) > 1 and (check or require_shown):
             raise UsageError("--check and --require-shown judge records whose statements stay the same")
-        if sum(seconds) > LONGEST_PICTURE_S and PICTURES.intersection(kinds):
+        if sum(seconds) > LONGEST_S and PICTURES.intersection(kinds):
             raise UsageError(
-                f"records of more than {LONGEST_PICTURE_S} s have no pictures; leave out png, svg and pdf"
+                f"records of more than {LONGEST_S:g} s have no pictures; leave out png, svg and pdf"
             )
         told: dict[str, Any] = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if is_shipped(checkpoint):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..checks import durations
 from ..labels import encode, names_of
 from ..patient import ages, heart_rates, sexes
 from ..request import Classes, Request, Rows, complete_rows, in_sequence
 from ..tables.columns import described
 from ..tables.requests import read_label_table
 from ..words import Understood
-from .console import UsageError
 
 
 def read_requests(
@@ -52,27 +49,6 @@ def read_requests(
     others = ages(age)[0], sexes(sex)[0], heart_rates(heart_rate)[0]
     filled = (np.where(np.isnan(values), other, values) for values, other in zip(known, others, strict=True))
     return Rows(vectors, by_name, *filled)
-
-
-def timed(labels: Sequence[str]) -> tuple[list[str], tuple[float, ...]]:
-    """Return the labels of a strip and the seconds of each, from labels such as NORM@0-30 and AFIB@30-60.
-
-    There are no seconds where no label has times. UsageError unless each begins where the one before it ends.
-    """
-    found = [re.fullmatch(r"(.+)@(\d+\.?\d*)-(\d+\.?\d*)", label) for label in labels]
-    if not any(found):
-        return list(labels), ()
-    names, seconds, end = [], [], 0.0
-    for label, match in zip(labels, found, strict=True):
-        if match is None or float(match[2]) != end:
-            raise UsageError(
-                f"--label {label}: expected parts that follow each other from 0 s, "
-                "as in --label NORM@0-30 --label AFIB@30-60"
-            )
-        names.append(match[1])
-        seconds.append(float(match[3]) - end)
-        end = float(match[3])
-    return names, durations(seconds)
 
 
 def request_of(

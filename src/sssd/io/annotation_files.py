@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ..record import Annotation, Ecg
 
 NUMBERS = {"P": 0, "QRS": 1, "T": 2}  # of "(" and ")", as the QT database numbers them
+_END_OF_HEAD = (0, 236, 255, 255, 255, 255, 1, 0)
 
 
 def atr(ecg: Ecg) -> bytes:
@@ -20,20 +19,22 @@ def atr(ecg: Ecg) -> bytes:
     import wfdb
 
     marks = ecg.annotations
-    with tempfile.TemporaryDirectory() as folder:
-        wfdb.wrann(
-            "record",
-            "atr",
-            sample=np.array(
-                [max(one.sample, one.symbol == '"') for one in marks]
-            ),  # rdann wants no notes at 0
-            symbol=[one.symbol for one in marks],
-            num=np.array([NUMBERS.get(one.wave, 0) if one.symbol in "()" else 0 for one in marks]),
-            aux_note=[one.note for one in marks],
-            fs=ecg.fs_hz,
-            write_dir=folder,
-        )
-        return (Path(folder) / "record.atr").read_bytes()
+    made = wfdb.Annotation(
+        "record",
+        "atr",
+        sample=np.array([max(one.sample, one.symbol == '"') for one in marks]),  # rdann wants no notes at 0
+        symbol=[one.symbol for one in marks],
+        num=np.array([NUMBERS.get(one.wave, 0) if one.symbol in "()" else 0 for one in marks]),
+        aux_note=[one.note for one in marks],
+        fs=ecg.fs_hz,
+    )
+    made.sym_to_aux()  # from here on as in its wrann, which writes a file
+    made.check_fields()
+    made.standardize_custom_labels()
+    made.create_label_map()
+    made.convert_label_attribute("symbol", "label_store")
+    parts = (made.calc_fs_bytes(), made.calc_cl_bytes(), _END_OF_HEAD, made.calc_core_bytes(), (0, 0))
+    return bytes(np.concatenate(parts).astype(np.uint8))
 
 
 def table(ecg: Ecg) -> bytes:

@@ -115,10 +115,10 @@ class Batcher:
     def _admit(self, ticket: Ticket) -> None:
         held: dict[str, int] = {}
         for other in (ticket for ticket in self._queue if not ticket.of_job):
-            held[other.client] = held.get(other.client, 0) + other.left
-        own, others = held.pop(ticket.client, 0) + ticket.work.records, list(held.values())
+            held[other.client] = held.get(other.client, 0) + other.room_left
+        own, others = held.pop(ticket.client, 0) + ticket.work.room, list(held.values())
         expected = self.expected_s(ticket.client, ticket.work, ticket.cost)
-        if (own > ticket.work.records or others) and is_over_share(own, others, self._waiting):
+        if (own > ticket.work.room or others) and is_over_share(own, others, self._waiting):
             text = f"{self.waiting} records are waiting already, and the queue may hold {self._waiting}"
         elif expected > self._waiting_s:
             text = f"the requests before this one take about {expected:.0f} s, and {self._waiting_s:g} s may wait"
@@ -136,8 +136,8 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Records in the queue."""
-        return sum(ticket.left for ticket in tuple(self._queue))
+        """Records in the queue; a strip counts as its windows."""
+        return sum(ticket.room_left for ticket in tuple(self._queue))
 
     @property
     def idle(self) -> bool:
@@ -199,7 +199,8 @@ class Batcher:
         head = self._turns.next(open_to_it)
         if head is None:
             return []
-        pieces = deal(self.size, [ticket for ticket in open_to_it if ticket.work.plan == head.work.plan])
+        size = max(1, self.size // head.work.plan.windows)
+        pieces = deal(size, [ticket for ticket in open_to_it if ticket.work.plan == head.work.plan])
         for piece in pieces:
             ticket = piece.ticket
             ticket.taken = piece.stop
@@ -207,12 +208,12 @@ class Batcher:
             if ticket.left:
                 self._queue.append(ticket)
         self._turns.serve(pieces)
-        self._running += sum(piece.stop - piece.start for piece in pieces) * head.work.plan.steps
+        self._running += sum(piece.stop - piece.start for piece in pieces) * head.work.plan.cost
         return pieces
 
     def _serve(self, pieces: list[Piece], inner: bool = False) -> None:
         batch = Batch.of([piece.work for piece in pieces])
-        records, left = len(batch), len(batch) * batch.plan.steps
+        records, left, of_step = len(batch), len(batch) * batch.plan.cost, batch.plan.step_cost
         shortest = min(piece.ticket.cost for piece in pieces)
         if not inner:
             self._shortest = shortest
@@ -221,14 +222,14 @@ class Batcher:
 
         def on_step(i: int, x0: Any) -> None:
             nonlocal left, overtaken_s
-            left -= records
-            self._running -= records
+            left -= records * of_step
+            self._running -= records * of_step
             if self._abandoned or all(piece.ticket.withdrawn for piece in pieces):
                 raise Abandoned
             row = 0
             for piece in pieces:
                 if piece.ticket.on_progress is not None:
-                    piece.ticket.on_progress(piece.stop - piece.start)
+                    piece.ticket.on_progress((piece.stop - piece.start) * of_step)
                 if piece.ticket.on_step is not None:
                     piece.ticket.on_step(i, x0[row : row + piece.stop - piece.start])
                 row += piece.stop - piece.start
@@ -257,7 +258,7 @@ class Batcher:
                     self._shortest = 0.0
         took = time.monotonic() - began - overtaken_s
         self._spent_s = DECAY * self._spent_s + took
-        self._did = DECAY * self._did + records * batch.plan.steps
+        self._did = DECAY * self._did + records * batch.plan.cost
         self._observe(batch.plan, records, [began - piece.ticket.arrived for piece in pieces], took)
         self._deliver(pieces, eight)
 

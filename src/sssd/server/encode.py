@@ -24,12 +24,18 @@ _DRAWING = threading.Lock()  # two threads must not draw at once: matplotlib's s
 
 @dataclass(frozen=True)
 class Format:
-    """A format of answers. several: whether it can hold more than one record."""
+    """A format of answers.
+
+    several: whether it can hold more than one record. beside: whether it has a place for the record without noise, and
+    for annotations. picture: whether it is one.
+    """
 
     media_type: str
     suffix: str
     several: bool
     encode: Callable[[Sequence[Ecg], str], bytes]  # (records, layout of pictures)
+    beside: bool = True
+    picture: bool = False
 
 
 def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
@@ -61,7 +67,19 @@ def record_json(ecg: Ecg, measured: bool) -> dict[str, Any]:
         "signal": signal_json(ecg.signal),
         "measured": intervals(values) if measured else None,
         "checks": [_check_json(one) for one in check(values, ecg.statements)] if measured else None,
+        **extras_json(ecg),
     }
+
+
+def extras_json(ecg: Ecg) -> dict[str, Any]:
+    """Return what a record has if it was asked for, with the keys of extras.RecordExtras."""
+    told = ecg.provenance
+    found: dict[str, Any] = {name: told[name] for name in ("parts", "noise") if name in told}
+    if ecg.clean is not None:
+        found["clean"] = signal_json(ecg.clean.signal)
+    if "annotations" in told:
+        found |= {"annotations": [vars(one) for one in ecg.annotations], **told["annotations"]}
+    return found
 
 
 def _check_json(one: Check) -> dict[str, Any]:
@@ -81,7 +99,7 @@ def to_json(value: Any) -> bytes:
 
 def shared_provenance(ecgs: Sequence[Ecg]) -> dict[str, Any]:
     """Return the provenance that all records of a request share."""
-    own = ("index", "training_records")
+    own = ("index", "training_records", "parts", "noise", "annotations")
     return {name: value for name, value in ecgs[0].provenance.items() if name not in own}
 
 
@@ -101,15 +119,17 @@ def _npz(ecgs: Sequence[Ecg], _: str) -> bytes:
 
 def _zip(ecgs: Sequence[Ecg], _: str) -> bytes:
     """Return WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
-    file = io.BytesIO()
+    content = io.BytesIO()
     names = [f"ecg_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        listed = []
         for name, ecg in zip(names, ecgs, strict=True):
-            header, data = wfdb.render(name, ecg)
-            archive.writestr(zipfile.ZipInfo(f"{name}.hea"), header, zipfile.ZIP_DEFLATED)
-            archive.writestr(zipfile.ZipInfo(f"{name}.dat"), data, zipfile.ZIP_DEFLATED)
-        archive.writestr(zipfile.ZipInfo("RECORDS"), "".join(f"{name}\n" for name in names))
-    return file.getvalue()
+            files = wfdb.render_files(name, ecg)
+            listed += [file.removesuffix(".hea") for file in files if file.endswith(".hea")]
+            for file, held in sorted(files.items(), key=lambda one: one[0].endswith(".dat")):
+                archive.writestr(zipfile.ZipInfo(file), held, zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo("RECORDS"), "".join(f"{name}\n" for name in listed))
+    return content.getvalue()
 
 
 def _csv(ecgs: Sequence[Ecg], _: str) -> bytes:
@@ -129,10 +149,10 @@ FORMATS = (
     JSON,
     Format("application/x-npz", "npz", True, _npz),
     Format("application/zip", "zip", True, _zip),
-    Format("text/csv", "csv", False, _csv),
-    Format("image/png", "png", False, _picture("png")),
-    Format("image/svg+xml", "svg", False, _picture("svg")),
-    Format("application/pdf", "pdf", False, _picture("pdf")),
+    Format("text/csv", "csv", False, _csv, beside=False),
+    Format("image/png", "png", False, _picture("png"), picture=True),
+    Format("image/svg+xml", "svg", False, _picture("svg"), picture=True),
+    Format("application/pdf", "pdf", False, _picture("pdf"), picture=True),
 )
 ALIASES = {"application/octet-stream": "application/x-npz"}
 

@@ -44,9 +44,14 @@ class Ticket:
         return self.work.records - self.taken
 
     @property
+    def room_left(self) -> int:
+        """The room that these take, in records of one window."""
+        return self.left * self.work.plan.windows
+
+    @property
     def cost_left(self) -> int:
         """Records times steps that no batch has taken yet."""
-        return self.left * self.work.plan.steps
+        return self.left * self.work.plan.cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +112,7 @@ class Turns:
 
     def serve(self, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
-            cost = (piece.stop - piece.start) * piece.ticket.work.plan.steps
+            cost = (piece.stop - piece.start) * piece.ticket.work.plan.cost
             self._served[piece.ticket.client] = self._served.get(piece.ticket.client, 0.0) + cost
 
 

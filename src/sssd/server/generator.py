@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import torch
 
+from ..added_noise import parse
 from ..device import choose_batch_size, choose_precision
 from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
@@ -25,6 +26,7 @@ from ..record import Ecg
 from ..request import Request, make_request
 from ..samplers import SAMPLERS
 from ..sampling import Sampling
+from ..strips import Strip, strip_of
 from .recordings import ChangeRequest
 from .schemas import GenerateRequest, Label
 from .work import OWN, Batch, EightLeads, OnStep, Plan, Work
@@ -88,10 +90,27 @@ class Generator:
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
         self._numbers = itertools.count()
         self._table = lru_cache(TABLES)(self._build_table)
+        self._strip = lru_cache(TABLES)(self._build_strip)
 
     @cached_property
     def hash(self) -> str:
         return self.model.model_hash
+
+    @property
+    def fs_hz(self) -> float:
+        return self.model.config.trainset_config.sampling_rate
+
+    def windows(self, seconds: Sequence[float]) -> int:
+        """Return how many windows a record with parts of these lengths in s consists of."""
+        strip = self._strip(tuple(seconds))
+        return 1 if strip is None else len(strip.pieces)
+
+    def _build_strip(self, seconds: tuple[float, ...]) -> Strip | None:
+        return strip_of(seconds, window=self.model.shape[1], fs_hz=self.fs_hz)
+
+    def _length(self, seconds: Sequence[float]) -> int:
+        """Return the samples of a record with parts of these lengths in s."""
+        return round(sum(seconds) * self.fs_hz) or self.model.shape[1]
 
     @property
     def batch_records(self) -> int:
@@ -161,21 +180,28 @@ class Generator:
 
     def work(self, asked: GenerateRequest) -> Work:
         """Return the request as arrays. Raises ValueError if the model lacks the statement, sampler, age and so on."""
-        plan, classes = self._plan(asked), self.model.classes
+        names, seconds = asked.parts
+        plan, classes = (
+            self._plan(asked)._replace(seconds=seconds, windows=self.windows(seconds)),
+            self.model.classes,
+        )
         self._table(plan)
+        noise = parse(asked.noise, self.fs_hz)
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
+        together = sorted({find(name, classes.names) for name in names}) if len(seconds) < 2 else []
         request = make_request(
-            [sorted({find(name, classes.names) for name in asked.statements})],
+            names if len(seconds) > 1 else [together],
             classes,
             num_samples=asked.count,
             seed=seed,
             exact=asked.exact,
+            duration=seconds or None,
             age=asked.age,
             sex=asked.sex,
             heart_rate=asked.heart_rate,
             first=asked.index,
         )
-        return Work(request, seed, plan)
+        return Work(request, seed, plan, noise=noise, annotated=asked.annotate)
 
     def changed(self, asked: ChangeRequest) -> Work:
         """Return a request to change a recording as arrays. ValueError if the recording or the model lacks something.
@@ -187,7 +213,8 @@ class Generator:
         plan = Plan(
             change.sampling,
             strength=change.strength,
-            evaluations=steps * change.evaluations,
+            rows=steps,
+            passes=change.evaluations,
             alone=next(self._numbers) if change.given.known is not None else None,
         )
         numbers = tuple(range(asked.index, asked.index + len(change.request)))
@@ -198,8 +225,9 @@ class Generator:
         """Generate a batch: signals (B, 8, L) in mV."""
         # CUDA graphs are recorded for one batch size each, so batches on a GPU have few different sizes.
         rows = batch.padded() if self.model.device.type == "cuda" else batch
+        strip, length = self._strip(batch.plan.seconds), self._length(batch.plan.seconds)
         signals = self._model(batch.plan).generate_batch(
-            rows.vectors,
+            rows.vectors if strip is not None else rows.vectors.reshape(len(rows), -1),
             rows.seeds,
             rows.index,
             self._table(batch.plan),
@@ -207,10 +235,12 @@ class Generator:
             sex=rows.sex,
             heart_rate=rows.heart_rate,
             precision=self.precision,
-            on_step=on_step,
+            on_step=lambda i, x0: on_step(i, x0[..., :length]),
             given=rows.given,
+            strip=strip,
+            rows=self.batch_records,
         )
-        return np.asarray(signals)[: len(batch)]
+        return np.asarray(signals)[: len(batch), :, :length]
 
     def warm_up(self) -> None:
         """Run one step with each set of weights, so that kernels and folded weights are ready for requests."""
@@ -223,5 +253,5 @@ class Generator:
         """Return signals (n, 8, L) as 12-lead records in the clinical order."""
         model, table = self._model(work.plan), self._table(work.plan)
         ecgs = model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
-        ecgs = replace(ecgs, how={**ecgs.how, **work.facts})
+        ecgs = replace(ecgs, how={**ecgs.how, **work.facts}, noise=work.noise, annotated=work.annotated)
         return replace(ecgs, rare=rare_statements()) if self.name == BUILTIN else ecgs

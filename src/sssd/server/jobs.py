@@ -85,7 +85,7 @@ class Jobs:
 
     piece: how many records are generated at once. at_once: how many pieces are in the queue at a time; with more than
     one, the device need not wait for the next. stored: how many records all jobs may hold together, see
-    `is_over_share`. kept_s: how long a result is kept after the job has ended.
+    `is_over_share`. A strip counts as its windows for both. kept_s: how long a result is kept after the job has ended.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class Jobs:
                 return job.seen()
         held: dict[str, int] = {}
         for job in self._jobs.values():
-            held[job.origin.client] = held.get(job.origin.client, 0) + job.work.records
+            held[job.origin.client] = held.get(job.origin.client, 0) + job.work.room
         total = sum(held.values())
-        own = held.pop(origin.client, 0) + work.records
+        own = held.pop(origin.client, 0) + work.room
         if is_over_share(own, list(held.values()), self._stored):
             raise QueueFull(
                 f"the existing jobs hold {total} of {self._stored} records: come again when one of them has "
@@ -168,11 +168,12 @@ class Jobs:
         return counts["waiting"] + counts["running"] + counts["unfetched"] > 0
 
     async def _run(self, job: _StoredJob) -> None:
-        starts = iter(range(0, job.work.records, self._piece))
+        size = max(1, self._piece // job.work.plan.windows)
+        starts = iter(range(0, job.work.records, size))
 
         async def run_pieces() -> None:
             for start in starts:
-                job.parts[start] = await self._generate_piece(job, start)
+                job.parts[start] = await self._generate_piece(job, start, size)
 
         tasks = [asyncio.create_task(run_pieces()) for _ in range(self._at_once)]
         try:
@@ -186,8 +187,8 @@ class Jobs:
                 task.cancel()
             job.ended = time.monotonic()
 
-    async def _generate_piece(self, job: _StoredJob, start: int) -> EightLeads:
-        piece = job.work.part(start, min(start + self._piece, job.work.records))
+    async def _generate_piece(self, job: _StoredJob, start: int, size: int) -> EightLeads:
+        piece = job.work.part(start, min(start + size, job.work.records))
         while True:
             try:
                 return await self._generate(piece, job.work.cost, job.origin.client, job.advance)

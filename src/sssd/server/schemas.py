@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..config.names import Sampler
+from .extras import Extras, RecordExtras, seconds_of
 
 Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
@@ -79,7 +79,7 @@ class AskedOfSampler(Asked):
     ] = None
 
 
-class GenerateRequest(AskedOfSampler):
+class GenerateRequest(AskedOfSampler, Extras):
     """What to generate."""
 
     statements: Annotated[
@@ -117,34 +117,14 @@ class GenerateRequest(AskedOfSampler):
         return self.count
 
     @property
+    def parts(self) -> tuple[list[str], tuple[float, ...]]:
+        """The statements, one for each part of a strip, and the seconds of the parts; see `extras.seconds_of`."""
+        return seconds_of(self, self.statements)
+
+    @property
     def sampling(self) -> dict[str, Any]:
         """What the request says of sssd.sampling.Sampling."""
         return {"sampler": self.sampler, "steps": self.steps, "eta": self.eta}
-
-
-class EcgQuery(BaseModel):
-    """How the record of an address is generated; `GenerateRequest` says what each value means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int | None = None
-    index: int = 0
-    quality: Literal["draft", "standard", "best"] | None = None
-    sampler: Sampler | None = None
-    steps: int | None = None
-    eta: float | None = None
-    exact: bool = False
-    age: float | None = None
-    sex: Sex | None = None
-    heart_rate: float | None = None
-    layout: Literal["3x4", "12x1"] = "3x4"
-
-    def request(self, statements: list[str], *, measure: bool) -> GenerateRequest:
-        """Return the request for the record. RequestValidationError if one of the values is out of its range."""
-        try:
-            return GenerateRequest(statements=statements, measure=measure, **self.model_dump())
-        except ValidationError as error:
-            raise RequestValidationError(error.errors()) from None
 
 
 class Label(BaseModel):
@@ -241,7 +221,7 @@ class Check(BaseModel):
     ]
 
 
-class Record(BaseModel):
+class Record(RecordExtras):
     """One generated ECG."""
 
     statements: Annotated[

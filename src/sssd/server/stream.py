@@ -21,6 +21,7 @@ from ..leads import EIGHT, to_twelve
 from .backend import Backend, in_time
 from .encode import record_json, shared_provenance, signal_json, to_json
 from .fairness import Ticket
+from .generator import in_own_thread
 from .work import Work
 
 KEPT = 64  # how many steps wait for a reader
@@ -142,7 +143,8 @@ async def _gzip(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _record(backend: Backend, work: Work, signals: np.ndarray, measured: bool) -> bytes:
-    ecg = backend.generator.records(work, signals)[0]
+    records = backend.generator.records(work, signals)
+    ecg = in_own_thread(lambda: records[0]) if work.annotated else records[0]
     record = record_json(ecg, measured)
     return _event("record", {**record, "provenance": shared_provenance([ecg])})
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..added_noise import Noise
 from ..batch import Given
 from ..request import Request
 from ..sampling import Sampling
@@ -22,28 +23,45 @@ class Plan(NamedTuple):
     """How records are generated. Equal plans can share a batch.
 
     sampling: resolved. weights: their name. strength: of a change of recordings, see sssd.editing; None without one.
-    evaluations: of the network for each record, where they are not the steps of the sampling. alone: a number that no
-    other request has, where the records of a request must not share a batch with others.
+    rows: steps of the table, where they are not all of the sampling. passes: evaluations of the network in each step.
+    seconds: of the parts of strips, see sssd.strips; none where the network makes the whole record at once. windows:
+    that a strip consists of. alone: a number that no other request has, where the records of a request must not share
+    a batch with others.
     """
 
     sampling: Sampling
     weights: str = OWN
     strength: float | None = None
-    evaluations: int | None = None
+    rows: int | None = None
+    passes: int = 1
+    seconds: tuple[float, ...] = ()
+    windows: int = 1
     alone: int | None = None
 
     @property
     def steps(self) -> int:
-        steps = self.sampling.steps if self.evaluations is None else self.evaluations
+        """The steps of a record."""
+        steps = self.sampling.steps if self.rows is None else self.rows
         assert steps is not None
         return steps
+
+    @property
+    def step_cost(self) -> int:
+        """Evaluations of the network for each record in each step."""
+        return self.passes * self.windows
+
+    @property
+    def cost(self) -> int:
+        """Evaluations of the network for each record."""
+        return self.steps * self.step_cost
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
     """The request of one client, its seed and its plan.
 
-    given: what the run is given of recordings. facts: of these, for the provenance.
+    given: what the run is given of recordings. facts: of these, for the provenance. noise: what is added to each record
+    (sssd.added_noise). annotated: whether each gets annotations (sssd.annotations).
     """
 
     request: Request
@@ -51,15 +69,22 @@ class Work:
     plan: Plan
     given: Given | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    noise: tuple[Noise, ...] = ()
+    annotated: bool = False
 
     @property
     def records(self) -> int:
         return len(self.request)
 
     @property
+    def room(self) -> int:
+        """The room that the records take, in records of one window."""
+        return self.records * self.plan.windows
+
+    @property
     def cost(self) -> int:
-        """Records times steps."""
-        return self.records * self.plan.steps
+        """Evaluations of the network: records times steps, times what each step takes."""
+        return self.records * self.plan.cost
 
     def part(self, start: int, stop: int) -> Work:
         """Return records start to stop - 1."""
@@ -69,7 +94,7 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Records of several requests that run together: vectors (B, K); seeds and index (B,).
+    """Records of several requests that run together: vectors (B, K), or (B, G, K) for strips; seeds and index (B,).
 
     age in years, sex as 0 or 1, and heart_rate in beats per minute (B,), NaN where unknown. given: of recordings.
     """
@@ -86,9 +111,9 @@ class Batch:
     @classmethod
     def of(cls, parts: list[Work]) -> Batch:
         """Return the records of these requests, which must have the same plan."""
-        given = [part.given for part in parts if part.given is not None]
+        given, strips = [part.given for part in parts if part.given is not None], parts[0].plan.seconds
         return cls(
-            vectors=np.concatenate([part.request.vectors for part in parts]),
+            vectors=np.concatenate([r.parts if strips else r.vectors for r in (p.request for p in parts)]),
             seeds=tuple(part.seed for part in parts for _ in range(part.records)),
             index=tuple(number for part in parts for number in part.request.numbers),
             age=np.concatenate([_known(part.request, "age") for part in parts]),

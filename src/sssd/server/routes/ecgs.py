@@ -7,19 +7,22 @@ import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 
+from ...config.names import Sampler
 from ...version import __version__
 from .. import encode, stream
 from ..backend import Backend, in_time
 from ..errors import problems
 from ..gate import Gate
 from ..middleware import accepts_gzip
-from ..schemas import EcgQuery, GenerateRequest
+from ..schemas import GenerateRequest, Sex
 from ..security import client_of
 from ..settings import Settings
-from .shared import ECGS, GENERATING, answer, check_time, respond, while_connected, work_of
+from .shared import ECGS, GENERATING, answer, check_asked, check_time, respond, while_connected, work_of
 
 NOT_BUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second one is for nginx
 KEPT_S = 86400  # how long a record may be kept without asking whether the model has changed
@@ -36,6 +39,34 @@ EVENT = {
     "properties": {"event": {"enum": ["step", "record", "error"]}, "data": {"type": "string"}},
     "required": ["event", "data"],
 }
+
+
+class EcgQuery(BaseModel):
+    """How the record of an address is generated; `GenerateRequest` says what each value means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int | None = None
+    index: int = 0
+    quality: Literal["draft", "standard", "best"] | None = None
+    sampler: Sampler | None = None
+    steps: int | None = None
+    eta: float | None = None
+    exact: bool = False
+    age: float | None = None
+    sex: Sex | None = None
+    heart_rate: float | None = None
+    layout: Literal["3x4", "12x1"] = "3x4"
+    duration: float | None = None
+    noise: str | None = None
+    annotate: bool = False
+
+    def request(self, statements: list[str], *, measure: bool) -> GenerateRequest:
+        """Return the request for the record. RequestValidationError if one of the values is out of its range."""
+        try:
+            return GenerateRequest(statements=statements, measure=measure, **self.model_dump())
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
 
 
 def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
@@ -75,7 +106,8 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
     ) -> StreamingResponse:
         if asked.count != 1:
             raise HTTPException(422, f"count is {asked.count}: a stream shows one record")
-        work, client = await work_of(backend, asked, 1, "a stream"), client_of(request)
+        check_asked(encode.JSON, asked)
+        work, client = await work_of(backend, asked, settings.records, "a stream"), client_of(request)
         check_time(backend, work, client)
         packed = accepts_gzip(request.headers)
         events = stream.begin(
@@ -117,7 +149,8 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         if asked.seed is None:
             raise HTTPException(422, "seed is missing: without one, the address names no record; add ?seed=7")
         full = asked.request(re.split(r"[+ ]", stem), measure=form is encode.JSON)
-        work, client = await work_of(backend, full, 1, "an address"), client_of(request)
+        check_asked(form, full)
+        work, client = await work_of(backend, full, settings.records, "an address"), client_of(request)
         tag = f'"{_fingerprint(backend.generator.weights_hash(work.plan), full.model_dump_json(), suffix)}"'
         headers = {
             "ETag": tag,

@@ -18,7 +18,7 @@ from ..schemas import GenerateRequest, Job
 from ..security import client_of, owner_of
 from ..settings import Settings
 from ..work import EightLeads, Work
-from .shared import ECGS, GENERATING, answer, chosen_format, unmeasured, work_of
+from .shared import ECGS, GENERATING, answer, check_asked, check_place, chosen_format, unmeasured, work_of
 
 JobName = Annotated[
     str, PathParameter(pattern="^[A-Za-z0-9_-]{1,40}$", description="The id that POST /v1/jobs returned")
@@ -63,6 +63,7 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
     ) -> Job:
         if asked.measure:
             raise unmeasured("the result of a job")
+        check_asked(encode.JSON, asked)
         work = await work_of(backend, asked, settings.job_records, "a job")
         said = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
         try:
@@ -90,13 +91,15 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
     async def result(name: JobName, request: Request) -> Response:
         job = existing(await store.status(owner_of(request), name))
         form = chosen_format(request, job.count)
-        if form is encode.JSON and job.count > settings.records:
-            raise HTTPException(406, f"more than {settings.records} records come as NPZ or ZIP, not as JSON")
         found = await store.result(owner_of(request), name)
+        room = job.count if found is None else found[0].room
+        if form is encode.JSON and room > settings.records:
+            raise HTTPException(406, f"more than {settings.records} records come as NPZ or ZIP, not as JSON")
         if found is None:
             raise HTTPException(
                 409, f"the job is {job.state}, {job.done} of {job.count} records {job.message}".strip()
             )
+        check_place(form, bool(found[0].noise), found[0].annotated, sum(found[0].plan.seconds))
         return await answer(backend.generator, form, *found)
 
     @router.delete(

@@ -10,9 +10,10 @@ import anyio.to_thread
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from ...plot import LONGEST_S
 from .. import encode
 from ..backend import Backend, TooLong, in_time
-from ..generator import Generator
+from ..generator import Generator, in_own_thread
 from ..recordings import ChangeRequest
 from ..schemas import GenerateRequest, Records
 from ..security import client_of
@@ -47,16 +48,54 @@ def chosen_format(request: Request, count: int) -> encode.Format:
 async def work_of(
     backend: Backend, asked: GenerateRequest | ChangeRequest, records_max: int, what: str
 ) -> Work:
+    larger = what == "a request" and isinstance(asked, GenerateRequest)
+    hint = ": POST larger sets to /v1/jobs" if larger else ""
     if asked.records > records_max:
-        larger = what == "a request" and isinstance(asked, GenerateRequest)
-        hint = ": POST larger sets to /v1/jobs" if larger else ""
         raise HTTPException(422, f"count is {asked.records}: {what} holds at most {records_max}{hint}")
     try:
         if isinstance(asked, ChangeRequest):
             return await anyio.to_thread.run_sync(backend.generator.changed, asked)
+        windows = await anyio.to_thread.run_sync(backend.generator.windows, asked.parts[1])
+        if asked.records * windows > records_max and windows > 1:
+            taken = f"a strip of {sum(asked.parts[1]):g} s counts as its {windows} windows"
+            raise HTTPException(
+                422, f"count is {asked.records}, and {taken}: {what} holds at most {records_max}{hint}"
+            )
         return await anyio.to_thread.run_sync(backend.generator.work, asked)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
+
+
+def check_place(form: encode.Format, noise: bool, annotated: bool, seconds: float) -> None:
+    """Raise 406 if a format has no place for what was asked for; seconds: of a record."""
+    given = [name for name, on in (("noise", noise), ("annotate", annotated)) if on]
+    if given and not form.beside:
+        raise HTTPException(
+            406,
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} given, and {form.media_type} has no place for "
+            "what that adds: accept JSON, NPZ, ZIP or a picture",
+        )
+    if form.picture and seconds > LONGEST_S:
+        raise HTTPException(
+            406, f"records of more than {LONGEST_S:g} s have no pictures, and {seconds:g} s are asked for"
+        )
+
+
+def check_asked(form: encode.Format, asked: GenerateRequest | ChangeRequest) -> None:
+    """Raise 406 or 422 if a format has no place for what is asked for, or measurements make no sense."""
+    if asked.measure and form is not encode.JSON:
+        raise unmeasured(form.media_type)
+    if not isinstance(asked, GenerateRequest):
+        return
+    try:
+        _, seconds = asked.parts
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    if asked.measure and len(seconds) > 1:
+        raise HTTPException(
+            422, "measure is true, and its checks judge records whose statements stay the same"
+        )
+    check_place(form, asked.noise is not None, asked.annotate, sum(seconds))
 
 
 def check_time(backend: Backend, work: Work, client: str) -> None:
@@ -102,7 +141,7 @@ async def answer(
 
     name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    content = await anyio.to_thread.run_sync(body)
+    content = await anyio.to_thread.run_sync(lambda: in_own_thread(body) if work.annotated else body())
     return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
 
 
@@ -111,8 +150,7 @@ async def respond(
 ) -> Response:
     """Make the records of a request in the format that the client prefers, within the time of a request."""
     form = chosen_format(request, asked.records)
-    if asked.measure and form is not encode.JSON:
-        raise unmeasured(form.media_type)
+    check_asked(form, asked)
     work, client = await work_of(backend, asked, settings.records, "a request"), client_of(request)
     check_time(backend, work, client)
     generating = backend.generate(work, client=client)
