@@ -5,6 +5,7 @@ import errno
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 from sssd.cli import COMMANDS, corpus, main
 from sssd.config.schema import Config, parse_config
 from sssd.data.recordings import Recordings, write
+from sssd.io import npz
+from sssd.io.figure import save_figure
 from sssd.labels import CODES
 from sssd.leads import SSSD
 from sssd.training.data import training_data, with_labels_of
@@ -207,6 +210,21 @@ def test_generate_writes_a_set_with_its_manifest(
     assert any(len(r["statements"]) > len(r["requested"]) for r in records), "nothing was completed"
 
 
+def test_pictures_are_drawn_as_asked_for(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Breaks when an option of pictures does not reach them."""
+    asked = ("generate", "--checkpoint", checkpoint, "--label", "NORM", "--seed", 1, "--quiet")
+    how = ("--layout", "6x2", "--speed", 50, "--gain", 5, "--rhythm", "V3")
+    assert _run(capsys, *asked, "--format", "svg,npz", *how, "--out", tmp_path / "ecgs")[0] == 0
+    (ecg,) = npz.read(tmp_path / "ecgs" / "ecgs.npz")
+    figure = ecg.plot(layout="6x2", speed=50, gain=5, rhythm="V3")
+    save_figure(figure, tmp_path / "same.svg")
+    files = tmp_path / "ecgs" / "NORM_00000.svg", tmp_path / "same.svg"
+    one, two = (re.findall(r'<g id="\w+-\d">|viewBox=.*', file.read_text()) for file in files)
+    assert one == two and len(one) == 1 + 7 + 13  # pulses and leads; the archive rounds their samples
+
+
 def test_exact_the_order_of_leads_and_the_batch_size(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,6 +332,10 @@ USAGE = [
     (("--label", "NORM", "--order", "alphabetical"), "--order"),
     (("--label", "NORM", "--format", "wfdb,mat"), "unknown format mat"),
     (("--label", "NORM", "--format", ""), "unknown format (none)"),
+    (("--label", "NORM", "--gain", 20), "--layout, --speed, --gain and --rhythm are for pictures"),
+    (("--label", "NORM", "--format", "png", "--gain", 15), "unknown gain 15; choose one of 5, 10, 20"),
+    (("--label", "NORM", "--format", "png", "--speed", 100), "unknown speed 100; choose one of 25, 50"),
+    (("--label", "NORM", "--format", "png", "--layout", "4x3"), "--layout"),
     (("--label", "NORM", "--seed", -1), "expected 0 to 2^64 - 1"),
     (("--label", "NORM", "-n", 0), "-n"),
     (("--label", "NORM", "--batch-size", 0), "--batch-size"),

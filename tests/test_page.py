@@ -6,12 +6,16 @@ import json
 import re
 import urllib.request
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sssd.drawing import LAYOUTS, SPEEDS, Drawing
+from sssd.plot import paper
 from sssd.presets import PRESETS, WEIGHTS
+from sssd.record import Ecg
 from sssd.signals.beats import find_beats
 from sssd.signals.interpolation import finer
 from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
@@ -275,15 +279,18 @@ def test_stop(open_page):
 
 
 def test_caliper_arithmetic(open_page):
-    """Fails when the scales of the paper, 25 mm/s and 10 mm/mV, or the sign of the voltage are wrong."""
+    """Fails when calipers do not have the scale of the paper, or the sign of the voltage is wrong."""
     page = open_page()
     readings = page.evaluate(
         """async () => {
           const { reading, words } = await import('./js/calipers.js');
           const pairs = [[0, 30, 25, 20], [40, 20, 20, 32.5], [7, 5, 7, 5], [0, 0, 0.25, 0]];
-          return pairs.map(([ax, ay, bx, by]) => reading({ x: ax, y: ay }, { x: bx, y: by })).map((r) => [r, words(r)]);
+          const read = (scale) => ([ax, ay, bx, by]) => reading({ x: ax, y: ay }, { x: bx, y: by }, scale);
+          const all = [...pairs.map(read({ speed: 25, gain: 10 })), read({ speed: 50, gain: 20 })(pairs[0])];
+          return all.map((r) => [r, words(r)]);
         }"""
     )
+    assert readings.pop() == [{"ms": 500, "bpm": 120, "mv": 0.5}, "500 ms · 120 bpm · 0.50 mV"]
     assert readings == [
         [{"ms": 1000, "bpm": 60, "mv": 1}, "1000 ms · 60 bpm · 1.00 mV"],
         [{"ms": 800, "bpm": 75, "mv": -1.25}, "800 ms · 75 bpm · −1.25 mV"],
@@ -296,17 +303,20 @@ def test_calipers_begin_on_beats_that_point_down(open_page):
     """Fails when a point is placed on the shoulder before a deep S wave instead of on the wave."""
     samples = open_page().evaluate(
         """async () => {
-          const { layOut, LEAD_IN } = await import('./js/layout.js');
+          const { layOut } = await import('./js/layout.js');
           const { place } = await import('./js/calipers.js');
           const lead = Array.from({ length: 1000 }, (_, i) => {
             const t = (i - 10) % 80;
             return 0.2 * Math.exp(-((t - 35) ** 2) / 4) - Math.exp(-((t - 40) ** 2) / 4);
           });
-          const points = place(layOut('3x4'), Array(12).fill(lead));
-          return points.map(({ x }) => (((x - LEAD_IN) / 0.25 - 10) % 80));
+          return [{}, { layout: '6x2', speed: 50, gain: 5 }].flatMap((drawing) => {
+            const geometry = layOut(drawing);
+            const points = place(geometry, Array(12).fill(lead));
+            return points.map(({ x }) => (((x - geometry.leadIn) * 100) / geometry.speed - 10) % 80);
+          });
         }"""
     )
-    assert samples == [40, 40]
+    assert samples == pytest.approx([40] * 4)
 
 
 def test_calipers_by_key_and_mouse(open_page, service):
@@ -390,8 +400,8 @@ def test_names_of_leads_are_clear_of_the_traces(open_page):
           const out = [];
           for (let phase = 0; phase < 80; phase += 7) {
             const signal = LEADS.map(() => beats(phase));
-            for (const layout of ['3x4', '12x1'])
-              for (const { segments } of layOut(layout, { signals: [signal] }).rows)
+            for (const layout of ['3x4', '6x2', '12x1'])
+              for (const { segments } of layOut({ layout }, { signals: [signal] }).rows)
                 for (const { row, first, label } of segments) {
                   const from = first + Math.floor(4 * label.dx);
                   const under = signal[row].slice(from, from + 30);
@@ -425,6 +435,63 @@ def test_layout_and_zoom(open_page):
     page.wait_for_timeout(100)
     pictures.add(page.evaluate(PIXELS))
     assert len(pictures) == 3
+
+
+def test_speed_gain_and_rhythm(open_page):
+    """Fails when the paper, its words, the calipers or a download have another scale than was chosen."""
+    page = open_page("#ecg=STACH&quality=draft&seed=3")
+    wait_until_done(page)
+    page.click("#calipers")
+    extent, reading = page.locator(".extent").first, page.text_content("#reading")
+    size = "e => [e.clientWidth, parseFloat(getComputedStyle(e).getPropertyValue('--mm'))]"
+    width, mm = extent.evaluate(size)
+    page.select_option("#speed", "50")
+    assert extent.evaluate(size) == pytest.approx(
+        [2 * width, mm], rel=0.04
+    )  # a wider paper, not a smaller one
+    page.select_option("#gain", "20")
+    assert page.inner_text(".scale") == "50 mm/s · 20 mm/mV"
+    assert page.text_content("#reading") == reading  # on the same two beats
+    page.locator("label", has_text="6 × 2").click()
+    page.select_option("#rhythm", "V5")
+    assert "&layout=6x2&speed=50&gain=20&rhythm=V5&" in page.url
+    with page.expect_download() as download:
+        page.get_by_role("button", name="SVG", exact=True).click()
+    svg = Path(download.value.path()).read_text()
+    assert re.findall(r'<g id="(V5-\d)">', svg) == ["V5-4", "V5-6"]
+    page.locator("label", has_text="12 × 1").click()
+    assert page.is_disabled("#rhythm")
+    page.reload()
+    wait_until_done(page)
+    assert page.inner_text(".scale") == "50 mm/s · 20 mm/mV" and page.input_value("#rhythm") == "V5"
+
+
+def test_the_page_lays_leads_out_as_pictures_do(open_page):
+    """Two routes, the page and the pictures: fails when they cut leads elsewhere or draw them at another scale."""
+    signal = np.random.default_rng(1).normal(0, 0.3, (12, 1000))
+    drawings = [Drawing(layout, speed, 20, "V2") for layout in LAYOUTS for speed in SPEEDS]
+    found = open_page().evaluate(
+        """async ([drawings, signal]) => {
+          const { layOut } = await import('./js/layout.js');
+          return drawings.map((drawing) => {
+            const { rows, gain, speed, fs } = layOut(drawing, { signals: [signal] });
+            const ends = ({ lead, row, first, last, x }, r) => [
+              `${lead}-${r}`, x, x + (speed * (last - 1 - first)) / fs,
+              gain * signal[row][first], gain * signal[row][last - 1],
+            ];
+            return rows.flatMap(({ segments }, r) => segments.map((segment) => ends(segment, r)));
+          });
+        }""",
+        [[asdict(one) for one in drawings], signal.tolist()],
+    )
+    for drawing, rows in zip(drawings, found, strict=True):
+        lines = paper(Ecg(signal), drawing).axes[0].lines
+        lines = {str(line.get_gid()): line.get_xydata() for line in lines}
+        zeros = [lines[f"calibration-{i}"][0, 1] for i in range(1 + int(rows[-1][0].split("-")[1]))]
+        for name, *ends in rows:
+            line, zero = lines[name], zeros[int(name.split("-")[1])]
+            left, right = line[0] - (13.5, zero), line[-1] - (13.5, zero)
+            assert [left[0], right[0], left[1], right[1]] == pytest.approx(ends, abs=1e-6)
 
 
 # --- comparing, taking away, coming back --------------------------------------------------------------------
@@ -765,9 +832,10 @@ def test_link_round_trip(open_page):
           const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], exact: true, quality: null, sampler: 'ddim', steps: 33,
                       eta: 0.25, seed: 2 ** 53 - 1, age: 61.5, sex: 'female', heart_rate: 72.5 };
           const b = { ...a, statements: ['NORM'], exact: false, steps: 50, age: null, sex: null, heart_rate: null };
-          const fragment = toFragment(a, { other: b, model: 'abcdef0123456789', layout: '12x1' });
+          const drawing = { layout: '6x2', speed: 50, gain: 5, rhythm: 'V1' };
+          const fragment = toFragment(a, { other: b, model: 'abcdef0123456789', drawing });
           const read = fromFragment('#' + fragment, DEFAULTS);
-          const nonsense = '#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&age=old&sex=f&heart_rate=24';
+          const nonsense = '#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&gain=7&age=old&sex=f&heart_rate=24';
           const wrong = fromFragment(nonsense, DEFAULTS);
           const best = { ...DEFAULTS, statements: ['NORM'], quality: 'best' };
           const ways = [best, { ...best, quality: 'draft' }, { ...best, quality: null, sampler: 'deis', steps: 9 }];
@@ -783,10 +851,12 @@ def test_link_round_trip(open_page):
     )
     read, wrong = result["read"], result["wrong"]
     assert read["settings"] == result["a"] and read["other"] == result["b"] and read["problems"] == []
-    assert read["layout"] == "12x1" and read["model"] == "abcdef012345"
+    assert read["drawing"] == {"layout": "6x2", "speed": 50, "gain": 5, "rhythm": "V1"}
+    assert "&layout=6x2&speed=50&gain=5&rhythm=V1&model=" in result["fragment"]
+    assert read["model"] == "abcdef012345"
     assert not set(result["words"]) & set(result["names"])  # samplers have names for people
     assert "ecg=PRC(S),LAO/LAE,ISC_" in result["fragment"] and result["none"] is None
-    assert len(wrong["problems"]) == 7 and wrong["settings"]["steps"] == 20
+    assert len(wrong["problems"]) == 8 and wrong["drawing"]["gain"] == 10 and wrong["settings"]["steps"] == 20
     assert result["links"][1] == "ecg=NORM&quality=best&seed=1&vs.quality=draft"
     how = ("quality", "sampler", "steps", "eta")
 

@@ -3,12 +3,14 @@
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sssd.drawing import GAINS, RHYTHMS, SPEEDS, Drawing
 from sssd.io.figure import save_figure
 from sssd.plot import paper, sheet
 from sssd.record import Ecg
@@ -44,7 +46,7 @@ def _texts(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("scale", [1.0, 6.0])
 def test_scale_on_the_page(layout: str, scale: float) -> None:
     """Broken by another speed, gain or page size, or by fitted axes (seen: 25 mm to the inch)."""
-    figure = paper(_ecg(scale), layout=layout)
+    figure = paper(_ecg(scale), Drawing(layout))
     lines = _lines(figure)
     strip = _samples(figure, lines["II-3" if layout == "3x4" else "II-1"])
     assert np.ptp(strip[:, 0]) == pytest.approx(25 * 9.99)  # 1 s is 25 mm
@@ -56,7 +58,7 @@ def test_scale_on_the_page(layout: str, scale: float) -> None:
 
 def test_pages_are_a4_and_a3() -> None:
     for layout, size in (("3x4", (297, 210)), ("12x1", (297, 420))):
-        assert paper(_ecg(), layout=layout).get_size_inches() * 25.4 == pytest.approx(size)
+        assert paper(_ecg(), Drawing(layout)).get_size_inches() * 25.4 == pytest.approx(size)
 
 
 def test_columns_follow_one_another_in_time() -> None:
@@ -128,8 +130,44 @@ def test_words_on_the_page() -> None:
     assert title.get_text().startswith("ABQRS  ABQRS") and title.get_text().endswith("...")
     box = title.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
     assert box.x1 < figure.bbox.x1 - 100
-    with pytest.raises(ValueError, match="unknown layout '6x2'; choose one of 3x4, 12x1"):
-        paper(_ecg(), layout="6x2")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"layout": "4x3"}, "unknown layout '4x3'; choose one of 3x4, 6x2, 12x1"),
+        ({"speed": 100}, "unknown speed 100; choose one of 25, 50"),
+        ({"gain": 0}, "unknown gain 0; choose one of 5, 10, 20"),
+        ({"rhythm": "V7"}, "unknown rhythm 'V7'; choose one of I, II"),
+    ],
+)
+def test_unknown_drawings_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        _ecg().plot(**wrong)
+
+
+@pytest.mark.parametrize(("layout", "parts"), [("3x4", 4), ("6x2", 2), ("12x1", 1)])
+@pytest.mark.parametrize("speed", SPEEDS)
+@pytest.mark.parametrize("gain", GAINS)
+def test_speed_gain_and_parts_of_leads(layout: str, parts: int, speed: int, gain: int) -> None:
+    """Broken by a scale that traces, pulse or words do not have alike, or by leads cut elsewhere."""
+    figure = paper(_ecg(1.5), Drawing(layout, speed, gain, "V5"))
+    lines = _lines(figure)
+    traces = {gid: _samples(figure, line) for gid, line in lines.items() if not gid.startswith("calibration")}
+    full = {gid for gid, points in traces.items() if len(points) == 1000}
+    assert {gid.split("-")[0] for gid in traces} == set(RHYTHMS)
+    assert full == ({"V5-3"} if parts == 4 else {"V5-6"} if parts == 2 else set(traces))
+    for gid, points in traces.items():
+        seconds = 10.0 if gid in full else 10.0 / parts
+        assert len(points) == 100 * seconds
+        assert np.ptp(points[:, 0]) == pytest.approx(speed * (seconds - 0.01))
+        assert np.ptp(points[:, 1]) == pytest.approx(1.5 * gain)
+    for gid in (gid for gid in lines if gid.startswith("calibration")):
+        pulse = _mm(figure, lines[gid])
+        assert np.ptp(pulse[:, 1]) == pytest.approx(gain)
+        assert np.ptp(pulse[pulse[:, 1] > pulse[:, 1].min() + 1][:, 0]) == pytest.approx(0.2 * speed)
+        assert pulse[:, 0].min() > 13.5
+    assert f"{speed} mm/s    {gain} mm/mV    100 Hz" in _texts(figure)
 
 
 @pytest.mark.parametrize("seconds", [2, 30])

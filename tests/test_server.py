@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -303,15 +304,29 @@ def test_files_tell_what_was_asked_for_from_what_was_drawn(builtin, tmp_path):
     assert "# provenance.training_records: " in text and '"2AVB": 1' in text
 
 
-def test_the_layout_of_pictures(up):
-    """Fails when a picture has another layout than was asked for."""
-    heights = []
-    for layout in ("3x4", "12x1"):
-        ask = {"statements": ["AFIB"], "seed": 7, "layout": layout}
-        svg = up.ask("/v1/ecgs", ask, accept="image/svg+xml")[2]
-        heights.append(float(re.search(rb'viewBox="0 0 \S+ (\S+)"', svg)[1]))
-    assert heights[0] < heights[1]
-    assert up.refusal("/v1/ecgs", {"statements": ["AFIB"], "layout": "4x3"})[0] == 422
+def test_the_drawing_of_pictures(up):
+    """Fails when a picture is drawn in another way than was asked for, by a request, an address or a job's result."""
+    ask = {"statements": ["AFIB"], "seed": 7}
+    usual, tall = {}, {"layout": "12x1", "speed": 50, "gain": 20, "rhythm": "V1"}
+    strip = {"layout": "6x2", "rhythm": "V5"}
+    pictures = {}
+    (record,) = up.get("/v1/ecgs", ask)["records"]
+    for how in (usual, tall, strip):
+        svg = up.ask("/v1/ecgs", {**ask, **how}, accept="image/svg+xml")[2]
+        words = urllib.parse.urlencode({"seed": 7, **how})
+        assert up.ask(f"/v1/ecgs/AFIB.svg?{words}")[2] == svg
+        pictures[svg] = len(re.findall(rb'<g id="V5-\d+">', svg))
+        job = up.get("/v1/jobs", ask)
+        assert eventually(lambda job=job: up.get(f"/v1/jobs/{job['id']}")["state"] == "done")
+        result = f"/v1/jobs/{job['id']}/result?{urllib.parse.urlencode(how)}"
+        assert up.ask(result, accept="image/svg+xml")[2] == svg
+    assert list(pictures.values()) == [1, 1, 2] and len(record["signal"]) == 12
+    for name, wrong in (("layout", "4x3"), ("speed", 30), ("gain", 1), ("rhythm", "V9")):
+        assert up.refusal("/v1/ecgs", {**ask, name: wrong})[0] == 422
+        assert up.refusal(f"/v1/ecgs/AFIB.svg?seed=7&{name}={wrong}")[0] == 422
+        assert up.refusal(f"/v1/jobs/{job['id']}/result?{name}={wrong}")[0] == 422
+        status, said = up.refusal("/v1/jobs", {**ask, **tall})
+        assert status == 422 and "/result?layout=12x1" in said
 
 
 def test_measurements_are_refused_where_they_have_no_place(up):

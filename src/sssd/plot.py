@@ -1,4 +1,4 @@
-"""ECG paper: 25 mm/s and 10 mm/mV, true to scale on the page. Figures are drawn here; `io.figure` writes them.
+"""ECG paper, true to scale on the page. Figures are drawn here; `io.figure` writes them.
 
 A page is one pair of axes in which one unit is one millimetre of paper, so nothing is stretched to fit a box. Rows
 stand as far apart as their traces need, and the page grows if A4 or A3 is too small for them.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .drawing import RHYTHMS, USUAL, Drawing
 from .labels import learnt
 from .record import Ecg, as_statement
 from .signals.interpolation import finer
@@ -22,24 +23,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MM_PER_S = 25.0
-MM_PER_MV = 10.0
 MM_PER_INCH = 25.4
 DPI = 254  # ten pixels per millimetre, so that every grid line falls on whole pixels
 
 # rows of leads; the leads of one row follow each other in time
-_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "3x4": (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"), ("II",)),
-    "12x1": tuple(
-        (name,) for name in ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-    ),
+_ROWS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "3x4": (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6")),
+    "6x2": (("I", "V1"), ("II", "V2"), ("III", "V3"), ("aVR", "V4"), ("aVL", "V5"), ("aVF", "V6")),
+    "12x1": tuple((name,) for name in RHYTHMS),
 }
 _GRID_HEIGHT = {
     "3x4": 170.0,
+    "6x2": 170.0,
     "12x1": 380.0,
 }  # with the margins this gives A4 landscape (297 x 210) and A3 portrait (297 x 420)
 _SIDE, _HEAD, _FOOT = 13.5, 27.0, 13.0  # margins of a page in mm
-_LEAD_IN = 15.0  # room for the calibration pulse left of the traces, mm
+_PULSE_S = 0.2  # length of the calibration pulse
 _LABEL = 3.6  # size of a lead label, mm
 _CLEAR = 2.0  # least distance between the traces of neighbouring rows, mm
 
@@ -75,27 +74,25 @@ def own_style(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 
 @own_style()
-def paper(ecg: Ecg, *, layout: str = "3x4") -> Figure:
-    """Draw one ECG on a page at 25 mm/s and 10 mm/mV.
+def paper(ecg: Ecg, drawing: Drawing = USUAL) -> Figure:
+    """Draw one ECG on a page, on A4 landscape or A3 portrait as `drawing` says.
 
-    layout: "3x4" has three rows of four leads and lead II as a rhythm strip, on A4 landscape; "12x1" shows every lead
-    in full length, on A3 portrait. Records longer than 10 s make the page wider, and large amplitudes make it higher.
-    ValueError for another layout.
+    Records longer than 10 s and a speed of 50 mm/s make the page wider, and large amplitudes and gains make it higher.
     """
-    if layout not in _LAYOUTS:
-        raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_LAYOUTS)}")
-    width = max(270.0, _ceil(_LEAD_IN + MM_PER_S * ecg.duration_s + 5.0, 5.0))
-    rows = [_row(ecg, leads) for leads in _LAYOUTS[layout]]
-    gaps = _spread(_gaps(rows, width), _GRID_HEIGHT[layout])
+    leads = _ROWS[drawing.layout] + (() if drawing.layout == "12x1" else ((drawing.rhythm,),))
+    lead_in = 10.0 + _PULSE_S * drawing.speed  # room for the calibration pulse left of the traces
+    width = max(270.0, _ceil(lead_in + drawing.speed * ecg.duration_s + 5.0, 5.0))
+    rows = [_row(ecg, names, drawing, lead_in=lead_in) for names in leads]
+    gaps = _spread(_gaps(rows, width), _GRID_HEIGHT[drawing.layout])
     height = sum(gaps)
     figure, axes = _page(width + 2 * _SIDE, height + _HEAD + _FOOT)
     _grid(axes, _SIDE, _FOOT, width, height)
     _traces(axes, rows, gaps, _SIDE, _FOOT + height, line_mm=0.32)
-    _marks(axes, ecg, _SIDE + _LEAD_IN, _FOOT)
+    _marks(axes, ecg, drawing.speed, _SIDE + lead_in, _FOOT)
 
     left, right, top = _SIDE, _SIDE + width, _FOOT + height
     _title(axes, ecg, left, top + 9.0, width, 5.0)
-    facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {ecg.fs_hz:g} Hz"
+    facts = f"{_scale(drawing)}    {ecg.fs_hz:g} Hz"
     _text(axes, left, top + 3.2, facts, 3.0, color=_GREY)
     rare = ecg.provenance.get("training_records")
     if isinstance(rare, dict) and rare:
@@ -136,8 +133,8 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
         raise ValueError(f"a sheet needs at least one ECG and one column; got {len(ecgs)} and {columns}")
     columns = min(columns, len(ecgs))
     between, head = 10.0, 13.0
-    width = max(_ceil(10.0 + MM_PER_S * ecg.duration_s + 5.0, 5.0) for ecg in ecgs)
-    panels = [[_row(ecg, (name,), lead_in=10.0, pulse=False) for name in leads] for ecg in ecgs]
+    width = max(_ceil(10.0 + USUAL.speed * ecg.duration_s + 5.0, 5.0) for ecg in ecgs)
+    panels = [[_row(ecg, (name,), USUAL, lead_in=10.0, pulse=False) for name in leads] for ecg in ecgs]
     bands = [range(i, min(i + columns, len(ecgs))) for i in range(0, len(ecgs), columns)]
     gaps = [[_spread(_gaps(panels[i], width), 0.0) for i in band] for band in bands]
     heights = [max(sum(gap) for gap in band) for band in gaps]
@@ -153,8 +150,7 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
             _traces(axes, panels[i], _spread(gap, height), left, top, line_mm=0.45)
             _title(axes, ecgs[i], left, top + 2.6, width, 6.0)
         top -= height
-    facts = f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV"
-    _text(axes, between, 4.0, facts, 4.0, color=_GREY)
+    _text(axes, between, 4.0, _scale(USUAL), 4.0, color=_GREY)
     if any(ecg.synthetic for ecg in ecgs):
         right = page_width - between
         _text(axes, right, 4.0, "synthetic, not for diagnosis", 4.0, color=_WARN, ha="right", weight="bold")
@@ -169,24 +165,29 @@ def draw(figure: Figure, form: str) -> bytes:
     return file.getvalue()
 
 
-def _row(ecg: Ecg, leads: Sequence[str], *, lead_in: float = _LEAD_IN, pulse: bool = True) -> _Row:
+def _scale(drawing: Drawing) -> str:
+    return f"{drawing.speed} mm/s    {drawing.gain} mm/mV"
+
+
+def _row(ecg: Ecg, leads: Sequence[str], drawing: Drawing, *, lead_in: float, pulse: bool = True) -> _Row:
     """Lay out one row. Each label goes above its trace, and a little to the right if that saves height."""
     length = ecg.signal.shape[1]
     edges = np.linspace(0, length, len(leads) + 1).round().astype(int)
     lines: list[tuple[str, np.ndarray, np.ndarray]] = []
     labels: list[tuple[str, float, float]] = []
-    if pulse:  # 1 mV for 0.2 s
-        start = lead_in - 11.5
-        x, y = start + np.array([0, 1.5, 1.5, 6.5, 6.5, 8]), MM_PER_MV * np.array([0.0, 0, 1, 1, 0, 0])
-        lines.append(("calibration", x, y))
+    if pulse:  # of 1 mV
+        wide = _PULSE_S * drawing.speed
+        x = np.array([0, 1.5, 1.5, 1.5 + wide, 1.5 + wide, 3.0 + wide])
+        y = drawing.gain * np.array([0.0, 0, 1, 1, 0, 0])
+        lines.append(("calibration", lead_in - wide - 6.5 + x, y))
     for name, first, last in zip(leads, edges, edges[1:], strict=False):
         fine = max(1, round(DRAWN_HZ / ecg.fs_hz))
         points = slice(first * fine, (last - 1) * fine + 1)
-        x = lead_in + MM_PER_S * np.arange(length * fine)[points] / (fine * ecg.fs_hz)
-        y = MM_PER_MV * finer(ecg.lead(name), fine)[points]
+        x = lead_in + drawing.speed * np.arange(length * fine)[points] / (fine * ecg.fs_hz)
+        y = drawing.gain * finer(ecg.lead(name), fine)[points]
         lines.append((name, x, y))
         labels.append(_label(name, x, y))
-    ticks = tuple(float(lead_in + MM_PER_S * edge / ecg.fs_hz) for edge in edges[1:-1])
+    ticks = tuple(float(lead_in + drawing.speed * edge / ecg.fs_hz) for edge in edges[1:-1])
     return _Row(tuple(lines), tuple(labels), ticks)
 
 
@@ -298,12 +299,12 @@ def _traces(
             _text(axes, left + start, zero + bottom, text, _LABEL, weight="bold")
 
 
-def _marks(axes: Axes, ecg: Ecg, left: float, bottom: float) -> None:
+def _marks(axes: Axes, ecg: Ecg, speed: float, left: float, bottom: float) -> None:
     """Write annotations along the bottom of the grid: lines at onsets and ends, symbols at peaks, and notes."""
     from matplotlib.lines import Line2D
 
     for one in ecg.annotations:
-        x = left + MM_PER_S * one.sample / ecg.fs_hz
+        x = left + speed * one.sample / ecg.fs_hz
         if one.symbol in "()":
             axes.add_line(
                 Line2D([x, x], [bottom + 1, bottom + 5], color=_WARN, linewidth=_points(0.2), zorder=9)

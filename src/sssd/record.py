@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from .drawing import Drawing
 from .labels import LONGEST_NAME
 from .leads import CLINICAL, lead_names
 
@@ -160,14 +161,11 @@ class Ecg:
         row: np.ndarray = self.signal[self.leads.index(name)]
         return row
 
-    def plot(self, *, layout: str = "3x4") -> Figure:
-        """Draw the ECG on paper at 25 mm/s and 10 mm/mV.
-
-        layout: "3x4" (three rows of four leads and a rhythm strip, A4) or "12x1" (A3).
-        """
+    def plot(self, *, layout: str = "3x4", speed: int = 25, gain: int = 10, rhythm: str = "II") -> Figure:
+        """Draw the ECG on paper, true to scale. `Drawing` says what the values mean; ValueError for unknown ones."""
         from .plot import paper
 
-        return paper(self, layout=layout)
+        return paper(self, Drawing(layout, speed, gain, rhythm))
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write the ECG in the format that the suffix of `path` names, and return the path.

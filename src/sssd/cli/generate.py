@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from ..request import Request
 
-PICTURES = {"png", "svg", "pdf"}
 MOST_DRAWN = 6  # statements that are named at the end
 
 EXAMPLES = """Examples:
@@ -115,6 +114,10 @@ def command(
         ),
     ] = False,
     formats: options.Formats = "wfdb,npz",
+    layout: options.Layout = "3x4",
+    speed: options.Speed = 25,
+    gain: options.Gain = 10,
+    rhythm: options.Rhythm = "II",
     order: options.Order = "clinical",
     checkpoint: options.Checkpoint = None,
     config: options.Configuration = None,
@@ -136,6 +139,7 @@ def command(
         from ..plot import LONGEST_S
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
+        drawing = options.drawn(layout, speed, gain, rhythm, kinds)
         checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
@@ -158,7 +162,7 @@ def command(
             seconds = durations(duration)
         if len(seconds) > 1 and (check or require_shown):
             raise UsageError("--check and --require-shown judge records whose statements stay the same")
-        if sum(seconds) > LONGEST_S and PICTURES.intersection(kinds):
+        if sum(seconds) > LONGEST_S and options.PICTURES.intersection(kinds):
             raise UsageError(
                 f"records of more than {LONGEST_S:g} s have no pictures; leave out png, svg and pdf"
             )
@@ -232,6 +236,7 @@ def command(
             },
             overwrite=overwrite,
             bar=bar,
+            drawing=drawing,
             shown=shown,
         )
     drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from .. import drawing
 from ..config import names
 from ..presets import choose, is_builtin
 from .console import UsageError
+
+PICTURES = {"png", "svg", "pdf"}
 
 Exact = Annotated[
     bool, typer.Option("--exact", help="Give records the named statements only, and draw none beside them.")
@@ -67,6 +71,18 @@ Formats = Annotated[
         "--format",
         help="One or more of wfdb, npz, csv, edf, dicom, challenge, png, svg and pdf, joined by commas.",
     ),
+]
+Layout = Annotated[
+    drawing.Layout,
+    typer.Option(
+        metavar="<name>", help="How pictures arrange the leads, in rows x columns: 3x4, 6x2 or 12x1."
+    ),
+]
+Speed = Annotated[int, typer.Option(metavar="<mm/s>", help="Speed of the paper in pictures: 25 or 50.")]
+Gain = Annotated[int, typer.Option(metavar="<mm/mV>", help="Gain in pictures: 5, 10 or 20.")]
+Rhythm = Annotated[
+    drawing.Rhythm,
+    typer.Option(metavar="<lead>", help="The lead that pictures show in full length below the others."),
 ]
 Out = Annotated[
     Path, typer.Option(help="Folder to write. It must be new or empty; --overwrite replaces an earlier set.")
@@ -146,3 +162,13 @@ def sampling(
         checkpoint = None if preset.weights is None else Path(preset.weights)
         chosen = dict(sampler=preset.sampler, steps=preset.steps, eta=preset.eta, spacing=None)
     return None if checkpoint is None or is_builtin(str(checkpoint)) else checkpoint, chosen
+
+
+def drawn(layout: str, speed: int, gain: int, rhythm: str, formats: Sequence[str]) -> drawing.Drawing:
+    """Return how pictures are drawn. UsageError if something else than usual is asked for and there is no picture."""
+    how = drawing.Drawing(layout, speed, gain, rhythm)
+    if how != drawing.USUAL and not PICTURES.intersection(formats):
+        raise UsageError(
+            "--layout, --speed, --gain and --rhythm are for pictures: add png, svg or pdf to --format"
+        )
+    return how

@@ -65,6 +65,10 @@ def _of_recording(
     heart_rate: options.HeartRate = None,
     seed: options.Seed = None,
     formats: options.Formats = "wfdb,npz",
+    layout: options.Layout = "3x4",
+    speed: options.Speed = 25,
+    gain: options.Gain = 10,
+    rhythm: options.Rhythm = "II",
     order: options.Order = "clinical",
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
@@ -76,6 +80,7 @@ def _of_recording(
         from ..io.folder import check_formats, earlier_files
 
         kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
+        drawing = options.drawn(layout, speed, gain, rhythm, kinds)
         options.check(seed, None, checkpoint)
         earlier_files(out.resolve(), overwrite)
         check_space(out, kinds, 1)
@@ -111,6 +116,7 @@ def _of_recording(
             },
             overwrite=overwrite,
             bar=bar,
+            drawing=drawing,
         )
     for text in taken.notes if not quiet else ():
         note(f"{recording}: {text}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..drawing import USUAL, Drawing
 from ..labels import names_of
 from ..patient import facts
 from .console import note
@@ -43,12 +44,14 @@ def write_records(
     manifest: Mapping[str, Any],
     overwrite: bool,
     bar: Progress,
+    drawing: Drawing = USUAL,
     shown: Sequence[Mapping[str, bool | None]] | None = None,
 ) -> list[str]:
     """Write records into a folder with a manifest, and return their names.
 
     asked: the statements that were asked for, of each record. manifest: what it holds beside the facts of the records.
-    shown: which statements each record shows, of `signals.rules.shown`; None if that was not checked.
+    drawing: how pictures of records are drawn. shown: which statements each record shows, of `signals.rules.shown`;
+    None if that was not checked.
     """
     from ..io.folder import save_set
 
@@ -76,6 +79,7 @@ def write_records(
                 for i, name in enumerate(names)
             ],
         },
+        drawing=drawing,
         overwrite=overwrite,
         progress=lambda done, _: bar.update(writing, completed=done),
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import needed_for
+from ..drawing import USUAL, Drawing
 from ..plot import draw, paper, sheet
 from ..record import ANNOTATIONS, CLEAN, Ecg
 from . import challenge, csv_table, dicom, edf, npz, wfdb
@@ -47,6 +48,7 @@ def save_set(
     labels: np.ndarray | None = None,
     label_names: Sequence[str] | None = None,
     manifest: Mapping[str, Any] | None = None,
+    drawing: Drawing = USUAL,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -54,7 +56,7 @@ def save_set(
 
     names (n,) are the file names without suffix. A record with noise has its `clean` record beside it, NAME_clean.
     labels (n, K) with label_names (K,) go into ecgs.npz. `manifest` is written with the keys "kind" and "files" added.
-    `progress` is called with (records written, all records).
+    drawing: how pictures of records are drawn. `progress` is called with (records written, all records).
 
     The folder is filled completely or stays as it was. FileExistsError if it exists and is not empty. With `overwrite`
     the files of an earlier set are replaced, but a folder without our manifest, or with other files in it, is still
@@ -83,7 +85,7 @@ def save_set(
         part = temporary / "set"
         part.mkdir()
         for done, (name, ecg) in enumerate(zip(names, ecgs, strict=True), start=1):
-            _write(part, _record_files(name, ecg, formats))
+            _write(part, _record_files(name, ecg, formats, drawing))
             if progress is not None:
                 progress(done, len(names))
         if len(names) > 1 and _pictures(formats):
@@ -138,7 +140,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...]) -> dict[str, bytes]:
+def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...], drawing: Drawing) -> dict[str, bytes]:
     """Return the contents of the files of one record by their names."""
     files: dict[str, bytes] = {}
     if "wfdb" in formats:
@@ -149,7 +151,7 @@ def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...]) -> dict[str, by
         suffix, module = _ONE_FILE[kind]
         files |= render_each(name, suffix, ecg, module.render)
     if _pictures(formats):
-        files |= _drawn(name, paper(ecg), formats)
+        files |= _drawn(name, paper(ecg, drawing), formats)
     return files
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ..drawing import Drawing
 from ..io import csv_table, npz, wfdb
 from ..measurements import intervals, measurements
 from ..plot import draw, paper
@@ -33,7 +34,7 @@ class Format:
     media_type: str
     suffix: str
     several: bool
-    encode: Callable[[Sequence[Ecg], str], bytes]  # (records, layout of pictures)
+    encode: Callable[[Sequence[Ecg], Drawing], bytes]  # drawing: of pictures
     beside: bool = True
     picture: bool = False
 
@@ -109,15 +110,15 @@ def records_json(ecgs: Sequence[Ecg], *, measured: bool) -> bytes:
     return to_json({"records": records, "provenance": shared_provenance(ecgs)})
 
 
-def _json(ecgs: Sequence[Ecg], _: str) -> bytes:
+def _json(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
     return records_json(ecgs, measured=False)
 
 
-def _npz(ecgs: Sequence[Ecg], _: str) -> bytes:
+def _npz(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
     return npz.render(ecgs)
 
 
-def _zip(ecgs: Sequence[Ecg], _: str) -> bytes:
+def _zip(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
     """Return WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
     content = io.BytesIO()
     names = [f"ecg_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
@@ -132,14 +133,14 @@ def _zip(ecgs: Sequence[Ecg], _: str) -> bytes:
     return content.getvalue()
 
 
-def _csv(ecgs: Sequence[Ecg], _: str) -> bytes:
+def _csv(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
     return csv_table.render(ecgs[0])
 
 
-def _picture(suffix: str) -> Callable[[Sequence[Ecg], str], bytes]:
-    def encode(ecgs: Sequence[Ecg], layout: str) -> bytes:
+def _picture(suffix: str) -> Callable[[Sequence[Ecg], Drawing], bytes]:
+    def encode(ecgs: Sequence[Ecg], drawing: Drawing) -> bytes:
         with _DRAWING:
-            return draw(paper(ecgs[0], layout=layout), suffix)
+            return draw(paper(ecgs[0], drawing), suffix)
 
     return encode
 

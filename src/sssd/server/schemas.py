@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..config.names import Sampler
+from ..drawing import Drawing, Layout, Rhythm
 from .extras import Extras, RecordExtras, seconds_of
 
 Sex = Literal["female", "male"]
@@ -60,9 +61,17 @@ class Asked(BaseModel):
             "records in JSON have a place for them"
         ),
     ] = False
-    layout: Annotated[
-        Literal["3x4", "12x1"], Field(description="How pictures arrange the leads: rows x columns")
-    ] = "3x4"
+    layout: Annotated[Layout, Field(description="How pictures arrange the leads: rows x columns")] = "3x4"
+    speed: Annotated[Literal[25, 50], Field(description="Speed of the paper in pictures, in mm/s")] = 25
+    gain: Annotated[Literal[5, 10, 20], Field(description="Gain in pictures, in mm/mV")] = 10
+    rhythm: Annotated[
+        Rhythm, Field(description="The lead that pictures show in full length below the others")
+    ] = "II"
+
+    @property
+    def drawing(self) -> Drawing:
+        """How pictures are drawn."""
+        return Drawing(self.layout, self.speed, self.gain, self.rhythm)
 
 
 class AskedOfSampler(Asked):
@@ -125,6 +134,17 @@ class GenerateRequest(AskedOfSampler, Extras):
     def sampling(self) -> dict[str, Any]:
         """What the request says of sssd.sampling.Sampling."""
         return {"sampler": self.sampler, "steps": self.steps, "eta": self.eta}
+
+
+class PictureQuery(BaseModel):
+    """How an address says how pictures are drawn; `Asked` says what each value means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Layout = "3x4"
+    speed: int = 25
+    gain: int = 10
+    rhythm: Rhythm = "II"
 
 
 class Label(BaseModel):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ...config.names import Sampler
@@ -19,7 +19,7 @@ from ..backend import Backend, in_time
 from ..errors import problems
 from ..gate import Gate
 from ..middleware import accepts_gzip
-from ..schemas import GenerateRequest, Sex
+from ..schemas import GenerateRequest, PictureQuery, Sex
 from ..security import client_of
 from ..settings import Settings
 from .shared import ECGS, GENERATING, answer, check_asked, check_time, respond, while_connected, work_of
@@ -41,10 +41,8 @@ EVENT = {
 }
 
 
-class EcgQuery(BaseModel):
+class EcgQuery(PictureQuery):
     """How the record of an address is generated; `GenerateRequest` says what each value means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int | None = None
     index: int = 0
@@ -56,7 +54,6 @@ class EcgQuery(BaseModel):
     age: float | None = None
     sex: Sex | None = None
     heart_rate: float | None = None
-    layout: Literal["3x4", "12x1"] = "3x4"
     duration: float | None = None
     noise: str | None = None
     annotate: bool = False
@@ -161,7 +158,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         check_time(backend, work, client)
         generating = backend.generate(work, client=client)
         signals = await in_time(while_connected(request, generating), settings.request_s)
-        found = await answer(backend.generator, form, work, signals, full.measure, full.layout)
+        found = await answer(backend.generator, form, work, signals, full.measure, full.drawing)
         found.headers.update(headers)
         found.headers["Content-Disposition"] = "inline"
         return found

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from starlette.exceptions import HTTPException
 
+from ...drawing import USUAL, Drawing
 from .. import encode
 from ..backend import Backend
 from ..errors import problems
 from ..gate import Gate
 from ..jobs import Origin, Repeated
-from ..schemas import GenerateRequest, Job
+from ..schemas import GenerateRequest, Job, PictureQuery
 from ..security import client_of, owner_of
 from ..settings import Settings
 from ..work import EightLeads, Work
@@ -64,6 +65,12 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
         if asked.measure:
             raise unmeasured("the result of a job")
         check_asked(encode.JSON, asked)
+        if asked.drawing != USUAL:
+            raise HTTPException(
+                422,
+                "layout, speed, gain and rhythm are for pictures: give them where the result is fetched, as in "
+                "/v1/jobs/ID/result?layout=12x1",
+            )
         work = await work_of(backend, asked, settings.job_records, "a job")
         said = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
         try:
@@ -88,7 +95,11 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
         response_class=Response,
         responses={**ECGS, **problems(401, 404, 406, 409, 422, 429)},
     )
-    async def result(name: JobName, request: Request) -> Response:
+    async def result(name: JobName, drawn: Annotated[PictureQuery, Query()], request: Request) -> Response:
+        try:
+            drawing = Drawing(**drawn.model_dump())
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
         job = existing(await store.status(owner_of(request), name))
         form = chosen_format(request, job.count)
         found = await store.result(owner_of(request), name)
@@ -100,7 +111,7 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
                 409, f"the job is {job.state}, {job.done} of {job.count} records {job.message}".strip()
             )
         check_place(form, bool(found[0].noise), found[0].annotated, sum(found[0].plan.seconds))
-        return await answer(backend.generator, form, *found)
+        return await answer(backend.generator, form, *found, drawing=drawing)
 
     @router.delete(
         "/{name}", summary="Cancel a job and drop its records", responses=problems(401, 404, 422, 429)

@@ -10,6 +10,7 @@ import anyio.to_thread
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from ...drawing import USUAL, Drawing
 from ...plot import LONGEST_S
 from .. import encode
 from ..backend import Backend, TooLong, in_time
@@ -129,14 +130,14 @@ async def answer(
     work: Work,
     signals: EightLeads,
     measured: bool = False,
-    layout: str = "3x4",
+    drawing: Drawing = USUAL,
 ) -> Response:
     def body() -> bytes:
         ecgs = generator.records(work, signals)
         return (
             encode.records_json(ecgs, measured=True)
             if form is encode.JSON and measured
-            else form.encode(ecgs, layout)
+            else form.encode(ecgs, drawing)
         )
 
     name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
@@ -155,7 +156,7 @@ async def respond(
     check_time(backend, work, client)
     generating = backend.generate(work, client=client)
     signals = await in_time(while_connected(request, generating), settings.request_s)
-    return await answer(backend.generator, form, work, signals, asked.measure, asked.layout)
+    return await answer(backend.generator, form, work, signals, asked.measure, asked.drawing)
 
 
 def unmeasured(what: str) -> HTTPException:

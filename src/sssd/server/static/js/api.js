@@ -72,12 +72,25 @@ export function request(settings) {
   return body;
 }
 
-// A file with the record of these settings. Only JSON has a place for measurements, and only pictures for a layout.
-export async function file(settings, accept, layout) {
+// A file with the record of these settings. Only JSON has a place for measurements, and only pictures are drawn.
+export async function file(settings, accept, drawing) {
   const body = request(settings);
   if (accept === "application/json") body.measure = true;
-  if (/^image|pdf$/.test(accept)) body.layout = layout;
+  if (/^image|pdf$/.test(accept)) Object.assign(body, drawing);
   return (await ask("v1/ecgs", { body, accept })).blob();
+}
+
+// The record with these settings, measured, as it is in the answer.
+export async function record(settings, { signal } = {}) {
+  const answer = await ask("v1/ecgs", { body: { ...request(settings), measure: true }, signal });
+  const { records, provenance } = await answer.json();
+  return { ...records[0], provenance };
+}
+
+// The record of a statement under an address of its own, which browsers keep.
+export async function kept(statement, { seed, quality }) {
+  const how = new URLSearchParams({ seed, ...(quality ? { quality } : {}) });
+  return (await (await ask(`v1/ecgs/${encodeURIComponent(statement)}.json?${how}`)).json()).records[0];
 }
 
 // What recordings hardly ever carry together of these statements, in words.

@@ -1,14 +1,14 @@
 // Calipers on ECG paper: two points in mm that mouse, finger or keys move, and the ms, bpm and mV between them.
 
-import { LEAD_IN, LEADS, MM_PER_MV, MM_PER_S, under } from "./layout.js";
+import { LEADS, under } from "./layout.js";
 
-const SAMPLE = MM_PER_S / 100; // An arrow key moves a point by one sample of 10 ms
-const LINE = 0.1 * MM_PER_MV / 2; // or by 0.05 mV; with Shift it moves ten times as far.
+const STEP_S = 0.01; // An arrow key moves a point by 10 ms
+const STEP_MV = 0.05; // or by 0.05 mV; with Shift it moves ten times as far.
 
 // {ms, bpm, mv} between two points in mm of paper; bpm is null if they are less than 10 ms apart.
-export function reading(a, b) {
-  const ms = Math.round((Math.abs(b.x - a.x) / MM_PER_S) * 1000);
-  return { ms, bpm: ms >= 10 ? Math.round(60000 / ms) : null, mv: Math.round((100 * (a.y - b.y)) / MM_PER_MV) / 100 };
+export function reading(a, b, { speed, gain }) {
+  const ms = Math.round((Math.abs(b.x - a.x) / speed) * 1000);
+  return { ms, bpm: ms >= 10 ? Math.round(60000 / ms) : null, mv: Math.round((100 * (a.y - b.y)) / gain) / 100 };
 }
 
 export function words({ ms, bpm, mv }) {
@@ -19,7 +19,7 @@ export function words({ ms, bpm, mv }) {
 // A beat is where all leads together change fastest.
 export function place(geometry, signal) {
   const row = geometry.rows.find((r) => r.segments.length === 1 && r.segments[0].lead === "II") ?? geometry.rows.at(-1);
-  const point = (sample, mv) => ({ x: LEAD_IN + (sample * MM_PER_S) / geometry.fs, y: row.zero - mv * MM_PER_MV });
+  const point = (sample, mv) => ({ x: geometry.leadIn + (sample * geometry.speed) / geometry.fs, y: row.zero - mv * geometry.gain });
   if (!signal) return [point(400, 0), point(500, 0.5)];
   const change = (i) => signal.reduce((sum, lead) => sum + Math.abs(lead[i + 1] - lead[i - 1]), 0);
   const fastest = (from, to) => {
@@ -49,6 +49,11 @@ export class Calipers {
     this.onChange = onChange;
   }
 
+  // What is between the points, in words.
+  get reading() {
+    return words(reading(...this.points, this.paper.geometry));
+  }
+
   set(points) {
     this.points = points;
     this.render();
@@ -61,6 +66,7 @@ export class Calipers {
 
   // Show the calipers on one paper; `box` is the <div class="calipers"> over it.
   attach(paper, box) {
+    this.paper = paper;
     const [line, label] = [box.querySelector(".box"), box.querySelector(".label")];
     const handles = [...box.querySelectorAll("button")];
     const move = (i, point) => {
@@ -84,7 +90,8 @@ export class Calipers {
       });
       handle.addEventListener("keydown", (event) => {
         const far = event.shiftKey ? 10 : 1;
-        const by = { ArrowLeft: [-SAMPLE, 0], ArrowRight: [SAMPLE, 0], ArrowUp: [0, -LINE], ArrowDown: [0, LINE] }[event.key];
+        const [dx, dy] = [STEP_S * paper.geometry.speed, STEP_MV * paper.geometry.gain];
+        const by = { ArrowLeft: [-dx, 0], ArrowRight: [dx, 0], ArrowUp: [0, -dy], ArrowDown: [0, dy] }[event.key];
         if (!by) return;
         event.preventDefault();
         event.stopPropagation();
@@ -117,7 +124,7 @@ export class Calipers {
       const [x, y] = [Math.min(a.x, b.x) * s, Math.min(a.y, b.y) * s];
       const [w, h] = [Math.abs(a.x - b.x) * s, Math.abs(a.y - b.y) * s];
       Object.assign(line.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
-      label.textContent = `${this.name()} ${words(reading(a, b))}`.trim();
+      label.textContent = `${this.name()} ${this.reading}`.trim();
       const [high, wide] = [28, 200];
       const limit = paper.geometry.width * s - wide / 2;
       label.style.left = `${Math.max(wide / 2, Math.min(x + w / 2, limit))}px`;
@@ -128,7 +135,7 @@ export class Calipers {
         const where = under(paper.geometry, p.x, p.y);
         const name = i ? "second" : "first";
         const place = where
-          ? `${where.seconds.toFixed(2)} s, ${((where.zero - p.y) / MM_PER_MV).toFixed(2)} mV in ${where.lead}`
+          ? `${where.seconds.toFixed(2)} s, ${((where.zero - p.y) / paper.geometry.gain).toFixed(2)} mV in ${where.lead}`
           : "beside the traces";
         handle.setAttribute("aria-label", `Caliper, ${name} point: ${place}. Arrow keys move it`);
       });

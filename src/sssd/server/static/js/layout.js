@@ -1,62 +1,87 @@
-// Where everything lies on ECG paper, in millimetres, at 25 mm/s and 10 mm/mV. Nothing is drawn here.
+// Where everything lies on ECG paper, in millimetres. Nothing is drawn here.
 
-export const MM_PER_S = 25;
-export const MM_PER_MV = 10;
 export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
-export const LEAD_IN = 15; // room for the calibration pulse on the left
 const TAIL = 5;
 const PRINTOUT = 10; // room above the traces for what is measured
 const LABEL_MM = 8; // the width of a lead's name
 const CLEAR = 2; // smallest distance between the traces of neighbouring rows
 
+// How a record is drawn: speed in mm/s, gain in mm/mV; rhythm is the lead in full length below those that are cut.
+export const CHOICES = { layout: ["3x4", "6x2", "12x1"], speed: [25, 50], gain: [5, 10, 20], rhythm: LEADS };
+export const USUAL = { layout: "3x4", speed: 25, gain: 10, rhythm: "II" };
+export const inScale = ({ speed, gain }) => `${speed} mm/s · ${gain} mm/mV`;
+
 const ROWS = {
-  "3x4": [["I", "aVR", "V1", "V4"], ["II", "aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"], ["II"]],
+  "3x4": [["I", "aVR", "V1", "V4"], ["II", "aVL", "V2", "V5"], ["III", "aVF", "V3", "V6"], null],
+  "6x2": [["I", "V1"], ["II", "V2"], ["III", "V3"], ["aVR", "V4"], ["aVL", "V5"], ["aVF", "V6"], null],
   "12x1": LEADS.map((lead) => [lead]),
 };
 const GAPS = {
   "3x4": [25, 40, 40, 40, 25], // from the top to the first zero line, between zero lines, to the bottom
+  "6x2": [20, ...Array(6).fill(25), 20],
   "12x1": [20, ...Array(11).fill(20), 20],
 };
 
-// {width, height, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}. A segment shows samples first to
-// last - 1 of a lead and begins at x. label is the place of the lead's name, in mm from the beginning of the segment and
-// over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm, where their traces would
-// overlap.
-export function layOut(layout, { seconds = 10, fs = 100, signals = [], head = PRINTOUT } = {}) {
+// The calibration pulse of 1 mV for 0.2 s: points in mm from the beginning of the traces and over the zero line.
+export function pulse({ speed, gain }) {
+  const wide = 0.2 * speed;
+  return [[0, 0], [1.5, 0], [1.5, gain], [1.5 + wide, gain], [1.5 + wide, 0], [3 + wide, 0]].map(([x, y]) => [x - wide - 6.5, y]);
+}
+
+// {width, height, leadIn, speed, gain, fs, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}. A segment shows
+// samples first to last - 1 of a lead and begins at x. label is the place of the lead's name, in mm from the beginning of
+// the segment and over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm, where their
+// traces would overlap.
+export function layOut(drawing, { seconds = 10, fs = 100, signals = [], head = PRINTOUT } = {}) {
+  const { layout, speed, gain, rhythm } = { ...USUAL, ...drawing };
+  const scale = { speed, gain, fs };
   const length = Math.round(seconds * fs);
-  const width = Math.ceil((LEAD_IN + MM_PER_S * seconds + TAIL) / 5) * 5;
+  const leadIn = 10 + 0.2 * speed; // room for the calibration pulse on the left
+  const width = Math.ceil((leadIn + speed * seconds + TAIL) / 5) * 5;
   const rows = ROWS[layout].map((leads) => ({
     zero: 0,
-    segments: leads.map((lead, i) => {
-      const first = Math.round((i * length) / leads.length);
-      const last = Math.round(((i + 1) * length) / leads.length);
+    segments: (leads ?? [rhythm]).map((lead, i, all) => {
+      const first = Math.round((i * length) / all.length);
+      const last = Math.round(((i + 1) * length) / all.length);
       const row = LEADS.indexOf(lead);
-      return { lead, row, first, last, x: LEAD_IN + (MM_PER_S * first) / fs, label: placeLabel(signals, row, first, fs) };
+      return { lead, row, first, last, x: leadIn + (speed * first) / fs, label: placeLabel(signals, row, first, scale) };
     }),
   }));
   const gaps = GAPS[layout].slice();
-  if (signals.length) needed(rows, signals, fs, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
+  if (signals.length) needed(rows, signals, scale, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
   let y = head;
   rows.forEach((row, i) => (row.zero = y += gaps[i]));
-  return { layout, width, height: y + gaps.at(-1), rows, fs };
+  return { layout, width, height: y + gaps.at(-1), leadIn, rows, ...scale };
+}
+
+// One lead alone without a pulse or a name, from the beginning to `seconds`, on paper that leaves 3 mm over and under it.
+export function layOutStrip(lead, signal, { seconds, fs = 100, least = 0 }) {
+  const { speed, gain } = USUAL;
+  const row = LEADS.indexOf(lead);
+  const last = Math.min(signal[row].length, Math.round(seconds * fs));
+  const shown = signal[row].slice(0, last);
+  const [up, down] = [Math.max(...shown, 0), Math.max(...shown.map((mv) => -mv), 0)].map((mv) => gain * mv + 3);
+  const spare = Math.max(0, least - up - down) / 2;
+  const segment = { lead, row, first: 0, last, x: 0, label: null };
+  return { width: speed * seconds, height: up + down + 2 * spare, leadIn: 0, rows: [{ zero: up + spare, segments: [segment] }], speed, gain, fs };
 }
 
 // The lowest place above the trace that is not far to the right: {dx, dy}.
-function placeLabel(signals, row, first, fs) {
-  const sample = (mm) => first + Math.round((mm * fs) / MM_PER_S);
+function placeLabel(signals, row, first, { speed, gain, fs }) {
+  const sample = (mm) => first + Math.round((mm * fs) / speed);
   let best = { dx: 1.6, dy: 6.5 };
   if (!signals.length) return best;
   best = { dx: 0, dy: Infinity };
   for (let dx = 1.6; dx < 14; dx += 1) {
     const under = signals.flatMap((signal) => [...signal[row].slice(Math.max(first, sample(dx - 0.8)), sample(dx + LABEL_MM + 0.8))]);
-    const dy = Math.max(6.5, MM_PER_MV * Math.max(...under, 0) + 1.2);
+    const dy = Math.max(6.5, gain * Math.max(...under, 0) + 1.2);
     if (dy < best.dy - 1) best = { dx, dy }; // less than 1 mm is not worth a move
   }
   return best;
 }
 
 // The smallest gaps between rows in mm. Rows are compared in strips of 3 mm, so that a tall R wave may use free space.
-function needed(rows, signals, fs, width) {
+function needed(rows, signals, { speed, gain, fs }, width) {
   const strips = Math.ceil(width / 3) + 1;
   const up = rows.map(() => new Float64Array(strips));
   const down = rows.map(() => new Float64Array(strips));
@@ -66,8 +91,8 @@ function needed(rows, signals, fs, width) {
       for (let s = under; s < under + 4 && s < strips; s++) up[r][s] = Math.max(up[r][s], label.dy + 3);
       for (const signal of signals)
         for (let i = first; i < last; i++) {
-          const y = MM_PER_MV * signal[lead][i];
-          const at = Math.floor((x + (MM_PER_S * (i - first)) / fs) / 3);
+          const y = gain * signal[lead][i];
+          const at = Math.floor((x + (speed * (i - first)) / fs) / 3);
           for (let s = Math.max(0, at - 1); s <= at + 1 && s < strips; s++) {
             if (y > up[r][s]) up[r][s] = y;
             if (-y > down[r][s]) down[r][s] = -y;
@@ -83,7 +108,7 @@ function needed(rows, signals, fs, width) {
 // What the nearest row shows at (x, y) mm: {lead, row, seconds, sample, zero}, or null beside the traces.
 export function under(geometry, x, y) {
   const row = geometry.rows.reduce((a, b) => (Math.abs(b.zero - y) < Math.abs(a.zero - y) ? b : a));
-  const seconds = (x - LEAD_IN) / MM_PER_S;
+  const seconds = (x - geometry.leadIn) / geometry.speed;
   const sample = Math.round(seconds * geometry.fs);
   const segment = row.segments.find((s) => sample >= s.first && sample < s.last);
   return segment ? { lead: segment.lead, row: segment.row, seconds, sample, zero: row.zero } : null;

@@ -1,7 +1,8 @@
 // Turns settings into the fragment of a link that reproduces the record, and back. Such a fragment is
 // #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7 or #ecg=AFIB&quality=draft&seed=7. A second setting for comparison
-// follows as the values that differ: &vs.sampler=ddpm
+// follows as the values that differ: &vs.sampler=ddpm. How it is drawn follows where it is unusual: &layout=6x2&gain=20
 
+import { CHOICES, USUAL } from "./layout.js";
 import { seedOf } from "./settings.js";
 
 const NUMBERS = ["steps", "eta", "seed", "age", "heart_rate"];
@@ -13,7 +14,7 @@ const LARGEST = { steps: 100000, eta: 1, age: 120, heart_rate: 250 };
 const LEAST = { steps: 1, heart_rate: 25 }; // of the others 0
 const WHOLE = ["steps"];
 
-export function toFragment(settings, { other = null, model = "", layout = "3x4" } = {}) {
+export function toFragment(settings, { other = null, model = "", drawing = USUAL } = {}) {
   const pairs = fields(settings).filter(([name, value]) => name !== "exact" || value === "1");
   if (other) {
     const first = new Map(fields(settings));
@@ -22,7 +23,7 @@ export function toFragment(settings, { other = null, model = "", layout = "3x4" 
     changed.push(...PATIENT.filter((name) => first.has(name) && !second.has(name)).map((name) => [name, ""])); // "" means unknown
     pairs.push(...(changed.length ? changed : [["seed", String(other.seed)]]).map(([n, v]) => [`vs.${n}`, v]));
   }
-  if (layout !== "3x4") pairs.push(["layout", layout]);
+  pairs.push(...Object.keys(USUAL).filter((name) => drawing[name] !== USUAL[name]).map((name) => [name, String(drawing[name])]));
   if (model) pairs.push(["model", model.slice(0, 12)]);
   // Commas and slashes are allowed in a fragment and are easier to read.
   return pairs.map(([n, v]) => `${n}=${encodeURIComponent(v).replace(/%2C/g, ",").replace(/%2F/g, "/")}`).join("&");
@@ -36,19 +37,23 @@ function fields(settings) {
   return list;
 }
 
-// {settings, other, layout, model, problems}; settings is null if the fragment names no record.
+// {settings, other, drawing, model, problems}; settings is null if the fragment names no record.
 export function fromFragment(fragment, defaults) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   const problems = [];
-  if (!given.has("ecg")) return { settings: null, other: null, layout: null, model: "", problems };
+  if (!given.has("ecg")) return { settings: null, other: null, drawing: USUAL, model: "", problems };
   const settings = read(given, "", defaults, problems);
   const versus = [...given.keys()].some((name) => name.startsWith("vs."));
-  const layout = given.get("layout");
-  if (layout !== null && !["3x4", "12x1"].includes(layout)) problems.push(`layout is "${layout}": expected 3x4 or 12x1`);
+  const drawing = { ...USUAL };
+  for (const [name, choices] of Object.entries(CHOICES)) {
+    const chosen = choices.find((choice) => String(choice) === given.get(name));
+    if (chosen !== undefined) drawing[name] = chosen;
+    else if (given.has(name)) problems.push(`${name} is "${given.get(name)}" in the link: expected one of ${choices.join(", ")}`);
+  }
   return {
     settings,
     other: versus ? read(given, "vs.", settings, problems) : null,
-    layout: layout === "12x1" ? "12x1" : "3x4",
+    drawing,
     model: given.get("model") ?? "",
     problems,
   };

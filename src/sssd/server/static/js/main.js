@@ -1,13 +1,14 @@
 // The page connects the settings on one side with one or two sheets of ECG paper on the other.
 
 import * as api from "./api.js";
-import { Calipers, place, reading, words } from "./calipers.js";
+import { Calipers, place } from "./calipers.js";
 import { fromFragment, toFragment } from "./link.js";
 import { learnt } from "./plain.js";
 import { fill } from "./print.js";
 import { Quiz, fromQuiz, toQuiz } from "./quiz.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
+import { View } from "./view.js";
 
 const STARTS = [
   ["NORM", "A normal ECG"],
@@ -112,9 +113,14 @@ function arrange() {
   if (measuring()) placeCalipers();
 }
 
-function setLayout(layout) {
-  $("layout").querySelector(`[value="${layout}"]`).checked = true;
-  for (const sheet of sheets) sheet.paper.setLayout(layout);
+const view = new View(document.querySelector(".tools"), () => {
+  redraw();
+  if (shown) history.replaceState(null, "", fragment());
+});
+
+// Draw the records in the way that the view says.
+function redraw() {
+  for (const sheet of sheets) sheet.setDrawing(view.drawing);
   if (measuring()) placeCalipers();
 }
 
@@ -129,7 +135,7 @@ const papers = () => (comparing() && !overlaid() ? sheets : [sheetA]);
 
 function tellReading() {
   const read = papers().flatMap(({ name, calipers }) =>
-    calipers.points ? [`${comparing() ? `${name} ` : ""}${words(reading(...calipers.points))}`] : [],
+    calipers.points ? [`${comparing() ? `${name} ` : ""}${calipers.reading}`] : [],
   );
   $("reading").textContent = read.join("\u2003");
   $("calipers").setAttribute("aria-pressed", String(measuring()));
@@ -241,8 +247,7 @@ function forget() {
 
 // --- the link and the command for the same record ------------------------------------------------------------
 
-const layout = () => $("layout").querySelector(":checked").value;
-const fragment = () => `#${toFragment(shown.first, { ...shown, layout: layout() })}`;
+const fragment = () => `#${toFragment(shown.first, { ...shown, drawing: view.drawing })}`;
 
 // The model is added to the address when the record has arrived, because only then is it known.
 function remember() {
@@ -292,7 +297,8 @@ function open() {
   first.set(link.settings);
   if (link.other) second.set(link.other);
   $("comparing").checked = !!link.other;
-  setLayout(link.layout);
+  view.set(link.drawing);
+  redraw();
   arrange();
   generate({ record: false }).then(() => {
     const other = link.model && shown?.model && !shown.model.startsWith(link.model);
@@ -476,10 +482,6 @@ $("another").addEventListener("click", () => {
 $("comparing").addEventListener("change", () => {
   if (comparing() && !second.statements.chosen.length) second.set(first.raw());
   arrange();
-});
-$("layout").addEventListener("change", () => {
-  setLayout(layout());
-  if (shown) history.replaceState(null, "", fragment());
 });
 $("arrange").addEventListener("change", arrange);
 $("smaller").addEventListener("click", () => zoom(0.8));

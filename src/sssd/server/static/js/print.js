@@ -1,14 +1,13 @@
-// What is printed: each record on a page of its own, drawn as the PDF draws it, at 25 mm/s and 10 mm/mV.
+// What is printed: each record on a page of its own, drawn as the PDF draws it.
 
 import { FINE, finerRecord } from "./finer.js";
-import { LEAD_IN, MM_PER_MV, MM_PER_S, layOut } from "./layout.js";
+import { inScale, layOut, pulse } from "./layout.js";
 
 const [SIDE, HEAD, FOOT] = [13.5, 27, 13]; // margins of a page in mm
-const PAGES = { "3x4": { width: 297, height: 210 }, "12x1": { width: 297, height: 420 } }; // A4 landscape, A3 portrait
+const PAGES = { wide: { width: 297, height: 210 }, tall: { width: 297, height: 420 } }; // A4 landscape, A3 portrait
 const COLOURS = { paper: "#fffafa", fine: "#f9d9dc", bold: "#efa9b1", ink: "#15171c", second: "#0a5bd0", grey: "#5c6068", warn: "#b3202e", amber: "#8a5a00" };
-const PULSE = [[0, 0], [1.5, 0], [1.5, 10], [6.5, 10], [6.5, 0], [8, 0]]; // 1 mV for 0.2 s
 
-// pages: [{layout, asked, drawn, facts, rare, how, traces: [{signal, colour}]}], as strings but for the traces
+// pages: [{drawing, asked, drawn, facts, rare, how, traces: [{signal, colour}]}], as strings but for the traces
 export function fill(root, pages) {
   root.replaceChildren(...pages.map(page));
 }
@@ -22,13 +21,14 @@ function element(name, attributes, text = "") {
 
 const number = (mm) => Math.round(mm * 1000) / 1000;
 
-function page({ layout, asked, drawn, facts, rare, how, traces }) {
-  const geometry = layOut(layout, { signals: traces.map(({ signal }) => signal), head: 0 });
+function page({ drawing, asked, drawn, facts, rare, how, traces }) {
+  const geometry = layOut(drawing, { signals: traces.map(({ signal }) => signal), head: 0 });
   const width = geometry.width + 2 * SIDE;
   const height = geometry.height + HEAD + FOOT;
-  const sheet = PAGES[layout];
+  const shape = drawing.layout === "12x1" ? "tall" : "wide";
+  const sheet = PAGES[shape];
   const scale = Math.min(1, sheet.width / width, sheet.height / height);
-  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, width: `${number(width * scale)}mm`, height: `${number(height * scale)}mm`, class: `printed ${layout === "3x4" ? "wide" : "tall"}` });
+  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, width: `${number(width * scale)}mm`, height: `${number(height * scale)}mm`, class: `printed ${shape}` });
   const text = (x, y, size, words, more = {}) =>
     svg.append(element("text", { x: number(x), y: number(y), "font-size": size, fill: COLOURS.ink, ...more }, words));
   const [left, right, top] = [SIDE, SIDE + geometry.width, HEAD];
@@ -47,11 +47,11 @@ function page({ layout, asked, drawn, facts, rare, how, traces }) {
   const line = (points, colour, thickness) =>
     svg.append(element("polyline", { points: points.map(([x, y]) => `${number(x)},${number(y)}`).join(" "), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
   for (const { zero, segments } of geometry.rows) {
-    line(PULSE.map(([x, y]) => [left + LEAD_IN - 11.5 + x, top + zero - y]), COLOURS.ink, 0.32);
+    line(pulse(geometry).map(([x, y]) => [left + geometry.leadIn + x, top + zero - y]), COLOURS.ink, 0.32);
     for (const { lead, row, first, last, x, label } of segments) {
       for (const { signal, colour } of traces)
         line(
-          Array.from({ length: (last - first - 1) * FINE + 1 }, (_, i) => [left + x + (i * MM_PER_S) / geometry.fs / FINE, top + zero - MM_PER_MV * finerRecord(signal)[row][first * FINE + i]]),
+          Array.from({ length: (last - first - 1) * FINE + 1 }, (_, i) => [left + x + (i * geometry.speed) / geometry.fs / FINE, top + zero - geometry.gain * finerRecord(signal)[row][first * FINE + i]]),
           COLOURS[colour],
           0.32,
         );
@@ -61,7 +61,7 @@ function page({ layout, asked, drawn, facts, rare, how, traces }) {
   text(left, top - 9, 5, asked, { "font-weight": 700 });
   if (drawn) text(right, top - 9, 3, `drawn beside it: ${drawn}`, { fill: COLOURS.grey, "text-anchor": "end" });
   const scaled = scale < 1 ? `scaled to ${Math.floor(100 * scale)} %` : "";
-  text(left, top - 3.2, 3, ["25 mm/s", "10 mm/mV", ...(facts ? [facts] : []), ...(scaled ? [scaled] : [])].join(" · "), { fill: COLOURS.grey });
+  text(left, top - 3.2, 3, [inScale(drawing), ...(facts ? [facts] : []), ...(scaled ? [scaled] : [])].join(" · "), { fill: COLOURS.grey });
   text(right, top - 3.2, 3.4, "synthetic, not for diagnosis", { fill: COLOURS.warn, "font-weight": 700, "text-anchor": "end" });
   if (rare) text(left, top - 15, 3, rare, { fill: COLOURS.amber, "font-weight": 700 });
   text(left, top + geometry.height + 5.5, 2.6, how, { fill: COLOURS.grey });

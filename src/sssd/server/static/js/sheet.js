@@ -1,7 +1,7 @@
 // One record on the page: its paper, title, measurements, the film of its denoising and its downloads.
 
 import { file } from "./api.js";
-import { LEADS } from "./layout.js";
+import { LEADS, inScale } from "./layout.js";
 import { Paper } from "./paper.js";
 import { PLAIN, learnt } from "./plain.js";
 import { inSteps, inWords } from "./settings.js";
@@ -31,6 +31,7 @@ export class Sheet {
     this.records = records;
     this.paper = new Paper(root.querySelector(".paper"), { onView });
     this.measures = root.querySelector(".measured"); // of two sheets that are overlaid, both are on the first paper
+    this.scale = root.querySelector(".printout .scale");
     this.canvas = root.querySelector("canvas.traces");
     this.film = root.querySelector(".film");
     this.range = this.film.querySelector("input");
@@ -53,6 +54,12 @@ export class Sheet {
 
   get signal() {
     return this.current ?? null;
+  }
+
+  // drawing: {layout, speed, gain, rhythm}
+  setDrawing(drawing) {
+    this.paper.setDrawing(drawing);
+    this.scale.textContent = inScale(drawing);
   }
 
   begin(settings) {
@@ -129,7 +136,7 @@ export class Sheet {
     const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qt_ms", "QT", "ms"), ...value("qtc_ms", "QTc", "ms"), ...value("axis_deg", "axis", "°")];
     const rare = statements.filter((name) => learnt(this.records(name))).map((name) => `${name}: ${learnt(this.records(name))}`);
     return {
-      layout: this.paper.layout,
+      drawing: this.paper.drawing,
       asked: statements.join("  "),
       drawn: this.record?.drawn.join("  ") ?? "",
       facts: this.final ? facts.join(" · ") : this.film.querySelector("output").textContent,
@@ -206,7 +213,7 @@ export class Sheet {
   async #download(button, accept, suffix) {
     button.setAttribute("aria-busy", "true");
     try {
-      const url = URL.createObjectURL(await file(this.settings, accept, this.paper.layout));
+      const url = URL.createObjectURL(await file(this.settings, accept, this.paper.drawing));
       const link = Object.assign(document.createElement("a"), { href: url, download: `${fileName(this.settings)}.${suffix}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);

@@ -1,0 +1,119 @@
+// Drawing ECG paper on canvases: its grid with calibration pulses, the traces and the names of the leads. A view says which
+// part of the paper a canvas shows: {scale: pixels per mm, left, top, width, height: in pixels, dots: device pixels for each
+// pixel, ink: how many times as thick lines are}.
+
+import { FINE, finerRecord } from "./finer.js";
+import { pulse } from "./layout.js";
+
+function begin(context, { dots, left, top, width, height }) {
+  context.setTransform(dots, 0, 0, dots, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.setTransform(dots, 0, 0, dots, -left * dots, -top * dots); // from here on, coordinates are pixels of the whole sheet
+}
+
+// Draw the grid: thin lines every 1 mm and bold lines every 5 mm, on whole device pixels.
+export function drawGrid(context, geometry, view, colour) {
+  begin(context, view);
+  const { scale, left, top, width, height, dots } = view;
+  const [right, bottom] = [Math.min(left + width, geometry.width * scale), Math.min(top + height, geometry.height * scale)];
+  context.fillStyle = colour("paper");
+  context.fillRect(left, top, right - left, bottom - top);
+  const lines = (step, name, alpha, thickness) => {
+    context.fillStyle = colour(name);
+    context.globalAlpha = alpha;
+    const t = Math.max(1, Math.round(thickness * dots)) / dots;
+    const snap = (mm) => Math.round(mm * scale * dots) / dots - t / 2 + ((t * dots) % 2 ? 0.5 / dots : 0);
+    for (let mm = Math.floor(left / scale / step) * step; mm * scale <= right; mm += step)
+      context.fillRect(snap(mm), top, t, bottom - top);
+    for (let mm = Math.floor(top / scale / step) * step; mm * scale <= bottom; mm += step)
+      context.fillRect(left, snap(mm), right - left, t);
+    context.globalAlpha = 1;
+  };
+  const fine = Math.min(1, (scale - 1.8) / 1.6); // thin lines fade out before they merge into one tint
+  if (fine > 0) lines(1, "fine", fine, scale * 0.08);
+  lines(5, "bold", 1, scale * 0.16);
+  drawMarks(context, geometry, view, colour);
+}
+
+// Draw calibration pulses and the marks between leads.
+function drawMarks(context, geometry, { scale }, colour) {
+  context.lineWidth = Math.max(1, Math.min(0.3 * scale, 4));
+  context.strokeStyle = colour("pulse");
+  for (const row of geometry.rows) {
+    const y0 = row.zero * scale;
+    if (geometry.leadIn) {
+      context.beginPath();
+      for (const [dx, dy] of pulse(geometry)) context.lineTo((geometry.leadIn + dx) * scale, y0 - dy * scale);
+      context.stroke();
+    }
+    for (const { first, x: mm } of row.segments) {
+      const x0 = mm * scale;
+      context.fillStyle = colour("pulse");
+      if (first > 0) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
+    }
+  }
+}
+
+export function drawTraces(context, geometry, view, colour, traces) {
+  begin(context, view);
+  const { scale, left, top, width, height, ink } = view;
+  const step = (geometry.speed / geometry.fs) * scale;
+  context.lineWidth = ink * Math.max(1.25, Math.min(0.34 * scale, 5));
+  context.lineJoin = "round";
+  for (const { signal, colour: name, alpha } of traces) {
+    context.strokeStyle = colour(name);
+    context.globalAlpha = alpha;
+    for (const { zero, segments } of geometry.rows) {
+      const y0 = zero * scale;
+      if (y0 < top - 160 * scale || y0 > top + height + 160 * scale) continue; // out of sight by 8 mV or more
+      for (const { row, first, last, x } of segments) {
+        const x0 = x * scale;
+        const from = Math.max(first, first + Math.floor((left - x0) / step) - 1);
+        const to = Math.min(last, first + Math.ceil((left + width - x0) / step) + 2);
+        const path = new Path2D();
+        // A record that is done is drawn in fine steps; one that forms, sample by sample, so that it keeps pace.
+        const fine = alpha < 1 ? 1 : FINE;
+        const points = alpha < 1 ? signal[row] : finerRecord(signal)[row];
+        for (let i = from * fine; i <= (to - 1) * fine; i++)
+          path.lineTo(x0 + (i / fine - first) * step, y0 - points[i] * geometry.gain * scale);
+        stroke(context, path, view.dots);
+      }
+    }
+  }
+  context.globalAlpha = 1;
+  drawNames(context, geometry, view, colour);
+}
+
+// Draw the names of the leads, with a rim in the colour of the paper where a trace comes near. A name stays in the window as
+// long as its trace does.
+function drawNames(context, geometry, { scale, left, ink }, colour) {
+  if (!geometry.leadIn) return; // a strip has no names
+  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 22 * ink))}px system-ui, sans-serif`;
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeStyle = colour("paper");
+  context.fillStyle = colour("ink");
+  for (const { zero, segments } of geometry.rows)
+    for (const { lead, first, last, x, label } of segments) {
+      const end = (x + ((last - first) * geometry.speed) / geometry.fs) * scale - context.measureText(lead).width - 4;
+      const at = Math.min(Math.max((x + label.dx) * scale, left + 6), end);
+      for (const draw of ["strokeText", "fillText"]) context[draw](lead, at, (zero - label.dy) * scale);
+    }
+}
+
+// Lines of one device pixel are rasterised about five times as fast as lines of any other width. So a line thinner than two
+// device pixels is drawn as two lines of one pixel, a little apart, and as a single line while the record forms.
+function stroke(context, path, dots) {
+  const thickness = context.lineWidth * dots;
+  if (thickness >= 2) return context.stroke(path);
+  const forming = context.globalAlpha < 1;
+  const apart = forming ? 0 : (thickness - 1) / dots;
+  context.save();
+  context.lineWidth = 1 / dots;
+  context.lineJoin = "bevel";
+  context.translate(-apart / 2, -apart / 2);
+  context.stroke(path);
+  context.translate(apart, apart);
+  if (!forming) context.stroke(path);
+  context.restore();
+}
