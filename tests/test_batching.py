@@ -367,3 +367,21 @@ def test_padding():
             np.testing.assert_array_equal(values, [np.nan] + [known] * (rows - 1))
         assert padded.seeds[:records] == batch.seeds and padded.index[:records] == batch.index
         assert (padded.seeds[-1], padded.index[-1]) == (batch.seeds[-1], batch.index[-1])
+
+
+def test_a_strip_takes_the_room_of_its_windows(device, batcher):
+    """Fails where a batch holds as many strips as records, or the queue counts them as such."""
+    strips = SLOW._replace(seconds=(20.0,), windows=2)
+    progress = []
+    b = batcher(waiting=12)
+    ticket = b.submit(work(1, 5, strips), on_progress=progress.append)
+    assert ticket.result.result(10).shape[0] == 5
+    assert [len(batch) for batch in device.batches] == [2, 2, 1]
+    assert sum(progress) == ticket.work.cost == 5 * 8 * 2
+    device.hold.clear()
+    b.submit(work(2, 1, strips))
+    started(device, 4)
+    b.submit(work(3, 5, strips))
+    assert b.waiting == 10
+    with pytest.raises(QueueFull):
+        b.submit(work(4, 2, strips))

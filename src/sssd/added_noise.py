@@ -92,12 +92,19 @@ def add_noise(ecg: Ecg, noise: str | Sequence[Noise], *, seed: int, index: int =
     added = sum(
         (one.draw(seed, index, clean.shape[1], ecg.fs_hz, ecg.leads) for one in kinds), np.zeros_like(clean)
     )
-    power = np.mean((clean - clean.mean(axis=1, keepdims=True)) ** 2)
-    facts = {"added": ", ".join(map(str, kinds)), "seed": seed, "index": index}
-    ratio = {"snr_db": round(float(10 * np.log10(power / np.mean(added**2))), 2)} if power > 0 else {}
-    return replace(
-        ecg, signal=clean + added, clean=ecg, provenance={**ecg.provenance, "noise": {**facts, **ratio}}
-    )
+    facts = {
+        "added": ", ".join(map(str, kinds)),
+        "seed": seed,
+        "index": index,
+        **signal_to_noise_db(clean, added),
+    }
+    return replace(ecg, signal=clean + added, clean=ecg, provenance={**ecg.provenance, "noise": facts})
+
+
+def signal_to_noise_db(clean: Floats, added: Floats) -> dict[str, float]:
+    """Return the ratio of signal to noise (12, L) in dB, as provenance has it; nothing if one of them is flat."""
+    power, noise = np.mean((clean - clean.mean(axis=1, keepdims=True)) ** 2), np.mean(added**2)
+    return {"snr_db": round(float(10 * np.log10(power / noise)), 2)} if power > 0 and noise > 0 else {}
 
 
 def _one(text: str) -> Noise:

@@ -3,8 +3,9 @@
     corpus = sssd.corpus.open("corpus")                     # corpus[i]; for a DataLoader with shuffle=True
     stream = sssd.corpus.open("corpus", streaming=True)     # divided among ranks and DataLoader workers
 
-A record is {"signal": (12, L) float32 in mV, "labels": (K,) float32, "index": int}. `leads` gives the order of the
-leads. What is read is checked: a damaged shard raises ValueError.
+A record is {"signal": (12, L) float32 in mV, "labels": (K,) float32, "index": int}. If noise was added, it also has
+"clean", the signal without it. `leads` gives the order of the leads. What is read is checked: a damaged shard raises
+ValueError.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from .corpora import manifest
-from .corpora.block import GROUP, Block, cut, rows
+from .corpora.block import GROUP, SIGNALS, Block, cut, rows
 from .corpora.formats import ShardReader, check_format
 from .corpora.formats.metadata import statements
 from .corpora.notes import read_notes
@@ -192,8 +193,13 @@ class Stream(IterableDataset[Record]):
 
 def _record(block: Block, row: int) -> Record:
     one = cut(block, row, row + 1)
+    millivolts = {
+        name.removesuffix("_uv"): torch.from_numpy(one[name][0].astype(np.float32) / np.float32(1000))
+        for name in SIGNALS
+        if name in one
+    }
     return {
-        "signal": torch.from_numpy(one["signal_uv"][0].astype(np.float32) / np.float32(1000)),
+        **millivolts,
         "labels": torch.from_numpy(one["labels"][0].astype(np.float32)),
         "index": int(one["index"][0]),
     }

@@ -99,13 +99,7 @@ def command(
             f"{shown_in.ATTEMPTS} times in all. If some still do not show it, the exit code is 1.",
         ),
     ] = False,
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            help="Noise to add, such as 'baseline:0.3mV, muscle:20uV, mains:50Hz'. "
-            "The records without it are written as well."
-        ),
-    ] = None,
+    noise: options.Noise = None,
     annotate: Annotated[
         bool,
         typer.Option(

@@ -65,6 +65,13 @@ HeartRate = Annotated[
         help="Heart rate of the records in beats per minute, for models that take it; without it, the rate is unknown."
     ),
 ]
+Noise = Annotated[
+    str | None,
+    typer.Option(
+        help="Noise to add, such as 'baseline:0.3mV, muscle:20uV, mains:50Hz'. "
+        "The records without it are written as well."
+    ),
+]
 Formats = Annotated[
     str,
     typer.Option(

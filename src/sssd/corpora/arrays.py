@@ -27,7 +27,8 @@ def load_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Return arrays of an NPZ archive by name.
 
-    wanted: the type ("U" for text, else as in "<i2") and the shape that each array must have
+    wanted: the type and the shape that each array must have. The type is as in "<i2", "U" for text of at most
+    `MAX_CHARACTERS`, or "U9000" for so many
     optional: names that may be absent
     ValueError if an array is absent or has another type or shape, or the archive is damaged.
     """
@@ -53,12 +54,12 @@ def _check_header(name: str, opened: Any, kind: str, shape: Shape) -> None:
     if version not in HEADERS:
         raise ValueError(f"{name} has a header of version {version}")
     found, _, dtype = HEADERS[version](opened)
-    if kind == "U":
-        right = dtype.kind == "U" and dtype.itemsize <= 4 * MAX_CHARACTERS
+    if kind[0] == "U":
+        right = dtype.kind == "U" and dtype.itemsize <= 4 * int(kind[1:] or MAX_CHARACTERS)
     else:
         right = dtype == np.dtype(kind)
     if not right:
-        raise ValueError(f"{name} has the type {dtype}; expected {'text' if kind == 'U' else kind}")
+        raise ValueError(f"{name} has the type {dtype}; expected {'text' if kind[0] == 'U' else kind}")
     fits = len(found) == len(shape) and all(n is None or n == m for n, m in zip(shape, found, strict=True))
     if not fits:
         raise ValueError(f"{name} has the shape {found}; expected {shape}")

@@ -8,6 +8,8 @@ age        (n,) float32 in years, NaN where unknown; only in corpora that have i
 sex        (n,) str, "female", "male" or "" where unknown; only in corpora that have it
 heart_rate (n,) float32 in beats per minute, NaN where unknown; only in corpora that have it
 source     (n,) str, the name of the recording that the record was made of; only in corpora that are made of recordings
+annotations (n,) str, JSON of `beside.as_text`; only in corpora that have them
+clean_uv   (n, 12, L) int16, signal_uv without the noise that was added; only in corpora with noise
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ from numpy.typing import NDArray
 
 Block = dict[str, NDArray[Any]]
 
-Extra = Literal["age", "sex", "heart_rate", "source"]  # columns that not every corpus has
+Planned = Literal["age", "sex", "heart_rate", "source"]  # columns that not every corpus has, of its plan
+PLANNED: tuple[Planned, ...] = get_args(Planned)
+Extra = Literal["age", "sex", "heart_rate", "source", "annotations"]  # and those that follow from the signal
 EXTRA: tuple[Extra, ...] = get_args(Extra)
 NUMBERS = ("age", "heart_rate")  # those of EXTRA that are float32; the others are text
-COLUMNS = ("index", "requested", "labels", "signal_uv", *EXTRA)
+SIGNALS = ("signal_uv", "clean_uv")
+COLUMNS = ("index", "requested", "labels", *SIGNALS, *EXTRA)
 LIMIT_UV = 32767  # larger values are cut off here
 GROUP = 128  # records in a row group of Parquet, and at once in memory
 

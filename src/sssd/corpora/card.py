@@ -42,6 +42,7 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
         f"| format | {corpus.format} |",
         f"| signal | signal_uv: int16, 1 uV, ({len(corpus.leads)}, {corpus.length}) at {corpus.fs_hz:g} Hz, "
         f"{corpus.length / corpus.fs_hz:g} s |",
+        *(["| clean_uv | signal_uv without the noise that was added |"] if corpus.noise else []),
         f"| leads, in this order | {' '.join(corpus.leads)} |",
         f"| labels | 0/1 vector of {len(corpus.label_names)}, in the order of label_names in corpus.json |",
         *_extra(corpus),
@@ -76,7 +77,7 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
 def _extra(corpus: Corpus) -> list[str]:
     if not corpus.extra:
         return []
-    lines, names = [], [name for name in corpus.extra if name != "source"]
+    lines, names = [], [name for name in corpus.extra if name not in ("source", "annotations")]
     if names:
         *rest, last = names
         listed = " and ".join(filter(None, (", ".join(rest), last)))
@@ -84,6 +85,11 @@ def _extra(corpus: Corpus) -> list[str]:
     if "source" in corpus.extra:
         lines.append(
             "| source | the name of the recording that the record was made of: it is as personal as that |"
+        )
+    if "annotations" in corpus.extra:
+        lines.append(
+            "| annotations | beats and waves as JSON: marks [sample, symbol of WFDB, wave], and how many waves are "
+            "left_out because two methods do not agree on them |"
         )
     return lines
 
@@ -105,6 +111,7 @@ def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
         f"| labels | {part.source} |",
         f"| model | {Path(part.checkpoint).name}, SHA-256 of the weights {part.model} |",
         f"| sampler | {sampler}, {part.precision} |",
+        *([] if part.noise is None else [f"| noise that was added | {part.noise} |"]),
         *([] if part.vary is None else [f"| made of recordings | varied, strength {part.vary:g} |"]),
         f"| seed | {part.seed} |",
         f"| batches | {counted(part.batch_size, 'record')}, {counted(part.threads, 'thread')}, {part.machine} |",

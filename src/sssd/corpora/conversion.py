@@ -44,12 +44,13 @@ def merge(
 
     If it was stopped, call it again to complete the copy.
 
-    ValueError where labels, leads, sampling rate or length differ, or two corpora hold the same records.
+    ValueError where labels, leads, sampling rate or length differ, where only some have noise, or where two corpora
+    hold the same records.
     """
     corpora = [manifest.read(source) for source in sources]
     first = corpora[0]
     for source, corpus in zip(sources, corpora, strict=True):
-        for name in ("label_names", "leads", "fs_hz", "length"):
+        for name in ("label_names", "leads", "fs_hz", "length", "noise"):
             if getattr(corpus, name) != getattr(first, name):
                 raise ValueError(
                     f"{name} of {str(source)!r} is not that of {str(sources[0])!r}: they cannot be merged"

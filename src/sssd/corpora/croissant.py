@@ -79,6 +79,8 @@ def write_croissant(folder: Path, corpus: Corpus) -> None:
 def metadata(corpus: Corpus) -> dict[str, Any]:
     """Return the content of the file."""
     includes, encoding = _FILES[corpus.format]
+    if corpus.format == "wfdb" and "annotations" in corpus.extra:
+        includes = [*includes, "*/*.atr"]
     sets = [_label_names(corpus)]
     if corpus.format == "parquet":
         sets.append(_records(corpus))
@@ -137,11 +139,15 @@ def _records(corpus: Corpus) -> dict[str, Any]:
         "statements": "all statements of the record, joined by '+'",
         "labels": "0 or 1 for each of label_names",
         "signal_uv": f"int16 {shape} in microvolts, little-endian, as bytes; leads {' '.join(corpus.leads)}",
+        "clean_uv": "signal_uv without the noise that was added",
         "age": "in years",
         "sex": "female or male",
         "heart_rate": "in beats per minute, as it was asked for",
         "source": "the recording that the record was made of",
+        "annotations": "beats and waves as JSON: marks [sample, symbol of WFDB, wave], and how many waves are left_out",
     }
+    if not corpus.noise:
+        del columns["clean_uv"]
     fields = []
     for name, what in columns.items():
         if name in corpus.extra or name not in EXTRA:

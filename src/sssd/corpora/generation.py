@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import to_twelve
+from .beside import annotated, noise
 from .block import LIMIT_UV, Block, cut, rows
 from .plan import Plan
 from .recipe import Generate
@@ -43,21 +44,34 @@ def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Pieces:
             if last[0] != b:
                 index = np.arange(b * size, (b + 1) * size, dtype=np.int64)
                 columns = {"index": index, **plan.rows(index, recipe.seed)}
-                last = b, columns, generate(columns)
+                eight = generate(columns)
+                last = b, annotated(corpus, columns, eight) if recipe.annotate else columns, eight
             start, stop = max(span.start - b * size, 0), min(span.stop - b * size, size)
             yield cut(last[1], start, stop), last[2][start:stop]
 
     return pieces
 
 
-def quantised(columns: Block, eight: NDArray[np.float32]) -> Block:
-    """Return the columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN and infinity."""
-    units = np.rint(to_twelve(eight).astype(np.float64) * 1000.0)
-    finite = np.isfinite(units).all(axis=(1, 2))
+def quantised(corpus: Corpus, columns: Block, eight: NDArray[np.float32]) -> Block:
+    """Return the columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN and infinity.
+
+    In a corpus with noise, it is added here.
+    """
+    twelve = to_twelve(eight)
+    finite = np.isfinite(twelve).all(axis=(1, 2))
     if not finite.all():
         record = int(columns["index"][~finite][0])
         raise ValueError(f"record {record} holds NaN or infinite values: the model cannot generate it")
-    return {**columns, "signal_uv": np.clip(units, -LIMIT_UV, LIMIT_UV, out=units).astype(np.int16)}
+    added = noise(corpus, columns["index"])
+    if added is None:
+        return {**columns, "signal_uv": _microvolts(twelve)}
+    noisy = (twelve.astype(np.float64) + added).astype(np.float32)
+    return {**columns, "signal_uv": _microvolts(noisy), "clean_uv": _microvolts(twelve)}
+
+
+def _microvolts(twelve: NDArray[np.float32]) -> NDArray[np.int16]:
+    units = np.rint(twelve.astype(np.float64) * 1000.0)
+    return np.clip(units, -LIMIT_UV, LIMIT_UV, out=units).astype(np.int16)
 
 
 def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> Iterator[int | Note]:
@@ -72,7 +86,7 @@ def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> It
         records = 0
         try:
             for columns, eight in pieces(corpus.span(number)):
-                waiting.append(thread.submit(_append, opened, columns, eight))
+                waiting.append(thread.submit(_append, opened, corpus, columns, eight))
                 while waiting and (waiting[0].done() or len(waiting) > MAX_WAITING):
                     waiting.popleft().result()
                 records += rows(columns)
@@ -88,5 +102,5 @@ def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> It
     yield note
 
 
-def _append(opened: Future[Shard], columns: Block, eight: NDArray[np.float32]) -> None:
-    opened.result().append(quantised(columns, eight))
+def _append(opened: Future[Shard], corpus: Corpus, columns: Block, eight: NDArray[np.float32]) -> None:
+    opened.result().append(quantised(corpus, columns, eight))

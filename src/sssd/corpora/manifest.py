@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..io.files import write_bytes
 from . import plan as plans
+from .block import PLANNED
 from .files import DATA, SHARDS, SPARE, check_folders, has_hash, inside
 from .schema import Corpus, Recipe, parse_corpus
 
@@ -112,7 +113,7 @@ def read_requests(folder: Path, corpus: Corpus) -> bytes:
 def read_plan(folder: Path, corpus: Corpus) -> plans.Plan:
     """Return the plan of a corpus that was not merged. ValueError if it is damaged, or that of another corpus."""
     plan = plans.from_bytes(read_requests(folder, corpus), corpus.label_names, corpus.records)
-    if plan.extra != corpus.extra:
+    if plan.extra != tuple(name for name in corpus.extra if name in PLANNED):
         raise ValueError(
             f"{str(folder)!r}: {REQUESTS} and {FILE} differ on age, sex or heart rate, or on recordings"
         )

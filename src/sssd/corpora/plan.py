@@ -23,7 +23,7 @@ from ..mix import label_mix
 from ..patient import SEXES, ages, heart_rates, sexes
 from ..tables.requests import read_label_table
 from .arrays import Shape, load_arrays
-from .block import EXTRA, Extra
+from .block import PLANNED, Planned
 
 STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "label_names": ("U", (None,)),
@@ -78,9 +78,9 @@ class Plan:
     source_sha256: NDArray[np.str_] | None = None
 
     @property
-    def extra(self) -> tuple[Extra, ...]:
+    def extra(self) -> tuple[Planned, ...]:
         """Which of the columns that not every corpus has some record has."""
-        return tuple(name for name in EXTRA if getattr(self, name) is not None)
+        return tuple(name for name in PLANNED if getattr(self, name) is not None)
 
     def rows(self, index: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
         """Return the columns of records `index` (n,): labels (n, K) uint8, requested (n,), and `extra`.
@@ -142,7 +142,7 @@ class Plan:
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
     """Return the plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
-    arrays = load_arrays(io.BytesIO(content), STORED, optional=(*EXTRA, "source_sha256"))
+    arrays = load_arrays(io.BytesIO(content), STORED, optional=(*PLANNED, "source_sha256"))
     plan = Plan(
         label_names=tuple(arrays["label_names"].tolist()),
         records=int(arrays["records"]),
@@ -168,7 +168,7 @@ def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Pl
         (0 < last < 2**32 if plan.drawn else last == records, "the number of records in the runs"),
         (bool(((plan.which >= 0) & (plan.which < different)).all()), "the requests of the runs"),
         (not plan.by_name or label_names == CODES, "completion by statements"),
-        (all(len(getattr(plan, name)) == runs for name in plan.extra), " or ".join(EXTRA)),
+        (all(len(getattr(plan, name)) == runs for name in plan.extra), " or ".join(PLANNED)),
         (_sources_fit(plan), "the recordings"),
     ):
         if not right:

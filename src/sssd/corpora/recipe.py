@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..added_noise import parse
 from ..leads import CLINICAL
 from ..request import known
-from .block import Block
+from .block import Block, Extra
 from .plan import Plan
 from .schema import Corpus, Format, Recipe
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
+    from ..strips import Strip
     from .recordings import Recordings
 
 # from the columns of a batch (index, labels, and age, sex and heart rate if the plan has them) to its 8 leads
 # (B, 8, L) in mV
 Generate = Callable[[Block], NDArray[np.float32]]
+WINDOWS = 64  # of strips that the network reads at once
 
 
 def describe(
@@ -46,12 +49,16 @@ def describe(
     vary: float | None = None,
     steps: int | None = None,
     recordings: str | None = None,
+    duration: float | None = None,
+    noise: str | None = None,
+    annotate: bool = False,
 ) -> Corpus:
     """Return the description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
 
-    vary, recordings: see `Recipe`. steps: of a whole run, where the table is that of a part.
+    vary, recordings, duration, noise, annotate: see `Recipe`. steps: of a whole run, where the table is that of a part.
+    batch_size: records at once; a strip counts as its windows.
 
-    ValueError if the plan has an age, a sex or a heart rate that the model does not take.
+    ValueError if the plan has an age, a sex or a heart rate that the model does not take, or the noise makes no sense.
     """
     import torch
 
@@ -59,8 +66,13 @@ def describe(
     from ..version import __version__
 
     known(model.classes, age=plan.age, sex=_sexes(plan.sex), heart_rate=plan.heart_rate)
-    _, length = model.shape
+    _, window = model.shape
+    fs_hz = float(model.config.trainset_config.sampling_rate)
+    strip = _strip(duration, model)
+    windows = 1 if strip is None else len(strip.pieces)
+    kinds = parse(noise, fs_hz)
     dtype = choose_precision(precision, model.device)
+    fits = batch_size or choose_batch_size(model.model.config, window, model.device)
     recipe = Recipe(
         records=plan.records,
         requests=plan.sha256,
@@ -78,9 +90,8 @@ def describe(
         seed=seed,
         precision="bf16" if dtype == torch.bfloat16 else "float32",
         batch_size=batch_size
-        or whole_batches(
-            choose_batch_size(model.model.config, length, model.device), shard_size, plan.records
-        ),
+        if batch_size and windows == 1
+        else whole_batches(max(1, fits // windows), shard_size, plan.records),
         threads=threads or torch.get_num_threads(),
         device=model.device.type,
         machine=_machine(model.device),
@@ -88,16 +99,20 @@ def describe(
         torch=torch.__version__,
         vary=vary,
         recordings=recordings,
+        duration=duration,
+        noise=", ".join(map(str, kinds)) or None,
+        annotate=annotate,
     )
+    annotations: tuple[Extra, ...] = ("annotations",) if annotate else ()
     return Corpus(
         records=plan.records,
         shard_size=shard_size,
         format=format,
         label_names=plan.label_names,
         leads=CLINICAL,
-        fs_hz=float(model.config.trainset_config.sampling_rate),
-        length=length,
-        extra=plan.extra,
+        fs_hz=fs_hz,
+        length=window if duration is None else round(duration * fs_hz),
+        extra=(*plan.extra, *annotations),
         parts=(recipe,),
     )
 
@@ -182,14 +197,19 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
 
     recordings: those that the records are made of, if they are.
     """
-    table = table_of(recipe, model)
+    table, strip = table_of(recipe, model), _strip(recipe.duration, model)
+    samples = (
+        None
+        if recipe.duration is None
+        else round(recipe.duration * model.config.trainset_config.sampling_rate)
+    )
     given_of = None if recordings is None else recordings.given(model)
 
     def generate(columns: Block) -> NDArray[np.float32]:
-        index = columns["index"].tolist()
+        index, vectors = columns["index"].tolist(), columns["labels"].astype(np.float32)
         with _threads(recipe.threads):
             eight = model.generate_batch(
-                columns["labels"].astype(np.float32),
+                vectors if strip is None else vectors[:, None],
                 [recipe.seed] * len(index),
                 index,
                 table,
@@ -198,10 +218,20 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
                 heart_rate=columns.get("heart_rate"),
                 precision=recipe.precision,
                 given=None if given_of is None else given_of(columns["source"].tolist()),
+                strip=strip,
+                rows=WINDOWS,
             )
-        return np.asarray(eight)
+        return np.asarray(eight)[..., :samples]
 
     return generate
+
+
+def _strip(duration: float | None, model: SSSDECG) -> Strip | None:
+    """Return the windows of records of so many seconds; None where the model makes them at once."""
+    from ..strips import strip_of
+
+    seconds = () if duration is None else (duration,)
+    return strip_of(seconds, window=model.shape[1], fs_hz=model.config.trainset_config.sampling_rate)
 
 
 @contextmanager

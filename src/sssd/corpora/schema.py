@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ..checks import LEAST_S
 from ..config import names
 from ..config.schema import Fit
 from ..leads import CLINICAL, EIGHT
@@ -22,6 +23,7 @@ from .block import Extra
 KIND, VERSION = "sssd-ecg corpus", 1
 SUFFIX = {"parquet": ".parquet", "hdf5": ".h5", "npz": ".npz", "wfdb": ""}
 MAX_SHARDS = 1_000_000
+MOST_S = 600.0  # of a record
 
 Format = Literal["parquet", "hdf5", "npz", "wfdb"]
 
@@ -82,6 +84,9 @@ class Recipe:
     fit          the values of a fitted solver, else None
     vary         the strength with which recordings are varied; None where records are made of labels alone
     recordings   the folder of these recordings that the user gave, information for the reader as the checkpoint
+    duration     seconds of each record, where they are not what the model makes
+    noise        what was added to each record (sssd.added_noise)
+    annotate     whether records have annotations (sssd.annotations)
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -109,6 +114,9 @@ class Recipe:
     fit: Annotated[dict[str, Any], AfterValidator(_fit)] | None = None
     vary: Annotated[float, Field(gt=0, le=1)] | None = None
     recordings: Text | None = None
+    duration: Annotated[float, Field(ge=LEAST_S, le=MOST_S)] | None = None
+    noise: Text | None = None
+    annotate: bool = False
 
     @property
     def shipped(self) -> bool:
@@ -127,6 +135,7 @@ class Recipe:
             "source",
             "device",
             "recordings",
+            "annotate",
         )
         return tuple(repr(getattr(self, f.name)) for f in fields(self) if f.name not in apart)
 
@@ -138,7 +147,7 @@ class Corpus:
     leads    the order of the 12 leads in every record
     fs_hz    samples per second
     length   samples of a record, L
-    extra    columns that not every corpus has: age, sex, heart_rate, source
+    extra    columns that not every corpus has: age, sex, heart_rate, source, annotations
     parts    the recipe of its records; several, one after the other, where corpora were merged
     """
 
@@ -167,6 +176,15 @@ class Corpus:
         for name, values in (("label_names", self.label_names), ("extra", self.extra)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} holds a name twice")
+        if any(part.annotate for part in self.parts) != ("annotations" in self.extra):
+            raise ValueError("extra and parts differ on annotations")
+        if len({part.noise is None for part in self.parts}) > 1:
+            raise ValueError("parts with and without noise cannot be in one corpus")
+
+    @property
+    def noise(self) -> bool:
+        """Whether noise was added to the records, so that they have `clean_uv`."""
+        return self.parts[0].noise is not None
 
     @property
     def shards(self) -> int:
@@ -185,8 +203,8 @@ class Corpus:
         """Return the contents of corpus.json, without the digest."""
         content = asdict(self)
         for part in content["parts"]:
-            for name in ("gain", "fit", "vary", "recordings"):  # which earlier versions did not write
-                if part[name] is None:
+            for name in ("gain", "fit", "vary", "recordings", "duration", "noise", "annotate"):
+                if part[name] in (None, False):  # earlier versions did not write these
                     del part[name]
         return {"kind": KIND, "version": VERSION, **content}
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...checks import counted
+from ...checks import LEAST_S, counted
 from ...hub import as_address
 from ...presets import BUILTIN, checkpoint_name, is_shipped
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
 from ..requests import columns_of
+from ..shown import check_tools
 from .shared import Address, Engine, Format, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ def command(
         typer.Option(help="Distance of variations from their recording, above 0 to 1; by default 0.4."),
     ] = None,
     exact: options.Exact = False,
+    duration: Annotated[
+        float | None,
+        typer.Option(metavar="<seconds>", help="Length of the records, 2.5 to 600 s; by default 10 s."),
+    ] = None,
+    noise: options.Noise = None,
+    annotate: Annotated[
+        bool,
+        typer.Option(
+            "--annotate",
+            help="Mark the beats, and where P, QRS and T begin, peak and end, in the column annotations.",
+        ),
+    ] = False,
     file_format: Annotated[Format, typer.Option("--format", help="Format of the shards.")] = "parquet",
     shard_size: Annotated[int, typer.Option(min=1, help="Records in each shard.")] = 4096,
     seed: options.Seed = None,
@@ -82,9 +95,18 @@ def command(
         from ...corpora.formats import check_format
         from ...corpora.plan import with_patients
         from ...corpora.recordings import find_recordings, plan_of, read_recordings
+        from ...corpora.schema import MOST_S
         from ...labels import CODES
 
         _check_source(counts, labels_from, like_ptbxl, vary, count, per_record, strength)
+        if duration is not None and vary is not None:
+            raise UsageError(
+                "variations are as long as the model makes them: leave out --duration with --vary"
+            )
+        if duration is not None and not LEAST_S <= duration <= MOST_S:
+            raise UsageError(f"--duration is {duration:g}: expected {LEAST_S:g} to {MOST_S:g} s in a corpus")
+        if annotate:
+            check_tools("--annotate")
         checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
@@ -137,7 +159,8 @@ def command(
         settings: dict[str, Any] = {
             "seed": secrets.randbits(32) if seed is None else seed, "precision": precision, "batch_size": batch_size,
             "threads": threads, "source": source, "checkpoint": _recorded(checkpoint), "config": config,
-            "format": file_format, "shard_size": shard_size, **made_of,
+            "format": file_format, "shard_size": shard_size, "duration": duration, "noise": noise,
+            "annotate": annotate, **made_of,
         }  # fmt: skip
     if is_shipped(checkpoint):
         note_rare(plan.vectors.astype("float32"))

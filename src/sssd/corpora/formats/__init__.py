@@ -17,10 +17,12 @@ from typing import Protocol
 import numpy as np
 
 from ...patient import FASTEST, OLDEST, SEXES, SLOWEST
-from ..block import EXTRA, Block
+from ..beside import from_text
+from ..block import EXTRA, SIGNALS, Block
 from ..files import inside
 from ..schema import Corpus
 from .hdf5 import Hdf5Reader, Hdf5Writer
+from .metadata import signals
 from .npz import NpzReader, NpzWriter
 from .parquet import ParquetReader, ParquetWriter
 from .wfdb import WfdbReader, WfdbWriter
@@ -140,9 +142,11 @@ def _check(block: Block, corpus: Corpus, span: range) -> None:
         "sex": ("U", (n,)),
         "heart_rate": ("f4", (n,)),
         "source": ("U", (n,)),
+        "annotations": ("U", (n,)),
+        "clean_uv": ("i2", (n, len(corpus.leads), corpus.length)),
     }
     for name, (kind, shape) in expected.items():
-        if name in EXTRA and name not in corpus.extra:
+        if name in {*EXTRA, *SIGNALS} - {*corpus.extra, *signals(corpus)}:
             continue
         column = block[name]
         right = column.dtype.kind == "U" if kind == "U" else column.dtype == np.dtype(kind)
@@ -160,3 +164,6 @@ def _check(block: Block, corpus: Corpus, span: range) -> None:
             raise ValueError(f"{name} holds a value outside {least:g} to {most:g}")
     if "sex" in corpus.extra and not np.isin(block["sex"], (*SEXES, "")).all():
         raise ValueError(f"sex holds a value that is not one of {', '.join(SEXES)}")
+    for text in block["annotations"].tolist() if "annotations" in corpus.extra else ():
+        if text:  # records of another corpus that was merged have none
+            from_text(text, corpus.length)

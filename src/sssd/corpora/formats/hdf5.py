@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..block import EXTRA, NUMBERS, Block, rows
+from ..block import EXTRA, NUMBERS, SIGNALS, Block, rows
 from ..schema import Corpus
-from .metadata import file_metadata
+from .metadata import file_metadata, signals
 
 
 class Hdf5Writer:
@@ -26,18 +26,19 @@ class Hdf5Writer:
         self._path, self._n, self._content = path, 0, io.BytesIO()
         self._file = h5py.File(self._content, "w", libver="v108")
         for name, value in file_metadata(corpus).items():
-            self._file.attrs["signal" if name == "signal_uv" else name] = value
+            self._file.attrs[name.removesuffix("_uv")] = value
         shape = (len(corpus.leads), corpus.length)
         text, width = h5py.string_dtype(), len(corpus.label_names)
         kinds: list[tuple[str, tuple[int, ...], Any]] = [
             ("index", (), "<i8"), ("requested", (), text), ("labels", (width,), "u1"),
-            ("signal_uv", shape, "<i2"), ("age", (), "<f4"), ("sex", (), text), ("heart_rate", (), "<f4"),
-            ("source", (), text),
+            *((name, shape, "<i2") for name in signals(corpus)),
+            ("age", (), "<f4"), ("sex", (), text), ("heart_rate", (), "<f4"), ("source", (), text),
+            ("annotations", (), text),
         ]  # fmt: skip
         for name, rest, kind in kinds:
             if name in EXTRA and name not in corpus.extra:
                 continue
-            chunks = (1, *rest) if name == "signal_uv" else None
+            chunks = (1, *rest) if name in SIGNALS else None
             self._file.create_dataset(name, (records, *rest), kind, chunks=chunks)
 
     def append(self, block: Block) -> None:
@@ -62,14 +63,15 @@ class Hdf5Reader:
     def __init__(self, path: Path, corpus: Corpus, span: range) -> None:
         import h5py
 
-        self._extra = corpus.extra
+        self._extra, self._signals = corpus.extra, signals(corpus)
         self._file = h5py.File(path, "r")
         try:
             n, width = len(span), len(corpus.label_names)
             self._check("index", (n,), "<i8")
             self._check("requested", (n,), None)
             self._check("labels", (n, width), "u1")
-            self._check("signal_uv", (n, len(corpus.leads), corpus.length), "<i2")
+            for name in self._signals:
+                self._check(name, (n, len(corpus.leads), corpus.length), "<i2")
             for name in corpus.extra:
                 self._check(name, (n,), "<f4" if name in NUMBERS else None)
         except BaseException:
@@ -77,7 +79,7 @@ class Hdf5Reader:
             raise
 
     def read(self, start: int, stop: int) -> Block:
-        block = {name: self._file[name][start:stop] for name in ("index", "labels", "signal_uv")}
+        block = {name: self._file[name][start:stop] for name in ("index", "labels", *self._signals)}
         block["requested"] = self._file["requested"].asstr()[start:stop].astype(np.str_)
         for name in self._extra:
             column = self._file[name]

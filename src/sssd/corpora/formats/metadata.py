@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...labels import has
+from ..block import SIGNALS
 from ..schema import Corpus, Recipe
 
 RECORDED = ("generator", "model", "cauchy", "sampler", "steps", "eta", "spacing", "precision", "seed")
@@ -21,10 +22,12 @@ def recipes(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _calibration(part: Recipe) -> dict[str, Any]:
-    """Return the fitted solver, the gain and what was done to recordings, as provenance has them."""
+    """Return the fitted solver, the gain, what was done to recordings, length and noise, as provenance has them."""
     gain = {"gain": list(part.gain)} if part.gain is not None and set(part.gain) != {1.0} else {}
     changed = {} if part.vary is None else {"operation": "vary", "strength": part.vary}
-    return {**({} if part.fit is None else {"fit": part.fit}), **gain, **changed}
+    length = {} if part.duration is None else {"seconds": [part.duration]}
+    noise = {} if part.noise is None else {"noise": {"added": part.noise}}
+    return {**({} if part.fit is None else {"fit": part.fit}), **gain, **changed, **length, **noise}
 
 
 def provenance(corpus: Corpus) -> dict[str, Any]:
@@ -40,8 +43,14 @@ def file_metadata(corpus: Corpus) -> dict[str, str]:
         "leads": json.dumps(corpus.leads),
         "fs_hz": json.dumps(corpus.fs_hz),
         "signal_uv": f"{SIGNAL}, ({len(corpus.leads)}, {corpus.length})",
+        **({"clean_uv": "the same without the noise that was added"} if corpus.noise else {}),
         "provenance": json.dumps(provenance(corpus), sort_keys=True),
     }
+
+
+def signals(corpus: Corpus) -> tuple[str, ...]:
+    """Return the columns of signals that a corpus has."""
+    return SIGNALS if corpus.noise else SIGNALS[:1]
 
 
 def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Shape, load_arrays
-from ..block import EXTRA, Block, cut, join
+from ..beside import longest_text
+from ..block import EXTRA, SIGNALS, Block, cut, join
 from ..schema import Corpus
-from .metadata import file_metadata
+from .metadata import file_metadata, signals
 
 if TYPE_CHECKING:
     import io
@@ -72,9 +73,11 @@ class NpzReader:
             "sex": ("U", (n,)),
             "heart_rate": ("<f4", (n,)),
             "source": ("U", (n,)),
+            "annotations": (f"U{longest_text(corpus)}", (n,)),
+            "clean_uv": ("<i2", (n, len(corpus.leads), corpus.length)),
         }
-        extra = set(EXTRA) - set(corpus.extra)
-        self._block: Block = load_arrays(path, {k: v for k, v in columns.items() if k not in extra})
+        absent = {*EXTRA, *SIGNALS} - {*corpus.extra, *signals(corpus)}
+        self._block: Block = load_arrays(path, {k: v for k, v in columns.items() if k not in absent})
 
     def read(self, start: int, stop: int) -> Block:
         return cut(self._block, start, stop)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ...checks import counted
-from ..block import EXTRA, GROUP, NUMBERS, Block, cut, join, rows
+from ..beside import longest_text
+from ..block import EXTRA, GROUP, NUMBERS, SIGNALS, Block, cut, join, rows
 from ..schema import Corpus
-from .metadata import file_metadata, statements
+from .metadata import file_metadata, signals, statements
 
 PAGE = 1 << 16  # bytes: a page is still in the processor's cache when it is written
 OVERHEAD = 1 << 16  # bytes of a record beside its signal that a reader accepts
@@ -32,7 +33,7 @@ class ParquetWriter:
         types = _types(corpus)
         self._schema = pa.schema(list(types.items()), metadata=file_metadata(corpus))
         self._file = pa.OSFile(str(path), "wb")
-        small = [name for name in types if name != "signal_uv"]
+        small = [name for name in types if name not in (*SIGNALS, "annotations")]
         try:
             self._writer = pq.ParquetWriter(
                 self._file, self._schema, compression="none", data_page_size=PAGE,
@@ -47,10 +48,7 @@ class ParquetWriter:
         import pyarrow as pa
 
         n = rows(block)
-        labels, signal = (
-            np.ascontiguousarray(block["labels"]),
-            np.ascontiguousarray(block["signal_uv"], "<i2"),
-        )
+        labels = np.ascontiguousarray(block["labels"])
         columns = {
             "index": pa.array(block["index"]),
             "requested": pa.array(block["requested"].tolist(), pa.string()),
@@ -58,10 +56,12 @@ class ParquetWriter:
             "labels": pa.FixedSizeListArray.from_arrays(
                 pa.array(labels.reshape(-1)), type=self._schema.field("labels").type
             ),
-            "signal_uv": pa.FixedSizeBinaryArray.from_buffers(
-                self._schema.field("signal_uv").type, n, [None, pa.py_buffer(signal)]
-            ),
         }
+        for name in signals(self._corpus):
+            signal = np.ascontiguousarray(block[name], "<i2")
+            columns[name] = pa.FixedSizeBinaryArray.from_buffers(
+                self._schema.field(name).type, n, [None, pa.py_buffer(signal)]
+            )
         for name in self._corpus.extra:
             values = block[name]
             columns[name] = (
@@ -110,17 +110,20 @@ class ParquetReader:
             table = self._file.read_row_group(group, columns=names, use_threads=False)
             shape = (-1, len(self._corpus.leads), self._corpus.length)
             size = 2 * shape[1] * shape[2]
-            column = table.column("signal_uv").combine_chunks()
-            if column.null_count:
-                raise ValueError("a signal is null")
-            signal = np.frombuffer(column.buffers()[1], "<i2", len(column) * size // 2, column.offset * size)
             labels = table.column("labels").combine_chunks().flatten().to_numpy()
             block: Block = {
                 "index": table.column("index").to_numpy(),
                 "requested": np.array(table.column("requested").to_pylist(), np.str_),
-                "labels": labels.reshape(len(column), -1),
-                "signal_uv": signal.reshape(shape),
+                "labels": labels.reshape(len(table), -1),
             }
+            for name in signals(self._corpus):
+                column = table.column(name).combine_chunks()
+                if column.null_count:
+                    raise ValueError("a signal is null")
+                values = np.frombuffer(
+                    column.buffers()[1], "<i2", len(column) * size // 2, column.offset * size
+                )
+                block[name] = values.reshape(shape)
             for name in self._corpus.extra:
                 cells = table.column(name).to_pylist()
                 block[name] = (
@@ -144,7 +147,8 @@ class ParquetReader:
         sizes = [len(span[i : i + GROUP]) for i in range(0, len(span), GROUP)]
         if [group.num_rows for group in groups] != sizes:
             raise ValueError(f"it does not hold {counted(len(span), 'record')} in groups of {GROUP}")
-        limit = 2 * len(self._corpus.leads) * self._corpus.length + OVERHEAD
+        of_signals = 2 * len(self._corpus.leads) * self._corpus.length * len(signals(self._corpus))
+        limit = of_signals + OVERHEAD + longest_text(self._corpus)
         if any(group.total_byte_size > limit * group.num_rows for group in groups):
             raise ValueError(f"its records take more than {limit} bytes each")
 
@@ -158,10 +162,11 @@ def _types(corpus: Corpus) -> dict[str, Any]:
         "requested": pa.string(),
         "statements": pa.string(),
         "labels": pa.list_(pa.field("element", pa.uint8(), nullable=False), len(corpus.label_names)),
-        "signal_uv": pa.binary(2 * len(corpus.leads) * corpus.length),
+        **{name: pa.binary(2 * len(corpus.leads) * corpus.length) for name in signals(corpus)},
         "age": pa.float32(),
         "sex": pa.string(),
         "heart_rate": pa.float32(),
         "source": pa.string(),
+        "annotations": pa.string(),
     }
     return {n: t for n, t in types.items() if n not in EXTRA or n in corpus.extra}
