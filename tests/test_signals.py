@@ -108,3 +108,22 @@ def test_interpolation_is_band_limited():
     assert finer(noise, 4).shape == (3, 197) and np.allclose(finer(noise, 4)[:, ::4], noise)
     np.testing.assert_allclose(finer(np.ones(20), 5), 1.0)
     np.testing.assert_allclose(finer(noise, 1), noise, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["muscle", "mains", "baseline"])
+@pytest.mark.parametrize("fs_hz", [100.0, 500.0])
+def test_beats_are_found_in_noise(kind: str, fs_hz: float) -> None:
+    """At 6 dB, all beats of a steady rhythm are found and nothing else.
+
+    Fails when the slope is taken over one sample, or when the height of a peak does not count from the median slope.
+    """
+    from sssd.added_noise import Noise
+    from sssd.leads import CLINICAL, to_twelve
+
+    times = np.arange(0.5, 9.7, 0.8)
+    fine = np.interp(np.arange(round(10 * fs_hz)) / fs_hz, T, train(times))
+    clean = to_twelve(eight(fine))
+    drawn = Noise(kind, 1.0, 50.0 if kind == "mains" else None).draw(0, 0, clean.shape[1], fs_hz, CLINICAL)
+    power = ((clean - clean.mean(axis=1, keepdims=True)) ** 2).mean() / (drawn**2).mean()
+    found = beats.find_beats(clean + drawn * np.sqrt(power / 10**0.6), fs_hz)
+    assert len(found) == len(times) and np.abs(found / fs_hz - times).max() <= 0.05

@@ -2,7 +2,7 @@
 
 Records are (C, L): C leads, L samples, in any unit. Beats are sample numbers (b,) in increasing order.
 
-On 240 recordings of PTB-XL the heart rate is within 5 beats per minute of NeuroKit2's in 96 %.
+On 240 recordings of PTB-XL the heart rate is within 5 beats per minute of NeuroKit2's in 97 %.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ FINER = 5  # the QRS width is measured at this multiple of the sampling rate
 QRS_SHARE = 0.08  # a median beat is in its QRS complex above this share of its steepest slope
 QRS_BEFORE_S, QRS_AFTER_S = 0.12, 0.16  # its ends are looked for this far from its steepest slope
 CLOSEST_S = 0.25  # between two beats
+SLOPE_S = 0.02  # over which the slope is taken that shows where beats are
 SMOOTH_S, BRIDGED_S = 0.012, 0.02  # the slope is smoothed over the first, and may fall below for the second
 
 
 def find_beats(signal: FloatArray, fs_hz: float) -> Beats:
     """Return samples at which QRS complexes are: peaks of the slope over all leads, (C, L) -> (b,).
 
-    The slope is |x(t+1) - x(t)| of each lead over its own 98th percentile, summed over the leads and smoothed over
-    80 ms. Peaks are at least 0.25 s apart and reach 0.35 of the 98th percentile of the slope.
+    The slope is |x(t + 10 ms) - x(t - 10 ms)| of each lead over its own 98th percentile, summed over the leads and
+    smoothed over 80 ms. Over 20 ms, hum of 50 Hz has no slope. Noise raises the slope everywhere, so that it counts
+    from its median upwards: peaks reach 0.35 of the way from there to the 98th percentile, and are at least 0.25 s
+    apart. docs/noise.md says how many beats are found in noise.
     """
     from scipy.signal import find_peaks  # here, because importing it takes as long as making a record
 
-    slope = np.abs(np.diff(np.asarray(signal, dtype=np.float64), axis=-1))  # (C, L - 1)
+    over = max(1, round(SLOPE_S * fs_hz))
+    x = np.pad(np.asarray(signal, dtype=np.float64), ((0, 0), (over // 2, (over - 1) // 2)), mode="edge")
+    slope = np.abs(x[:, over:] - x[:, :-over])  # (C, L - 1)
     scale = np.quantile(slope, 0.98, axis=-1, keepdims=True)
-    slope = (slope / np.where(scale > 0, scale, 1.0)).sum(axis=0)
-    slope = _smooth(slope, 0.08 * fs_hz)
+    slope = _smooth((slope / np.where(scale > 0, scale, 1.0)).sum(axis=0), 0.08 * fs_hz)
+    usual, high = np.quantile(slope, (0.5, 0.98))
     peaks, _ = find_peaks(
-        slope, height=0.35 * np.quantile(slope, 0.98), distance=max(1, round(CLOSEST_S * fs_hz))
+        slope, height=usual + 0.35 * (high - usual), distance=max(1, round(CLOSEST_S * fs_hz))
     )
     return np.asarray(peaks, dtype=np.intp)
 
