@@ -52,7 +52,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {p.stem for p in EXAMPLES.glob("*.py")} == {"quickstart", "published_checkpoint", "files"}
+    assert {p.stem for p in EXAMPLES.glob("*.py")} == {
+        "quickstart",
+        "published_checkpoint",
+        "files",
+        "generate_from_onnx",
+    }
 
 
 def test_quickstart(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ HIDDEN, ABOVE_89 = 300.0, 92.0  # PTB-XL writes 300 for ages above 89; we take 9
 _UNKNOWN = ("", "nan", "unknown", "unk", "u", "other", "o", "not stated")
 _NUMBERS = {"m": 0.0, "0": 0.0, "0.0": 0.0, "f": 1.0, "1": 1.0, "1.0": 1.0}
 _YEARS = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
-_MIDDLE, _SPREAD = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
+MIDDLE_YEARS, SPREAD_YEARS = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
 MIDDLE_BPM, SPREAD_BPM = 75.0, 25.0  # beats per minute; what the column of the heart rate is scaled by
 
 
@@ -77,7 +77,7 @@ def columns(age: Any = None, sex: Any = None, *, records: int = 1) -> NDArray[np
     """
     years, numbers = each(ages(age), records, "age"), each(sexes(sex), records, "sex")
     known = np.isfinite(years)
-    scaled = (np.where(known, years, _MIDDLE) - _MIDDLE) / _SPREAD
+    scaled = (np.where(known, years, MIDDLE_YEARS) - MIDDLE_YEARS) / SPREAD_YEARS
     return np.stack((known, scaled, numbers == 1, numbers == 0), axis=1).astype(np.float32)
 
 

@@ -23,6 +23,7 @@ from . import (
     distill,
     edit,
     evaluate,
+    export,
     fit,
     generate,
     inspection,
@@ -74,6 +75,7 @@ COMMANDS = {
     "fit": fit,
     "evaluate": evaluate,
     "benchmark": benchmark,
+    "export": export,
     "serve": serve,
 }
 for name, module in COMMANDS.items():

@@ -1,0 +1,136 @@
+"""Generates ECGs from an exported model with NumPy and ONNX Runtime only: no PyTorch, and nothing of this package.
+
+    sssd-ecg export few-step --out few-step.onnx
+    python generate_from_onnx.py few-step.onnx ecgs.npy --labels AFIB CLBBB --seed 7 --records 4
+
+It writes an array (records, 12, samples) in mV, the records of
+`SSSDECG.from_pretrained("few-step", device="cpu").generate("AFIB+CLBBB", exact=True, seed=7, num_samples=4)`
+but for rounding.
+"""
+
+import argparse
+import base64
+import json
+
+import numpy as np
+import onnxruntime
+
+
+def philox(counter, key):
+    """Return 4 words of 32 random bits for each counter (Philox-4x32-10, Salmon et al. 2011); all are uint64."""
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = (np.uint64(word) for word in key)
+    mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (p1 >> half) ^ c1 ^ k0, p1 & mask, (p0 >> half) ^ c3 ^ k1, p0 & mask
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & mask, (k1 + np.uint64(0xBB67AE85)) & mask
+    return c0, c1, c2, c3
+
+
+def words(seed, index, step, blocks):
+    """Return 4 words of random bits for each block of 4 numbers of record `index` at a step."""
+    block = np.arange(blocks)
+    counter = (
+        block,
+        np.full_like(block, step),
+        *(np.full_like(block, index >> k & 0xFFFFFFFF) for k in (0, 32)),
+    )
+    return philox(counter, (seed & 0xFFFFFFFF, seed >> 32))
+
+
+def normal(seed, index, step, shape):
+    """Return standard normal noise float32 (Box and Muller 1958)."""
+    size = int(np.prod(shape))
+    numbers = []
+    r = words(seed, index, step, -(-size // 4))
+    for uniform, turn in (r[:2], r[2:]):
+        radius = np.sqrt(-2 * np.log((uniform + 0.5) * 2.0**-32))
+        angle = turn * (2 * np.pi * 2.0**-32)
+        numbers += [radius * np.cos(angle), radius * np.sin(angle)]
+    return np.stack(numbers, -1).reshape(-1)[:size].reshape(shape).astype(np.float32)
+
+
+def circumstances(facts, seed, index):
+    """Return the circumstances (16,) of a record: a row of the table, and normal noise."""
+    rows = np.frombuffer(base64.b64decode(facts["rows"]), "<f2").reshape(facts["shape"])
+    chosen = int(words(seed, index, facts["row_step"], 1)[0][0]) * len(rows) >> 32
+    jitter = normal(seed, index, facts["jitter_step"], (1, rows.shape[1]))[0]
+    return rows[chosen].astype(np.float32) + np.float32(facts["bandwidth"]) * jitter
+
+
+def conditions(facts, labels, *, seed, index, age=None, sex=None, heart_rate=None):
+    """Return the conditions (K,) of a record."""
+    told = facts["conditions"]
+    row = dict(zip(told["columns"], told["given"], strict=True))
+    row.update(dict.fromkeys(labels, 1.0))
+    for name, value in (("age", age), ("heart_rate", heart_rate)):
+        if value is not None:
+            column, scaling = name.replace("_", " "), told[name]
+            row[f"{column} is known"] = 1.0
+            row[column] = (value - scaling["middle"]) / scaling["spread"]
+    if sex is not None:
+        row[sex] = 1.0
+    if len(row) != len(told["columns"]):
+        raise ValueError(f"labels are {labels}: expected some of {told['columns'][: told['labels']]}")
+    cond = np.array(list(row.values()), np.float32)
+    if facts["circumstances"]:
+        cond[-facts["circumstances"]["shape"][1] :] = circumstances(facts["circumstances"], seed, index)
+    return cond
+
+
+def to_mv(facts, x):
+    """Bring records (..., 8, L) from the scale of the network to mV."""
+    scale = facts["scale"]
+    if scale["emphasis"]:
+        length = x.shape[-1]
+        cosine = np.cos(np.pi * np.outer(np.arange(length) + 0.5, np.arange(length)) / length)  # DCT-II
+        cosine *= np.where(np.arange(length) == 0, np.sqrt(1 / length), np.sqrt(2 / length))
+        x = (x @ cosine / np.array(scale["emphasis"])) @ cosine.T
+    return x * np.array(scale["lead_mv"])[:, None]
+
+
+def twelve(eight):
+    """Return the 12 leads in clinical order from I, V1..V6, aVF."""
+    one, foot = eight[..., 0, :], eight[..., 7, :]
+    limb = [one, 0.5 * one + foot, foot - 0.5 * one, -0.75 * one - 0.5 * foot, 0.75 * one - 0.5 * foot, foot]
+    return np.concatenate((np.stack(limb, -2), eight[..., 1:7, :]), -2)
+
+
+def generate(path, labels, *, seed, records=1, **patient):
+    """Return records (records, 12, L) in mV."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["sssd-ecg"])
+    shape, table = (len(facts["leads"]), facts["samples"]), facts["sampler"]
+    cond = np.stack([conditions(facts, labels, seed=seed, index=i, **patient) for i in range(records)])
+
+    def noise(step):
+        return np.stack([normal(seed, i, step, shape) for i in range(records)])
+
+    x, history = noise(facts["T"]), []
+    for i, step in enumerate(table["steps"]):
+        eps, x0 = session.run(["eps", "x0"], {"x": x, "step": np.array([step]), "cond": cond})
+        history.insert(0, eps if table["history"] == "eps" else x0)
+        x = np.float32(table["a"][i]) * x
+        for factor, h in zip(table["b"][i], history, strict=False):
+            x = x + np.float32(factor) * h
+        if table["c"][i]:
+            x = x + np.float32(table["c"][i]) * noise(step)
+    return twelve(to_mv(facts, x * np.array(table["gain"], np.float32)[:, None]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model")
+    parser.add_argument("out")
+    parser.add_argument("--labels", nargs="+", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--records", type=int, default=1)
+    parser.add_argument("--age", type=float)
+    parser.add_argument("--sex", choices=("female", "male"))
+    parser.add_argument("--heart-rate", type=float)
+    told = vars(parser.parse_args())
+    out = told.pop("out")
+    np.save(out, generate(told.pop("model"), **told))

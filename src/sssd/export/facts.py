@@ -1,0 +1,97 @@
+"""What a program needs beside the graph to make the records of a seed, as JSON values (docs/onnx.md describes them)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..circumstances import BANDWIDTH, JITTER, ROW
+from ..leads import EIGHT
+from ..models.network import Network
+from ..models.transformer import Transformer
+from ..patient import MIDDLE_BPM, MIDDLE_YEARS, SPREAD_BPM, SPREAD_YEARS, Takes
+from ..pretrained import PretrainedModel
+from ..samplers import StepTable
+from ..samplers.adapter import Scheduler
+from ..sampling import Sampling
+from ..scale import Scale, factors
+from ..version import __version__
+
+VERSION = 1  # of the form of these values
+
+
+def facts(model: PretrainedModel) -> dict[str, Any]:
+    """Return everything that the graph of a model does not hold."""
+    table = Sampling().table(model.schedule, model.config)
+    assert not isinstance(table, Scheduler)
+    trainset = model.config.trainset_config
+    return {
+        "version": VERSION,
+        "generator": f"sssd-ecg {__version__}",
+        "model": model.model_hash,
+        "fs_hz": trainset.sampling_rate,
+        "samples": model.shape[1],
+        "leads": list(EIGHT),
+        "T": model.schedule.T,
+        "sampler": table_facts(table),
+        "conditions": _conditions(model.model, model.label_names, trainset.takes),
+        "circumstances": _circumstances(model.model),
+        "scale": _scale(model.scale, model.shape[1]),
+    }
+
+
+def table_facts(table: StepTable) -> dict[str, Any]:
+    """Return a step table: the rows of sssd.samplers.StepTable as lists."""
+    arrays = {name: getattr(table, name).tolist() for name in ("steps", "a", "b", "c", "gain")}
+    return {"name": table.name, "history": table.history, **arrays}
+
+
+def _conditions(network: Network, labels: tuple[str, ...], takes: Takes) -> dict[str, Any]:
+    """Return the columns (K,) of conditions by name, and the rows (K,) to start from, with and without statements.
+
+    age and heart_rate say how a number is scaled: less "middle", over "spread".
+    """
+    columns = [*labels, *takes.columns]
+    given, unconditional = [0.0] * len(columns), [0.0] * len(columns)
+    if isinstance(network, Transformer):
+        sources, circumstances = network.config.sources, network.circumstances is not None
+        drawn = [f"{kind} {lead}" for kind in ("wander", "noise") for lead in EIGHT]
+        columns += ["statements and patient are left out", *(f"source {name}" for name in sources)]
+        columns += ["circumstances are known", *drawn] if circumstances else []
+        behind = [1.0, *[0.0] * (len(sources) - 1)] if sources else []  # the first source
+        behind += [1.0, *[0.0] * len(drawn)] if circumstances else []
+        given, unconditional = [*given, 0.0, *behind], [*unconditional, 1.0, *behind]
+    scaled = {
+        "age": {"middle": MIDDLE_YEARS, "spread": SPREAD_YEARS},
+        "heart_rate": {"middle": MIDDLE_BPM, "spread": SPREAD_BPM},
+    }
+    return {
+        "columns": columns,
+        "labels": len(labels),
+        "given": given,
+        "unconditional": unconditional,
+        **{name: scaling for name, scaling in scaled.items() if name in takes},
+    }
+
+
+def _circumstances(network: Network) -> dict[str, Any] | None:
+    """Return the table from which circumstances are drawn, and how; None if the network takes none."""
+    if not isinstance(network, Transformer) or network.circumstances is None:
+        return None
+    rows: NDArray[np.float16] = network.circumstances.cpu().numpy()
+    return {
+        "rows": base64.b64encode(rows.astype("<f2").tobytes()).decode(),
+        "shape": list(rows.shape),
+        "bandwidth": BANDWIDTH,
+        "row_step": ROW,
+        "jitter_step": JITTER,
+    }
+
+
+def _scale(scale: Scale, length: int) -> dict[str, Any]:
+    """Return the voltages (8,) that are 1 to the network, and the factors (L,) of its cosine transform, or None."""
+    raised = factors(length, scale.fs_hz).tolist() if scale.emphasis else None
+    return {"lead_mv": list(scale.lead_mv), "emphasis": raised}

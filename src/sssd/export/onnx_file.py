@@ -1,0 +1,145 @@
+"""Writes a model as an ONNX file: one evaluation as the graph, and `facts` as JSON in its metadata.
+
+Opset 20 is the first with GELU and is run by ONNX Runtime from 1.17 on. Weights that float16 represents exactly, as
+those of compact checkpoints, are stored in float16 and cast to float32 in the graph, which halves the file and changes
+no result.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..io.files import replacing
+from ..models.settings import isolated
+from ..pretrained import PretrainedModel
+from ..version import __version__
+from .evaluation import Evaluation
+from .facts import facts
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 20
+KEY = "sssd-ecg"  # of the metadata
+LARGE = 256  # values from which on a weight is worth a cast
+
+
+def write_onnx(model: PretrainedModel, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a model as an ONNX file, and return the path.
+
+    ValueError for another suffix than .onnx; FileExistsError if the file exists and `overwrite` is not set;
+    ImportError where onnx is missing.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(
+            f"{path.name!r} has another suffix than .onnx: expected a name such as few-step.onnx"
+        )
+    with replacing(path, overwrite=overwrite) as (part,):
+        part.write_bytes(onnx_bytes(model))
+    return path
+
+
+def onnx_bytes(model: PretrainedModel) -> bytes:
+    """Return the content of the file that `write_onnx` writes."""
+    proto = _traced(model)
+    _without_traces(proto.graph)
+    _in_float16(proto.graph)
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, json.dumps(facts(model))
+    proto.producer_name, proto.producer_version = "sssd-ecg", __version__
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+@isolated()
+@torch.no_grad()
+def _traced(model: PretrainedModel) -> onnx.ModelProto:
+    """Return one evaluation as an ONNX model with the inputs x, step and cond, and the outputs eps and x0."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  which PyTorch's exporter needs
+    except ImportError as error:
+        raise ImportError(
+            f"the export needs {error.name}, which is not installed: pip install 'sssd-ecg[onnx]'"
+        ) from None
+    network = model.model
+    if model.device.type != "cpu":
+        raise ValueError(f"the model is on {model.device}: load it with device='cpu' to export it")
+    evaluation = Evaluation(network, model.schedule, model.shape[1]).eval()
+    example = (
+        torch.zeros(2, *model.shape),
+        torch.zeros(1, dtype=torch.int64),
+        torch.zeros(2, evaluation.columns),
+    )
+    records = torch.export.Dim("records")
+    with _quiet():
+        program = torch.onnx.export(
+            evaluation,
+            example,
+            input_names=["x", "step", "cond"],
+            output_names=["eps", "x0"],
+            dynamic_shapes=({0: records}, None, {0: records}),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    proto: Any = program.model_proto
+    onnx.checker.check_model(proto)
+    return proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the block, PyTorch's exporter does not tell what concerns its own developers."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
+
+
+def _without_traces(graph: onnx.GraphProto) -> None:
+    """Remove what the exporter notes of each node: the lines of code that it comes from, with paths of this machine."""
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output, graph):
+        del part.metadata_props[:]
+        if hasattr(part, "doc_string"):
+            part.ClearField("doc_string")
+    del graph.value_info[:]
+
+
+def _in_float16(graph: onnx.GraphProto) -> None:
+    """Store each large float32 constant that float16 represents exactly in float16, with a cast in front of its use."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if values.size < LARGE or not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_float16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
