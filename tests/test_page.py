@@ -254,6 +254,7 @@ def test_the_caption_says_what_was_asked_for_and_what_is_shown(open_page, servic
 def test_hints_on_contradictions(open_page):
     """Fails when the page lets contradictions pass, or keeps the hint of an earlier choice."""
     page = open_page("#ecg=SBRAD,STACH&quality=draft&seed=1")
+    page.wait_for_selector("#first .hints li")
     assert page.locator("#first .hints li").all_inner_texts() == [
         "None of 17418 recordings of PTB-XL carries both SBRAD and STACH"
     ]
@@ -492,6 +493,115 @@ def test_the_page_lays_leads_out_as_pictures_do(open_page):
             line, zero = lines[name], zeros[int(name.split("-")[1])]
             left, right = line[0] - (13.5, zero), line[-1] - (13.5, zero)
             assert [left[0], right[0], left[1], right[1]] == pytest.approx(ends, abs=1e-6)
+
+
+# --- tiles, more like this, how it was made -----------------------------------------------------------------
+
+
+def strips(page, where):
+    """How many of the strips have a trace: pixels that are far from the colour of the paper."""
+    return page.evaluate(
+        """(where) => [...document.querySelectorAll(`${where} canvas`)].filter((canvas) => {
+          if (!canvas.width) return false;
+          const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+          const paper = getComputedStyle(canvas).getPropertyValue('--paper').match(/\\d+/g);
+          let far = 0;
+          for (let i = 0; i < data.length; i += 4) far += Math.abs(data[i + 1] - paper[1]) > 150;
+          return far > 100;
+        }).length""",
+        where,
+    )
+
+
+def wait_for_strips(page, where, number=6):
+    for _ in range(300):
+        if strips(page, where) == number:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{strips(page, where)} of {number} strips are drawn")
+
+
+def test_tiles_are_strips_of_the_records_that_they_open(open_page, service):
+    """Fails when a tile shows another record than a click on it, or opening a record asks for tiles."""
+    page = open_page()
+    kept = []
+    page.on("request", lambda request: kept.append(request.url) if ".json?" in request.url else None)
+    page.reload()
+    wait_for_strips(page, ".starts")
+    tile = page.get_by_role("button", name="Sinus tachycardia")
+    seed = tile.evaluate("e => e.seed")
+    assert f"{service.url}v1/ecgs/STACH.json?seed={seed}&quality=standard" in kept
+    tile.click()
+    wait_until_done(page)
+    assert f"#ecg=STACH&quality=standard&seed={seed}&model=" in page.url
+    kept.clear()
+    page.reload()
+    wait_until_done(page)
+    assert kept == []  # there is no empty page to fill
+
+
+def test_a_server_without_records_still_has_tiles(open_page):
+    """Fails when the empty page needs its strips: with a server that does not make them, the tiles have their names."""
+    page = open_page()
+    page.route("**/*.json?*", lambda route: route.fulfill(status=429, body="{}"))
+    page.reload()
+    page.wait_for_selector("#model:not(:empty)")
+    page.get_by_role("button", name="Atrial fibrillation").click()
+    wait_until_done(page)
+    assert "#ecg=AFIB&" in page.url
+
+
+def test_more_like_this(open_page, service):
+    """Fails when a strip is of another record than a click on it shows, or another request than the record's."""
+    page = open_page("#ecg=PVC,LVH&exact=1&quality=standard&seed=18446744073709551613")
+    wait_until_done(page)
+    page.click("#like-this")
+    wait_for_strips(page, ".strips")
+    seeds = page.evaluate(
+        "[...document.querySelectorAll('.strips .tile')].map((e) => String(e.settings.seed))"
+    )
+    assert seeds == ["18446744073709551614", "18446744073709551615", "0", "1", "2", "3"]
+    tile = page.locator(".strips .tile").nth(1)
+    said = tile.inner_text()
+    tile.click()
+    wait_until_done(page)
+    assert "#ecg=PVC,LVH&exact=1&quality=draft&seed=18446744073709551615&" in page.url
+    assert tile.get_attribute("aria-current") == "true"
+    body = {"statements": ["PVC", "LVH"], "exact": True, "quality": "draft", "measure": True}
+    (record,) = json.loads(from_service(service, **body, seed=18446744073709551615))["records"]
+    rate = record["measured"]["heart_rate_bpm"]
+    assert said.split("\n")[0] == (f"{rate:.0f} bpm" if rate else "no rate")
+    shown_now = page.evaluate(
+        "[...document.querySelectorAll('.sheet')[0].querySelectorAll('.checks li')].length"
+    )
+    assert shown_now == len(record["checks"])
+    missing = {c["statement"] for c in record["checks"] if c["shown"] is False}
+    assert {name for name in ("PVC", "LVH") if f"{name} not shown" in said} == missing & {"PVC", "LVH"}
+
+    page.click("[data-more=next]")
+    wait_for_strips(page, ".strips")
+    assert page.evaluate("String(document.querySelector('.strips .tile').settings.seed)") == "4"
+    page.click("#another")  # a record that is none of the strips
+    wait_until_done(page)
+    assert page.locator("#more").is_hidden()
+
+
+def test_how_it_was_made(open_page, service):
+    """Fails when a fact that is needed to make the record again is missing, or is rounded."""
+    page = open_page("#ecg=AFIB&steps=4&eta=0.5&seed=18446744073709551615")
+    wait_until_done(page)
+    body = {"statements": ["AFIB"], "sampler": "ddim", "steps": 4, "eta": 0.5, "seed": 2**64 - 1}
+    provenance = json.loads(from_service(service, **body))["provenance"]
+    page.click(".made summary")
+    facts = page.evaluate(
+        """Object.fromEntries([...document.querySelectorAll('.made dl')[0].children]
+             .map((pair) => [pair.children[0].textContent, pair.children[1].textContent]))"""
+    )
+    assert facts["Seed"] == "18446744073709551615" and facts["Asked for"] == "AFIB"
+    assert facts["SHA-256 of the weights"] == provenance["model"]
+    assert (facts["Sampler"], facts["Steps"], facts["Eta"]) == ("ddim", "4", "0.5")
+    values = set(facts.values())
+    assert {str(v) for k, v in provenance.items() if k not in ("synthetic", "training_records")} <= values
 
 
 # --- comparing, taking away, coming back --------------------------------------------------------------------
@@ -1179,8 +1289,11 @@ def test_axe(open_page, scheme, device):
         found = axe.run(page, options={"resultTypes": ["violations"]})
         assert found.violations_count == 0, found.generate_report()
 
+    wait_for_strips(page, ".starts")
     check()
     shown(page, "#ecg=AFIB&steps=3&seed=1&vs.ecg=NORM", 2)
+    page.click("#like-this")
+    wait_for_strips(page, ".strips")
     page.evaluate("() => document.querySelectorAll('details').forEach((d) => (d.open = true))")
     page.click("#calipers")
     check()

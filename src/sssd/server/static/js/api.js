@@ -43,6 +43,28 @@ async function ask(path, { body, accept = "application/json", signal } = {}) {
 // A seed may have 64 bits, which numbers in JavaScript have not; then it is a string of digits, and a number in JSON.
 const inJson = (body) => JSON.stringify(body).replace(/"seed":"(\d+)"/, '"seed":$1');
 
+// What ask() gives. While the server is busy it is asked again, after the time that it names; onWait(seconds) tells how long,
+// and 0 that the time is over.
+export async function patiently(ask, { signal, onWait = () => {} }) {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error.status !== 429 && error.status !== 503) throw error;
+      const seconds = Math.min(error.retryAfter || 1, 30);
+      onWait(seconds);
+      await pause(seconds, signal);
+      onWait(0);
+    }
+  }
+}
+
+const pause = (seconds, signal) =>
+  new Promise((resolve, reject) => {
+    setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+
 async function message(answer) {
   const text = await answer.text().catch(() => "");
   try {

@@ -5,9 +5,12 @@
 import { FINE, finerRecord } from "./finer.js";
 import { pulse } from "./layout.js";
 
-function begin(context, { dots, left, top, width, height }) {
+export function clear(context, { dots, width, height }) {
   context.setTransform(dots, 0, 0, dots, 0, 0);
   context.clearRect(0, 0, width, height);
+}
+
+function begin(context, { dots, left, top }) {
   context.setTransform(dots, 0, 0, dots, -left * dots, -top * dots); // from here on, coordinates are pixels of the whole sheet
 }
 
@@ -49,7 +52,7 @@ function drawMarks(context, geometry, { scale }, colour) {
     for (const { first, x: mm } of row.segments) {
       const x0 = mm * scale;
       context.fillStyle = colour("pulse");
-      if (first > 0) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
+      if (first > 0 && geometry.leadIn) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
     }
   }
 }

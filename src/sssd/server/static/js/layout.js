@@ -54,15 +54,18 @@ export function layOut(drawing, { seconds = 10, fs = 100, signals = [], head = P
   return { layout, width, height: y + gaps.at(-1), leadIn, rows, ...scale };
 }
 
-// One lead alone without a pulse or a name, from the beginning to `seconds`, on paper that leaves 3 mm over and under it.
+// A part of one lead, around its largest deflection, without a pulse or a name, on paper that leaves 3 mm over and under it.
+// least: the least height in mm
 export function layOutStrip(lead, signal, { seconds, fs = 100, least = 0 }) {
   const { speed, gain } = USUAL;
   const row = LEADS.indexOf(lead);
-  const last = Math.min(signal[row].length, Math.round(seconds * fs));
-  const shown = signal[row].slice(0, last);
+  const length = Math.min(signal[row].length, Math.round(seconds * fs));
+  const peak = signal[row].reduce((best, mv, i, all) => (Math.abs(mv) > Math.abs(all[best]) ? i : best), 0);
+  const first = Math.max(0, Math.min(peak - Math.round(length / 2), signal[row].length - length));
+  const shown = signal[row].slice(first, first + length);
   const [up, down] = [Math.max(...shown, 0), Math.max(...shown.map((mv) => -mv), 0)].map((mv) => gain * mv + 3);
   const spare = Math.max(0, least - up - down) / 2;
-  const segment = { lead, row, first: 0, last, x: 0, label: null };
+  const segment = { lead, row, first, last: first + length, x: 0, label: null };
   return { width: speed * seconds, height: up + down + 2 * spare, leadIn: 0, rows: [{ zero: up + spare, segments: [segment] }], speed, gain, fs };
 }
 

@@ -4,19 +4,14 @@ import * as api from "./api.js";
 import { Calipers, place } from "./calipers.js";
 import { fromFragment, toFragment } from "./link.js";
 import { learnt } from "./plain.js";
+import { More } from "./more.js";
 import { fill } from "./print.js";
 import { Quiz, fromQuiz, toQuiz } from "./quiz.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
+import { Starts } from "./starts.js";
 import { View } from "./view.js";
 
-const STARTS = [
-  ["NORM", "A normal ECG"],
-  ["AFIB", "Atrial fibrillation"],
-  ["CLBBB", "Left bundle branch block"],
-  ["STACH", "Sinus tachycardia"],
-  ["PVC", "Extra beats"],
-];
 const RETRY_S = 3;
 
 const $ = (id) => document.getElementById(id);
@@ -51,14 +46,10 @@ const sheets = ["A", "B"].map((name) => {
 const [sheetA, sheetB] = sheets;
 sheetB.root.hidden = true;
 
-for (const [name, text] of STARTS) {
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
-  button.addEventListener("click", () => {
-    first.statements.set([name]);
-    generate();
-  });
-  sheetA.root.querySelector(".starts").append(button);
-}
+const starts = new Starts(sheetA.root.querySelector(".starts"), ({ statement, seed }) => {
+  first.set({ ...first.raw(), statements: [statement], ...(seed === undefined ? {} : { seed }) });
+  generate();
+});
 sheetB.root.querySelector(".empty").hidden = true;
 
 const comparing = () => $("comparing").checked;
@@ -183,6 +174,7 @@ async function generate({ record = true } = {}) {
   clearFailure();
   notice("");
   const now = (shown = { first: one, other: two, model: "" });
+  likeness(one);
   if (record) remember();
   command();
   $("generate").textContent = "Stop";
@@ -218,32 +210,34 @@ async function generate({ record = true } = {}) {
 
 async function form(sheet, settings, signal) {
   sheet.begin(settings);
-  for (;;) {
-    try {
-      const record = await api.stream(settings, { signal, onStep: (step) => signal.aborted || sheet.step(step) });
-      sheet.finish(record);
-      return record;
-    } catch (error) {
-      if (error.status !== 429 && error.status !== 503) throw error;
-      const seconds = Math.min(error.retryAfter || 1, 30);
-      notice(`The server is busy. The page tries again in ${seconds} s.`);
-      await pause(seconds, signal);
-      notice("");
-    }
-  }
+  const ask = () => api.stream(settings, { signal, onStep: (step) => signal.aborted || sheet.step(step) });
+  const onWait = (seconds) => notice(seconds ? `The server is busy. The page tries again in ${seconds} s.` : "");
+  const record = await api.patiently(ask, { signal, onWait });
+  sheet.finish(record);
+  return record;
 }
-
-const pause = (seconds, signal) =>
-  new Promise((resolve, reject) => {
-    setTimeout(resolve, 1000 * seconds);
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 
 // Clear the messages about wrong settings as soon as a setting changes.
 function forget() {
   for (const problem of document.querySelectorAll("[data-problem]")) problem.textContent = "";
   for (const input of document.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }
+
+// --- more like this ------------------------------------------------------------------------------------------
+
+const more = new More($("more"), {
+  onTake: (settings) => {
+    first.set(settings);
+    generate();
+  },
+  onError: failed,
+});
+// The strips stay while the record is one of them.
+function likeness(settings) {
+  $("like-this").hidden = !model;
+  if (!more.mark(settings)) more.hide();
+}
+$("like-this").addEventListener("click", () => more.show(shown.first, model, view.drawing.rhythm));
 
 // --- the link and the command for the same record ------------------------------------------------------------
 
@@ -292,6 +286,7 @@ function open() {
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
   if (!link.settings) {
     if (shown) close();
+    else starts.show(model);
     return;
   }
   first.set(link.settings);
@@ -313,13 +308,15 @@ function close() {
   running?.abort();
   running = shown = null;
   $("generate").textContent = "Generate";
-  $("link").hidden = true;
+  $("link").hidden = $("like-this").hidden = true;
+  more.hide();
   $("comparing").checked = false;
   clearFailure();
   notice("");
   hideCalipers();
   first.set({ ...DEFAULTS, seed: newSeed() });
   for (const sheet of sheets) sheet.clear();
+  starts.show(model);
   sheetB.root.querySelector(".empty").hidden = true;
   arrange();
 }
@@ -516,7 +513,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
 function paint() {
   $("theme").setAttribute("aria-pressed", String(isDark()));
-  for (const sheet of sheets) sheet.paper.repaint();
+  for (const drawn of [...sheets.map((sheet) => sheet.paper), starts, more]) drawn.repaint();
 }
 $("theme").addEventListener("click", () => {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";

@@ -1,7 +1,7 @@
 // One sheet of ECG paper: a scroller whose window holds two canvases, the grid and, above it, the traces. Only the visible
 // part is drawn: both canvases when the window moves, and the traces alone when the signal changes.
 
-import { drawGrid, drawTraces } from "./ink.js";
+import { clear, drawGrid, drawTraces } from "./ink.js";
 import { USUAL, layOut } from "./layout.js";
 
 const READABLE = 1.7; // Where the width fits at fewer pixels per mm than this,
@@ -144,6 +144,7 @@ export class Paper {
     };
     const style = getComputedStyle(this.scroller);
     const colour = (name) => style.getPropertyValue(`--${name}`);
+    ["grid", "traces"].forEach((name, i) => this.stale[name] && clear(this.layers[i], view));
     if (this.stale.grid) drawGrid(this.layers[0], this.geometry, view, colour);
     if (this.stale.traces) drawTraces(this.layers[1], this.geometry, view, colour, this.traces);
     this.stale = { grid: false, traces: false };

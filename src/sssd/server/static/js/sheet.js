@@ -4,6 +4,7 @@ import { file } from "./api.js";
 import { LEADS, inScale } from "./layout.js";
 import { Paper } from "./paper.js";
 import { PLAIN, learnt } from "./plain.js";
+import { fill } from "./made.js";
 import { inSteps, inWords } from "./settings.js";
 
 export const FORMATS = [
@@ -32,6 +33,7 @@ export class Sheet {
     this.paper = new Paper(root.querySelector(".paper"), { onView });
     this.measures = root.querySelector(".measured"); // of two sheets that are overlaid, both are on the first paper
     this.scale = root.querySelector(".printout .scale");
+    this.made = root.querySelector(".made");
     this.canvas = root.querySelector("canvas.traces");
     this.film = root.querySelector(".film");
     this.range = this.film.querySelector("input");
@@ -78,7 +80,7 @@ export class Sheet {
     this.root.classList.remove("past");
     this.root.querySelector(".empty").hidden = true;
     this.film.hidden = false;
-    this.root.querySelector(".take").hidden = true;
+    this.root.querySelector(".take").hidden = this.made.hidden = true;
     this.film.querySelector("output").textContent = "begins";
     this.#measured(null);
   }
@@ -99,7 +101,8 @@ export class Sheet {
     this.range.value = this.frames.length;
     this.root.classList.remove("forming");
     this.root.querySelector(".how").textContent = inWords({ ...this.settings, ...record.provenance, seed: this.settings.seed });
-    this.root.querySelector(".take").hidden = false;
+    this.root.querySelector(".take").hidden = this.made.hidden = false;
+    fill(this.made.querySelector("dl"), record, this.settings.quality, this.settings.seed);
     const asked = this.settings.statements;
     this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
     this.#measured(record.measured);
