@@ -36,7 +36,7 @@ def command(
     """Write a model as an ONNX file, with all that a program needs to generate records with it (docs/onnx.md).
 
     The graph is one evaluation of the network. The file's metadata hold the steps of its sampler, and how conditions,
-    noise and voltages are made. The export needs the extra `onnx`: pip install 'sssd-ecg[onnx]'.
+    noise and voltages are made. The export needs the extra `onnx`.
     """
     with usage():
         from ..export import OPSET, write_onnx
