@@ -1,6 +1,7 @@
 // Functions that call the service. They throw ApiError with a message for people; `unreachable` is set if nobody answered.
 
 import { LEADS } from "./layout.js";
+import { ask as send } from "./origin.js";
 
 export class ApiError extends Error {
   constructor(message, { status = 0, retryAfter = null } = {}) {
@@ -30,7 +31,7 @@ async function ask(path, { body, accept = "application/json", signal } = {}) {
   if (body) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && inJson(body), signal });
+    answer = await send(path, { method: body ? "POST" : "GET", headers, body: body && inJson(body), signal });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(GONE);

@@ -1,10 +1,11 @@
 // One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age, sex and heart rate.
 // A quality stands for a sampler, steps, eta and weights. It is null if sampler, steps and eta are chosen one by one.
 
+import { QUALITY } from "./origin.js";
 import { Statements } from "./statements.js";
 
 export const DEFAULTS = {
-  statements: [], exact: false, quality: "standard", sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null, heart_rate: null,
+  statements: [], exact: false, quality: QUALITY, sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null, heart_rate: null,
 };
 
 const SAMPLERS = {

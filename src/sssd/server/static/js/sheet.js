@@ -2,12 +2,13 @@
 
 import { file } from "./api.js";
 import { LEADS, inScale } from "./layout.js";
+import { FORMATS as WRITTEN } from "./origin.js";
 import { Paper } from "./paper.js";
 import { PLAIN, learnt } from "./plain.js";
 import { fill } from "./made.js";
 import { inSteps, inWords } from "./settings.js";
 
-export const FORMATS = [
+const FORMATS = [
   ["WFDB", "application/zip", "zip"],
   ["CSV", "text/csv", "csv"],
   ["NPZ", "application/x-npz", "npz"],
@@ -15,7 +16,7 @@ export const FORMATS = [
   ["PNG", "image/png", "png"],
   ["SVG", "image/svg+xml", "svg"],
   ["PDF", "application/pdf", "pdf"],
-];
+].filter(([, type]) => !WRITTEN || WRITTEN.includes(type));
 
 // The name of a file with the record of these settings: AFIB_LVH_standard_seed7, or AFIB_ddim20_seed7.
 export function fileName({ statements, quality, sampler, steps, seed }) {

@@ -1,0 +1,5 @@
+// Where records come from: the service that sent this page. The page without a service has another file in its place.
+
+export const ask = (path, options) => fetch(path, options);
+export const QUALITY = "standard"; // what is chosen at first
+export const FORMATS = null; // the types of files that can be had, or null for all
