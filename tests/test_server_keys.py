@@ -24,6 +24,7 @@ from tests.test_wrapper import tiny
 KEY, OTHER_KEY = "correct horse", "battery staple"
 NORM = {"statements": ["NORM"], "steps": 1}
 CHANGES = {
+    "/v1/recordings": {"recording": recording()},
     "/v1/vary": {"recording": recording(), "steps": 1},
     "/v1/edit": {"recording": recording(), "steps": 1, "statements": ["AFIB"]},
     "/v1/complete": {"recording": recording(), "steps": 1, "known": ["I", "II"]},
@@ -166,7 +167,7 @@ def test_a_wrong_body_without_a_key(placed, body):
     """Fails when somebody without a key learns what is wrong with a body, or has it read."""
     up, prefix = placed
     posts = [path for method, path, _, public in operations(up, prefix) if method == "POST" and not public]
-    assert len(posts) == 6
+    assert len(posts) == 7
     for path in posts:
         status, said = up.refusal(prefix + path, body)
         assert status == 401 and "API key" in said

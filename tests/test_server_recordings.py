@@ -238,7 +238,7 @@ def test_examples_are_described(up):
         described = schemas[model.__name__]["properties"]
         given = {name: one["examples"][0] for name, one in described.items() if "examples" in one}
         assert {"strength", "known"} & set(given) and "seed" in given
-        body = copy.deepcopy({**given, "recording": recording()})
+        body = copy.deepcopy({**given, "recording": recording(), "files": None})
         model.model_validate(body)
     shown = {
         name: one["examples"][0]

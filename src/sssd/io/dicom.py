@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..checks import needed_for
 from ..leads import CLINICAL, lead_of
 from ..record import Ecg
+from ..tables.cells import opened
 from ..version import __version__
 from .comments import written
 from .each import write_each
@@ -133,13 +134,16 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
+def read(
+    file: Path, seconds: float | None = None, unit: str | None = None, content: bytes | None = None
+) -> Raw:
     """Read the first group of waveforms of a DICOM file that has leads of an ECG; see `sssd.io.raw`."""
     with needed_for("DICOM needs", "clinical"):
         import pydicom
         from pydicom.waveforms.numpy_handler import multiplex_array
     try:
-        held = pydicom.dcmread(file)
+        with opened(file, content) as binary:
+            held = pydicom.dcmread(binary)
         groups = list(held.get("WaveformSequence", []))
         named = [[_name(channel) for channel in group.ChannelDefinitionSequence] for group in groups]
         chosen = next((k for k, names in enumerate(named) if any(map(lead_of, names))), None)

@@ -19,6 +19,7 @@ from ..checks import needed_for
 from ..leads import lead_of
 from ..patient import SEXES
 from ..record import Ecg
+from ..tables.cells import opened
 from .comments import written
 from .each import write_each
 from .raw import UNITS_MV, Raw, scale_of
@@ -72,19 +73,21 @@ def render(ecg: Ecg) -> bytes:
     return content
 
 
-def read(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
+def read(
+    file: Path, seconds: float | None = None, unit: str | None = None, content: bytes | None = None
+) -> Raw:
     """Read an EDF or EDF+ file, whose leads have one rate; see `sssd.io.raw`."""
     with needed_for("EDF needs", "clinical"):
         import edfio
-    with file.open("rb") as opened:
-        if opened.read(8).rstrip() != b"0":
+    with opened(file, content) as binary:
+        if binary.read(8).rstrip() != b"0":
             raise RecordingError(
                 "unreadable", "is no EDF file, whose first sign is 0; BDF files are not read"
             )
     try:
         with warnings.catch_warnings():  # of the number of data records, which follows from the size
             warnings.simplefilter("ignore")
-            held = edfio.read_edf(file, lazy_load_data=True)
+            held = edfio.read_edf(file if content is None else content)
         signals = [signal for signal in held.signals if lead_of(signal.label)]
         rates = sorted({float(signal.sampling_frequency) for signal in signals})
         if not signals:

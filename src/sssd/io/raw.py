@@ -2,7 +2,8 @@
 
 The readers of WFDB, NPZ and CSV are here; `readers` chooses the one for a file. Each reads the first `seconds` or all
 of it. unit: what one unit of the stored numbers is, "uV", "mV" or "V", whatever the file says of it; in a WFDB file
-these are the integers less the baseline, in EDF and DICOM the integers. RecordingError if a recording cannot be read.
+these are the integers less the baseline, in EDF and DICOM the integers. content: of the file, if it is in memory; then
+nothing is opened. RecordingError if a recording cannot be read.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..checks import counted
 from ..labels import names_of
 from ..leads import CLINICAL, lead_of
 from ..record import is_statement, unescaped
-from ..tables.cells import read_cells
+from ..tables.cells import opened, read_cells
 from .wfdb_header import Header, RecordingError, read_header
 
 UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
@@ -172,10 +173,12 @@ def scale_of(unit: str, name: str) -> float:
     return scale
 
 
-def read_npz(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
+def read_npz(
+    file: Path, seconds: float | None = None, unit: str | None = None, content: bytes | None = None
+) -> Raw:
     """Read an archive of one recording."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with opened(file, content) as binary, np.load(binary, allow_pickle=False) as archive:
             data = {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy raise their own errors
         raise RecordingError("unreadable", f"cannot be read as an NPZ record ({error})") from error
@@ -209,14 +212,16 @@ def read_npz(file: Path, seconds: float | None = None, unit: str | None = None) 
     return Raw(values * scale, tuple(names), fs_hz, statements=statements)
 
 
-def read_csv(file: Path, seconds: float | None = None, unit: str | None = None) -> Raw:
+def read_csv(
+    file: Path, seconds: float | None = None, unit: str | None = None, content: bytes | None = None
+) -> Raw:
     """Read a table as `sssd.io.csv_table` writes it, and spreadsheets afterwards.
 
     It has a column time_s and one in mV for each lead. Columns may name other units: time_ms, "I (uV)". Its column of
     statements, if there is one, is read in the first row; other columns are not used.
     """
     try:
-        names, *rows = read_cells(file)
+        names, *rows = read_cells(file, content)
         times = [match for match in map(_TIME.fullmatch, names) if match]
         if len(times) != 1 or len(rows) < 2:
             raise ValueError(

@@ -49,11 +49,15 @@ class Header:
 
 
 def read_header(file: Path) -> Header:
-    """Read a header file.
+    """Read a header file; see `parse_header`."""
+    return parse_header(file.read_bytes())
+
+
+def parse_header(content: bytes) -> Header:
+    """Return what the content of a header file says.
 
     RecordingError if its rate is no rate, its lines are not as many as its signals, or a file is outside of the folder.
     """
-    content = file.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

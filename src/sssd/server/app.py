@@ -33,6 +33,7 @@ OPERATIONS = {  # routes whose names in generated clients are not those of their
     "POST /v1/ecgs": "generateEcgs",
     "POST /v1/ecgs/stream": "streamEcg",
     "GET /v1/ecgs/{name:path}": "getEcg",
+    "POST /v1/recordings": "readRecording",
     "POST /v1/jobs": "startJob",
     "GET /v1/jobs": "listJobs",
     "GET /v1/jobs/{name}": "getJob",

@@ -1,4 +1,7 @@
-"""Records in the format that the client accepts: JSON, NPZ, a ZIP of WFDB records, CSV or a picture, all in memory."""
+"""Records in the format that the client accepts: JSON, NPZ, a ZIP of WFDB records, CSV, EDF, DICOM or a picture.
+
+All are made in memory.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ..drawing import Drawing
-from ..io import csv_table, npz, wfdb
+from ..io import csv_table, dicom, edf, npz, wfdb
 from ..measurements import intervals, measurements
 from ..plot import draw, paper
 from ..record import Ecg, as_statement
@@ -28,7 +31,7 @@ class Format:
     """A format of answers.
 
     several: whether it can hold more than one record. beside: whether it has a place for the record without noise, and
-    for annotations. picture: whether it is one.
+    for annotations. picture: whether it is one. package: that writes it, if it is optional.
     """
 
     media_type: str
@@ -37,6 +40,7 @@ class Format:
     encode: Callable[[Sequence[Ecg], Drawing], bytes]  # drawing: of pictures
     beside: bool = True
     picture: bool = False
+    package: str = ""
 
 
 def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
@@ -137,6 +141,14 @@ def _csv(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
     return csv_table.render(ecgs[0])
 
 
+def _edf(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+    return edf.render(ecgs[0])
+
+
+def _dicom(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+    return dicom.render(ecgs[0])
+
+
 def _picture(suffix: str) -> Callable[[Sequence[Ecg], Drawing], bytes]:
     def encode(ecgs: Sequence[Ecg], drawing: Drawing) -> bytes:
         with _DRAWING:
@@ -151,6 +163,8 @@ FORMATS = (
     Format("application/x-npz", "npz", True, _npz),
     Format("application/zip", "zip", True, _zip),
     Format("text/csv", "csv", False, _csv, beside=False),
+    Format("application/x-edf", "edf", False, _edf, beside=False, package="edfio"),
+    Format("application/dicom", "dcm", False, _dicom, beside=False, package="pydicom"),
     Format("image/png", "png", False, _picture("png"), picture=True),
     Format("image/svg+xml", "svg", False, _picture("svg"), picture=True),
     Format("application/pdf", "pdf", False, _picture("pdf"), picture=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -98,5 +98,6 @@ def _keys(request: Request, where: Sequence[str | int]) -> Sequence[str]:
     """Return the keys that may stand beside an unknown one at this place of a request's body."""
     asked: Any = get_type_hints(request.scope["endpoint"])["asked"]
     for part in where[1:-1]:
-        asked = asked.model_fields[part].annotation
+        found = asked.model_fields[part].annotation
+        asked = next((one for one in get_args(found) if hasattr(one, "model_fields")), found)  # without None
     return tuple(asked.model_fields)

@@ -27,7 +27,7 @@ from ..request import Request, make_request
 from ..samplers import SAMPLERS
 from ..sampling import Sampling
 from ..strips import Strip, strip_of
-from .recordings import ChangeRequest
+from .recordings import ChangeRequest, RecordingRead, RecordingRequest
 from .schemas import GenerateRequest, Label
 from .work import OWN, Batch, EightLeads, OnStep, Plan, Work
 
@@ -108,7 +108,7 @@ class Generator:
     def _build_strip(self, seconds: tuple[float, ...]) -> Strip | None:
         return strip_of(seconds, window=self.model.shape[1], fs_hz=self.fs_hz)
 
-    def _length(self, seconds: Sequence[float]) -> int:
+    def length(self, seconds: Sequence[float]) -> int:
         """Return the samples of a record with parts of these lengths in s."""
         return round(sum(seconds) * self.fs_hz) or self.model.shape[1]
 
@@ -203,6 +203,10 @@ class Generator:
         )
         return Work(request, seed, plan, noise=noise, annotated=asked.annotate)
 
+    def read(self, asked: RecordingRequest) -> RecordingRead:
+        """Return a recording as the model takes it. ValueError if it cannot be used, in a thread of its own."""
+        return in_own_thread(isolated()(asked.read), self.model)
+
     def changed(self, asked: ChangeRequest) -> Work:
         """Return a request to change a recording as arrays. ValueError if the recording or the model lacks something.
 
@@ -225,7 +229,7 @@ class Generator:
         """Generate a batch: signals (B, 8, L) in mV."""
         # CUDA graphs are recorded for one batch size each, so batches on a GPU have few different sizes.
         rows = batch.padded() if self.model.device.type == "cuda" else batch
-        strip, length = self._strip(batch.plan.seconds), self._length(batch.plan.seconds)
+        strip, length = self._strip(batch.plan.seconds), self.length(batch.plan.seconds)
         signals = self._model(batch.plan).generate_batch(
             rows.vectors if strip is not None else rows.vectors.reshape(len(rows), -1),
             rows.seeds,

@@ -1,11 +1,12 @@
 """Recordings as clients send them, and what is asked to be made of them.
 
-A recording comes as numbers in JSON, the form in which records are answered. It is parsed by its schema alone, and no
-file is written or read.
+A recording comes as numbers in JSON, the form in which records are answered, or as the contents of its files in
+base64. No file is written or read.
 """
 
 from __future__ import annotations
 
+import base64
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,14 +18,20 @@ from ..editing import Change, Own
 from ..editing.inversion import STRENGTH
 from ..editing.variation import STRENGTH as VARIED
 from ..io.raw import Raw
+from ..io.uploads import read_files
+from ..leads import CLINICAL
 from ..record import as_statement
 from ..sampling import Sampling
 from .schemas import Asked, AskedOfSampler, Name, Sex
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..model_wrapper import SSSDECG
 
 LEADS, SAMPLES = 16, 20_000  # at most; devices with more leads than the twelve are few
+FILES = 4  # of a recording
+SECONDS = 11.0  # of a file that are read, as the filter needs some samples after 10 s
 MOST_MV = 1000.0  # a larger number is not in mV
 
 Sample = Annotated[float, Field(ge=-MOST_MV, le=MOST_MV)]
@@ -81,10 +88,86 @@ class Recording(BaseModel):
         )
 
 
-class ChangeRequest(Asked):
-    """What to make of a recording."""
+class Sent(BaseModel):
+    """A recording, as numbers or as files."""
 
-    recording: Recording
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    recording: Recording | None = None
+    files: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=200)], str] | None,
+        Field(
+            min_length=1,
+            max_length=FILES,
+            description="In place of recording: its files by name, each in base64. A WFDB header with its signal "
+            "file, or one file .npz, .csv, .edf or .dcm",
+            examples=[{"ecg.hea": "cjAx...", "ecg.dat": "AAEC..."}],
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.recording is None) == (self.files is None):
+            raise ValueError("give the recording as numbers (recording) or as files, and not both")
+        return self
+
+    @property
+    def raw(self) -> Raw:
+        """The recording as it is read from files. ValueError if it cannot be read."""
+        if self.recording is not None:
+            return self.recording.raw
+        assert self.files is not None
+        contents = {name: _decoded(name, text) for name, text in self.files.items()}
+        try:
+            return read_files(contents, seconds=SECONDS)
+        except ValueError as error:
+            raise ValueError(f"the recording: {error}") from None
+        except ModuleNotFoundError as error:  # EDF and DICOM are optional
+            raise ValueError(str(error)) from None
+
+
+def _decoded(name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"the file {name[:80]!a} is not in base64: {error}") from None
+
+
+class RecordingRequest(Sent):
+    """A recording to be read."""
+
+    def read(self, model: SSSDECG) -> RecordingRead:
+        """Return the recording as the model takes it. ValueError if it cannot be used."""
+        taken = editing.take(model, self.raw, partial=True)
+        rounded = np.round(taken.twelve_mv, 3) + 0.0
+        signal = [[None if value != value else value for value in row] for row in rounded.tolist()]
+        return RecordingRead(
+            recording=Recording(
+                fs_hz=model.config.trainset_config.sampling_rate,
+                leads=list(CLINICAL),
+                signal=signal,
+                statements=list(taken.statements),
+            ),
+            whole=taken.whole,
+            notes=list(taken.notes),
+        )
+
+
+class RecordingRead(BaseModel):
+    """A recording as the model takes it."""
+
+    recording: Annotated[Recording, Field(description="With null where leads and samples are missing")]
+    whole: Annotated[
+        bool, Field(description="Whether nothing is missing; otherwise only /v1/complete takes it")
+    ]
+    notes: Annotated[
+        list[str],
+        Field(description="What was done to it, in words", examples=[["resampled from 500 to 100 Hz"]]),
+    ]
+
+
+class ChangeRequest(Asked, Sent):
+    """What to make of a recording."""
 
     @property
     @abstractmethod
@@ -128,7 +211,7 @@ class VaryRequest(ManyRequest):
     ] = VARIED
 
     def change(self, model: SSSDECG) -> Change:
-        return editing.vary(model, self.recording.raw, self.count, self.strength, self.own, self.sampled)
+        return editing.vary(model, self.raw, self.count, self.strength, self.own, self.sampled)
 
 
 class CompleteRequest(ManyRequest):
@@ -153,9 +236,7 @@ class CompleteRequest(ManyRequest):
 
     def change(self, model: SSSDECG) -> Change:
         gaps = [(start, end) for start, end in self.gaps]
-        return editing.complete(
-            model, self.recording.raw, self.count, self.known, gaps, self.own, self.sampled
-        )
+        return editing.complete(model, self.raw, self.count, self.known, gaps, self.own, self.sampled)
 
 
 class EditRequest(ChangeRequest):
@@ -188,4 +269,4 @@ class EditRequest(ChangeRequest):
     def change(self, model: SSSDECG) -> Change:
         wanted = Own(self.statements, self.age, self.sex, self.heart_rate)
         own = Own(None, self.own_age, self.own_sex, self.own_heart_rate)
-        return editing.edit(model, self.recording.raw, wanted, self.strength, own, self.steps)
+        return editing.edit(model, self.raw, wanted, self.strength, own, self.steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,24 +22,25 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_ERRORS = 8  # that one message tells
 
 
-def read_cells(file: Path) -> Iterator[list[str]]:
+def read_cells(file: Path, content: bytes | None = None) -> Iterator[list[str]]:
     """Return the names in the header of a CSV file, and then its rows, with as many cells each.
 
     The separator is the one of comma, semicolon, tab and bar that cuts the header into most columns; a first line
     "sep=;" says it. The text is UTF-8, or UTF-16 with a byte order mark. Cells are stripped, ="077", by which
     spreadsheets are told to keep a text, is 077, those in `EMPTY` are "", and blank rows are left out.
+    content: of the file, if it is in memory; then nothing is opened.
 
     ValueError if it is not such a file, two columns have one name, a row has another number of cells, the header is
     there again, or a column other than the first has cells and no name.
     """
-    with file.open("rb") as opened:
-        start = opened.read(4)
+    with opened(file, content) as binary:
+        start = binary.read(4)
     if start == _ARCHIVE:
         raise ValueError(f"{str(file)!r} is a spreadsheet or an archive; save the table as CSV")
     encoding = "utf-16" if start.startswith(_UTF16) else "utf-8-sig"
     n = 0
     try:
-        with file.open(newline="", encoding=encoding) as opened_text:
+        with io.TextIOWrapper(opened(file, content), encoding, newline="") as opened_text:
             first = next((line for line in opened_text if line.strip()), "")
             stated = re.fullmatch(r'"?sep=(.?)"?\s*', first, re.IGNORECASE)
             if stated is None:
@@ -74,6 +76,11 @@ def read_cells(file: Path) -> Iterator[list[str]]:
         raise ValueError(
             f"{str(file)!r}, row {n + 1}: {error}; a quoted cell must end with its quote, and a quote inside is doubled"
         ) from None
+
+
+def opened(file: Path, content: bytes | None = None) -> io.BufferedReader | io.BytesIO:
+    """Return a file that is open for reading: that of `content`, if it is in memory."""
+    return file.open("rb") if content is None else io.BytesIO(content)
 
 
 def separator_of(header: str) -> str:

@@ -22,7 +22,17 @@ from ..middleware import accepts_gzip
 from ..schemas import GenerateRequest, PictureQuery, Sex
 from ..security import client_of
 from ..settings import Settings
-from .shared import ECGS, GENERATING, answer, check_asked, check_time, respond, while_connected, work_of
+from .shared import (
+    ECGS,
+    GENERATING,
+    answer,
+    check_asked,
+    check_package,
+    check_time,
+    respond,
+    while_connected,
+    work_of,
+)
 
 NOT_BUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second one is for nginx
 KEPT_S = 86400  # how long a record may be kept without asking whether the model has changed
@@ -103,7 +113,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
     ) -> StreamingResponse:
         if asked.count != 1:
             raise HTTPException(422, f"count is {asked.count}: a stream shows one record")
-        check_asked(encode.JSON, asked)
+        check_asked(backend.generator, encode.JSON, asked)
         work, client = await work_of(backend, asked, settings.records, "a stream"), client_of(request)
         check_time(backend, work, client)
         packed = accepts_gzip(request.headers)
@@ -134,7 +144,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
     async def ecg(name: str, asked: Annotated[EcgQuery, Query()], request: Request) -> Response:
         """Return the record of these statements, seed and settings, which never changes for a model and a version.
 
-        Browsers and proxies may keep it. The ending is the format: png, svg, pdf, csv, json, npz or zip.
+        Browsers and proxies may keep it. The ending is the format: png, svg, pdf, csv, edf, dcm, json, npz or zip.
         """
         stem, _, suffix = name.rpartition(".")
         form = next((form for form in encode.FORMATS if form.suffix == suffix), None)
@@ -143,10 +153,11 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
             raise HTTPException(
                 404, f"there is no {name[:80]!r}: expected STATEMENTS.FORMAT, and one of {known}"
             )
+        check_package(form)
         if asked.seed is None:
             raise HTTPException(422, "seed is missing: without one, the address names no record; add ?seed=7")
         full = asked.request(re.split(r"[+ ]", stem), measure=form is encode.JSON)
-        check_asked(form, full)
+        check_asked(backend.generator, form, full)
         work, client = await work_of(backend, full, settings.records, "an address"), client_of(request)
         tag = f'"{_fingerprint(backend.generator.weights_hash(work.plan), full.model_dump_json(), suffix)}"'
         headers = {

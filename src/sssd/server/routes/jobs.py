@@ -64,7 +64,7 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
     ) -> Job:
         if asked.measure:
             raise unmeasured("the result of a job")
-        check_asked(encode.JSON, asked)
+        check_asked(backend.generator, encode.JSON, asked)
         if asked.drawing != USUAL:
             raise HTTPException(
                 422,
@@ -110,7 +110,8 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
             raise HTTPException(
                 409, f"the job is {job.state}, {job.done} of {job.count} records {job.message}".strip()
             )
-        check_place(form, bool(found[0].noise), found[0].annotated, sum(found[0].plan.seconds))
+        work = found[0]
+        check_place(backend.generator, form, bool(work.noise), work.annotated, work.plan.seconds)
         return await answer(backend.generator, form, *found, drawing=drawing)
 
     @router.delete(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import re
+from collections.abc import Awaitable, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -11,6 +13,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from ...drawing import USUAL, Drawing
+from ...io import dicom
 from ...plot import LONGEST_S
 from .. import encode
 from ..backend import Backend, TooLong, in_time
@@ -43,7 +46,15 @@ def chosen_format(request: Request, count: int) -> encode.Format:
         raise HTTPException(406, f"Accept is {accept[:200]!r}: expected one of {known}")
     if count > 1 and not form.several:
         raise HTTPException(406, f"{form.media_type} holds one record, not {count}: accept JSON, NPZ or ZIP")
+    check_package(form)
     return form
+
+
+def check_package(form: encode.Format) -> None:
+    """Raise 406 if the package is not installed that writes a format."""
+    if form.package and find_spec(form.package) is None:
+        text = f"{form.media_type} needs the module {form.package}, which the service does not have"
+        raise HTTPException(406, f"{text}: its operator installs it with pip install 'sssd-ecg[clinical]'")
 
 
 async def work_of(
@@ -64,11 +75,18 @@ async def work_of(
             )
         return await anyio.to_thread.run_sync(backend.generator.work, asked)
     except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, without_options(str(error))) from None
 
 
-def check_place(form: encode.Format, noise: bool, annotated: bool, seconds: float) -> None:
-    """Raise 406 if a format has no place for what was asked for; seconds: of a record."""
+def without_options(text: str) -> str:
+    """Return a message of the library without the options of commands that it names."""
+    return re.sub(r" \(--[^)]*\)|; --unit says what the numbers are", "", text)
+
+
+def check_place(
+    generator: Generator, form: encode.Format, noise: bool, annotated: bool, seconds: Sequence[float]
+) -> None:
+    """Raise 406 if a format has no place for what was asked for; seconds: of the parts of a record."""
     given = [name for name, on in (("noise", noise), ("annotate", annotated)) if on]
     if given and not form.beside:
         raise HTTPException(
@@ -76,13 +94,19 @@ def check_place(form: encode.Format, noise: bool, annotated: bool, seconds: floa
             f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} given, and {form.media_type} has no place for "
             "what that adds: accept JSON, NPZ, ZIP or a picture",
         )
-    if form.picture and seconds > LONGEST_S:
+    if form.picture and sum(seconds) > LONGEST_S:
         raise HTTPException(
-            406, f"records of more than {LONGEST_S:g} s have no pictures, and {seconds:g} s are asked for"
+            406,
+            f"records of more than {LONGEST_S:g} s have no pictures, and {sum(seconds):g} s are asked for",
         )
+    if form.suffix == "dcm":
+        try:
+            dicom.factor_of(generator.length(seconds), generator.fs_hz)
+        except ValueError as error:
+            raise HTTPException(406, str(error)) from None
 
 
-def check_asked(form: encode.Format, asked: GenerateRequest | ChangeRequest) -> None:
+def check_asked(generator: Generator, form: encode.Format, asked: GenerateRequest | ChangeRequest) -> None:
     """Raise 406 or 422 if a format has no place for what is asked for, or measurements make no sense."""
     if asked.measure and form is not encode.JSON:
         raise unmeasured(form.media_type)
@@ -96,7 +120,7 @@ def check_asked(form: encode.Format, asked: GenerateRequest | ChangeRequest) -> 
         raise HTTPException(
             422, "measure is true, and its checks judge records whose statements stay the same"
         )
-    check_place(form, asked.noise is not None, asked.annotate, sum(seconds))
+    check_place(generator, form, asked.noise is not None, asked.annotate, seconds)
 
 
 def check_time(backend: Backend, work: Work, client: str) -> None:
@@ -151,7 +175,7 @@ async def respond(
 ) -> Response:
     """Make the records of a request in the format that the client prefers, within the time of a request."""
     form = chosen_format(request, asked.records)
-    check_asked(form, asked)
+    check_asked(backend.generator, form, asked)
     work, client = await work_of(backend, asked, settings.records, "a request"), client_of(request)
     check_time(backend, work, client)
     generating = backend.generate(work, client=client)
