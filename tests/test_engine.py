@@ -295,13 +295,14 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
     stand = Stand()
     monkeypatch.setattr(bound.graph, "record", stand.record)
     monkeypatch.setattr(bound, "memory", lambda device: 16e9)
+    monkeypatch.setattr(bound, "records_graphs", lambda device: True)
     return stand
 
 
 def _predictions(net: Denoiser, records: int, steps: list[int], length: int = 48) -> None:
     """Through a recorded graph as through the plain network, at every step."""
     x, cond = rand(records, 8, length), (torch.rand(records, 5, device=DEVICE) > 0.5).float()
-    predict = bound.bind_recorded(net, cond, steps, length=length, dtype=torch.float32)
+    predict = bound.bind(net, cond, steps, length=length, dtype=torch.float32)
     for i, t in enumerate(steps):
         with torch.no_grad():
             expected = net.predict(x, cond, torch.full((records, 1), float(t), device=DEVICE))

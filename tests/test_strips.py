@@ -258,13 +258,13 @@ def test_all_windows_of_a_strip_have_its_own_circumstances():
     model = SSSDECG(transformer(), device="cpu")
     model.model.load_state_dict(random_net().state_dict())
     seen = []
-    original = model.model.evaluate
+    original = model.model.embedded
 
-    def evaluate(x, cond, steps, weights, *more):
+    def embedded(cond, at):
         seen.append(cond[:, -16:].clone())
-        return original(x, cond, steps, weights, *more)
+        return original(cond, at)
 
-    model.model.evaluate = evaluate
+    model.model.embedded = embedded
     model.generate("NORM", duration=4, num_samples=2, seed=9, steps=1, sampler="ddim", batch_size=64)
     drawn = draw(model.model.circumstances, [9, 9], [0, 1])
     found = torch.cat(seen)

@@ -1,10 +1,13 @@
 """Binds a network to labels and time steps, so that each step computes only what depends on x.
 
-On a GPU the evaluation is recorded as a CUDA graph, and in bf16 it runs on the kernels of `fused` where they fit.
-Everywhere else it is the plain network, which is also the standard that both are tested against.
+    network -> form (what depends on the weights alone) -> steps, conditions, evaluation -> f(x, i)
 
-A graph depends on the number of records, their length and the precision. Labels and steps are inputs that are copied
-into it, so that every sampler uses the same graph. The last few graphs are kept (see `Engine`).
+On a GPU the evaluation is recorded as a CUDA graph, and the S4 network in bf16 runs on the kernels of `fused` where
+they fit. On a CPU the transformer runs in the form of `processor`. Everywhere else a form is the plain network, against
+which the others are tested.
+
+A graph depends on the number of records, their length and the precision. Conditions and steps are inputs that are
+copied into it, so that every sampler uses the same graph. The last few graphs are kept (see `Engine`).
 """
 
 from __future__ import annotations
@@ -12,20 +15,19 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from ..config.schema import TransformerConfig
 from ..models.denoiser import Denoiser
-from ..models.function import Biases, biases, denoise
 from ..models.network import Network
 from ..models.parameters import DenoiserConfig
 from ..models.transformer import Transformer
-from ..models.weights import Weights, effective_weights
 from . import graph
-from .graph import Evaluate
+from .forms import Evaluate, Form, PlainDenoiser, PlainTransformer
+from .processor import TransformerForm
 from .recent import Recent
 
 ENGINES = 2  # lengths and precisions of one network that are kept
@@ -41,64 +43,12 @@ def bind(
 ) -> Callable[[Tensor, int], Tensor]:
     """Return the raw prediction (eps or v) as a float32 function of x (B, 8, length) and the row i of `steps`.
 
-    cond (B, K). S4 kernels, folded weights, the embeddings of all steps and the label projections are computed once.
-    Matrix products run in `dtype`; convolutions and norms run in float32 unless the kernels of `fused` are used.
+    cond (B, K). What the weights, the steps and the conditions give is computed once. Matrix products run in `dtype`;
+    convolutions and norms run in float32 unless the kernels of `fused` are used.
     """
-    if isinstance(net, Transformer):
-        return bind_transformer(net, cond, steps, length=length, dtype=dtype)
-    assert isinstance(net, Denoiser)
-    if cond.device.type == "cuda":
-        return bind_recorded(net, cond, steps, length=length, dtype=dtype)
-    weights = net.frozen_weights(length, dtype)
-    step, label = biases(net, cond, _column(steps, cond.device))  # (layers, C, S), (layers, 2 C, B)
-
-    def predict(x: Tensor, i: int) -> Tensor:
-        with torch.no_grad():
-            return denoise(weights, x, Biases(step[..., i : i + 1], label))
-
-    return predict
-
-
-@torch.no_grad()
-def bind_transformer(
-    net: Transformer, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype
-) -> Callable[[Tensor, int], Tensor]:
-    """Do as `bind` does for a transformer: its plain function, which is recorded as a graph on a GPU."""
-    column, cond, records = _column(steps, cond.device), net.full(cond), len(cond)
-    weights = net.weights(dtype, length)
-
-    def plain(x: Tensor, step: Tensor, conditions: Tensor | None) -> Tensor:
-        assert conditions is not None
-        with torch.no_grad():
-            return net.evaluate(x, conditions, step, weights)
-
-    if cond.device.type != "cuda":
-        return lambda x, i: plain(x, column[i : i + 1], cond)
-    graphs: Recent[graph.Recording] = net.kept(
-        "engines", (), lambda: Recent(GRAPHS, SHARE * memory(cond.device))
-    )
-    evaluate = graphs.get(
-        (length, dtype, records),
-        lambda: graph.record(plain, cond.new_zeros(records, 8, length), column[:1], cond),
-        activation_bytes(net.config, records, length),
-    )
-    return lambda x, i: evaluate(x, column[i : i + 1], cond)
-
-
-@torch.no_grad()
-def bind_recorded(
-    net: Denoiser, cond: Tensor, steps: Sequence[int], *, length: int, dtype: torch.dtype
-) -> Callable[[Tensor, int], Tensor]:
-    """Do as `bind` does, with a recorded graph."""
-    _, label = biases(net, cond, cond.new_zeros(1, 1))
-    label = None if label is None else label.transpose(1, 2).contiguous()  # (layers, B, 2 C)
     engines: Recent[Engine] = net.kept("engines", (), lambda: Recent(ENGINES))
-    engine = engines.get((length, dtype), lambda: Engine(length, dtype, memory(cond.device)))
-    records = len(cond)
-    kernels = dtype == torch.bfloat16 and kernels_fit(net.config, records, length, cond.device)
-    added = engine.added(net, tuple(steps), kernels)
-    evaluate = engine.recording(net, records, kernels, added[0], label)
-    return lambda x, i: evaluate(x, added[i], label)
+    engine = engines.get((length, dtype), lambda: Engine(length, dtype, cond.device))
+    return engine.bound(net, cond, steps)
 
 
 class Engine:
@@ -108,63 +58,58 @@ class Engine:
     sixteenth of the GPU's memory together; the last one is kept whatever its size.
     """
 
-    def __init__(self, length: int, dtype: torch.dtype, memory: float) -> None:
-        self.length, self.dtype = length, dtype
-        self._weights: Recent[object] = Recent(2)  # plain, and as the kernels want them
+    def __init__(self, length: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.length, self.dtype, self.device = length, dtype, device
+        self._forms: Recent[Form] = Recent(2)  # on a GPU, one that its kernels run and one for other batches
         self._added: Recent[Tensor] = Recent(STEPS)
-        self._graphs: Recent[Callable[[Tensor, Tensor, Tensor | None], Tensor]] = Recent(
-            GRAPHS, SHARE * memory
-        )
+        self._graphs: Recent[Evaluate] | None = None
+        if records_graphs(device):
+            self._graphs = Recent(GRAPHS, SHARE * memory(device))
 
-    def recording(
-        self, net: Denoiser, records: int, kernels: bool, step: Tensor, label: Tensor | None
-    ) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-        """Return the graph for this number of records; step and label have the shapes of its inputs."""
+    def bound(self, net: Network, cond: Tensor, steps: Sequence[int]) -> Callable[[Tensor, int], Tensor]:
+        """See `bind`."""
+        make = self._chosen(net, len(cond))
+        form = self._forms.get(make, partial(make, net, self.length, self.dtype))
+        column = torch.tensor(list(steps), device=self.device, dtype=torch.float32)[:, None]
+        added = self._added.get((tuple(steps), make), lambda: form.of_steps(net, column))
+        conditions = form.of_conditions(net, cond)
+        evaluate = self._evaluate(net, form, added[:1], conditions, len(cond))
 
-        def make() -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-            evaluate = self._kernels(net, records) if kernels else self._plain(net)
-            return graph.record(evaluate, step.new_zeros(records, 8, self.length), step, label)
+        def predict(x: Tensor, i: int) -> Tensor:
+            with torch.no_grad():
+                return evaluate(x, added[i : i + 1], conditions)
+
+        return predict
+
+    def _chosen(self, net: Network, records: int) -> Callable[..., Form]:
+        """Return the form that is fastest for this number of records here."""
+        if isinstance(net, Transformer):
+            return TransformerForm if self.device.type == "cpu" else PlainTransformer
+        assert isinstance(net, Denoiser)
+        half = self.dtype == torch.bfloat16 and self.device.type == "cuda"
+        if half and kernels_fit(net.config, records, self.length, self.device):
+            from .fused import FusedDenoiser
+
+            return FusedDenoiser
+        return PlainDenoiser
+
+    def _evaluate(
+        self, net: Network, form: Form, step: Tensor, conditions: Tensor | None, records: int
+    ) -> Evaluate:
+        """Return the evaluation for this number of records; step and conditions have the shapes of its inputs."""
+        if self._graphs is None:
+            return form.evaluator(net, records)
+
+        def make() -> Evaluate:
+            x = step.new_zeros(records, 8, self.length)
+            return graph.record(form.evaluator(net, records), x, step, conditions)
 
         return self._graphs.get(records, make, activation_bytes(net.config, records, self.length))
 
-    def added(self, net: Denoiser, steps: tuple[int, ...], kernels: bool) -> Tensor:
-        """Return what each step adds in all blocks, (S, ...), in the form that the evaluation takes."""
 
-        def make() -> Tensor:
-            device = next(net.parameters()).device
-            no_label = torch.zeros(1, net.config.label_embed_classes, dtype=torch.float32, device=device)
-            step = biases(net, no_label, _column(steps, device)).step  # (layers, C, S)
-            if not kernels:
-                return step.permute(2, 0, 1).contiguous()
-            from . import fused
-
-            return fused.offsets(net, step)
-
-        return self._added.get((steps, kernels), make)
-
-    def _plain(self, net: Denoiser) -> Evaluate:
-        weights = self._weights.get("plain", lambda: effective_weights(net, self.length, dtype=self.dtype))
-        assert isinstance(weights, Weights)
-        return _evaluator(weights)
-
-    def _kernels(self, net: Denoiser, records: int) -> Evaluate:
-        from . import fused
-
-        packed = self._weights.get("packed", lambda: fused.pack(net, self.length, self.dtype))
-        assert isinstance(packed, fused.Packed)
-        return fused.evaluator(net, packed, records, self.length)
-
-
-def _evaluator(weights: Weights) -> Evaluate:
-    def evaluate(x: Tensor, step: Tensor, label: Tensor | None) -> Tensor:
-        label = None if label is None else label.transpose(1, 2)
-        return denoise(weights, x, Biases(step[..., None], label))
-
-    return evaluate
-
-
-def _column(steps: Sequence[int], device: torch.device) -> Tensor:
-    return torch.tensor(list(steps), device=device, dtype=torch.float32)[:, None]
+def records_graphs(device: torch.device) -> bool:
+    """Return whether evaluations are recorded as graphs on this device."""
+    return device.type == "cuda"
 
 
 def memory(device: torch.device) -> float:

@@ -22,8 +22,10 @@ from torch import Tensor
 
 from ..models.attention import HEAD, AttentionWeights, attention
 from ..models.denoiser import Denoiser
+from ..models.function import biases
 from ..models.parameters import S4Layer
 from ..models.s4 import two_sided_taps
+from .forms import Evaluate, of_labels
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
 from .kernels.norm import norm, norm_gate
 from .kernels.short_convolution import short_convolution
@@ -133,6 +135,25 @@ def attend(x: Tensor, lacking: Tensor, w: AttentionWeights, tokens: int) -> None
     qkv = (z @ w.inputs.T).unflatten(-1, (3, -1, HEAD))  # (B, L, 3, heads, d)
     y = attention(qkv.permute(2, 0, 3, 1, 4), w.rotation)
     valid += y.transpose(1, 2).flatten(2) @ w.output.T
+
+
+class FusedDenoiser:
+    """The S4 network on these kernels; see `forms.Form`."""
+
+    def __init__(self, net: Denoiser, length: int, dtype: torch.dtype) -> None:
+        self.length, self.packed = length, pack(net, length, dtype)
+
+    def of_steps(self, net: Denoiser, steps: Tensor) -> Tensor:
+        """Return (S, layers, 3, H), see `offsets`."""
+        return offsets(net, biases(net, steps.new_zeros(1, net.config.label_embed_classes), steps).step)
+
+    def of_conditions(self, net: Denoiser, cond: Tensor) -> Tensor | None:
+        """Return (layers, B, H)."""
+        return of_labels(net, cond)
+
+    def evaluator(self, net: Denoiser, records: int) -> Evaluate:
+        evaluate = evaluator(net, self.packed, records, self.length)
+        return lambda x, step, label: evaluate(x, step[0], label)
 
 
 @torch.no_grad()

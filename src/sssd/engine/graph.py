@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-# (x (B, 8, L), what the step adds, label (layers, B, 2 C) or None) -> (B, 8, L)
-Evaluate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+from .forms import Evaluate
 
 
 @dataclass(frozen=True, eq=False)

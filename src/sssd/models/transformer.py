@@ -219,16 +219,14 @@ class Transformer(Network):
         block: the function that applies a layer, which training compiles.
         """
         at = steps.reshape(-1).long()
-        skip, out, whole, high = (
-            self.get_buffer(name)[at][:, None, None] for name in ("skip", "out", "whole", "high")
-        )
+        skip, out, whole, high = self.scales(at)
         batch, _, length = x.shape
         patch = self.config.patch
         tokens = -(-length // patch)
         u = torch.cat((whole * x, high * high_passed(x)), 1)
         u = F.pad(u, (0, tokens * patch - length)).unflatten(-1, (tokens, patch))
         h = self.first(u.permute(0, 2, 1, 3).flatten(2))
-        e = self._embedded(cond, at)
+        e = self.embedded(cond, at)
         angle = torch.arange(tokens, device=x.device)[:, None] * self.get_buffer("turn")
         rotation = angle.cos(), angle.sin()
         for w in weights:
@@ -237,7 +235,11 @@ class Transformer(Network):
         y = y.permute(0, 2, 1, 3).reshape(batch, LEADS, tokens * patch)[..., :length]
         return skip * x - out * y
 
-    def _embedded(self, cond: Tensor, at: Tensor) -> Tensor:
+    def scales(self, at: Tensor) -> tuple[Tensor, ...]:
+        """Return skip, out, whole and high of `preconditioning` at steps (B,) or (1,), each (B, 1, 1)."""
+        return tuple(self.get_buffer(name)[at][:, None, None] for name in ("skip", "out", "whole", "high"))
+
+    def embedded(self, cond: Tensor, at: Tensor) -> Tensor:
         """Embed steps (B,) or (1,) and conditions (B, K): (B, E)."""
         cond = self.full(cond)
         phase = self.get_buffer("log_level")[at][:, None] * self.get_buffer("frequency")
