@@ -34,7 +34,9 @@ PHONE = {
     "is_mobile": True,
     "device_scale_factor": 2,
 }
-STRICT = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+STRICT = "default-src 'none'; " + "; ".join(
+    f"{kind}-src 'self'" for kind in ("script", "style", "img", "font", "connect")
+)
 PIXELS = "() => document.querySelector('canvas.traces').toDataURL()"
 
 
@@ -378,6 +380,57 @@ def test_calipers_by_key_and_mouse(open_page, service):
     page.wait_for_function(
         "was => !['', was].includes(document.getElementById('reading').textContent)", arg=old
     )
+
+
+def test_march_out(open_page):
+    """Fails when lines are not where the points are, or do not repeat their distance to the ends of the paper."""
+    page = open_page("#ecg=NORM&quality=draft&seed=1&layout=12x1")
+    wait_until_done(page)
+    page.focus(".paper")
+    page.keyboard.press("m")  # without calipers there is nothing to repeat
+    assert page.locator("#march").is_hidden()
+    page.keyboard.press("c")
+    crossed = """() => document.querySelector('.calipers path').getAttribute('d').split('M').slice(1).map(parseFloat)"""
+    places = "() => [...document.querySelectorAll('.sheet:first-child .handle')].map((e) => parseFloat(e.style.left))"
+    two = page.evaluate(crossed)
+    assert two == pytest.approx(page.evaluate(places), abs=0.01)
+    page.click("#march")
+    width = page.locator(".extent").first.bounding_box()["width"]
+    for _ in range(2):
+        many, (left, right) = page.evaluate(crossed), page.evaluate(places)
+        assert np.diff(many) == pytest.approx(right - left, abs=0.01)
+        assert any(abs(x - left) < 0.01 for x in many)
+        first = page.evaluate(
+            "parseFloat(getComputedStyle(document.querySelector('.extent')).getPropertyValue('--mm')) * 15"
+        )
+        assert 0 <= many[0] - first < right - left and 0 <= width - many[-1] < right - left + 1
+        page.locator(".handle").nth(1).focus()
+        page.keyboard.press("Shift+ArrowRight")  # the lines follow
+    page.focus(".paper")
+    page.keyboard.press("m")
+    assert len(page.evaluate(crossed)) == 2
+
+
+@pytest.mark.parametrize("layout", ["3x4", "12x1"])
+def test_the_label_of_calipers_is_clear_of_the_traces(open_page, layout):
+    """Fails when the label hides a trace or the name of a lead while there is a free place near the points."""
+    page = open_page(f"#ecg=CLBBB&quality=standard&seed=3&layout={layout}")
+    wait_until_done(page)
+    page.click("#calipers")
+    page.locator(".handle").nth(1).focus()
+    hidden = """() => {
+      const [canvas, label] = ['canvas.traces', '.calipers .label'].map((s) => document.querySelector(s));
+      const [over, on] = [canvas, label].map((e) => e.getBoundingClientRect());
+      const { data } = canvas.getContext('2d').getImageData(on.x - over.x, on.y - over.y, on.width, on.height);
+      return data.filter((alpha, i) => i % 4 === 3 && alpha > 60).length;
+    }"""
+    covered = []
+    for key in (
+        ["ArrowUp"] * 4 + ["Shift+ArrowRight"] * 6 + ["Shift+ArrowDown"] * 3 + ["Shift+ArrowLeft"] * 14
+    ):
+        page.keyboard.press(key)
+        covered.append(page.evaluate(hidden))
+    assert len(covered) == 27 and covered.count(0) >= 25, covered
 
 
 def test_what_was_measured_is_of_the_final_record(open_page):
@@ -1334,7 +1387,7 @@ def test_nothing_from_elsewhere_under_a_strict_policy(browser, service):
 
     page.route(service.url, strict)
     page.goto(service.url)
-    page.click("text=Extra beats")
+    page.click("text=A pacemaker")
     wait_until_done(page)
     page.click("#calipers")
     page.click("#theme")

@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketClose
 
 STATIC = Path(__file__).parent / "static"
 KEPT = "public, max-age=31536000, immutable"
-ASSETS = re.compile(r'(href|src)="(style\.css|icon\.svg|js/\w+\.js)"')
+ASSETS = re.compile(r'(href|src)="(style\.css|icon\.svg|font/\w+\.woff2|js/\w+\.js)"')
 
 
 class Page(StaticFiles):

@@ -1,9 +1,11 @@
 // Calipers on ECG paper: two points in mm that mouse, finger or keys move, and the ms, bpm and mV between them.
 
-import { LEADS, under } from "./layout.js";
+import { LEADS, isFree, under } from "./layout.js";
 
 const STEP_S = 0.01; // An arrow key moves a point by 10 ms
 const STEP_MV = 0.05; // or by 0.05 mV; with Shift it moves ten times as far.
+const LEAST_MARCH = 2; // mm; lines that are closer would hide the record
+const [NEAR, FAR] = [14, 160]; // how far from the points their label may be, in pixels
 
 // {ms, bpm, mv} between two points in mm of paper; bpm is null if they are less than 10 ms apart.
 export function reading(a, b, { speed, gain }) {
@@ -40,12 +42,22 @@ export function place(geometry, signal) {
   return [first, next].map(summit).map((i) => point(i, lead[i]));
 }
 
+// Where vertical lines cross the paper, in mm: through both points, and when marching on at the same distance to its ends.
+export function lines([a, b], { leadIn, width }, marching) {
+  const [first, second] = [a.x, b.x].sort((x, y) => x - y);
+  const by = second - first;
+  if (!marching || by < LEAST_MARCH) return [first, second];
+  const from = Math.ceil((leadIn - first) / by - 1e-9);
+  const to = Math.floor((width - first) / by + 1e-9);
+  return Array.from({ length: to - from + 1 }, (_, k) => first + (from + k) * by);
+}
+
 // The calipers of one paper: `points` is null or two points in mm. name() stands before the reading; it may be empty.
 export class Calipers {
   constructor(onChange, { name = () => "" } = {}) {
     this.name = name;
     this.points = null;
-    this.active = 0;
+    this.marching = false;
     this.onChange = onChange;
   }
 
@@ -59,6 +71,11 @@ export class Calipers {
     this.render();
   }
 
+  march(on) {
+    this.marching = on;
+    this.render();
+  }
+
   render() {
     this.view?.();
     this.onChange();
@@ -67,7 +84,7 @@ export class Calipers {
   // Show the calipers on one paper; `box` is the <div class="calipers"> over it.
   attach(paper, box) {
     this.paper = paper;
-    const [line, label] = [box.querySelector(".box"), box.querySelector(".label")];
+    const [frame, label, path] = [".box", ".label", "path"].map((part) => box.querySelector(part));
     const handles = [...box.querySelectorAll("button")];
     const move = (i, point) => {
       const { width, height } = paper.geometry;
@@ -123,12 +140,18 @@ export class Calipers {
       const [a, b] = this.points;
       const [x, y] = [Math.min(a.x, b.x) * s, Math.min(a.y, b.y) * s];
       const [w, h] = [Math.abs(a.x - b.x) * s, Math.abs(a.y - b.y) * s];
-      Object.assign(line.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
+      Object.assign(frame.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
+      const { width, height } = paper.geometry;
+      path.setAttribute("d", lines(this.points, paper.geometry, this.marching).map((mm) => `M${mm * s} 0V${height * s}`).join(""));
       label.textContent = `${this.name()} ${this.reading}`.trim();
-      const [high, wide] = [28, 200];
-      const limit = paper.geometry.width * s - wide / 2;
-      label.style.left = `${Math.max(wide / 2, Math.min(x + w / 2, limit))}px`;
-      label.style.top = `${y > high + 10 ? y - high : y + h + 10}px`;
+      const [wide, high] = [label.offsetWidth, label.offsetHeight];
+      const left = Math.max(0, Math.min(x + w / 2 - wide / 2, width * s - wide));
+      const far = Array.from({ length: (FAR - NEAR) / 4 }, (_, k) => NEAR + 4 * k);
+      const tops = far.flatMap((away) => [y - away - high, y + h + away]).filter((top) => top >= 0 && top + high <= height * s);
+      const signals = paper.traces.map(({ signal }) => signal);
+      const clear = (top) => isFree(paper.geometry, signals, { left: left / s, right: (left + wide) / s, top: top / s - 0.5, bottom: (top + high) / s + 0.5 });
+      label.style.left = `${left}px`;
+      label.style.top = `${tops.find(clear) ?? tops[0]}px`;
       handles.forEach((handle, i) => {
         const p = this.points[i];
         Object.assign(handle.style, { left: `${p.x * s}px`, top: `${p.y * s}px` });

@@ -116,3 +116,19 @@ export function under(geometry, x, y) {
   const segment = row.segments.find((s) => sample >= s.first && sample < s.last);
   return segment ? { lead: segment.lead, row: segment.row, seconds, sample, zero: row.zero } : null;
 }
+
+// Whether no trace and no name of a lead goes through a part of the paper: {left, right, top, bottom} in mm.
+export function isFree({ rows, speed, gain, fs }, signals, { left, right, top, bottom }) {
+  return rows.every(({ zero, segments }) =>
+    segments.every(({ row, first, last, x, label }) => {
+      const [nameX, nameY] = [x + label.dx, zero - label.dy];
+      if (nameX < right && nameX + LABEL_MM > left && nameY - 4 < bottom && nameY > top) return false;
+      const sample = (mm) => first + ((mm - x) * fs) / speed;
+      const [from, to] = [Math.max(first, Math.floor(sample(left))), Math.min(last, Math.ceil(sample(right)) + 1)];
+      return signals.every((signal) => {
+        const shown = signal[row].slice(from, Math.max(from, to)).map((mv) => zero - gain * mv);
+        return !shown.length || Math.min(...shown) > bottom || Math.max(...shown) < top;
+      });
+    }),
+  );
+}

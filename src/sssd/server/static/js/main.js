@@ -130,6 +130,7 @@ function tellReading() {
   );
   $("reading").textContent = read.join("\u2003");
   $("calipers").setAttribute("aria-pressed", String(measuring()));
+  $("march").hidden = !measuring();
 }
 
 function placeCalipers() {
@@ -139,6 +140,12 @@ function placeCalipers() {
 
 function hideCalipers() {
   for (const sheet of sheets) sheet.calipers.set(null);
+}
+
+function march() {
+  const on = $("march").getAttribute("aria-pressed") !== "true";
+  $("march").setAttribute("aria-pressed", String(on));
+  for (const sheet of sheets) sheet.calipers.march(on);
 }
 
 function toggleCalipers() {
@@ -151,7 +158,7 @@ function toggleCalipers() {
 
 function paperKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const act = { "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: () => zoom(null), c: toggleCalipers }[event.key];
+  const act = { "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), 0: () => zoom(null), c: toggleCalipers, m: () => measuring() && march() }[event.key];
   if (event.key === "Escape" && measuring()) {
     hideCalipers();
     event.currentTarget.focus({ preventScroll: true });
@@ -485,6 +492,7 @@ $("smaller").addEventListener("click", () => zoom(0.8));
 $("larger").addEventListener("click", () => zoom(1.25));
 $("fit").addEventListener("click", () => sheetA.paper.zoomTo(sheetA.paper.zoom === null ? sheetA.paper.fit : null));
 $("calipers").addEventListener("click", toggleCalipers);
+$("march").addEventListener("click", march);
 $("copy-link").addEventListener("click", () => copyText(new URL(fragment(), location.href).href, "The link"));
 $("copy-command").addEventListener("click", () => copyText($("command").textContent, "The command"));
 addEventListener("popstate", open);
@@ -521,6 +529,7 @@ $("theme").addEventListener("click", () => {
   paint();
 });
 dark.addEventListener("change", paint);
+document.fonts.load("600 16px Hyperlegible").then(paint); // the names of the leads on the canvases
 
 async function start() {
   try {

@@ -40,7 +40,7 @@ export class Sheet {
     this.range = this.film.querySelector("input");
     this.range.addEventListener("input", () => this.#show(Number(this.range.value)));
     root.setAttribute("aria-label", `ECG ${name}`);
-    this.paper.scroller.setAttribute("aria-label", `ECG paper ${name}. Keys: plus and minus zoom, 0 shows the whole width, C shows calipers`);
+    this.paper.scroller.setAttribute("aria-label", `ECG paper ${name}. Keys: plus and minus zoom, 0 shows the whole width, C shows calipers, M marches them out`);
     this.range.setAttribute("aria-label", `Denoising step of ECG ${name}`);
     const take = root.querySelector(".take");
     take.setAttribute("aria-label", `Download ECG ${name}`);

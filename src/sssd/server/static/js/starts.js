@@ -9,7 +9,7 @@ const STARTS = [
   { statement: "AFIB", title: "Atrial fibrillation", lead: "II" },
   { statement: "CLBBB", title: "Left bundle branch block", lead: "V1" },
   { statement: "STACH", title: "Sinus tachycardia", lead: "II" },
-  { statement: "PVC", title: "Extra beats", lead: "II" },
+  { statement: "PACE", title: "A pacemaker", lead: "II" },
   { statement: "LVH", title: "Thick left ventricle", lead: "V5" },
 ];
 const SEEDS = [1, 2, 3]; // the first whose record shows what was asked for, where a rule can tell; else the last
