@@ -12,7 +12,7 @@ from sssd.checks import timed
 from sssd.circumstances import draw
 from sssd.cli import main
 from sssd.io import npz
-from sssd.noise import normal
+from sssd.noise import normal, origin
 from sssd.request import conditions
 from sssd.strips import EDGE_S, Strip, strip_of
 from tests.reference import textbook
@@ -143,7 +143,7 @@ def test_a_short_record_is_the_beginning_of_a_whole_one():
 
 
 def test_noise_of_a_longer_strip_begins_with_that_of_a_shorter_one():
-    long, short = (strip(seconds).noise([1], [2], 3, "cpu") for seconds in (60, 30))
+    long, short = (strip(seconds).noise(origin([1], [2]), 3) for seconds in (60, 30))
     assert torch.equal(long[..., : short.shape[-1]], short)
     assert long.std() == pytest.approx(1, abs=0.02)
 

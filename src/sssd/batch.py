@@ -15,7 +15,7 @@ from .engine.bound import bind
 from .models.network import Network
 from .models.precision import float32_products
 from .models.settings import isolated
-from .noise import normal
+from .noise import drawn, origin
 from .samplers import StepTable, away_from, eps_denoiser, holding, invert, remainders, run, v_denoiser
 from .samplers.adapter import Scheduler, run_scheduler
 from .scale import Scale
@@ -109,12 +109,12 @@ def sample(
     if not index:
         return torch.zeros(0, 8, length, dtype=torch.float32, device=cond.device)
     times, given = [int(t) for t in table.steps], given or Given()
+    # noise is drawn on the CPU for devices that have no float64
+    state = origin(seeds, index, cond.device if cond.device.type == "cuda" else "cpu")
 
-    def noise(t: int) -> Tensor:  # drawn on the CPU for devices that have no float64
-        where = cond.device if cond.device.type == "cuda" else torch.device("cpu")
-        if strip is not None:
-            return strip.noise(seeds, index, t, where).to(cond.device)
-        return normal(seeds, index, t, (8, length), where).to(cond.device)
+    def noise(t: int) -> Tensor:
+        z = drawn(state, t, (8, length)) if strip is None else strip.noise(state, t)
+        return z.to(cond.device)
 
     def network_of_windows(strips: list[int], parts: list[int]) -> Callable[[Tensor, int], Tensor]:
         which = [seeds[i] for i in strips], [index[i] for i in strips]

@@ -7,8 +7,10 @@ of a record depends neither on its batch nor on what was drawn before.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -41,10 +43,47 @@ def normal(
     index low, index high), so that no two (index, step, element) share random bits under one seed.
     Raises ValueError unless 0 <= seed < 2**64, 0 <= step < 2**32, and index holds whole numbers, one for each seed.
     """
+    return drawn(origin(seed, index, device), step, shape)
+
+
+def origin(seed: Seeds, index: Tensor | Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+    """Return the 64 bits of the seed and of the index of each record, on which its noise depends: (B, 2) int64.
+
+    Raises ValueError as `normal`.
+    """
+    seeds = [checked_seed(one) for one in ([seed] if np.ndim(seed) == 0 else seed)]  # type: ignore[union-attr]
+    record = index if isinstance(index, Tensor) else torch.tensor(list(index), dtype=torch.int64)
+    if record.ndim != 1 or record.is_floating_point() or record.is_complex() or record.dtype == torch.bool:
+        raise ValueError(f"index is {tuple(record.shape)} of {record.dtype}: expected (B,) whole numbers")
+    if len(seeds) not in (1, len(record)):
+        raise ValueError(
+            f"got {counted(len(seeds), 'seed')} and {counted(len(record), 'record')}: give one seed or one for each"
+        )
+    signed = [one - 2**64 if one >= 2**63 else one for one in seeds]
+    key = torch.tensor(signed, dtype=torch.int64, device=record.device).expand(len(record))
+    return torch.stack((key, record.to(torch.int64)), dim=1).to(device)
+
+
+def drawn(state: Tensor, step: int, shape: tuple[int, int]) -> Tensor:
+    """Return the noise of `normal` from the `origin` (B, 2) of the records, on its device. It waits for no device.
+
+    On a GPU one kernel draws it, if Triton is there; the plain way takes a hundred launches.
+    """
     size = shape[0] * shape[1]
-    r0, r1, r2, r3 = _words(seed, index, step, -(-size // 4), device)  # each (B, blocks)
+    if state.device.type == "cuda" and _triton(state.device):
+        from .engine.kernels.noise import normal as kernel
+
+        return kernel(state, _checked_step(step), size).view(-1, *shape)
+    r0, r1, r2, r3 = _words(state, step, -(-size // 4))  # each (B, blocks)
     z = torch.stack((*_box_muller(r0, r1), *_box_muller(r2, r3)), dim=-1)  # (B, blocks, 4)
     return z.flatten(1)[:, :size].reshape(len(z), *shape)
+
+
+@cache
+def _triton(device: torch.device) -> bool:
+    """Return whether Triton is installed and compiles for this GPU."""
+    found = importlib.util.find_spec("triton") is not None
+    return found and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def integers(
@@ -55,7 +94,7 @@ def integers(
     seed, index and step are as in `normal`, which uses the same random bits: take a step that nothing else has. All
     numbers are equally likely but for below / 2**32. Raises ValueError as `normal`.
     """
-    return (_words(seed, index, step, 1, device)[0] * below >> 32)[:, 0]
+    return (_words(origin(seed, index, device), step, 1)[0] * below >> 32)[:, 0]
 
 
 def seed_of_attempt(seed: int, attempt: int) -> int:
@@ -66,32 +105,22 @@ def seed_of_attempt(seed: int, attempt: int) -> int:
     """
     if attempt == 0:
         return checked_seed(seed)
-    low, high, *_ = _words(seed, [attempt], _ATTEMPT, 1, "cpu")
+    low, high, *_ = _words(origin(seed, [attempt]), _ATTEMPT, 1)
     return int(low) | int(high) << 32
 
 
-def _words(
-    seed: Seeds, index: Tensor | Sequence[int], step: int, blocks: int, device: torch.device | str
-) -> Words:
+def _words(state: Tensor, step: int, blocks: int) -> Words:
     """Return four words of random bits for each record and block, each (B, blocks) int64; see `normal`."""
-    seeds = [checked_seed(one) for one in ([seed] if np.ndim(seed) == 0 else seed)]  # type: ignore[union-attr]
+    key, record = state[:, :1], state[:, 1:]  # (B, 1)
+    block = torch.arange(blocks, device=state.device)[None]  # (1, blocks) of 4 elements
+    counter = (block, torch.full_like(block, _checked_step(step)), record & _MASK, (record >> 32) & _MASK)
+    return philox(counter, (key & _MASK, (key >> 32) & _MASK))
+
+
+def _checked_step(step: int) -> int:
     if not 0 <= step < 2**32:
         raise ValueError(f"step is {step}: expected 0 <= step < 2**32")
-    record = index if isinstance(index, Tensor) else torch.tensor(list(index), dtype=torch.int64)
-    if record.ndim != 1 or record.is_floating_point() or record.is_complex() or record.dtype == torch.bool:
-        raise ValueError(f"index is {tuple(record.shape)} of {record.dtype}: expected (B,) whole numbers")
-    if len(seeds) not in (1, len(record)):
-        raise ValueError(
-            f"got {counted(len(seeds), 'seed')} and {counted(len(record), 'record')}: give one seed or one for each"
-        )
-    record = record.to(device=device, dtype=torch.int64)[:, None]  # (B, 1)
-    low, high = (
-        torch.tensor([[one >> bits & _MASK] for one in seeds], device=device) for bits in (0, 32)
-    )  # (B, 1) or (1, 1)
-
-    block = torch.arange(blocks, device=device)[None]  # (1, blocks) of 4 elements
-    counter = (block, torch.full_like(block, step), record & _MASK, (record >> 32) & _MASK)
-    return philox(counter, (low, high))
+    return step
 
 
 def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Words:
@@ -112,12 +141,10 @@ def philox(counter: Words, key: tuple[int, int] | tuple[Tensor, Tensor]) -> Word
 def _multiply(m: int, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the high and the low 32 bits of m x, for m and x below 2**32.
 
-    x is split in halves so that int64 suffices.
+    The product has 64 bits. Where its first is set, int64 shows a negative number with the same bits.
     """
-    upper, lower = m * (x >> 16), m * (x & 0xFFFF)  # below 2**48
-    high = (upper + (lower >> 16)) >> 16
-    low = (((upper & 0xFFFF) << 16) + lower) & _MASK
-    return high, low
+    product = x * m
+    return (product >> 32) & _MASK, product & _MASK
 
 
 def _box_muller(r0: Tensor, r1: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .noise import normal
+from .noise import drawn
 
 OVERLAP = 0.2  # of a window, at least
 FADE = 0.1  # of a window, in which it gives way to the next
@@ -94,9 +94,12 @@ class Strip:
         edges = np.stack([np.ones(self.padded), *begun, np.zeros(self.padded)])
         return edges[:-1] - edges[1:]
 
-    def noise(self, seeds: Sequence[int], index: Sequence[int], t: int, device: torch.device | str) -> Tensor:
-        """Return the noise (B, 8, padded) of strips at a step; a longer strip's begins with that of a shorter one."""
-        return normal(seeds, index, t, (self.padded, 8), device).transpose(1, 2).contiguous()
+    def noise(self, state: Tensor, t: int) -> Tensor:
+        """Return the noise (B, 8, padded) of strips at a step, from their `sssd.noise.origin` (B, 2).
+
+        A longer strip's noise begins with that of a shorter one.
+        """
+        return drawn(state, t, (self.padded, 8)).transpose(1, 2).contiguous()
 
     def stitched(self, bind: Callable[[list[int], list[int]], Predict], strips: int, rows: int) -> Predict:
         """Return the network as a function of whole strips, x (B, 8, padded) and the time step.
