@@ -240,7 +240,8 @@ class DistillConfig(_Section):
     and records, beats and polish_iters are left out.
 
     nodes             evaluations of the student
-    teacher_steps     evaluations of the teacher; guidance: its guidance
+    teacher_steps     evaluations of the teacher on a trajectory; guidance: its guidance there, and for S4 networks in
+                      the second stage as well
     ema_decay         of the averaged weights, in the first two stages
     data_std          the standard deviation of signals on the network's scale
     share             how far the weights move from those before the second stage, or the third, to those after it

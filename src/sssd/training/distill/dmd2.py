@@ -2,9 +2,9 @@
 
 Two things move a record of the student. Two denoisers say where the teacher finds it more likely than a critic does,
 which is trained on the student's records (Yin et al. 2024a, eq. 7 and 8); this keeps what was asked for and the variety
-of the teacher. The discriminator (adversary.py) says where a recording would differ; this corrects what teacher and
-denoisers average away: amplitudes, fine noise, beats that differ. Each is scaled to the same root mean square, and they
-are added.
+of the teacher. The teacher is not guided here: guidance would enlarge even records that are like recordings. The
+discriminator (adversary.py) says where a recording would differ; this corrects what teacher and denoisers average away:
+amplitudes, fine noise, beats that differ. Each is scaled to the same root mean square, and they are added.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ...loss import denoising_loss
 from ...models.transformer import Transformer
 from ..batches import seed_of
-from ..guidance import under_guidance
 from ..optimizer import learning_rate_factor
 from ..parallel import rank
 from .adversary import Discriminator, adversarial_gradient, discriminator_loss
@@ -149,9 +148,7 @@ def match_recordings(
         with torch.no_grad():
             t = random_steps()
             x_t, steps = run.noised(x0, t), t[:, None].float()
-            unconditional = teacher(x_t, run.teacher.unconditional(pool.y), steps)
-            v = under_guidance(teacher(x_t, pool.y, steps), unconditional, run.strength[t][:, None, None])
-            real = run.clean(x_t, v, t)
+            real = run.clean(x_t, teacher(x_t, pool.y, steps), t)
             fake = run.clean(x_t, critic(x_t, pool.y, pool.node, steps), t)
             direction = (fake - real) / (x0 - real).abs().mean(dim=(1, 2), keepdim=True)  # eq. 8
         gradient = adversarial_gradient(discriminator, run, pool.true, x0, pool.y, pool.node)
