@@ -230,3 +230,25 @@ def test_tensors_that_are_not_dense_and_real_are_refused(changed):
     with pytest.raises(ValueError, match="fc_t1.bias is not a dense tensor of real numbers"):
         load_into(net, state)
     assert state_hash(net.state_dict()) == before
+
+
+def test_weights_are_hashed_once_until_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records have the hash in their provenance, and hashing takes longer than a short run on a GPU.
+
+    Broken by hashing at each call, or by a hash that is kept over a change (seen: both).
+    """
+    hashed: list[str] = []
+
+    def counted(state: dict[str, torch.Tensor]) -> str:
+        hashed.append(state_hash(state))
+        return hashed[-1]
+
+    monkeypatch.setattr("sssd.pretrained.state_hash", counted)
+    model = tiny()
+    how = {"seed": 1, "use_ddim": True, "ddim_timesteps": 2, "progress": False}
+    found = [model.generate_ecgs("NORM", **how)[0].provenance["model"] for _ in range(3)]
+    assert len(hashed) == 1 and set(found) == set(hashed)
+    with torch.no_grad():
+        next(model.model.parameters()).add_(1)
+    model.generate_ecgs("NORM", **how)
+    assert len(set(hashed)) == 2

@@ -274,18 +274,21 @@ def test_what_is_too_old_goes_before_the_new_is_made() -> None:
 
 
 class Stand:
-    """In place of a CUDA graph: it evaluates, and notes for what it was recorded."""
+    """In place of a CUDA graph: it evaluates in memory of its own, and notes for what it was recorded."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
 
-    def record(self, evaluate, x, step, label):  # type: ignore[no-untyped-def]
-        self.shapes.append(tuple(x.shape))
-        held = [torch.zeros_like(x), torch.zeros_like(step)]
+    def record(self, function, *inputs):  # type: ignore[no-untyped-def]
+        self.shapes.append(tuple(inputs[0].shape))
+        held = [None if one is None else torch.zeros_like(one) for one in inputs]
 
-        def replay(x, step, label):  # type: ignore[no-untyped-def]
+        def replay(*given):  # type: ignore[no-untyped-def]
+            for one, new in zip(held, given, strict=True):
+                if one is not None:
+                    one.copy_(new)
             with torch.no_grad():
-                return evaluate(held[0].copy_(x), held[1].copy_(step), label)
+                return function(*held)
 
         return replay
 

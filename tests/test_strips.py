@@ -266,7 +266,7 @@ def test_all_windows_of_a_strip_have_its_own_circumstances():
 
     model.model.embedded = embedded
     model.generate("NORM", duration=4, num_samples=2, seed=9, steps=1, sampler="ddim", batch_size=64)
-    drawn = draw(model.model.circumstances, [9, 9], [0, 1])
+    drawn = draw(model.model.circumstances, origin([9, 9], [0, 1]))
     found = torch.cat(seen)
     assert len(found) > 4
     for row in found:

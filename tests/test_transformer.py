@@ -34,6 +34,7 @@ from sssd.models.transformer import (
     rotated,
     toeplitz,
 )
+from sssd.noise import origin
 from sssd.schedule import karras
 from sssd.training.augment import EXTRA, augmented, augmented_under_noise, with_exchanged_wander
 from sssd.training.balance import Balance
@@ -685,7 +686,7 @@ def test_sources_are_told_and_the_first_one_is_generated() -> None:
     assert net.circumstances is not None and float(net.circumstances.float().mean().abs()) < 0.2
     full = net.full(torch.ones(2, 71))
     assert full[:, 71:76].eq(0).all() and full[:, 76:79].tolist() == [[1, 0, 0]] * 2
-    cond = with_circumstances(net, torch.ones(2, 71), [1, 1], [0, 1])
+    cond = with_circumstances(net, torch.ones(2, 71), origin([1, 1], [0, 1]))
     assert cond[:, 76:79].tolist() == [[1, 0, 0]] * 2 and (cond[:, 79] == 1).all()
     assert torch.equal(net.unconditional(cond)[:, 76:], cond[:, 76:])
     with pytest.raises(ValueError, match="was trained on the sets ptbxl, chapman, others; given are ptbxl"):
@@ -700,10 +701,10 @@ def test_records_get_circumstances_of_their_own() -> None:
     """Each is given that of a row drawn for its seed and number; broken by a generator that leaves them unknown."""
     net = random_net()
     assert net.circumstances is not None
-    cond = with_circumstances(net, torch.ones(3, 71), [4, 4, 5], [0, 1, 1])
+    cond = with_circumstances(net, torch.ones(3, 71), origin([4, 4, 5], [0, 1, 1]))
     assert cond.shape == (3, 93)
     assert (cond[:, :71] == 1).all() and (cond[:, 71:76] == 0).all() and (cond[:, 76] == 1).all()
-    assert torch.equal(cond[:, 77:], draw(net.circumstances, [4, 4, 5], [0, 1, 1]))
+    assert torch.equal(cond[:, 77:], draw(net.circumstances, origin([4, 4, 5], [0, 1, 1])))
     model = SSSDECG(tiny(), device="cpu")
     model.model.load_state_dict(net.state_dict())
     how: dict[str, Any] = {"sampler": "ddim", "steps": 2, "seed": 5, "exact": True, "progress": False}
@@ -713,7 +714,7 @@ def test_records_get_circumstances_of_their_own() -> None:
     plain = tiny().model_dump()
     plain["transformer_config"]["circumstances"] = 0
     without = random_net(Config.model_validate(plain))
-    assert torch.equal(with_circumstances(without, cond[:, :71], [0], [0]), cond[:, :71])
+    assert torch.equal(with_circumstances(without, cond[:, :71], origin([0], [0])), cond[:, :71])
 
 
 def test_what_only_sssd_ecgs_network_can_do_is_refused(tmp_path: Path) -> None:

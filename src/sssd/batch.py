@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import checked_index, checked_seed, counted
 from .circumstances import with_circumstances
-from .engine.bound import bind
+from .engine.bound import bind, whole
 from .models.network import Network
 from .models.precision import float32_products
 from .models.settings import isolated
@@ -69,6 +69,11 @@ class Given:
         return replace(self, **moved)
 
     @property
+    def anything(self) -> bool:
+        """Whether anything is given."""
+        return bool(self._rows) or self.known is not None
+
+    @property
     def _rows(self) -> dict[str, Any]:
         """What has a row for each record."""
         rows = {name: getattr(self, name) for name in ("start", "noise", "own", "circumstances")}
@@ -117,21 +122,27 @@ def sample(
         return z.to(cond.device)
 
     def network_of_windows(strips: list[int], parts: list[int]) -> Callable[[Tensor, int], Tensor]:
-        which = [seeds[i] for i in strips], [index[i] for i in strips]
-        full = with_circumstances(network, cond[strips, parts], *which)
+        full = with_circumstances(network, cond[strips, parts], state[strips])
         return _bound(network, full, times, length=length, dtype=dtype)
 
     def network_under(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
-        full = with_circumstances(network, cond, seeds, index, given.circumstances)
+        full = with_circumstances(network, cond, state, given.circumstances)
         return _bound(network, full, times, length=length, dtype=dtype)
 
+    if strip is None and isinstance(table, StepTable) and not given.anything:
+        made = _recorded(network, table, cond, state, T=T, length=length, dtype=dtype)
+        if made is not None:
+            x, each = made
+            for i, x0 in enumerate(each):
+                on_step(i, x0)
+            return x
     if strip is None:
         net = network_under(cond)
     else:
         net = strip.stitched(network_of_windows, len(index), rows)
     x_T = noise(T) if given.noise is None else given.noise
     if isinstance(table, Scheduler):
-        if given._rows or given.known:
+        if given.anything:
             raise ValueError(f"{table.name} is a scheduler of diffusers, which starts from noise only")
         return run_scheduler(table, net, x_T, list(zip(seeds, index, strict=True)), on_step=on_step)
     denoiser = v_denoiser if network.velocity else eps_denoiser
@@ -173,12 +184,48 @@ def noise_of(
     x0. See `samplers.invert`.
     """
     if circumstances is not None:
-        cond = with_circumstances(network, cond, [], [], circumstances)
+        cond = with_circumstances(network, cond, origin([], []), circumstances)
     net = _bound(network, cond, [int(t) for t in table.steps], length=x0.shape[-1], dtype=dtype)
     denoise = (v_denoiser if network.velocity else eps_denoiser)(table, net)
     x = invert(table, denoise, x0, rounds=rounds)
     noise: Tensor = (x - float(table.alpha[0]) * x0) / float(table.sigma[0])
     return noise
+
+
+def _recorded(
+    network: Network,
+    table: StepTable,
+    cond: Tensor,
+    state: Tensor,
+    *,
+    T: int,
+    length: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor] | None:
+    """Run a sampler from noise as one graph of all its steps, where the engine keeps one (see `engine.bound.whole`).
+
+    Returns the records (B, 8, length) and those predicted in each step (S, B, 8, length).
+    """
+    times = table.steps.tolist()
+
+    def flow(bind: Callable[[Tensor], Callable[[Tensor, int], Tensor]], cond: Tensor, state: Tensor) -> Any:
+        predict = bind(with_circumstances(network, cond, state))
+        denoise = (v_denoiser if network.velocity else eps_denoiser)(
+            table, lambda x, t: predict(x, times.index(t))
+        )
+        each: list[Tensor] = []
+
+        def noise(i: int) -> Tensor:
+            return drawn(state, times[i], (8, length))
+
+        x_T = drawn(state, T, (8, length))
+        x = run(table, denoise, x_T, noise, on_step=lambda i, x0: each.append(x0))
+        return x, torch.stack(each)
+
+    made: tuple[Tensor, Tensor] | None = whole(
+        network, flow, (cond, state), times, length=length, dtype=dtype, name=(table.key, T)
+    )
+    return made
 
 
 def _bound(

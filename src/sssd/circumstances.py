@@ -12,7 +12,6 @@ covariance would give itself away by these numbers alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeGuard
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from .models.network import Network
 from .models.transformer import Transformer
-from .noise import integers, normal
+from .noise import drawn, integers
 
 USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
 WANDER_HZ = 0.5
@@ -82,20 +81,20 @@ def table(values: Floats, rows: int) -> Tensor:
     return torch.from_numpy(values[chosen].astype(np.float16))
 
 
-def draw(rows: Tensor, seeds: Sequence[int], index: Sequence[int], known: Tensor | None = None) -> Tensor:
-    """Return the circumstances (B, 16) of records `index` (B,) under their seeds (B,), from a table (n, 16).
+def draw(rows: Tensor, state: Tensor, known: Tensor | None = None) -> Tensor:
+    """Return the circumstances (B, 16) of records, from a table (n, 16) and the `origin` (B, 2) of their noise.
 
     Each is a row of the table plus normal noise, and depends on its own seed and index only. known: (B, 16), NaN where
     they are to be drawn. Then rows that are like what is known are the likelier ones, and what is known stays.
     """
-    jitter = normal(seeds, index, JITTER, (1, rows.shape[1]), rows.device)[:, 0]
+    jitter = drawn(state, JITTER, (1, rows.shape[1]))[:, 0]
     if known is None:
-        chosen = integers(seeds, index, ROW, len(rows), rows.device)
+        chosen = integers(state, ROW, len(rows))
         return rows[chosen].float() + BANDWIDTH * jitter
     known = known.to(rows.device)
     away = torch.nan_to_num((known[:, None] - rows.float()) / NEAR)  # (B, n, 16)
     chance = torch.softmax(-0.5 * away.double().square().sum(-1), dim=1).cumsum(1)
-    at = (integers(seeds, index, ROW, 2**24, rows.device).double() + 0.5) / 2**24
+    at = (integers(state, ROW, 2**24).double() + 0.5) / 2**24
     chosen = torch.searchsorted(chance, at[:, None])[:, 0].clamp(max=len(rows) - 1)
     return torch.where(known.isnan(), rows[chosen].float() + BANDWIDTH * jitter, known)
 
@@ -118,21 +117,19 @@ def takes_circumstances(network: Network) -> TypeGuard[Transformer]:
 def with_circumstances(
     network: Network,
     cond: Tensor,
-    seeds: Sequence[int],
-    index: Sequence[int],
+    state: Tensor,
     measured: Tensor | None = None,
 ) -> Tensor:
     """Add the circumstances of these records to conditions (B, K), if the network takes them.
 
-    measured: (B, 16), NaN where they are unknown; what is unknown is drawn.
+    state: (B, 2) the `origin` of their noise. measured: (B, 16), NaN where they are unknown; what is unknown is drawn.
     """
     if not takes_circumstances(network):
         return cond
     assert network.circumstances is not None
     found = measured
     if found is None or bool(found.isnan().any()):
-        where = cond.device if cond.device.type == "cuda" else torch.device("cpu")  # others have no float64
-        found = draw(network.circumstances.to(where), seeds, index, found)
+        found = draw(network.circumstances.to(state.device), state, found)
     found = found.to(cond.device)
     given = network.full(cond)[:, : -1 - found.shape[1]]
     return torch.cat((given, torch.ones_like(given[:, :1]), found), dim=1)

@@ -86,15 +86,13 @@ def _triton(device: torch.device) -> bool:
     return found and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
-def integers(
-    seed: Seeds, index: Tensor | Sequence[int], step: int, below: int, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Return a whole number from 0 to below - 1 for each of the records `index` (B,): (B,) int64.
+def integers(state: Tensor, step: int, below: int) -> Tensor:
+    """Return a whole number from 0 to below - 1 for each record of an `origin` (B, 2): (B,) int64.
 
-    seed, index and step are as in `normal`, which uses the same random bits: take a step that nothing else has. All
-    numbers are equally likely but for below / 2**32. Raises ValueError as `normal`.
+    `normal` uses the same random bits: take a step that nothing else has. All numbers are equally likely but for
+    below / 2**32. Raises ValueError for a step that is none.
     """
-    return (_words(origin(seed, index, device), step, 1)[0] * below >> 32)[:, 0]
+    return (_words(state, step, 1)[0] * below >> 32)[:, 0]
 
 
 def seed_of_attempt(seed: int, attempt: int) -> int:

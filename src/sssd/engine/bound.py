@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import warn
 from ..config.schema import TransformerConfig
 from ..models.denoiser import Denoiser
 from ..models.network import Network
@@ -35,6 +37,8 @@ GRAPHS = 16  # numbers of records that are kept of each
 SHARE = 1 / 16  # of the GPU's memory, for the graphs of each
 TRANSFORMER_BYTES = 128  # of one layer, for each channel of a token
 STEPS = 4  # sequences of time steps that are kept of each
+WHOLE = 8  # samplers and numbers of records for which there is a graph of all steps, of each
+FEW_RECORDS, FEW_STEPS = 8, 64  # of such a graph, at most
 
 
 @torch.no_grad()
@@ -46,9 +50,42 @@ def bind(
     cond (B, K). What the weights, the steps and the conditions give is computed once. Matrix products run in `dtype`;
     convolutions and norms run in float32 unless the kernels of `fused` are used.
     """
+    return _engine(net, length, dtype, cond.device).bound(net, cond, steps)
+
+
+def _engine(net: Network, length: int, dtype: torch.dtype, device: torch.device) -> Engine:
     engines: Recent[Engine] = net.kept("engines", (), lambda: Recent(ENGINES))
-    engine = engines.get((length, dtype), lambda: Engine(length, dtype, cond.device))
-    return engine.bound(net, cond, steps)
+    return engines.get((length, dtype), lambda: Engine(length, dtype, device))
+
+
+Bind = Callable[
+    [Tensor], Callable[[Tensor, int], Tensor]
+]  # from conditions to a function as `bind` returns it
+
+
+@torch.no_grad()
+def whole(
+    net: Network,
+    flow: Callable[[Bind, Tensor, Tensor], Any],
+    given: tuple[Tensor, Tensor],
+    steps: Sequence[int],
+    *,
+    length: int,
+    dtype: torch.dtype,
+    name: Hashable,
+) -> Any | None:
+    """Return flow(bind, *given), all steps of a sampler, computed by one CUDA graph; None where there is none.
+
+    For a few records, launching the kernels between evaluations takes longer than their work. There is a graph from the
+    second time on that the same is asked for, because recording takes longer than a run. Where recording fails, a
+    warning says so, and there are no such graphs for these weights.
+
+    bind: from conditions (B, K') to the network as `bind` returns it. given: (B, ...) each, on the device; what flow
+    does depends on them and on what `name` stands for. It returns a tuple of tensors, and waits for nothing.
+    """
+    if not records_graphs(given[0].device) or len(given[0]) > FEW_RECORDS or len(steps) > FEW_STEPS:
+        return None
+    return _engine(net, length, dtype, given[0].device).whole(net, flow, given, steps, name)
 
 
 class Engine:
@@ -62,16 +99,16 @@ class Engine:
         self.length, self.dtype, self.device = length, dtype, device
         self._forms: Recent[Form] = Recent(2)  # on a GPU, one that its kernels run and one for other batches
         self._added: Recent[Tensor] = Recent(STEPS)
+        self._asked: Recent[None] = Recent(WHOLE)  # what was asked of `whole`
+        self._whole: Recent[Callable[..., Any]] = Recent(WHOLE)
+        self._whole_fails = False
         self._graphs: Recent[Evaluate] | None = None
         if records_graphs(device):
             self._graphs = Recent(GRAPHS, SHARE * memory(device))
 
     def bound(self, net: Network, cond: Tensor, steps: Sequence[int]) -> Callable[[Tensor, int], Tensor]:
         """See `bind`."""
-        make = self._chosen(net, len(cond))
-        form = self._forms.get(make, partial(make, net, self.length, self.dtype))
-        column = torch.tensor(list(steps), device=self.device, dtype=torch.float32)[:, None]
-        added = self._added.get((tuple(steps), make), lambda: form.of_steps(net, column))
+        form, added = self._form(net, steps, len(cond))
         conditions = form.of_conditions(net, cond)
         evaluate = self._evaluate(net, form, added[:1], conditions, len(cond))
 
@@ -80,6 +117,46 @@ class Engine:
                 return evaluate(x, added[i : i + 1], conditions)
 
         return predict
+
+    def whole(
+        self,
+        net: Network,
+        flow: Callable[[Bind, Tensor, Tensor], Any],
+        given: tuple[Tensor, Tensor],
+        steps: Sequence[int],
+        name: Hashable,
+    ) -> Any | None:
+        """See `whole`."""
+        records = len(given[0])
+        key = name, records, given[0].shape[1:]
+        if key not in self._asked or self._whole_fails:
+            self._asked.get(key, lambda: None)
+            return None
+        form, added = self._form(net, steps, records)
+
+        def function(cond: Tensor, state: Tensor) -> Any:
+            evaluate = form.evaluator(net, records)
+
+            def bind(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
+                conditions = form.of_conditions(net, cond)
+                return lambda x, i: evaluate(x, added[i : i + 1], conditions)
+
+            return flow(bind, cond, state)
+
+        try:
+            recording = self._whole.get(key, lambda: graph.record(function, *given))
+        except RuntimeError as error:
+            self._whole_fails = True
+            warn(f"the steps are launched one by one: recording all of them failed ({error})")
+            return None
+        return recording(*given)
+
+    def _form(self, net: Network, steps: Sequence[int], records: int) -> tuple[Form, Tensor]:
+        """Return the form for this number of records, and what it adds in these steps."""
+        make = self._chosen(net, records)
+        form = self._forms.get(make, partial(make, net, self.length, self.dtype))
+        column = torch.tensor(list(steps), device=self.device, dtype=torch.float32)[:, None]
+        return form, self._added.get((tuple(steps), make), lambda: form.of_steps(net, column))
 
     def _chosen(self, net: Network, records: int) -> Callable[..., Form]:
         """Return the form that is fastest for this number of records here."""

@@ -1,14 +1,14 @@
-"""A network evaluation recorded as a CUDA graph, so that hundreds of kernels are launched by one call."""
+"""A function of tensors recorded as a CUDA graph, so that hundreds of kernels are launched by one call."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
-
-from .forms import Evaluate
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,34 +16,37 @@ class Recording:
     """A recorded function, called like the function itself. It has one set of buffers, so calls wait for each other."""
 
     graph: torch.cuda.CUDAGraph
-    evaluate: Evaluate  # owns memory in which the graph works
-    x: Tensor
-    step: Tensor
-    label: Tensor | None
-    prediction: Tensor
+    function: Callable[..., Any]  # owns memory in which the graph works
+    inputs: Sequence[Tensor | None]
+    result: Any  # a tensor, or a tuple of them
+
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, x: Tensor, step: Tensor, label: Tensor | None) -> Tensor:
+    def __call__(self, *inputs: Tensor | None) -> Any:
         with self.lock:
-            self.x.copy_(x)
-            self.step.copy_(step)
-            if self.label is not None and label is not None:
-                self.label.copy_(label)
+            for held, given in zip(self.inputs, inputs, strict=True):
+                if held is not None and given is not None:
+                    held.copy_(given)
             self.graph.replay()
-            return self.prediction.clone()
+            if isinstance(self.result, tuple):
+                return tuple(one.clone() for one in self.result)
+            return self.result.clone()
 
 
 @torch.no_grad()
-def record(evaluate: Evaluate, x: Tensor, step: Tensor, label: Tensor | None) -> Recording:
-    """Record `evaluate` for inputs of these shapes. It must neither wait for the device nor depend on values."""
-    x, step = torch.zeros_like(x), torch.zeros_like(step)
-    label = None if label is None else torch.zeros_like(label)
-    side = torch.cuda.Stream(x.device)
-    side.wait_stream(torch.cuda.current_stream(x.device))
+def record(function: Callable[..., Any], *inputs: Tensor | None) -> Callable[..., Any]:
+    """Record a function for inputs of these shapes. It must neither wait for the device nor depend on values.
+
+    It returns a tensor or a tuple of them.
+    """
+    held = [None if one is None else torch.zeros_like(one) for one in inputs]
+    device = next(one.device for one in held if one is not None)
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):  # a first call does what must not be recorded, such as compiling
-        evaluate(x, step, label)
-    torch.cuda.current_stream(x.device).wait_stream(side)
+        function(*held)
+    torch.cuda.current_stream(device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        prediction = evaluate(x, step, label)
-    return Recording(graph, evaluate, x, step, label, prediction)
+        result = function(*held)
+    return Recording(graph, function, held, result)

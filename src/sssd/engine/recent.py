@@ -34,5 +34,8 @@ class Recent(Generic[V]):
     def _total(self) -> float:
         return sum(size for _, size in self._kept.values())
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
     def __len__(self) -> int:
         return len(self._kept)

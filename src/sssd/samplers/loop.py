@@ -30,7 +30,9 @@ def run(
     """
     a, b, c = table.a.tolist(), table.b.tolist(), table.c.tolist()
     calibrated = bool((table.gain != 1.0).any())
-    gain = torch.tensor(table.gain, dtype=x.dtype, device=x.device)[:, None]
+    gain = x.new_zeros(0)
+    if calibrated:  # filled on the device, so that a graph can record it
+        gain = torch.stack([x.new_full((1,), value) for value in table.gain.tolist()])
     history: list[Tensor] = []  # newest first
     for i in range(table.S):
         eps, x0 = denoise(x, i)

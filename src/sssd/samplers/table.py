@@ -67,6 +67,12 @@ class StepTable:
         """Length of the history."""
         return int(self.b.shape[1])
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the table computes, as something that can be compared."""
+        arrays = (self.steps, self.a, self.b, self.c, self.alpha, self.sigma, self.gain)
+        return self.history, *((array.shape, array.tobytes()) for array in arrays)
+
     def _check_shapes(self) -> None:
         if self.history not in ("eps", "x0"):
             raise ValueError(f"{self.name}: history is {self.history!r}: expected 'eps' or 'x0'")

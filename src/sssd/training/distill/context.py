@@ -18,6 +18,7 @@ from ...factory import build_schedule
 from ...loss import NoiseLevels, add_noise, noise_levels
 from ...models.network import Network
 from ...models.transformer import Transformer
+from ...noise import origin
 from ...samplers import run, unipc, v_denoiser
 from ...schedule import Schedule, choose_steps
 from ..batches import chosen_records, generator, on_device, with_patients_hidden
@@ -103,7 +104,7 @@ class Distillation:
             return rows[own], y[own]
         if self.teacher.circumstances is not None:
             drawn = draw_for_training(self.teacher.circumstances, every, random)
-            y = with_circumstances(self.teacher, y, [], [], drawn)
+            y = with_circumstances(self.teacher, y, origin([], []), drawn)
         return rows[own], self.teacher.full(y[own])
 
     def random(self, iteration: int, stream: int) -> torch.Generator:
