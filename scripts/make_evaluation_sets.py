@@ -3,9 +3,14 @@
     python scripts/make_evaluation_sets.py signals.npz OUT ddim50 unipc10_trailing train_ddim50 single_name
 
 SAMPLER STEPS [_etaE] [_SPACING], as in ddpm200, ddim20_eta1, dpmpp-2m10_log_snr: the full label vectors of strat_fold 9
-(--fold), row by row; train_... : those of the folds before it, to train a classifier on. consistency4 and the like are
-made by the few-step model, consistency1 by the one-step model, all others by the one that ships; --checkpoint,
---few-step and --one-step name others.
+(--fold), row by row. In front of such a name,
+
+    train_  gives the label vectors of the folds before it, to train a classifier on
+    all_    gives first those of the fold and then those of the folds before it, for `sssd-ecg evaluate`
+    rate_   asks for the heart rates of the fold's recordings as well, where they are known
+
+consistency4 and the like are made by the few-step model, consistency1 by the one-step model, all others by the one that
+ships; --checkpoint, --few-step and --one-step name others.
 single_name: each statement with at least five records in fold 9, four times, and nothing beside it.
 single_name_completed: the same requests completed with statements that occur together.
 NAME.json, beside NAME.npz, holds the evaluations and the seconds.
@@ -22,16 +27,17 @@ from typing import Any
 
 import numpy as np
 
-from sssd.data.recordings import Recordings, read, write
+from sssd.data.recordings import Recordings, eight_leads_mv, read, subset, write
 from sssd.io.units import microvolts
 from sssd.labels import has
 from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import SAMPLERS
 from sssd.schedule import SPACINGS
+from sssd.signals.heart_rate import measured_heart_rates
 
 NAME = re.compile(
-    rf"(?P<train>train_)?(?P<sampler>{'|'.join(sorted(SAMPLERS, key=len, reverse=True))})(?P<steps>\d+)"
+    rf"(?P<what>train_|all_|rate_)?(?P<sampler>{'|'.join(sorted(SAMPLERS, key=len, reverse=True))})(?P<steps>\d+)"
     rf"(_eta(?P<eta>[\d.]+))?(_(?P<spacing>{'|'.join(SPACINGS)}))?"
 )
 SINGLE = ("single_name", "single_name_completed")
@@ -58,10 +64,10 @@ def sampling(name: str) -> dict[str, Any]:
 def label_vectors(name: str, real: Recordings, model: SSSDECG, seed: int, fold: int) -> np.ndarray:
     """The label vectors of a set, (n, 71) float32."""
     assert real.strat_fold is not None
-    held_out = real.labels[real.strat_fold == fold]
+    held_out, before = real.labels[real.strat_fold == fold], real.labels[real.strat_fold < fold]
     if name not in SINGLE:
-        train = name.startswith("train_")
-        return (real.labels[real.strat_fold < fold] if train else held_out).astype(np.float32)
+        parts = {"train_": [before], "all_": [held_out, before]}
+        return np.concatenate(parts.get(name[: name.find("_") + 1], [held_out])).astype(np.float32)
     codes = [code for code, n in zip(real.label_names, held_out.sum(0), strict=True) if n >= 5]
     return model.request(codes, num_samples=COPIES, seed=seed, exact=name == "single_name").vectors
 
@@ -100,19 +106,24 @@ def main() -> None:
             continue
         model = model_of(how[name]["sampler"], how[name]["steps"])
         vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]
+        rates = None
+        if name.startswith("rate_"):
+            held_out = subset(real, real.strat_fold == options.fold)
+            rates = measured_heart_rates(eight_leads_mv(held_out)[: options.records], real.fs_hz)
         table = model.step_table(
             ddim_eta=how[name].get("ddim_eta"),
             spacing=how[name].get("spacing"),
             sampler=how[name]["sampler"],
             steps=how[name]["steps"],
         )
-        if model.device.type == "cuda" and not name.startswith("train_"):
+        if model.device.type == "cuda" and not name.startswith(("train_", "all_", "rate_")):
             model.generate(
                 vectors, seed=options.seed, precision=options.precision, **how[name]
             )  # records graphs, which is not timed
         begun = time.perf_counter()
         signal = model.generate(
             vectors,
+            heart_rate=rates,
             seed=options.seed,
             return_numpy=True,
             progress=True,
@@ -129,7 +140,10 @@ def main() -> None:
             "device": str(model.device),
         }
         (options.out / f"{name}.json").write_text(json.dumps(cost) + "\n")
-        print(write(options.out / f"{name}.npz", Recordings(uv, labels, real.label_names)), flush=True)
+        print(
+            write(options.out / f"{name}.npz", Recordings(uv, labels, real.label_names, heart_rate=rates)),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 #   OUT/base      the transformer, trained on all sets
 #   OUT/guided    it learns what it predicts under guidance: the default model
 #   OUT/few-step  its student for 4, 2 and 1 evaluations
-#   OUT/measured  ECGs for the label vectors of fold 9, and what `sssd-ecg evaluate` says of them
+#   OUT/measured  ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these files
+#                 scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
 set -euo pipefail
 data=$1 out=$2 minutes=${3:-}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -63,18 +64,33 @@ run base train --config transformer --data "$data/ptbxl" "${more[@]}"
 run guided train --config guided --init "$out/base/model.safetensors" --data "$data/ptbxl" "${more[@]}"
 run few-step distill --config few-step --teacher "$out/base/model.safetensors" --data "$data/ptbxl"
 
-rows="ddpm200 dpmpp-2m20 ddim50_eta1 consistency4 consistency2 consistency1"
-for seed in 7 8 9; do
-    [ -f "$out/measured/$seed/done" ] && continue
-    # shellcheck disable=SC2046,SC2086
-    python "$root/scripts/make_evaluation_sets.py" "$data/ptbxl" "$out/measured/$seed" $rows $(printf 'train_%s ' $rows) \
-        --seed "$seed" --checkpoint "$out/guided/model.safetensors" --few-step "$out/few-step/model.safetensors" \
+# Three sets of each sampler for its quality; for each quality of the package one set for `sssd-ecg evaluate`.
+rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m20 unipc20 unipc10 unipc6"
+rows="$rows consistency4 consistency2 consistency1"
+shown="ddpm200 ddim50_eta1 consistency4 consistency1"
+sets() { # sets FOLDER SEED ROW...
+    python "$root/scripts/make_evaluation_sets.py" "$data/ptbxl" "$out/measured/$1" "${@:3}" --seed "$2" \
+        --checkpoint "$out/guided/model.safetensors" --few-step "$out/few-step/model.safetensors" \
         --one-step "$out/few-step/model.safetensors"
-    touch "$out/measured/$seed/done"
+}
+for seed in 7 8 9; do
+    # shellcheck disable=SC2046,SC2086
+    sets "$seed" "$seed" $rows $(printf 'train_%s ' $rows)
 done
+# shellcheck disable=SC2046,SC2086
+sets all 7 $(printf 'all_%s ' $shown) $(printf 'rate_%s ' $shown)
+# All at once, since small networks leave a GPU idle.
 python "$root/scripts/sampler_quality.py" --real "$data/ptbxl" --sets "$out"/measured/{7,8,9} \
-    --figures "$out/measured/figures.json" --table "$out/measured/samplers.md"
-for row in ddpm200 consistency4 consistency1; do
-    [ -f "$out/measured/$row.json" ] || python -m sssd evaluate --real "$data/ptbxl" \
-        --synthetic "$out/measured/7/$row.npz" --json "$out/measured/$row.json" --html "$out/measured/$row.html"
+    --figures "$out/measured/figures.json" --table "$out/measured/samplers.md" --trainers 4 &
+running=($!)
+for row in $shown; do
+    if [ ! -f "$out/measured/$row.json" ]; then
+        device=cpu
+        if [ "$gpus" -gt 0 ]; then device=cuda:$((${#running[@]} % gpus)); fi
+        python -m sssd evaluate --real "$data/ptbxl" --synthetic "$out/measured/all/all_$row.npz" --device "$device" \
+            --json "$out/measured/$row.json" --html "$out/measured/$row.html" --overwrite > "$out/measured/$row.txt" &
+        running+=($!)
+    fi
 done
+for process in "${running[@]}"; do wait "$process"; done # stops here if one of them failed
+python "$root/scripts/model_pages.py" "$out/measured"

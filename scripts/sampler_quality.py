@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from sssd.data import recordings  # noqa: E402
 from sssd.data.recordings import Recordings, eight_leads_mv  # noqa: E402
+from sssd.device import choose_device  # noqa: E402
 from sssd.evaluation import auc, classifier  # noqa: E402
 from sssd.evaluation.frechet import frechet_distance  # noqa: E402
 from sssd.evaluation.quality import BASELINE, DISTANCES, HIGHER, quality, rhythm_distance  # noqa: E402
@@ -93,7 +94,11 @@ def _by_classifiers(
     train: Recordings, test: Recordings, options: argparse.Namespace, names: list[str], figures: Figures
 ) -> None:
     columns = auc.frequent(test.labels)
-    how: dict[str, Any] = {"epochs": options.epochs, "width": options.width, "device": options.device}
+    how: dict[str, Any] = {
+        "epochs": options.epochs,
+        "width": options.width,
+        "device": choose_device(options.device),
+    }
     x_train, x_test = eight_leads_mv(train), eight_leads_mv(test)
 
     def area(y: np.ndarray, p: np.ndarray) -> float:
@@ -255,7 +260,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--baseline", default=BASELINE)
     parser.add_argument("--epochs", type=int, default=classifier.EPOCHS)
     parser.add_argument("--width", type=int, default=classifier.WIDTH, help="classifier channels")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", help="by default the fastest one available")
     parser.add_argument(
         "--trainers", type=int, default=1, help="classifiers trained at a time; they share the GPUs there are"
     )

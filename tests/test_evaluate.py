@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,14 +218,19 @@ def test_membership() -> None:
 # --- all of it --------------------------------------------------------------------------------------------
 
 
-def test_evaluate_tells_good_from_bad() -> None:
-    """Like records pass; halved, unsteady copies of training records do not. Breaks when sets are mixed up."""
+@pytest.fixture(scope="module")
+def compared() -> tuple[dict[str, Any], set[str]]:
+    """Records like the real ones against these, and what was told on the way."""
     pytest.importorskip("neurokit2")
+    told: set[str] = set()
+    stage = lambda what, *_: told.add(what)  # noqa: E731
+    return evaluate(ecgs(24, 0), ecgs(18, 2), ecgs(16, 1), seeds=1, epochs=2, width=2, on_stage=stage), told
+
+
+def test_evaluate_tells_good_from_bad(compared: tuple[dict[str, Any], set[str]]) -> None:
+    """Like records pass; halved, unsteady copies of training records do not. Breaks when sets are mixed up."""
     real, unseen, made = ecgs(24, 0), ecgs(16, 1), ecgs(18, 2)
-    told: list[str] = []
-    good = evaluate(
-        real, made, unseen, seeds=1, epochs=2, width=2, on_stage=lambda what, *_: told.append(what)
-    )
+    good, told = compared
     assert json.loads(json.dumps(good, allow_nan=False)) == good
     assert tuple(good) == ORDER
     assert good["about"]["records"] == {"train": 24, "test": 16, "synthetic": 18}
@@ -253,7 +259,7 @@ def test_evaluate_tells_good_from_bad() -> None:
     assert irregular["generated"]["records"] == 9 and irregular["generated"]["share"] > 0.7
     assert good["warnings"] == []
     assert good["heart_rate"] is None
-    assert {"training classifiers", "beats and intervals", "nearest training records"} <= set(told)
+    assert {"training classifiers", "beats and intervals", "nearest training records"} <= told
 
     halved = Recordings((real.signal_uv // 2).astype(np.int16), real.labels, real.label_names)
     halved = replace(halved, heart_rate=np.where(np.arange(24) < 8, np.nan, 80.0))
@@ -469,9 +475,50 @@ def test_table_of_samplers(tmp_path: Path) -> None:
     assert "seed 0" not in script(command)
 
 
+def test_pages_are_written_from_what_was_measured(
+    compared: tuple[dict[str, Any], set[str]], tmp_path: Path
+) -> None:
+    """A figure in each cell. Breaks when a key of `evaluate` has another name, or columns are exchanged."""
+    measured, docs = tmp_path / "measured", tmp_path / "docs"
+    (measured / "all").mkdir(parents=True)
+    docs.mkdir()
+    for name, marks in (("model_card", "measured"), ("samplers", "quality")):
+        (docs / f"{name}.md").write_text(f"above\n<!-- {marks} -->\nold\n<!-- /{marks} -->\nbelow\n")
+    (measured / "samplers.md").write_text("| sampler |\n")
+    other = json.loads(json.dumps(compared[0]))
+    other["utility"]["ratio"], other["privacy"]["membership_inference_auc"] = 0.1234, None
+    for row, result in (("ddpm200", compared[0]), ("consistency1", other)):
+        (measured / f"{row}.json").write_text(json.dumps(result))
+    rated = replace(ecgs(8, 3), heart_rate=np.full(8, 80.0))
+    write(measured / "all" / "rate_ddpm200.npz", rated)
+    script = [sys.executable, str(ROOT / "scripts" / "model_pages.py"), str(measured), "--docs", str(docs)]
+    subprocess.run(script, check=True, capture_output=True)
+    page = (docs / "model_card.md").read_text()
+    assert page.startswith("above\n") and page.endswith("below\n") and "old" not in page
+    assert "| sampler |" in (docs / "samplers.md").read_text()
+    cells = {
+        line[0]: line
+        for line in ([c.strip() for c in li.split("|")[1:-1]] for li in page.splitlines())
+        if line
+    }
+    assert cells[""][2:] == ["recordings", "DDPM 200", "draft"]
+    (ratio,) = [line for name, line in cells.items() if name.startswith("utility")]
+    assert ratio[3:] == [f"{compared[0]['utility']['ratio']:.3f}", "0.123"]
+    empty = {name for name, line in cells.items() if not line[3] and name[:1] not in ("-", "")}
+    assert empty == {"the same, SBRAD"}  # nobody has it here
+    assert (
+        not cells["membership inference: AUC"][4] and cells["heart rate asked for, within 5 /min: share"][3]
+    )
+
+
 def test_names_of_sets() -> None:
     """What scripts/make_evaluation_sets.py makes of a name. Breaks when a longer sampler's name is cut short."""
-    sampling = runpy.run_path(str(ROOT / "scripts" / "make_evaluation_sets.py"))["sampling"]
+    script = runpy.run_path(str(ROOT / "scripts" / "make_evaluation_sets.py"))
+    sampling = script["sampling"]
+    real = replace(ecgs(4, 0), strat_fold=np.array([1, 9, 8, 9]))
+    for prefix, rows in {"": [1, 3], "rate_": [1, 3], "train_": [0, 2], "all_": [1, 3, 0, 2]}.items():
+        found = script["label_vectors"](f"{prefix}ddpm200", real, None, 7, 9)
+        assert (found == real.labels[rows]).all()
     assert sampling("train_ddpm200") == {"sampler": "ddpm", "steps": 200}
     assert sampling("ddim20_eta0.5_log_snr") == {
         "sampler": "ddim", "steps": 20, "ddim_eta": 0.5, "spacing": "log_snr",
