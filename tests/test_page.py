@@ -1397,6 +1397,41 @@ def test_nothing_from_elsewhere_under_a_strict_policy(browser, service):
     context.close()
 
 
+MOST_KB, MOST_SCRIPT_MS = 120, 80
+
+
+def test_the_page_is_light(browser, service):
+    """Fails when the files of the page weigh more than 120 kB on the line, or its scripts start in more than 80 ms.
+
+    The time is the thread's own, of the best of three, since other processes use the same cores.
+    """
+    times = []
+    for _ in range(3):
+        context = browser.new_context(viewport=DESKTOP)
+        page = context.new_page()
+        line, urls, sizes = context.new_cdp_session(page), {}, {}
+        line.on(
+            "Network.responseReceived",
+            lambda e, urls=urls: urls.update({e["requestId"]: e["response"]["url"]}),
+        )
+        line.on(
+            "Network.loadingFinished",
+            lambda e, sizes=sizes: sizes.update({e["requestId"]: e["encodedDataLength"]}),
+        )
+        line.send("Network.enable")
+        line.send("Performance.enable", {"timeDomain": "threadTicks"})
+        page.goto(service.url)
+        page.wait_for_selector("#model:not(:empty)", state="attached")
+        wait_for_strips(page, ".starts")
+        metrics = {one["name"]: one["value"] for one in line.send("Performance.getMetrics")["metrics"]}
+        times.append(1000 * metrics["ScriptDuration"])
+        weights = {url: sizes.get(name, 0) for name, url in urls.items() if "/v1/" not in url}
+        context.close()
+    assert len(weights) > 20 and any(url.endswith(".woff2") for url in weights)
+    assert sum(weights.values()) <= 1000 * MOST_KB, weights
+    assert min(times) <= MOST_SCRIPT_MS, times
+
+
 def test_frames_are_drawn_in_time(browser, open_page):
     """Fails when a frame with 12 x 1000 new samples takes the main thread more than 8 ms of script, paint and raster.
 

@@ -80,8 +80,8 @@ export class Paper {
     this.extent.style.width = `${Math.floor(width * this.scale)}px`;
     this.extent.style.height = `${Math.round(height * this.scale)}px`;
     this.scroller.style.height = `${tall}px`;
-    const [w, h] = [this.scroller.clientWidth, this.scroller.clientHeight];
-    this.window.style.width = `${Math.min(w, Math.floor(width * this.scale))}px`;
+    const [w, h] = [Math.min(this.scroller.clientWidth, Math.floor(width * this.scale)), this.scroller.clientHeight];
+    this.window.style.width = `${w}px`;
     this.window.style.height = `${h}px`;
     const dots = Math.min(window.devicePixelRatio || 1, 3);
     for (const { canvas } of this.layers) {
