@@ -8,6 +8,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sssd import SSSDECG
+from sssd.io import wfdb
 from tests.page import ROOT, Service, chromium, wait_until_done
 
 IMAGES = ROOT / "docs" / "images"
@@ -17,6 +19,14 @@ PHONE = {
     "is_mobile": True,
     "device_scale_factor": 2,
 }
+
+
+def recording(suffix: str) -> Any:
+    """A file that stands for a recording: a generated one, as recordings of patients are not shown."""
+    ecg = SSSDECG.from_pretrained().generate_ecgs("NORM+SR", seed=5, exact=True)[0]
+    content = dict(zip(("hea", "dat"), wfdb.render("recording", ecg), strict=True))[suffix]
+    given = content.encode() if isinstance(content, str) else content
+    return {"name": f"recording.{suffix}", "mimeType": "application/octet-stream", "buffer": given}
 
 
 def main() -> None:
@@ -41,6 +51,18 @@ def main() -> None:
             page.screenshot(path=IMAGES / "page_dark.png", full_page=True)
             page = show("#ecg=NORM&quality=best&seed=2", **PHONE)
             page.screenshot(path=IMAGES / "page_phone.png", full_page=True)
+            page = browser.new_context(viewport={"width": 1600, "height": 900}).new_page()
+            page.goto(service.url + "#recording")
+            page.set_input_files("[data-room=files]", [recording(suffix) for suffix in ("hea", "dat")])
+            page.locator(".tasks label", has_text="Edit").click()
+            page.locator("[data-room=wanted] .chip button").first.click()
+            page.keyboard.type("CLBBB")
+            page.keyboard.press("Enter")
+            page.evaluate("() => { document.querySelector('[data-room=seed]').value = 7; }")
+            page.click("[data-room=make]")
+            page.wait_for_selector(".sheet:nth-child(2) .take:not([hidden])")
+            page.wait_for_timeout(500)
+            page.screenshot(path=IMAGES / "page_recording.png", full_page=True)
     finally:
         service.stop()
 

@@ -242,3 +242,11 @@ def test_generate_writes_and_edit_reads(tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*vary, str(tmp_path / "made" / made[0]), "--out", str(tmp_path / "varied")]) == 0
     said = json.loads((tmp_path / "varied" / "manifest.json").read_text())
     assert said["records"][0]["requested"] == ["AFIB", "NORM"]
+
+
+@pytest.mark.parametrize("seconds", [10.5, 60.5, 61.01])
+def test_edf_of_any_length(tmp_path, seconds):
+    """Data records are a divisor of the length. Fails where they must last whole seconds, or are cut at the end."""
+    ecg = Ecg(np.random.default_rng(1).normal(0, 0.3, (12, round(100 * seconds))), 100.0)
+    raw = read_raw(ecg.save(tmp_path / "r.edf"))
+    np.testing.assert_allclose(raw.signal_mv, ecg.signal, atol=HALF_A_UNIT)

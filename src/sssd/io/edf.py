@@ -122,9 +122,12 @@ def _millivolts(signal: Any, unit: str | None) -> np.ndarray:
 
 
 def _record_s(ecg: Ecg) -> float | None:
-    """Return the duration of a data record in s: all of the record where EDF allows it, else as edfio chooses it."""
+    """Return the duration of a data record in s, as long as EDF allows it; None for that which edfio chooses."""
     samples = ecg.signal.shape[1]
-    return samples / ecg.fs_hz if 2 * 12 * samples <= _LARGEST else None
+    if samples % ecg.fs_hz == 0 and 2 * 12 * samples > _LARGEST:
+        return None  # 1 s
+    fits = (n for n in range(1, samples + 1) if samples % n == 0 and 2 * 12 * samples // n <= _LARGEST)
+    return samples // next(fits) / ecg.fs_hz
 
 
 def _patient(edfio: Any, ecg: Ecg) -> Any:

@@ -20,13 +20,15 @@ from ..editing.variation import STRENGTH as VARIED
 from ..io.raw import Raw
 from ..io.uploads import read_files
 from ..leads import CLINICAL
-from ..record import as_statement
+from ..measurements import intervals, measurements
+from ..record import Ecg, as_statement
 from ..sampling import Sampling
-from .schemas import Asked, AskedOfSampler, Name, Sex
+from .schemas import Asked, AskedOfSampler, Measured, Name, Sex
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..editing import Taken
     from ..model_wrapper import SSSDECG
 
 LEADS, SAMPLES = 16, 20_000  # at most; devices with more leads than the twelve are few
@@ -149,8 +151,14 @@ class RecordingRequest(Sent):
                 statements=list(taken.statements),
             ),
             whole=taken.whole,
+            measured=_measured(taken, model) if taken.whole else None,
             notes=list(taken.notes),
         )
+
+
+def _measured(taken: Taken, model: SSSDECG) -> Measured:
+    ecg = Ecg(taken.twelve_mv, model.config.trainset_config.sampling_rate, statements=taken.statements)
+    return Measured.model_validate(intervals(measurements(ecg)))
 
 
 class RecordingRead(BaseModel):
@@ -160,6 +168,7 @@ class RecordingRead(BaseModel):
     whole: Annotated[
         bool, Field(description="Whether nothing is missing; otherwise only /v1/complete takes it")
     ]
+    measured: Annotated[Measured | None, Field(description="null where something is missing")]
     notes: Annotated[
         list[str],
         Field(description="What was done to it, in words", examples=[["resampled from 500 to 100 Hz"]]),

@@ -166,7 +166,10 @@ async def answer(
 
     name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    content = await anyio.to_thread.run_sync(lambda: in_own_thread(body) if work.annotated else body())
+    try:
+        content = await anyio.to_thread.run_sync(lambda: in_own_thread(body) if work.annotated else body())
+    except ValueError as error:  # a signal that 16 bits cannot hold, or a length that EDF cannot say
+        raise HTTPException(422, f"the records cannot be written as {form.media_type}: {error}") from None
     return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
 
 

@@ -110,6 +110,12 @@ export async function record(settings, { signal } = {}) {
   return { ...records[0], provenance };
 }
 
+// A recording as the model takes it: {recording, whole, measured, notes}. files: what they hold in base64, by name.
+export const read = async (files, { signal } = {}) => (await ask("v1/recordings", { body: { files }, signal })).json();
+
+// What is made of a recording. task: vary, edit or complete.
+export const change = (task, body, { accept, signal } = {}) => ask(`v1/${task}`, { body, accept, signal });
+
 // The record of a statement under an address of its own, which browsers keep.
 export async function kept(statement, { seed, quality }) {
   const how = new URLSearchParams({ seed, ...(quality ? { quality } : {}) });

@@ -23,6 +23,7 @@ export function place(geometry, signal) {
   const row = geometry.rows.find((r) => r.segments.length === 1 && r.segments[0].lead === "II") ?? geometry.rows.at(-1);
   const point = (sample, mv) => ({ x: geometry.leadIn + (sample * geometry.speed) / geometry.fs, y: row.zero - mv * geometry.gain });
   if (!signal) return [point(400, 0), point(500, 0.5)];
+  signal = signal.map((samples) => samples.map((mv) => (mv === mv ? mv : 0))); // some may be missing
   const change = (i) => signal.reduce((sum, lead) => sum + Math.abs(lead[i + 1] - lead[i - 1]), 0);
   const fastest = (from, to) => {
     let best = from;

@@ -77,8 +77,13 @@ export function drawTraces(context, geometry, view, colour, traces) {
         // A record that is done is drawn in fine steps; one that forms, sample by sample, so that it keeps pace.
         const fine = alpha < 1 ? 1 : FINE;
         const points = alpha < 1 ? signal[row] : finerRecord(signal)[row];
-        for (let i = from * fine; i <= (to - 1) * fine; i++)
-          path.lineTo(x0 + (i / fine - first) * step, y0 - points[i] * geometry.gain * scale);
+        let down = true; // the pen; it is lifted where samples are missing
+        for (let i = from * fine; i <= (to - 1) * fine; i++) {
+          const y = y0 - points[i] * geometry.gain * scale;
+          if (y !== y) down = false;
+          else if (down) path.lineTo(x0 + (i / fine - first) * step, y);
+          else path.moveTo(x0 + (i / fine - first) * step, y), (down = true);
+        }
         stroke(context, path, view.dots);
       }
     }

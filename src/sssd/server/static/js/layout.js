@@ -76,7 +76,7 @@ function placeLabel(signals, row, first, { speed, gain, fs }) {
   if (!signals.length) return best;
   best = { dx: 0, dy: Infinity };
   for (let dx = 1.6; dx < 14; dx += 1) {
-    const under = signals.flatMap((signal) => [...signal[row].slice(Math.max(first, sample(dx - 0.8)), sample(dx + LABEL_MM + 0.8))]);
+    const under = signals.flatMap((signal) => [...signal[row].slice(Math.max(first, sample(dx - 0.8)), sample(dx + LABEL_MM + 0.8))].filter((mv) => mv === mv)); // without those that are missing
     const dy = Math.max(6.5, gain * Math.max(...under, 0) + 1.2);
     if (dy < best.dy - 1) best = { dx, dy }; // less than 1 mm is not worth a move
   }

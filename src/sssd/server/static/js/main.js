@@ -6,7 +6,9 @@ import { fromFragment, toFragment } from "./link.js";
 import { learnt } from "./plain.js";
 import { More } from "./more.js";
 import { fill } from "./print.js";
+import { FORMATS } from "./origin.js";
 import { Quiz, fromQuiz, toQuiz } from "./quiz.js";
+import { ROOM, Room, droppable } from "./room.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
 import { Starts } from "./starts.js";
@@ -290,6 +292,8 @@ function open() {
   const which = fromQuiz(location.hash);
   if (which) return startQuiz(which);
   if (quizzing()) endQuiz();
+  if (location.hash === ROOM) return startRoom();
+  if (inRoom()) endRoom();
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
   if (!link.settings) {
     if (shown) close();
@@ -433,6 +437,7 @@ async function showQuestion(statement, seed) {
 
 function startQuiz(which = { level: $("level").value, seed: newSeed() }) {
   if (!model) return;
+  if (inRoom()) endRoom();
   $("comparing").checked = false;
   arrange();
   hideCalipers();
@@ -455,6 +460,39 @@ function endQuiz() {
   document.body.classList.remove("quizzing", "hiding");
   $("quiz").hidden = true;
   $("start-quiz").setAttribute("aria-pressed", "false");
+  close();
+}
+
+// --- a recording of one's own ------------------------------------------------------------------------------
+
+const inRoom = () => document.body.classList.contains("in-room");
+
+const room = new Room($("room"), {
+  sheets,
+  statements: $("settings").content,
+  onStart: clearFailure,
+  onError: failed,
+  onShow: (two) => {
+    hideCalipers();
+    $("comparing").checked = two;
+    arrange();
+  },
+});
+
+function startRoom() {
+  if (!model || FORMATS) return; // without a service, nobody reads files
+  if (quizzing()) endQuiz();
+  close();
+  document.body.classList.add("in-room");
+  $("start-room").setAttribute("aria-pressed", "true");
+  if (location.hash !== ROOM) history.pushState(null, "", ROOM);
+  room.begin();
+}
+
+function endRoom() {
+  document.body.classList.remove("in-room");
+  $("start-room").setAttribute("aria-pressed", "false");
+  room.end();
   close();
 }
 
@@ -504,6 +542,18 @@ function leaveQuiz() {
   history.pushState(null, "", location.pathname + location.search);
   endQuiz();
 }
+$("start-room").hidden = !!FORMATS;
+$("start-room").addEventListener("click", () => (inRoom() ? leaveRoom() : startRoom()));
+$("end-room").addEventListener("click", () => leaveRoom());
+function leaveRoom() {
+  history.pushState(null, "", location.pathname + location.search);
+  endRoom();
+  $("start-room").focus();
+}
+droppable((files) => {
+  if (!inRoom()) startRoom();
+  if (inRoom()) room.open(files);
+});
 $("present").addEventListener("click", () => present(!presenting()));
 addEventListener("fullscreenchange", () => document.fullscreenElement || present(false));
 addEventListener("resize", () => presenting() && sheets.forEach((sheet) => sheet.paper.resize()));
@@ -511,6 +561,7 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
   if (event.key === "f") present(!presenting());
   else if (event.key === "q" && !quizzing()) startQuiz();
+  else if (event.key === "r" && !inRoom()) startRoom();
   else if (event.key === "Escape" && presenting() && !event.defaultPrevented) present(false);
 });
 addEventListener("keydown", (event) => {
@@ -544,6 +595,7 @@ async function start() {
     settings.setModel(model);
     settings.statements.setLabels(labels);
   }
+  room.setModel(model, labels);
   $("model").textContent = `Model ${model.name}, ${model.hash.slice(0, 12)}`;
   open();
 }

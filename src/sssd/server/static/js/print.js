@@ -21,7 +21,7 @@ function element(name, attributes, text = "") {
 
 const number = (mm) => Math.round(mm * 1000) / 1000;
 
-function page({ drawing, asked, drawn, facts, rare, how, traces }) {
+function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
   const geometry = layOut(drawing, { signals: traces.map(({ signal }) => signal), head: 0 });
   const width = geometry.width + 2 * SIDE;
   const height = geometry.height + HEAD + FOOT;
@@ -45,7 +45,7 @@ function page({ drawing, asked, drawn, facts, rare, how, traces }) {
     element("path", { d: grid(5), stroke: COLOURS.bold, "stroke-width": 0.16 }),
   );
   const line = (points, colour, thickness) =>
-    svg.append(element("polyline", { points: points.map(([x, y]) => `${number(x)},${number(y)}`).join(" "), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
+    svg.append(element("polyline", { points: points.filter(([, y]) => y === y).map(([x, y]) => `${number(x)},${number(y)}`).join(" "), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
   for (const { zero, segments } of geometry.rows) {
     line(pulse(geometry).map(([x, y]) => [left + geometry.leadIn + x, top + zero - y]), COLOURS.ink, 0.32);
     for (const { lead, row, first, last, x, label } of segments) {
@@ -62,7 +62,7 @@ function page({ drawing, asked, drawn, facts, rare, how, traces }) {
   if (drawn) text(right, top - 9, 3, `drawn beside it: ${drawn}`, { fill: COLOURS.grey, "text-anchor": "end" });
   const scaled = scale < 1 ? `scaled to ${Math.floor(100 * scale)} %` : "";
   text(left, top - 3.2, 3, [inScale(drawing), ...(facts ? [facts] : []), ...(scaled ? [scaled] : [])].join(" · "), { fill: COLOURS.grey });
-  text(right, top - 3.2, 3.4, "synthetic, not for diagnosis", { fill: COLOURS.warn, "font-weight": 700, "text-anchor": "end" });
+  text(right, top - 3.2, 3.4, recorded ? "recorded, not for diagnosis here" : "synthetic, not for diagnosis", { fill: COLOURS.warn, "font-weight": 700, "text-anchor": "end" });
   if (rare) text(left, top - 15, 3, rare, { fill: COLOURS.amber, "font-weight": 700 });
   text(left, top + geometry.height + 5.5, 2.6, how, { fill: COLOURS.grey });
   return svg;

@@ -13,6 +13,8 @@ const FORMATS = [
   ["CSV", "text/csv", "csv"],
   ["NPZ", "application/x-npz", "npz"],
   ["JSON", "application/json", "json"],
+  ["EDF", "application/x-edf", "edf"],
+  ["DICOM", "application/dicom", "dcm"],
   ["PNG", "image/png", "png"],
   ["SVG", "image/svg+xml", "svg"],
   ["PDF", "application/pdf", "pdf"],
@@ -65,7 +67,31 @@ export class Sheet {
     this.scale.textContent = inScale(drawing);
   }
 
+  // Show a record that is there, a recording or what was made of one, without the film of its denoising.
+  // about: {statements, words, how, recorded: whether it is a recording, name and file(accept, drawing) of downloads}
+  hold(record, about) {
+    this.settings = about;
+    this.record = record;
+    this.frames = [];
+    this.final = true;
+    this.current = LEADS.map((lead) => Float32Array.from(record.signal[record.leads.indexOf(lead)], (mv) => mv ?? NaN));
+    this.root.classList.remove("forming", "past");
+    this.root.classList.toggle("recorded", !!about.recorded);
+    this.root.querySelector(".empty").hidden = this.film.hidden = true;
+    this.root.querySelector(".take").hidden = !about.file;
+    this.made.hidden = !!about.recorded;
+    fill(this.made.querySelector("dl"), record, null, about.seed);
+    this.#title(about.statements);
+    this.root.querySelector(".plain").textContent = about.words;
+    this.root.querySelector(".how").textContent = about.how;
+    this.#measured(record.measured);
+    this.#checked(record.statements, record.checks ?? []);
+    this.canvas.setAttribute("aria-label", `${about.recorded ? "Recorded" : "12-lead"} ECG: ${about.statements.join(", ") || "nothing is known of it"}`);
+    this.onFrame(this);
+  }
+
   begin(settings) {
+    this.root.classList.remove("recorded");
     this.settings = settings;
     this.frames = [];
     this.record = null;
@@ -145,6 +171,7 @@ export class Sheet {
       drawn: this.record?.drawn.join("  ") ?? "",
       facts: this.final ? facts.join(" · ") : this.film.querySelector("output").textContent,
       rare: rare.join(" · "),
+      recorded: !!this.settings.recorded,
       how: this.root.querySelector(".how").textContent,
       traces: [{ signal: this.signal, colour }],
     };
@@ -189,7 +216,7 @@ export class Sheet {
       const unit = document.createElement("small");
       unit.textContent = dd.dataset.unit === "°" ? "°" : ` ${dd.dataset.unit}`;
       dd.replaceChildren(known ? String(Math.round(value)).replace("-", "−") : "–", known ? unit : "");
-      dd.title = measured && !known ? "This could not be measured in this record" : "This was measured in the generated signal";
+      dd.title = measured && !known ? "This could not be measured in this record" : `This was measured in the ${this.settings?.recorded ? "recorded" : "generated"} signal`;
     }
   }
 
@@ -217,8 +244,9 @@ export class Sheet {
   async #download(button, accept, suffix) {
     button.setAttribute("aria-busy", "true");
     try {
-      const url = URL.createObjectURL(await file(this.settings, accept, this.paper.drawing));
-      const link = Object.assign(document.createElement("a"), { href: url, download: `${fileName(this.settings)}.${suffix}` });
+      const { file: own, name } = this.settings;
+      const url = URL.createObjectURL(await (own ? own(accept, this.paper.drawing) : file(this.settings, accept, this.paper.drawing)));
+      const link = Object.assign(document.createElement("a"), { href: url, download: `${name ?? fileName(this.settings)}.${suffix}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     } finally {

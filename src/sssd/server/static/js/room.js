@@ -1,0 +1,271 @@
+// A recording of one's own, and what a model makes of it: a variation, an edit, or the leads and seconds that are missing.
+// The recording is on the first sheet, what was made of it on the second.
+
+import { change, patiently, read } from "./api.js";
+import { LEADS } from "./layout.js";
+import { seedOf, newSeed } from "./settings.js";
+import { Statements } from "./statements.js";
+
+export const ROOM = "#recording";
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const WORDS = { vary: "Varied", edit: "Edited", complete: "Completed" };
+
+// How far a result may be from the recording, in words.
+const far = (strength) => ["hardly changed", "a little changed", "changed", "much changed", "a new record"][Math.min(4, Math.floor(strength * 5))];
+
+// What the files hold, by name, in base64.
+async function contents(files) {
+  const all = await Promise.all(
+    [...files].map(
+      (file) =>
+        new Promise((resolve, reject) => {
+          const reader = new FileReader();
+          reader.onload = () => resolve([file.name, reader.result.slice(reader.result.indexOf(",") + 1)]);
+          reader.onerror = () => reject(new Error(`${file.name} cannot be read.`));
+          reader.readAsDataURL(file);
+        }),
+    ),
+  );
+  return Object.fromEntries(all);
+}
+
+export class Room {
+  // root: #room. sheets: the two of the page. onShow(two): whether the second sheet is to be seen. onError(error).
+  // statements: the template with the field for statements.
+  constructor(root, { sheets, statements, onShow, onError, onStart }) {
+    Object.assign(this, { root, onShow, onError, onStart });
+    [this.source, this.result] = sheets;
+    this.part = (name) => root.querySelector(`[data-room=${name}]`);
+    this.all = (name) => [...root.querySelectorAll(`[data-room=${name}]`)];
+    this.own = this.#field(statements, "own", "It shows");
+    this.wanted = this.#field(statements, "wanted", "It is to show");
+    this.part("leads").append(
+      ...LEADS.map((lead) => {
+        const label = document.createElement("label");
+        label.append(Object.assign(document.createElement("input"), { type: "checkbox", value: lead }), Object.assign(document.createElement("span"), { textContent: lead }));
+        return label;
+      }),
+    );
+    const input = this.part("files");
+    input.addEventListener("change", () => {
+      if (input.files.length) this.open(input.files);
+      input.value = ""; // so that the same file can be chosen again
+    });
+    for (const radio of this.all("task")) radio.addEventListener("change", () => this.#refresh());
+    this.part("strength").addEventListener("input", () => this.#refresh());
+    this.part("again").addEventListener("click", () => {
+      this.part("seed").value = newSeed();
+      this.make();
+    });
+    root.querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.running) this.running.abort();
+      else this.make();
+    });
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.running && !event.defaultPrevented) {
+        this.running.abort();
+        event.stopPropagation();
+      }
+    });
+    this.part("seed").value = newSeed();
+    this.#refresh();
+  }
+
+  get task() {
+    return this.all("task").find(({ checked }) => checked).value;
+  }
+
+  setModel(model, labels) {
+    this.model = model;
+    for (const field of [this.own, this.wanted]) field.setLabels(labels);
+    for (const name of ["age", "sex", "heart_rate"])
+      for (const row of this.root.querySelectorAll(`[data-takes=${name}]`)) row.hidden = !model[name];
+  }
+
+  // The empty room, or the recording that was opened before.
+  begin() {
+    this.root.hidden = false;
+    if (this.recording) this.#show();
+    this.part("files").focus({ preventScroll: true });
+  }
+
+  end() {
+    this.running?.abort();
+    this.root.hidden = true;
+  }
+
+  async open(files) {
+    const names = [...files].map(({ name }) => name).join(", ");
+    this.#say(`Reading ${names} …`);
+    this.#stop();
+    const { signal } = (this.running = new AbortController());
+    try {
+      const sent = await contents(files);
+      const found = await patiently(() => read(sent, { signal }), { signal });
+      if (signal.aborted) return;
+      Object.assign(this, { recording: found.recording, whole: found.whole, measured: found.measured, name: names, made: null });
+      this.part("name").textContent = names;
+      const notes = found.notes.length ? found.notes : ["nothing had to be done to it"];
+      this.part("notes").replaceChildren(...notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+      this.own.set(found.recording.statements);
+      this.wanted.set(found.recording.statements);
+      const there = LEADS.filter((_, i) => found.recording.signal[i].some((value) => value !== null));
+      for (const box of this.part("leads").querySelectorAll("input")) {
+        box.disabled = !there.includes(box.value);
+        box.checked = !box.disabled;
+      }
+      if (!found.whole) this.all("task").find(({ value }) => value === "complete").checked = true;
+      this.part("have").hidden = false;
+      this.#refresh();
+      this.#say(`${names} is read.`);
+      this.#show();
+      this.all("task").find(({ checked }) => checked).focus({ preventScroll: true });
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.unreachable || error.status === 401 || error.status === 403) this.onError(error);
+      this.#say(error.message, { wrong: true });
+    } finally {
+      if (this.running?.signal === signal) this.running = null;
+    }
+  }
+
+  // Make what is asked for, and show it beside the recording.
+  async make() {
+    if (!this.recording) return this.#say("Choose a recording first.", { wrong: true });
+    const body = this.#body();
+    if (!body) return;
+    const task = this.task;
+    this.#stop();
+    this.onStart();
+    const { signal } = (this.running = new AbortController());
+    this.#busy(true);
+    this.#say("The server is at work …");
+    const onWait = (seconds) => this.#say(seconds ? `The server is busy. The page tries again in ${seconds} s.` : "The server is at work …");
+    try {
+      const answer = await patiently(() => change(task, { ...body, measure: true }, { signal }), { signal, onWait });
+      const { records, provenance } = await answer.json();
+      this.made = { task, body, record: { ...records[0], provenance } };
+      this.#show();
+      this.#say(`${WORDS[task]}. It is beside the recording.`);
+      const { root } = this.result;
+      if (root.getBoundingClientRect().top > innerHeight / 2) root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+    } catch (error) {
+      if (signal.aborted) this.#say("Stopped.");
+      else {
+        if (error.unreachable || error.status === 401 || error.status === 403) this.onError(error);
+        this.#say(error.message, { wrong: true });
+      }
+    } finally {
+      if (this.running?.signal === signal) {
+        this.running = null;
+        this.#busy(false);
+      }
+    }
+  }
+
+  #stop() {
+    this.running?.abort();
+    this.#busy(false);
+  }
+
+  #busy(on) {
+    this.part("make").textContent = on ? "Stop" : { vary: "Vary", edit: "Edit", complete: "Complete" }[this.task];
+    this.root.setAttribute("aria-busy", String(on));
+    this.result.root.classList.toggle("forming", on);
+  }
+
+  #say(text, { wrong = false } = {}) {
+    this.part("said").textContent = text;
+    this.part("said").classList.toggle("problem", wrong);
+  }
+
+  // A copy of the field for statements, under another name.
+  #field(template, place, title) {
+    const root = template.querySelector(".statements").cloneNode(true);
+    root.querySelector(".only").remove();
+    for (const e of root.querySelectorAll("[id]")) e.id += `-${place}`;
+    for (const name of ["for", "aria-controls", "aria-describedby"])
+      for (const e of root.querySelectorAll(`[${name}]`)) e.setAttribute(name, `${e.getAttribute(name)}-${place}`);
+    root.querySelector("label.name").textContent = title;
+    root.querySelector("[data-problem]").removeAttribute("data-problem");
+    this.part(place).append(root);
+    return new Statements(root, () => {});
+  }
+
+  #refresh() {
+    const task = this.task;
+    for (const place of this.root.querySelectorAll("[data-for]")) place.hidden = !place.dataset.for.split(" ").includes(task);
+    const strength = Number(this.part("strength").value);
+    this.part("far").textContent = `${strength.toFixed(2)}, ${far(strength)}`;
+    this.part("strength").setAttribute("aria-valuetext", this.part("far").textContent);
+    for (const radio of this.all("task")) radio.disabled = !!this.recording && !this.whole && radio.value !== "complete";
+    this.part("partial").hidden = !this.recording || this.whole;
+    if (this.root.getAttribute("aria-busy") !== "true") this.#busy(false);
+  }
+
+  // A number in a field; undefined if it is empty.
+  #number(name) {
+    const text = this.part(name).value.trim().replace(",", ".");
+    return text === "" || this.part(name).closest("[hidden]") ? undefined : Number(text);
+  }
+
+  // What to ask the server for; null, with a message, if something is wrong.
+  #body() {
+    const wrong = (text) => (this.#say(text, { wrong: true }), null);
+    const seed = seedOf(this.part("seed").value);
+    if (seed === null) return wrong("The seed is a whole number from 0 to 2^64 − 1.");
+    const recording = { ...this.recording, statements: this.own.chosen };
+    const sex = (name) => (this.part(name).closest("[hidden]") ? undefined : this.part(name).value || undefined);
+    const own = { age: this.#number("own-age"), sex: sex("own-sex") };
+    const body = { recording, seed };
+    if (this.task === "vary") return { ...body, ...own, strength: Number(this.part("strength").value) };
+    if (this.task === "edit") {
+      const other = (a, b) => a.some((name) => !b.includes(name));
+      const wanted = { age: this.#number("age"), sex: sex("sex"), heart_rate: this.#number("heart-rate") };
+      const [now, then] = [this.own.chosen, this.wanted.chosen];
+      if (!other(now, then) && !other(then, now) && Object.values(wanted).every((value) => value === undefined))
+        return wrong("It shows that already: choose other statements, or another heart rate, age or sex.");
+      return { ...body, ...wanted, own_age: own.age, own_sex: own.sex, statements: this.wanted.chosen, strength: Number(this.part("strength").value) };
+    }
+    const boxes = [...this.part("leads").querySelectorAll("input")];
+    const known = boxes.filter(({ checked }) => checked).map(({ value }) => value);
+    const [from, to] = [this.#number("from"), this.#number("to")];
+    if ((from === undefined) !== (to === undefined)) return wrong("A gap has a beginning and an end, in seconds.");
+    return { ...body, ...own, known, gaps: from === undefined ? [] : [[from, to]] };
+  }
+
+  #show() {
+    const { recording, made } = this;
+    const unknown = { statements: recording.statements, requested: "", drawn: [], measured: this.measured, checks: [], provenance: {} };
+    this.source.hold({ ...recording, ...unknown }, { statements: this.own.chosen, words: `Your recording: ${this.name}`, how: this.name, recorded: true });
+    if (made) {
+      const { task, body, record } = made;
+      const asked = { vary: `strength ${body.strength}`, edit: `strength ${body.strength}`, complete: `known: ${body.known?.join(" ")}${body.gaps?.length ? `, without ${body.gaps[0].join(" to ")} s` : ""}` }[task];
+      this.result.hold(record, {
+        statements: record.statements,
+        words: `${WORDS[task]} by the model, ${asked}. What it shows is as personal as the recording.`,
+        how: `${WORDS[task]} · ${asked} · seed ${body.seed}`,
+        name: `${this.name.split(",")[0].replace(/\.\w+$/, "").replace(/[^\w-]+/g, "_")}_${task}_seed${body.seed}`,
+        file: async (accept, drawing) => (await change(task, accept === "application/json" ? { ...body, measure: true } : /^image|pdf$/.test(accept) ? { ...body, ...drawing } : body, { accept })).blob(),
+      });
+    }
+    this.onShow(!!made);
+  }
+}
+
+// Let files be dropped anywhere. onFiles(files): they were.
+export function droppable(onFiles) {
+  const holds = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  let depth = 0;
+  const tell = (by) => document.body.classList.toggle("dropping", (depth = by === null ? 0 : Math.max(0, depth + by)) > 0);
+  addEventListener("dragenter", (event) => holds(event) && (event.preventDefault(), tell(1)));
+  addEventListener("dragleave", (event) => holds(event) && tell(-1));
+  addEventListener("dragover", (event) => holds(event) && event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (!holds(event)) return;
+    event.preventDefault();
+    tell(null);
+    if (event.dataTransfer.files.length) onFiles(event.dataTransfer.files);
+  });
+}

@@ -1,0 +1,327 @@
+"""A recording of one's own on the page, in headless Chromium: read, varied, edited, completed, and taken away."""
+
+import base64
+import io
+import json
+import re
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sssd import Ecg
+from tests.inputs.records import beats_mv
+from tests.page import CHROMIUM
+from tests.test_page import PHONE, browser, open_page, service  # noqa: F401  (fixtures)
+
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("fastapi")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed"),
+]
+SAID = "document.querySelector('[data-room=said]').textContent"
+HAVE, MADE = "[data-room=have]:not([hidden])", ".sheet:nth-child(2) .take:not([hidden])"
+FORMS = ("WFDB", "CSV", "NPZ", "JSON", "EDF", "DICOM", "PNG", "SVG", "PDF")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A recording of 500 Hz in every form, and one of two leads: paths by suffix."""
+    folder = tmp_path_factory.mktemp("recordings")
+    ecg = Ecg(beats_mv(3, seconds=10.5, fs_hz=500.0), 500.0, statements=("NORM", "SR"))
+    for suffix in (".hea", ".npz", ".csv", ".edf", ".dcm"):
+        ecg.save(folder / f"r{suffix}")
+    made = {suffix: [folder / f"r{suffix}"] for suffix in (".npz", ".csv", ".edf", ".dcm")}
+    made[".hea"] = [folder / "r.hea", folder / "r.dat"]
+    rows = ["time_s,I,II", *(f"{k / 500:.3f},{a:.4f},{b:.4f}" for k, (a, b) in enumerate(ecg.signal[:2].T))]
+    (folder / "two.csv").write_text("\n".join(rows))
+    made["two"] = [folder / "two.csv"]
+    (folder / "notes.txt").write_text("no recording")
+    made["wrong"] = [folder / "notes.txt"]
+    return made
+
+
+@pytest.fixture
+def room(open_page):  # noqa: F811
+    """Open the page with a recording."""
+
+    def room(paths, **options):
+        page = open_page("#recording", **options)
+        page.set_input_files("[data-room=files]", [str(path) for path in paths])
+        page.wait_for_selector(HAVE)
+        return page
+
+    return room
+
+
+def made(page):
+    """Make what is asked for, and wait for it."""
+    page.click("[data-room=make]")
+    page.wait_for_function(
+        "() => /^(Varied|Edited|Completed)/.test(document.querySelector('[data-room=said]').textContent)",
+        timeout=60_000,
+    )
+
+
+def choose(page, task):
+    page.locator(".tasks label", has_text=task).click()
+
+
+def post(service, path, body):  # noqa: F811
+    request = urllib.request.Request(
+        service.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    return json.load(urllib.request.urlopen(request, timeout=120))
+
+
+def read(service, paths):  # noqa: F811
+    sent = {path.name: base64.b64encode(path.read_bytes()).decode() for path in paths}
+    return post(service, "v1/recordings", {"files": sent})
+
+
+def take(page, form):
+    with page.expect_download() as download:
+        page.get_by_role("group", name="Download ECG B").get_by_role("button", name=form, exact=True).click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".hea", ".npz", ".csv", ".edf", ".dcm"])
+def test_every_form_is_read_and_drawn(room, service, files, suffix):  # noqa: F811
+    """What was done to it is said, and the paper shows the recording, which nobody calls synthetic."""
+    page = room(files[suffix])
+    told = read(service, files[suffix])
+    assert page.locator("[data-room=notes] li").all_inner_texts() == told["notes"]
+    assert "resampled from 500 to 100 Hz" in told["notes"] and "the first 10 s are used" in told["notes"]
+    chips = page.locator("[data-room=own] .chip b").all_inner_texts()
+    assert chips == told["recording"]["statements"] == ([] if suffix == ".csv" else ["NORM", "SR"])
+    assert page.locator(".sheet:visible").count() == 1 and not page.is_visible(".synthetic >> nth=0")
+    rate = page.inner_text("[data-measure=heart_rate_bpm] >> nth=0")
+    assert rate == f"{round(told['measured']['heart_rate_bpm'])} bpm"
+    assert page.get_attribute("canvas.traces >> nth=0", "aria-label").startswith("Recorded ECG")
+    assert page.locator(".take:visible").count() == 0
+    assert (
+        page.evaluate(
+            """() => { const c = document.querySelector('canvas.traces');
+          const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+          let ink = 0; for (let i = 3; i < data.length; i += 4) ink += data[i] > 128; return ink; }"""
+        )
+        > 3000
+    )
+
+
+def test_edit_by_keyboard_alone(open_page, service, files):  # noqa: F811
+    """Fails where a control cannot be reached or used without a mouse, or the result is not the service's."""
+    page = open_page()
+    page.keyboard.press("r")
+    assert page.evaluate("() => document.activeElement.dataset.room") == "files"
+    page.set_input_files("[data-room=files]", [str(path) for path in files[".hea"]])
+    page.wait_for_selector(HAVE)
+    page.wait_for_function("() => document.activeElement.dataset.room === 'task'")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("[data-room=make]") == "Edit"
+
+    def tab_to(selector):
+        for _ in range(40):
+            if page.evaluate("(s) => document.activeElement.matches(s)", selector):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"{selector} cannot be reached")
+
+    tab_to("#search-wanted")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    page.keyboard.type("CLBBB")
+    page.keyboard.press("Enter")
+    assert page.locator("[data-room=wanted] .chip b").all_inner_texts() == ["CLBBB"]
+    tab_to("[data-room=strength]")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute("[data-room=strength]", "aria-valuetext") == "0.50, changed"
+    tab_to("[data-room=make]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(MADE, timeout=60_000)
+    seed = int(page.input_value("[data-room=seed]"))
+    name, content = take(page, "JSON")
+    assert name == f"r_edit_seed{seed}.json"
+    told = read(service, files[".hea"])["recording"]
+    asked = {"recording": told, "statements": ["CLBBB"], "strength": 0.5, "seed": seed}
+    expected = post(service, "v1/edit", asked)["records"][0]
+    np.testing.assert_allclose(json.loads(content)["records"][0]["signal"], expected["signal"], atol=1.1e-3)
+    assert page.locator(".sheet:nth-child(2) .names b").all_inner_texts() == ["CLBBB"]
+    assert page.is_visible(".sheet:nth-child(2) .synthetic")
+    assert "strength 0.5" in page.inner_text(".sheet:nth-child(2) .plain")
+    tab_to("#end-room")
+    page.keyboard.press("Enter")
+    assert page.is_visible("#controls") and not page.is_visible("#room")
+    assert page.evaluate("() => document.activeElement.id") == "start-room" and "#" not in page.url
+
+
+def test_files_are_dropped_anywhere(open_page, service, files):  # noqa: F811
+    """A WFDB pair, on the page for generating: it opens the room. The browser does not open the file."""
+    page = open_page()
+    given = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in files[".hea"]]
+    drop = """(given) => {
+      const data = new DataTransfer();
+      const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+      for (const [name, text] of given) data.items.add(new File([bytes(text)], name));
+      const fire = (type) => {
+        const event = new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true });
+        document.querySelector('.paper').dispatchEvent(event);
+        return event.defaultPrevented;
+      };
+      return [fire('dragenter'), document.body.classList.contains('dropping'), fire('dragover'), fire('drop')];
+    }"""
+    assert page.evaluate(drop, given) == [True, True, True, True]
+    page.wait_for_selector(HAVE)
+    assert page.inner_text("[data-room=name]") == "r.hea, r.dat" and page.url.endswith("#recording")
+    assert not page.evaluate("() => document.body.classList.contains('dropping')")
+
+
+def test_missing_leads_are_completed(room, service, files):  # noqa: F811
+    """Two leads can only be completed: what is known stays, and what was missing is drawn on the second sheet only."""
+    page = room(files["two"])
+    assert page.is_visible("[data-room=partial]") and page.is_disabled("[data-room=task][value=vary]")
+    assert page.inner_text("[data-room=make]") == "Complete"
+    assert page.is_disabled(".leads [value=V1]") and page.is_checked(".leads [value=II]")
+    assert "V1, V2, V3, V4, V5, V6 are missing" in page.inner_text("[data-room=notes]")
+    made(page)
+    told = read(service, files["two"])["recording"]
+    signal = np.array(json.loads(take(page, "JSON")[1])["records"][0]["signal"])
+    np.testing.assert_allclose(signal[:6], np.array(told["signal"][:6], dtype=float), atol=2e-3)
+
+
+def test_a_gap_has_two_ends(room, files):
+    page = room(files["two"])
+    page.fill("[data-room=from]", "2")
+    page.click("[data-room=make]")
+    assert "A gap has a beginning and an end" in page.inner_text("[data-room=said]")
+    page.fill("[data-room=to]", "3.5")
+    made(page)
+    _, content = take(page, "JSON")
+    answer = json.loads(content)
+    signal, known = np.array(answer["records"][0]["signal"]), answer["provenance"]
+    assert known["known"] == "I+II+III+aVR+aVL+aVF" and known["gaps_s"] == [[2.0, 3.5]]
+    assert np.abs(signal[6:]).max() > 0.05
+
+
+def test_vary_again_and_take_every_format(room, service, files):  # noqa: F811
+    """Every download is what the second paper shows; another seed gives another record."""
+    page = room(files[".edf"])
+    made(page)
+    first = page.evaluate("() => document.querySelectorAll('canvas.traces')[1].toDataURL()")
+    page.click("[data-room=again]")
+    page.wait_for_function(
+        "(before) => document.querySelectorAll('canvas.traces')[1].toDataURL() !== before",
+        arg=first,
+        timeout=60_000,
+    )
+    page.wait_for_function("() => document.querySelector('[data-room=make]').textContent === 'Vary'")
+    truth = np.array(json.loads(take(page, "JSON")[1])["records"][0]["signal"])
+    for form in FORMS:
+        name, content = take(page, form)
+        assert re.fullmatch(r"r_vary_seed\d+\.\w+", name) and len(content) > 1000
+        if form == "CSV":
+            table = np.genfromtxt(io.BytesIO(content), delimiter=",", names=True, usecols=range(13))
+            np.testing.assert_allclose(table["V3"], truth[8], atol=1.1e-3)
+        if form == "WFDB":
+            assert len(zipfile.ZipFile(io.BytesIO(content)).namelist()) == 3
+    page.locator("label", has_text="Overlaid").click()
+    assert page.locator(".synthetic:visible").count() == 1  # one of the two traces is
+    page.emulate_media(media="print")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#print svg").count() == 1
+
+
+def test_what_is_wrong_is_said(open_page, files):  # noqa: F811
+    page = open_page("#recording")
+    page.set_input_files("[data-room=files]", str(files["wrong"][0]))
+    page.wait_for_function(
+        "() => document.querySelector('[data-room=said]').textContent.startsWith('the recording')"
+    )
+    assert "got 'notes.txt'; expected a WFDB header" in page.inner_text("[data-room=said]")
+    page.set_input_files("[data-room=files]", str(files[".hea"][0]))
+    page.wait_for_function(f"() => /signal file 'r.dat' is missing/.test({SAID})")
+    page.set_input_files("[data-room=files]", [str(path) for path in files[".hea"]])
+    page.wait_for_selector(HAVE)
+    choose(page, "Edit")
+    page.evaluate("() => { document.querySelector('[data-room=seed]').value = '-1'; }")
+    page.click("[data-room=make]")
+    assert "The seed is a whole number" in page.inner_text("[data-room=said]")
+    page.evaluate("() => { document.querySelector('[data-room=seed]').value = '7'; }")
+    page.click("[data-room=make]")  # with its own statements
+    assert "It shows that already" in page.inner_text("[data-room=said]")
+    assert not page.is_visible("#error")
+
+
+def test_stop_back_and_forward(room, files):
+    """Escape stops; the address opens the room; going back shows the page for generating again."""
+    page = room(files[".npz"])
+    choose(page, "Complete")
+    page.uncheck(".leads [value=V1]")
+    page.route("**/v1/complete", lambda route: time.sleep(0.5) or route.continue_())
+    page.click("[data-room=make]")
+    assert page.inner_text("[data-room=make]") == "Stop"
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => document.querySelector('[data-room=said]').textContent === 'Stopped.'")
+    assert page.inner_text("[data-room=make]") == "Complete"
+    page.click("#start-quiz")
+    assert not page.is_visible("#room") and page.is_visible("#quiz")
+    page.go_back()
+    page.wait_for_selector("#room:not([hidden])")
+    assert page.is_visible(HAVE)  # what was opened is still there
+    page.click("#end-room")
+    assert page.is_visible("#controls") and page.locator(".recorded").count() == 0
+    page.keyboard.press("r")
+    assert page.is_visible("#room")
+
+
+def test_phone(room, files):
+    """Fails when something is wider than the screen or too small for a finger."""
+    page = room(files[".hea"], **PHONE)
+    for task in ("Vary", "Edit", "Complete"):
+        choose(page, task)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        small = page.evaluate(
+            """() => [...document.querySelectorAll('#room :is(button, select, input, summary)')]
+              .filter((e) => e.checkVisibility() && !['radio', 'checkbox'].includes(e.type))
+              .map((e) => [e.textContent || e.dataset.room, e.getBoundingClientRect()])
+              .filter(([, { width, height }]) => width < 24 || height < 24).map(([name]) => name)"""
+        )
+        assert small == [], small
+    for lead in ("V1", "V2"):
+        page.locator(f".leads label:has([value={lead}])").tap()
+    page.locator("[data-room=make]").tap()
+    page.wait_for_selector(MADE, timeout=60_000)
+    page.wait_for_function(
+        "() => document.querySelector('.sheet:nth-child(2)').getBoundingClientRect().top < innerHeight / 2"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe(open_page, files, scheme, device):  # noqa: F811
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page("#recording", color_scheme=scheme, **(PHONE if device == "phone" else {}))
+
+    def check():
+        found = axe.run(page, options={"resultTypes": ["violations"]})
+        assert found.violations_count == 0, found.generate_report()
+
+    check()
+    page.set_input_files("[data-room=files]", [str(path) for path in files[".hea"]])
+    page.wait_for_selector(HAVE)
+    page.evaluate("() => document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    for task in ("Vary", "Edit", "Complete"):
+        choose(page, task)
+        check()
+    choose(page, "Vary")
+    made(page)
+    check()
+    page.set_input_files("[data-room=files]", str(files["wrong"][0]))
+    page.wait_for_selector("[data-room=said].problem")
+    check()
