@@ -566,7 +566,7 @@ def test_rare_statements_are_told(
     from sssd import SSSDECG
 
     monkeypatch.setattr(
-        SSSDECG, "generate_batch", lambda self, vectors, *_, **__: torch.zeros(len(vectors), *self.shape)
+        SSSDECG, "batch_on_device", lambda self, vectors, *_, **__: torch.zeros(len(vectors), *self.shape)
     )
     kind = ["--format", "npz", "--out", str(tmp_path / "ecgs"), "-q"]
     code, _, errors = _run(capsys, *asked, *weights, *kind)

@@ -320,7 +320,7 @@ def test_the_number_of_threads_is_the_recipe_s_while_a_batch_is_made(model, monk
         seen.append(torch.get_num_threads())
         return torch.zeros(len(vectors), *model.shape)
 
-    monkeypatch.setattr(model, "generate_batch", fake)
+    monkeypatch.setattr(model, "batch_on_device", fake)
     generate({"index": np.arange(3), "labels": np.zeros((3, 71), np.uint8)})
     assert seen == [before + 2] and torch.get_num_threads() == before
 

@@ -8,6 +8,7 @@ the seed and its index only, whatever the batch in which it is computed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from torch import Tensor
 from .added_noise import parse
 from .batch import Given, sample
 from .checks import check_keywords, flag, only, warn, whole
+from .copied import Copied
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .editing.methods import FromRecordings
 from .labels import encode, rare_note
@@ -178,27 +180,48 @@ class SSSDECG(FromRecordings):
         self._warned = self._warned or _warn_if_random(self.model)
         at_once = size if strip is None else max(1, size // len(strip.pieces))
         out = torch.empty(records, 8, length, dtype=torch.float32)
+        copies: deque[tuple[slice, Copied]] = deque()
+
+        def collect(left: int) -> None:
+            while len(copies) > left:
+                where, copied = copies.popleft()
+                out[where] = copied.wait()
+
         with reporting(progress, -(-records // at_once) * table.S) as advance:
             for rows in batches(records, at_once):
                 chosen = slice(rows.start, rows.stop)
                 part = request.part(chosen)
-                made = self.generate_batch(
+                made = self.batch_on_device(
                     part.vectors if strip is None else part.parts,
                     [seed] * len(rows),
                     part.numbers,
                     table,
                     **part.known,
                     precision=precision,
-                    on_step=lambda *_: advance(),
+                    on_step=None,
+                    advance=advance,
                     given=given and given.part(chosen),
                     strip=strip,
                     rows=size,
                 )
-                out[chosen] = made[..., :length]
+                copies.append((chosen, Copied(made[..., :length])))
+                collect(1)  # a GPU works on this batch while the one before is copied
+            collect(0)
         return out
 
-    @isolated()
     def generate_batch(
+        self,
+        vectors: NDArray[np.float32],
+        seeds: Sequence[int] | IntArray,
+        index: Sequence[int] | IntArray,
+        table: Table,
+        **how: Any,
+    ) -> Tensor:
+        """Return `batch_on_device` on the CPU."""
+        return self.batch_on_device(vectors, seeds, index, table, **how).cpu()
+
+    @isolated()
+    def batch_on_device(
         self,
         vectors: NDArray[np.float32],
         seeds: Sequence[int] | IntArray,
@@ -209,21 +232,28 @@ class SSSDECG(FromRecordings):
         sex: Any = None,
         heart_rate: Any = None,
         precision: str = "auto",
-        on_step: Callable[[int, Tensor], None] = lambda *_: None,
+        on_step: Callable[[int, Tensor], None] | None = None,
+        advance: Callable[[], None] = lambda: None,
         given: Given | None = None,
         strip: Strip | None = None,
         rows: int = 1,
     ) -> Tensor:
-        """Generate one batch, in which each record has its own seed: (B, 8, L) float32 on the CPU, in mV.
+        """Generate one batch, in which each record has its own seed: (B, 8, L) float32 on the device, in mV.
 
         vectors: (B, K), complete; (B, G, K) for the parts of strips. seeds: (B,). index: (B,) the number of each record
             under its seed. age, sex, heart_rate: as in `generate`. A record depends on its own row only.
         on_step(i, x0): is called after row i of the table with the clean records predicted there, (B, 8, L) in mV on
-            the device. An exception that it raises ends the batch.
+            the device. An exception that it raises ends the batch. advance(): is called with it.
         given: see `sample`. strip, rows: windows of strips, and how many of them the network reads at once.
         """
         known = {"age": age, "sex": sex, "heart_rate": heart_rate}
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
+
+        def after(i: int, x0: Tensor) -> None:
+            advance()
+            if on_step is not None:
+                on_step(i, self.scale.to_mv(x0))
+
         x = sample(
             self.model,
             table,
@@ -233,12 +263,12 @@ class SSSDECG(FromRecordings):
             T=self.schedule.T,
             length=self.shape[1],
             dtype=choose_precision(precision, self.device),
-            on_step=lambda i, x0: on_step(i, self.scale.to_mv(x0)),
+            on_step=after,
             given=given and given.scaled(self.scale, self.device),
             strip=strip,
             rows=rows,
         )
-        return self.scale.to_mv(x).cpu()
+        return self.scale.to_mv(x)
 
     def records(
         self,

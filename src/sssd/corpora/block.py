@@ -29,6 +29,7 @@ NUMBERS = ("age", "heart_rate")  # those of EXTRA that are float32; the others a
 SIGNALS = ("signal_uv", "clean_uv")
 COLUMNS = ("index", "requested", "labels", *SIGNALS, *EXTRA)
 LIMIT_UV = 32767  # larger values are cut off here
+NOT_FINITE = -32768  # stands for NaN and infinity in signals that a GPU rounded; no shard is written with it
 GROUP = 128  # records in a row group of Parquet, and at once in memory
 
 

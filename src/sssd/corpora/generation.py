@@ -10,22 +10,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..leads import to_twelve
 from .beside import annotated, noise
-from .block import LIMIT_UV, Block, cut, rows
+from .block import LIMIT_UV, NOT_FINITE, Block, cut, rows
 from .plan import Plan
-from .recipe import Generate
+from .recipe import Generate, Made
 from .schema import Corpus, Note
 from .shard import Shard
 
 MAX_WAITING = 4  # batches that may wait to be written
 
-Piece = tuple[Block, NDArray[np.float32]]  # records of one batch: columns, and 8 leads (n, 8, L) in mV
+# records of one batch: columns, and a function that returns their signals, as a function `Generate` makes them
+Piece = tuple[Block, Callable[[], NDArray[Any]]]
 Pieces = Callable[[range], Iterator[Piece]]
 
 
@@ -35,7 +38,7 @@ def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Pieces:
     The last batch is kept, because it may reach into the next shard.
     """
     (recipe,) = corpus.parts
-    last: tuple[int, Block, NDArray[np.float32]] = (-1, {}, np.empty(0, np.float32))
+    last: tuple[int, Block, Made] = (-1, {}, np.empty(0, np.float32))
 
     def pieces(span: range) -> Iterator[Piece]:
         nonlocal last
@@ -44,24 +47,35 @@ def batches(corpus: Corpus, plan: Plan, generate: Generate) -> Pieces:
             if last[0] != b:
                 index = np.arange(b * size, (b + 1) * size, dtype=np.int64)
                 columns = {"index": index, **plan.rows(index, recipe.seed)}
-                eight = generate(columns)
-                last = b, annotated(corpus, columns, eight) if recipe.annotate else columns, eight
+                made = generate(columns)
+                last = b, annotated(corpus, columns, _signals(made)) if recipe.annotate else columns, made
             start, stop = max(span.start - b * size, 0), min(span.stop - b * size, size)
-            yield cut(last[1], start, stop), last[2][start:stop]
+            yield cut(last[1], start, stop), partial(_signals, last[2], start, stop)
 
     return pieces
 
 
-def quantised(corpus: Corpus, columns: Block, eight: NDArray[np.float32]) -> Block:
+def _signals(made: Made, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    """Return rows of a batch's signals, once they are there."""
+    return (made() if callable(made) else made)[start:stop]
+
+
+def quantised(corpus: Corpus, columns: Block, signals: NDArray[Any]) -> Block:
     """Return the columns with 12 leads in whole microvolts, cut off at +-32.767 mV. ValueError for NaN and infinity.
 
-    In a corpus with noise, it is added here.
+    signals: see `Generate`. In a corpus with noise, it is added here.
     """
-    twelve = to_twelve(eight)
-    finite = np.isfinite(twelve).all(axis=(1, 2))
+    if signals.dtype == np.int16:
+        finite = (signals != NOT_FINITE).all(axis=(1, 2))
+        twelve = None
+    else:
+        twelve = to_twelve(signals)
+        finite = np.isfinite(twelve).all(axis=(1, 2))
     if not finite.all():
         record = int(columns["index"][~finite][0])
         raise ValueError(f"record {record} holds NaN or infinite values: the model cannot generate it")
+    if twelve is None:
+        return {**columns, "signal_uv": signals}
     added = noise(corpus, columns["index"])
     if added is None:
         return {**columns, "signal_uv": _microvolts(twelve)}
@@ -74,33 +88,47 @@ def _microvolts(twelve: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.clip(units, -LIMIT_UV, LIMIT_UV, out=units).astype(np.int16)
 
 
-def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> Iterator[int | Note]:
+def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> Iterator[int | Future[Note]]:
     """Generate the records of a shard and write them, in another thread, to its file.
 
-    Yields the number of records generated so far and, once the file is in place, the note to write about it. What
-    fails in the writing thread is raised here, and nothing of the shard is left.
+    Yields the number of records generated so far and, when all are, the note that is to come: the rest is written,
+    hashed and flushed to the disk while the caller goes on. What fails in the writing thread is raised here or by the
+    note, and nothing of the shard is left.
     """
-    with ThreadPoolExecutor(1, "writer") as thread:
-        opened = thread.submit(Shard, folder, corpus, number)
-        waiting: deque[Future[Shard] | Future[None]] = deque([opened])
-        records = 0
-        try:
-            for columns, eight in pieces(corpus.span(number)):
-                waiting.append(thread.submit(_append, opened, corpus, columns, eight))
-                while waiting and (waiting[0].done() or len(waiting) > MAX_WAITING):
-                    waiting.popleft().result()
-                records += rows(columns)
-                yield records
-            for each in waiting:
-                each.result()
-            note = thread.submit(opened.result().finish).result()
-        except BaseException:
-            thread.shutdown(wait=True, cancel_futures=True)
-            if opened.exception() is None:
-                opened.result().abort()
-            raise
+    thread = ThreadPoolExecutor(1, "writer")
+    opened = thread.submit(Shard, folder, corpus, number)
+    waiting: deque[Future[Shard] | Future[None]] = deque([opened])
+    records = 0
+    try:
+        for columns, signals in pieces(corpus.span(number)):
+            waiting.append(thread.submit(_append, opened, corpus, columns, signals))
+            while waiting and (waiting[0].done() or len(waiting) > MAX_WAITING):
+                waiting.popleft().result()
+            records += rows(columns)
+            yield records
+        note = thread.submit(_finish, opened, list(waiting))
+    except BaseException:
+        thread.shutdown(wait=True, cancel_futures=True)
+        if opened.exception() is None:
+            opened.result().abort()
+        raise
+    thread.shutdown(wait=False)
     yield note
 
 
-def _append(opened: Future[Shard], corpus: Corpus, columns: Block, eight: NDArray[np.float32]) -> None:
-    opened.result().append(quantised(corpus, columns, eight))
+def _append(
+    opened: Future[Shard], corpus: Corpus, columns: Block, signals: Callable[[], NDArray[Any]]
+) -> None:
+    opened.result().append(quantised(corpus, columns, signals()))
+
+
+def _finish(opened: Future[Shard], before: list[Future[Shard] | Future[None]]) -> Note:
+    """Finish a shard in its thread, in which everything before is done."""
+    try:
+        for each in before:
+            each.result()
+        return opened.result().finish()
+    except BaseException:
+        if opened.exception() is None:
+            opened.result().abort()
+        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,23 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..added_noise import parse
-from ..leads import CLINICAL
+from ..leads import CLINICAL, to_twelve
 from ..request import known
-from .block import Block, Extra
+from .block import LIMIT_UV, NOT_FINITE, Block, Extra
 from .plan import Plan
 from .schema import Corpus, Format, Recipe
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
+    from ..copied import Copied
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
     from ..strips import Strip
     from .recordings import Recordings
 
-# from the columns of a batch (index, labels, and age, sex and heart rate if the plan has them) to its 8 leads
-# (B, 8, L) in mV
-Generate = Callable[[Block], NDArray[np.float32]]
+# The signals of a batch: 8 leads (B, 8, L) in mV, or a function that waits for 12 leads (B, 12, L) in microvolts, which
+# a GPU has rounded and copies while it goes on.
+Made = NDArray[np.float32] | Callable[[], NDArray[np.int16]]
+# from the columns of a batch (index, labels, and age, sex and heart rate if the plan has them) to its signals
+Generate = Callable[[Block], Made]
 WINDOWS = 64  # of strips that the network reads at once
 
 
@@ -197,18 +202,19 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
 
     recordings: those that the records are made of, if they are.
     """
+    from ..copied import Copied
+
     table, strip = table_of(recipe, model), _strip(recipe.duration, model)
-    samples = (
-        None
-        if recipe.duration is None
-        else round(recipe.duration * model.config.trainset_config.sampling_rate)
-    )
+    fs_hz = model.config.trainset_config.sampling_rate
+    samples = None if recipe.duration is None else round(recipe.duration * fs_hz)
     given_of = None if recordings is None else recordings.given(model)
 
-    def generate(columns: Block) -> NDArray[np.float32]:
+    rounded = model.device.type == "cuda" and not recipe.annotate and not parse(recipe.noise, fs_hz)
+
+    def generate(columns: Block) -> Made:
         index, vectors = columns["index"].tolist(), columns["labels"].astype(np.float32)
         with _threads(recipe.threads):
-            eight = model.generate_batch(
+            eight = model.batch_on_device(
                 vectors if strip is None else vectors[:, None],
                 [recipe.seed] * len(index),
                 index,
@@ -221,9 +227,25 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
                 strip=strip,
                 rows=WINDOWS,
             )
-        return np.asarray(eight)[..., :samples]
+        if rounded:
+            return partial(_array, Copied(microvolts(eight[..., :samples])))
+        return np.asarray(eight.cpu())[..., :samples]
 
     return generate
+
+
+def microvolts(eight_mv: Tensor) -> Tensor:
+    """Return 12 leads (B, 12, L) in whole microvolts, int16, of 8 leads (B, 8, L) in mV, on their device.
+
+    The numbers are those of `generation.quantised`; NaN and infinity become NOT_FINITE.
+    """
+    twelve = to_twelve(eight_mv)
+    units = (twelve.double() * 1000.0).round().clamp(-LIMIT_UV, LIMIT_UV)
+    return units.where(twelve.isfinite(), NOT_FINITE).short()
+
+
+def _array(copied: Copied) -> NDArray[np.int16]:
+    return np.asarray(copied.wait())
 
 
 def _strip(duration: float | None, model: SSSDECG) -> Strip | None:

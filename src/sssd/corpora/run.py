@@ -6,7 +6,9 @@ by one process, the one that holds the folder: a shard counts once its note is t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from .recipe import Generate
 from .schema import Corpus, Note, Recipe
 
 Report = Callable[[int, int], None]  # called with the records that are done, and the number of all records
+
+FINISHING = 2  # shards that may be hashed and flushed to the disk while the next is generated
 
 # a shard's number, and the number of its records generated so far or, once it is in place, its note
 Step = tuple[int, int | Note]
@@ -88,13 +92,35 @@ def recipe_of(folder: Path, corpus: Corpus) -> Recipe:
 
 
 def local(generate: Generate) -> Engine:
-    """Return an engine that makes the shards in this process, one after the other."""
+    """Return an engine that makes the shards in this process.
+
+    They are generated one after the other, and the last few are finished (hashed and flushed to the disk) meanwhile.
+    """
 
     def make(folder: Path, corpus: Corpus, plan: Plan, todo: Iterator[int]) -> Generator[Step, None, None]:
         pieces = batches(corpus, plan, generate)
-        for number in todo:
-            for step in write_shard(folder, corpus, number, pieces):
-                yield number, step
+        finishing: deque[tuple[int, Future[Note]]] = deque()
+
+        def notes(unfinished: int) -> Iterator[Step]:
+            while finishing and (len(finishing) > unfinished or finishing[0][1].done()):
+                number, note = finishing.popleft()
+                yield number, note.result()
+
+        try:
+            for number in todo:
+                for step in write_shard(folder, corpus, number, pieces):
+                    if isinstance(step, Future):
+                        finishing.append((number, step))
+                    else:
+                        yield number, step
+                    yield from notes(FINISHING)
+            yield from notes(0)
+        except GeneratorExit:
+            wait([note for _, note in finishing])
+            raise
+        except BaseException:
+            yield from notes(0)  # these shards are whole, so they count
+            raise
 
     return make
 

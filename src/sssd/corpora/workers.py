@@ -12,6 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -58,7 +59,8 @@ class Worker:
     def make(self, number: int) -> Iterator[int | Note]:
         """Make a shard: yields the number of its records from time to time and, in the end, its note."""
         reported = time.monotonic()
-        for step in write_shard(self._work.folder, self._work.corpus, number, self._pieces):
+        for made in write_shard(self._work.folder, self._work.corpus, number, self._pieces):
+            step = made.result() if isinstance(made, Future) else made
             if isinstance(step, Note) or time.monotonic() - reported >= REPORT_INTERVAL_S:
                 reported = time.monotonic()
                 yield step
