@@ -18,7 +18,7 @@ const ROWS = {
 };
 const GAPS = {
   "3x4": [25, 40, 40, 40, 25], // from the top to the first zero line, between zero lines, to the bottom
-  "6x2": [20, ...Array(6).fill(25), 20],
+  "6x2": [25, ...Array(6).fill(20), 25],
   "12x1": [20, ...Array(11).fill(20), 20],
 };
 

@@ -50,6 +50,7 @@ export class Paper {
 
   // roomFor: signals for which the rows move apart; without it they stay where they are
   show(traces, { roomFor = null } = {}) {
+    if (!traces.length !== !this.traces.length) this.#draw({ grid: true });
     this.traces = traces;
     if (!roomFor) return this.#draw({ traces: true });
     this.signals = roomFor;
@@ -145,8 +146,9 @@ export class Paper {
     const style = getComputedStyle(this.scroller);
     const colour = (name) => style.getPropertyValue(`--${name}`);
     ["grid", "traces"].forEach((name, i) => this.stale[name] && clear(this.layers[i], view));
-    if (this.stale.grid) drawGrid(this.layers[0], this.geometry, view, colour);
-    if (this.stale.traces) drawTraces(this.layers[1], this.geometry, view, colour, this.traces);
+    const geometry = this.traces.length ? this.geometry : { ...this.geometry, rows: [] }; // empty paper has no marks
+    if (this.stale.grid) drawGrid(this.layers[0], geometry, view, colour);
+    if (this.stale.traces) drawTraces(this.layers[1], geometry, view, colour, this.traces);
     this.stale = { grid: false, traces: false };
   }
 
