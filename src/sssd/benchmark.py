@@ -1,23 +1,33 @@
-"""Measures this machine: one network evaluation, and whole ECGs, for the published network and the built-in model.
+"""Measures this machine: one network evaluation and whole ECGs, for the published network and the built-in model.
 
 The baseline is the same network as SSSD-ECG runs it: in float32, without the engine, with the S4 kernels of every layer
-computed at every step.
+computed at every step. For the built-in model there are also the qualities, as users ask for them: one record, a batch,
+a corpus from its start until it is verified, and a record from the command line with all that is imported for it.
 """
 
 from __future__ import annotations
 
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .config.schema import PUBLISHED, read_config
+from .corpora import recipe, run
+from .corpora.formats import check_format
+from .corpora.plan import like_ptbxl
+from .corpora.verify import verify
 from .device import choose_device, choose_precision
 from .engine.bound import bind
 from .model_wrapper import SSSDECG
@@ -25,24 +35,40 @@ from .models.denoiser import Denoiser
 from .models.function import biases, denoise
 from .models.network import Network
 from .models.weights import effective_weights
-from .presets import BUILTIN
+from .presets import BUILTIN, PRESETS, Preset
 
 MODELS = (BUILTIN, "published")  # the second: SSSD-ECG's configuration with random weights
 MANY = 256  # records of a batch on a GPU; on a CPU a few are as fast per record
 FEW = 4
+BATCH = {"cuda": 4096, "cpu": 32}  # records of a batch in which qualities are measured
+CORPUS = {"cuda": 32768, "cpu": 64}  # and of the corpus
+CORPUS_QUALITY = "standard"
 LONGEST = 10.0  # seconds for one measurement
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: the seconds for one record, which takes `evaluations` of the network."""
+    """One measurement: the seconds for one record, which takes `evaluations` of the network.
+
+    quality, records: set where whole ECGs of a quality are measured, `records` at once.
+    """
 
     model: str
     case: str
     precision: str
     seconds: float
     evaluations: int
-    times_faster: float  # than the baseline with as many evaluations
+    times_faster: float | None  # than the baseline with as many evaluations
+    quality: str | None = None
+    records: int = 1
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not measured on this machine, and why."""
+
+    case: str
+    why: str
 
 
 def median_seconds(
@@ -50,7 +76,7 @@ def median_seconds(
 ) -> float:
     """Return the median wall time of `repeats` calls, or of as many as fit into `longest` seconds.
 
-    A first call is not counted.
+    A first call is not counted, unless it takes longer than that by itself.
     """
 
     def once() -> float:
@@ -62,7 +88,9 @@ def median_seconds(
             torch.cuda.synchronize(device)
         return time.perf_counter() - start
 
-    once()
+    first = once()
+    if first > longest:
+        return first
     times = [once()]
     while len(times) < repeats and sum(times) < longest:
         times.append(once())
@@ -82,10 +110,10 @@ def measure(
     *,
     models: Sequence[str] = MODELS,
     longest: float = LONGEST,
-) -> Iterator[Row]:
-    """Yield the rows of the table as they are measured, which takes about two minutes on two CPU cores.
+) -> Iterator[Row | Missing]:
+    """Yield the rows of the table as they are measured, which takes about three minutes on two CPU cores.
 
-    ValueError if this machine does not have the device.
+    What is measured elsewhere only is told in the end. ValueError if this machine does not have the device.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)
@@ -109,6 +137,141 @@ def measure(
             yield Row(
                 which, f"DDIM {steps}, batch {records}", name, seconds, steps, baseline * steps / seconds
             )
+    if BUILTIN in models:
+        yield from measure_qualities(where, precision, longest=longest)
+    yield from missing(where)
+
+
+def measure_qualities(where: torch.device, precision: str, *, longest: float) -> Iterator[Row | Missing]:
+    """Yield how long ECGs of each quality take: from Python, in a corpus, and from the command line."""
+    name = "bf16" if choose_precision(precision, where) == torch.bfloat16 else "float32"
+    many = BATCH.get(where.type, BATCH["cpu"])
+    batch = {}
+    for quality, preset in PRESETS.items():
+        model = SSSDECG.from_pretrained(preset.weights or BUILTIN, device=where)
+        row = partial(Row, BUILTIN, evaluations=preset.steps, times_faster=None, quality=quality)
+        for case, twelve in (("one record, 8 leads", False), ("one record, 12 leads", True)):
+            once = partial(of_quality, model, preset, 1, precision, twelve=twelve)
+            seconds = median_seconds(once, where, longest=longest)
+            yield row(case=f"{quality}: {case}", precision=name, seconds=seconds)
+        once = partial(of_quality, model, preset, many, precision)
+        batch[quality] = median_seconds(once, where, 3, longest) / many
+        case = f"{quality}: batch {many}"
+        yield row(case=case, precision=name, seconds=batch[quality], records=many)
+        if quality == CORPUS_QUALITY:
+            records = CORPUS.get(where.type, CORPUS["cpu"])
+            try:
+                check_format("parquet")
+            except ValueError as error:
+                yield Missing("corpus, from its start until it is verified", str(error))
+                continue
+            seconds = corpus_seconds(model, preset, records, precision) / records
+            share = f"{batch[quality] / seconds:.0%} of the speed of generating alone"
+            case = f"{quality}: corpus of {records} in Parquet, verified ({share})"
+            yield row(case=case, precision=name, seconds=seconds, records=records)
+    for quality in PRESETS:
+        seconds = command_seconds(quality, where, precision)
+        case = f"{quality}: first record from the command line"
+        yield Row(BUILTIN, case, name, seconds, PRESETS[quality].steps, None)
+
+
+def missing(where: torch.device) -> Iterator[Missing]:
+    """Yield what this command does not measure here."""
+    gpus = torch.cuda.device_count()
+    if where.type != "cuda":
+        yield Missing("published network, whole ECGs and batch 256", "a minute each: it needs a GPU")
+        yield Missing("training step", "it needs a GPU; there, benchmarks/training.py measures it")
+    else:
+        yield Missing("training step", "benchmarks/training.py measures it")
+    if gpus < 2:
+        yield Missing("corpus on several GPUs by Ray", f"this machine has {gpus or 'no'} GPU")
+    else:
+        yield Missing("corpus on several GPUs by Ray", "benchmarks/million.py --gpus measures it")
+    yield Missing("the service under load", "benchmarks/server.py measures it, with 64 clients")
+
+
+def of_quality(
+    model: SSSDECG, preset: Preset, records: int, precision: str, *, twelve: bool = False
+) -> object:
+    """Generate records of one quality: 8 leads in an array, or records with 12 leads."""
+    make = model.generate_ecgs if twelve else model.generate
+    return make(
+        "NORM", num_samples=records, sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta, seed=0,
+        batch_size=records, precision=precision, progress=False,
+    )  # fmt: skip
+
+
+def corpus_seconds(model: SSSDECG, preset: Preset, records: int, precision: str) -> float:
+    """Make a corpus in a temporary folder, verify it and remove it; return the seconds of the first two."""
+    plan = like_ptbxl(records)
+    table = model.step_table(sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta)
+    corpus = recipe.describe(
+        model, plan, table, seed=0, precision=precision, source="a benchmark",
+        checkpoint=preset.weights or BUILTIN,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="sssd-ecg-") as folder:
+        place, start = Path(folder) / "corpus", time.perf_counter()
+        run.create(place, corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
+        problems = verify(place)
+        seconds = time.perf_counter() - start
+    if problems:
+        raise RuntimeError(f"the corpus is not as it was written: {problems[0]}")
+    return seconds
+
+
+def command_seconds(quality: str, where: torch.device, precision: str) -> float:
+    """Return the median wall time of three calls of `sssd-ecg generate` for one record, each in a new process."""
+    times = []
+    with tempfile.TemporaryDirectory(prefix="sssd-ecg-") as folder:
+        for i in range(3):
+            asked = [
+                "generate",
+                "--label",
+                "AFIB",
+                "--quality",
+                quality,
+                "--device",
+                str(where),
+                "--seed",
+                "0",
+            ]
+            asked += ["--precision", precision, "--format", "npz", "--out", str(Path(folder) / f"{i}"), "-q"]
+            start = time.perf_counter()
+            done = subprocess.run([sys.executable, "-m", "sssd", *asked], capture_output=True, text=True)
+            times.append(time.perf_counter() - start)
+            if done.returncode:
+                raise RuntimeError(f"`sssd-ecg generate` failed: {done.stderr.strip()}")
+    return statistics.median(times)
+
+
+def sentence(rows: Iterable[Row]) -> str | None:
+    """Say in one sentence how long 1, 1,000 and 1,000,000 ECGs take by each quality; None if none was measured.
+
+    One ECG takes what one with 12 leads takes, a thousand and a million what records in batches take.
+    """
+    each: dict[str, list[float]] = {}
+    for row in rows:
+        if row.quality is not None and "corpus" not in row.case:
+            each.setdefault(row.quality, []).append(row.seconds)
+    if not each:
+        return None
+    said = []
+    for i, count in enumerate((1, 1_000, 1_000_000)):
+        times = {
+            quality: in_words(seconds[1] if count == 1 else count * seconds[2])
+            for quality, seconds in each.items()
+        }
+        told = ", ".join(f"{time} ({quality})" for quality, time in times.items())
+        said.append(f"{count:,} {('ECG takes', 'ECGs take', 'ECGs take')[i]} {told}")
+    return f"Here {said[0]}; {said[1]}; and {said[2]}."
+
+
+def in_words(seconds: float) -> str:
+    """Return a time in its largest unit, with two digits: "9.5 ms", "12 s", "3.1 hours"."""
+    units = [("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("s", 1.0), ("ms", 1e-3)]
+    unit, size = next(((unit, size) for unit, size in units if seconds >= size), units[-1])
+    value = float(np.format_float_positional(seconds / size, precision=2, fractional=False))
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:g} {unit}"
 
 
 def ecgs(model: SSSDECG, records: int, steps: int, precision: str) -> Tensor:
