@@ -1,6 +1,6 @@
 """Measure what the model makes of recordings, and write tables and pictures into docs/recordings.md.
 
-    python scripts/measure_recordings.py vary edit complete --data ../shared/data/ptbxl_folds1-9
+    python scripts/measure_recordings.py vary edit --data ../shared/data/ptbxl_folds1-9
 
 Recordings are of fold 9, which the model has not seen. Each part takes a few minutes on one core of a CPU; its table
 and its picture replace the earlier ones between the marks <!-- vary --> and <!-- /vary -->. --checkpoint measures
@@ -10,140 +10,28 @@ another network than the built-in one.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from docs_page import IMAGES, ROOT, paste, table
-from matplotlib.figure import Figure
+from recordings_of_ptbxl import READ, Data, Reader, beats_kept, chosen, draw, own, rms_uv
 
-from sssd import SSSDECG, Ecg
+from sssd import SSSDECG
 from sssd.batch import Given, _bound
 from sssd.editing.change import partial_table, request_for
-from sssd.editing.completion import SPREAD, covariance, known_part, projection
 from sssd.editing.inversion import EDIT_STEPS, GUIDANCE, STRENGTH
-from sssd.evaluation import classifier
-from sssd.io.files import replacing
 from sssd.labels import CODES
-from sssd.leads import CLINICAL, to_eight, to_twelve
+from sssd.leads import to_eight, to_twelve
 from sssd.request import conditions
 from sssd.samplers import StepTable, invert, run, v_denoiser
 from sssd.sampling import Sampling
 from sssd.signals.beats import find_beats
 
 PAGE = ROOT / "docs/recordings.md"
-READ = ("NORM", "SR", "AFIB", "CLBBB", "CRBBB", "IMI", "ASMI", "LVH", "STACH", "SBRAD", "PVC", "1AVB", "LAFB")
-NEAR_S = 0.05  # a beat is kept if one is found within this time of it
-
-
-@dataclass(frozen=True)
-class Data:
-    """Recordings (n, 12, L) in mV with their statements (n, 71), folds, patients and dates."""
-
-    signal: np.ndarray
-    labels: np.ndarray
-    fold: np.ndarray
-    patient: np.ndarray
-    date: np.ndarray
-
-    @classmethod
-    def read(cls, folder: Path) -> Data:
-        with (folder / "metadata.csv").open(newline="", encoding="utf-8") as lines:
-            known = {int(row["ecg_id"]): row for row in csv.DictReader(lines)}
-        with np.load(folder / "signals.npz") as file:
-            listed = [known[number] for number in file["ecg_id"].tolist()]
-            patient, date = (
-                np.array([row[name] for row in listed]) for name in ("patient_id", "recording_date")
-            )
-            return cls(
-                file["signal_uv"].astype(np.float32) / 1000, file["labels"], file["strat_fold"], patient, date
-            )
-
-    def part(self, folds: list[int]) -> Data:
-        rows = np.isin(self.fold, folds)
-        return Data(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def having(self, present: str, absent: str = "") -> np.ndarray:
-        """The rows that have all statements `present` and none of `absent`, each joined by "+"."""
-        columns = [self.labels[:, CODES.index(name)] > 0 for name in present.split("+")]
-        without = [self.labels[:, CODES.index(name)] == 0 for name in absent.split("+") if name]
-        return np.flatnonzero(np.all(columns + without, axis=0))
-
-    def ecg(self, row: int) -> Ecg:
-        statements = tuple(name for name, on in zip(CODES, self.labels[row], strict=True) if on)
-        return Ecg(self.signal[row], 100.0, statements=statements)
-
-
-class Reader:
-    """Statements read from ECGs by a classifier that is trained on folds 1 to 7; thresholds are set on fold 8."""
-
-    def __init__(self, data: Data, epochs: int = 12) -> None:
-        columns = [CODES.index(name) for name in READ]
-        train, tune = data.part(list(range(1, 8))), data.part([8])
-        eight = np.ascontiguousarray(to_eight(train.signal))
-        self.model = classifier.train(eight, train.labels[:, columns], epochs=epochs, width=24)
-        p, y = classifier.predict(self.model, to_eight(tune.signal)), tune.labels[:, columns] > 0
-        grid = np.linspace(0.01, 0.99, 197)
-        found = np.array(
-            [
-                [(p[y[:, k], k] > t).mean() - (p[~y[:, k], k] > t).mean() for t in grid]
-                for k in range(len(READ))
-            ]
-        )  # Youden's index
-        self.threshold = grid[found.argmax(axis=1)]
-
-    def has(self, signal: np.ndarray, name: str) -> np.ndarray:
-        """Whether records (n, 12, L) have the statement: (n,)."""
-        k = READ.index(name)
-        return classifier.predict(self.model, to_eight(signal))[:, k] > self.threshold[k]
-
-
-def rms_uv(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rms over the 12 leads and all samples but the last 0.1 s, in uV: (n,)."""
-    return 1e3 * np.sqrt(((a - b)[..., :-10] ** 2).mean(axis=(-2, -1)))
-
-
-def beats_kept(source: np.ndarray, made: np.ndarray) -> float:
-    """The share of beats of the source (12, L) at which the other record has one, and the other way round: F1."""
-    a, b = find_beats(source, 100.0), find_beats(made, 100.0)
-    if not len(a) or not len(b):
-        return 0.0
-    near = np.abs(a[:, None] - b[None]) <= NEAR_S * 100
-    return 2 * float(near.any(axis=1).sum()) / (len(a) + len(b))
-
-
-def own(made: np.ndarray, source: int, signal: np.ndarray) -> bool:
-    """Whether of all recordings (n, 12, L) its own source is the nearest to a record (12, L)."""
-    return int(((signal - made[None]) ** 2).sum(axis=(1, 2)).argmin()) == source
-
-
-def chosen(rows: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
-    return np.sort(np.random.default_rng(seed).choice(rows, min(n, len(rows)), replace=False))
-
-
-def draw(
-    path: Path, panels: list[tuple[str, list[tuple[str, np.ndarray, str]]]], seconds: float, lead: str
-) -> None:
-    """One panel below the other, each with a title and lines (label, lead (L,), colour)."""
-    figure = Figure(figsize=(9, 1.35 * len(panels)), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
-    for ax, (title, lines) in zip(axes, panels, strict=True):
-        for label, signal, colour in lines:
-            ax.plot(np.arange(len(signal)) * seconds / len(signal), signal, colour, lw=0.9, label=label)
-        ax.set_title(title, loc="left", fontsize=8)
-        ax.margins(x=0)
-        ax.tick_params(labelsize=7)
-        if lines[0][0]:
-            ax.legend(fontsize=7, loc="upper right", ncols=3, frameon=False)
-    axes[-1].set_xlabel(f"s; lead {lead}, mV", fontsize=8)
-    with replacing(path, overwrite=True) as (part,):
-        figure.savefig(part, dpi=110, format="png", metadata={"Software": None})
-
-
 # --- vary ---------------------------------------------------------------------------------------------------
 
 
@@ -430,136 +318,7 @@ def happened(model: SSSDECG, data: Data) -> str:
     )
 
 
-# --- complete -----------------------------------------------------------------------------------------------
-
-KNOWN = (["II"], ["I", "II"], ["I", "II", "V2"], None)  # None: all leads, but not from 4 to 6 s
-GENERATED = 4  # records of the model that are completed as well
-SAMPLES = 19  # of which nine tenths of what is like them lies between the least and the largest one: 18 / 20
-
-
-def at_beats(signal: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """R amplitudes and ST levels (C,) in mV of leads (C, L): medians over beats, above the level before the beat."""
-    whole = [at for at in beats if 10 <= at < signal.shape[1] - 20]
-    level = np.array([signal[:, at - 8 : at - 4].mean(axis=1) for at in whole])
-    top = np.array([signal[:, at - 5 : at + 6].max(axis=1) for at in whole]) - level
-    st = np.array([signal[:, at + 11 : at + 14].mean(axis=1) for at in whole]) - level
-    return np.median(top, axis=0), np.median(st, axis=0)
-
-
-def inside_of_generated(
-    model: SSSDECG, labels: np.ndarray, seed: int, known: list[str], missing: list[int]
-) -> float:
-    """The share of a generated record between its completions, without the factor: the sampler's own coverage."""
-    statements = [name for name, on in zip(CODES, labels, strict=True) if on]
-    real = to_twelve(model.generate(["+".join(statements)], exact=True, seed=seed, return_numpy=True))[0]
-    ecg = Ecg(real, 100.0, statements=tuple(statements))
-    signal = np.array(
-        [one.signal for one in model.complete(ecg, SAMPLES, known=known, seed=2, progress=False)]
-    )
-    there = known_part(real.astype(np.float64), known, [], 100.0)
-    guess = to_twelve(projection(there, covariance(), "cpu")(torch.zeros(1, *model.shape)).numpy())[0]
-    plain = guess + (signal - guess) / SPREAD
-    return float(((real >= plain.min(axis=0)) & (real <= plain.max(axis=0)))[missing][:, :990].mean())
-
-
-def complete(model: SSSDECG, data: Data, _: Reader | None) -> str:
-    test = data.part([9])
-    rows = chosen(np.arange(len(test.signal)), 8, seed=3)
-    out, panels = [], []
-    for known in KNOWN:
-        gap = known is None
-        missing = [i for i, lead in enumerate(CLINICAL) if gap or (lead[0] == "V" and lead not in known)]
-        part = slice(400, 600) if gap else slice(0, 990)
-        figures: dict[str, list] = {"completions": [], "one": [], "regression": []}
-        inside: dict[str, list[float]] = {"as built": [], "without": [], "of generated": []}
-        for row in rows:
-            real, ecg = test.signal[row], test.ecg(row)
-            gaps = [(4.0, 6.0)] if gap else []
-            made = model.complete(ecg, SAMPLES, known=known, gaps=gaps, seed=1, progress=False)
-            signal = np.array([one.signal for one in made])
-            there = known_part(real.astype(np.float64), known, gaps, 100.0)
-            project = projection(there, covariance(), "cpu")
-            guess = to_twelve(project(torch.zeros(1, *model.shape)).numpy())[0]
-            beats = find_beats(real, 100.0)
-            for name, one in (
-                ("completions", signal.mean(axis=0)),
-                ("one", signal[0]),
-                ("regression", guess),
-            ):
-                error = (one - real)[missing][:, part]
-                pairs = zip(one[missing], real[missing], strict=True)
-                flat = gap and name == "regression"
-                like = np.nan if flat else np.mean([np.corrcoef(a[part], b[part])[0, 1] for a, b in pairs])
-                r, st = (
-                    np.abs(a - b)[missing]
-                    for a, b in zip(at_beats(one, beats), at_beats(real, beats), strict=True)
-                )
-                figures[name].append((1e3 * np.sqrt((error**2).mean()), like, r, st))
-            plain = signal if gap else guess + (signal - guess) / SPREAD
-            for name, one in (("as built", signal), ("without", plain)):
-                between = (real >= one.min(axis=0)) & (real <= one.max(axis=0))
-                inside[name].append(between[missing][:, part].mean())
-            if known == ["I", "II"] and len(inside["of generated"]) < GENERATED:
-                inside["of generated"].append(
-                    inside_of_generated(model, test.labels[row], int(row), known, missing)
-                )
-            if known == ["I", "II"] and row == rows[0]:
-                for lead in ("V1", "V5"):
-                    k = CLINICAL.index(lead)
-                    panels.append(
-                        (
-                            lead,
-                            [
-                                ("completions", signal[0, k], "tab:blue"),
-                                *(("", x[k], "tab:blue") for x in signal[1:3]),
-                                ("regression", guess[k], "tab:orange"),
-                                ("recording", real[k], "black"),
-                            ],
-                        )
-                    )
-        for name, label in (
-            ("completions", f"mean of {SAMPLES}"),
-            ("one", "one of them"),
-            ("regression", "regression"),
-        ):
-            rms, like = (np.array([f[k] for f in figures[name]]) for k in (0, 1))
-            r, st = (np.concatenate([f[k] for f in figures[name]]) for k in (2, 3))
-            cells = [f"{100 * np.mean(inside[kind]):.0f} %" for kind in ("as built", "without")]
-            beats_cells = (
-                ["", ""] if gap else [f"{np.median(x):.2f}, {np.quantile(x, 0.9):.2f}" for x in (r, st)]
-            )
-            corr = "" if np.isnan(like).any() else f"{np.median(like):.2f}"
-            out.append(
-                [
-                    "4 s to 6 s missing" if gap else ", ".join(known),
-                    label,
-                    f"{np.median(rms):.0f}",
-                    corr,
-                    *beats_cells,
-                    *(cells if name == "completions" else ["", ""]),
-                ]
-            )
-        if known == ["I", "II"]:
-            note = (
-                f"These are {len(rows)} recordings with {SAMPLES} completions each. In four generated records, "
-                f"{100 * np.mean(inside['of generated']):.0f} % of the values lie between their completions "
-                "without the factor."
-            )
-    draw(IMAGES / "complete.png", panels, 10, "as named; I and II are known")
-    head = [
-        "known",
-        "missing chest leads by",
-        "uV rms (median)",
-        "correlation",
-        "R amplitude error, mV (median, 90th percentile)",
-        "ST level error, mV (median, 90th percentile)",
-        f"inside the 90 % interval of {SAMPLES}",
-        f"without the factor {SPREAD:g}",
-    ]
-    return f"{table(head, out)}\n\n{note}\n\n![Chest leads completed from I and II](images/complete.png)"
-
-
-PARTS = {"vary": vary, "edit": edit, "complete": complete}
+PARTS = {"vary": vary, "edit": edit}
 
 
 def main() -> None:
