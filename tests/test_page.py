@@ -1349,6 +1349,7 @@ def test_axe(open_page, scheme, device):
     wait_for_strips(page, ".strips")
     page.evaluate("() => document.querySelectorAll('details').forEach((d) => (d.open = true))")
     page.click("#calipers")
+    page.click("#march")
     check()
     page.locator("label", has_text="Overlaid").click()
     page.click("#search-a")  # the list is open
@@ -1357,6 +1358,11 @@ def test_axe(open_page, scheme, device):
     page.keyboard.press("Escape")
     page.fill("#steps-a", "0")
     page.click("#generate")  # shows the message at a field
+    check()
+    page.goto(page.url.split("#")[0] + "#quiz=easy&seed=5")
+    page.wait_for_selector(".choices button")
+    check()
+    page.click("[data-quiz=reveal]")
     check()
 
 
