@@ -302,7 +302,7 @@ _TEMPER = 0.6  # exponent on the evidence of several statements, because it is n
 
 
 @dataclass(frozen=True)
-class _Together:
+class Together:
     """How K statements occur together in folds 1 to 8, in records with n = 0 .. N statements."""
 
     log_share: Floats  # (K,) log of the share of records with j
@@ -318,7 +318,8 @@ class _Together:
 
 
 @cache
-def _together() -> _Together:
+def together() -> Together:
+    """Return how the 71 statements occur together."""
     table = _CONTENT["together"]
     records = table["records"]
     counts = np.array(table["counts"], float)  # (K,)
@@ -335,7 +336,7 @@ def _together() -> _Together:
     ratio = (with_s + share) / (counts[:, None] + 1.0) / np.maximum(share, 1e-12)
     with np.errstate(divide="ignore"):
         log_lift = np.log(lift)
-    return _Together(
+    return Together(
         log_share=np.log(counts / records),
         log_lift=log_lift,
         log_size=np.log(size + 1e-3),
@@ -379,18 +380,18 @@ def _generator(seed: int, number: int) -> np.random.Generator:
 
 def _draw(request: list[int], generator: np.random.Generator) -> list[int]:
     """Return the statements to add to `request`."""
-    together = _together()
+    tables = together()
     present = tuple(sorted(request))
     size = _choose(_size_weights(present), generator)
-    if size > len(present) and not together.rhythm[list(present)].any():
-        rhythm = np.where(together.rhythm, _probability(present), 0.0)
+    if size > len(present) and not tables.rhythm[list(present)].any():
+        rhythm = np.where(tables.rhythm, _probability(present), 0.0)
         # Rhythms exclude each other, so that 1 minus the sum of their probabilities is the chance of none.
         if generator.random() < rhythm.sum():
-            present = _add(present, rhythm * together.size_ratio[:, size], generator)
+            present = _add(present, rhythm * tables.size_ratio[:, size], generator)
     while len(present) < size:
         probability = _probability(present)
         odds = probability / (1.0 - probability)
-        grown = _add(present, odds * together.size_ratio[:, size], generator)
+        grown = _add(present, odds * tables.size_ratio[:, size], generator)
         if grown == present:
             break  # no other statement occurs with these
         present = grown
@@ -408,12 +409,12 @@ def _size_weights(present: tuple[int, ...]) -> Floats:
 
     Statements count as independent given n: P(n | S) ~ P(n) prod_s P(n | s) / P(n) * n (n-1) .. (n-m+1) / n^m.
     """
-    together = _together()
-    n = np.arange(len(together.log_size))
+    tables = together()
+    n = np.arange(len(tables.log_size))
     m = len(present)
     if m > n[-1]:
         return np.asarray(n == n[-1], float)  # more than any real record has, so that nothing is added
-    log = together.log_size + (together.log_size_with[list(present)] - together.log_size).sum(axis=0)
+    log = tables.log_size + (tables.log_size_with[list(present)] - tables.log_size).sum(axis=0)
     distinct = np.ones(len(n))
     for k in range(m):
         distinct *= (n - k) / np.maximum(n, 1)
@@ -425,9 +426,9 @@ def _size_weights(present: tuple[int, ...]) -> Floats:
 @lru_cache(maxsize=4096)
 def _probability(present: tuple[int, ...]) -> Floats:
     """Return p(j | present) (K,), at most 0.97; 0 for statements that are present or do not occur with these."""
-    together = _together()
+    tables = together()
     gamma = 1.0 if len(present) <= 1 else _TEMPER
-    log = together.log_share + gamma * together.log_lift[list(present)].sum(axis=0)
+    log = tables.log_share + gamma * tables.log_lift[list(present)].sum(axis=0)
     probability: Floats = np.minimum(np.exp(log), 0.97)
     probability[list(present)] = 0.0
     return probability

@@ -28,6 +28,7 @@ from . import (
     generate,
     inspection,
     labels,
+    page,
     prepare,
     serve,
     train,
@@ -77,6 +78,7 @@ COMMANDS = {
     "benchmark": benchmark,
     "export": export,
     "serve": serve,
+    "page": page,
 }
 for name, module in COMMANDS.items():
     app.command(name=name, help=help_of(module.command), epilog=module.EXAMPLES)(module.command)

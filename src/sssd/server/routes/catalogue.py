@@ -43,30 +43,33 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
 
     @router.get("/models", summary="List the models", responses=problems(401, 429))
     async def models() -> list[Model]:
-        model, default = generator.model, generator.default.sampling
-        return [
-            Model(
-                name=generator.name,
-                hash=generator.hash,
-                statements=len(model.label_names),
-                age=model.takes_patient,
-                sex=model.takes_patient,
-                heart_rate=model.takes_heart_rate,
-                qualities=[_quality(name, plan) for name, plan in generator.qualities.items()],
-                samplers=generator.samplers,
-                steps_max=model.schedule.T,
-                fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
-                default={"sampler": default.sampler, "steps": default.steps, "eta": _eta(default)},
-                fs_hz=model.config.trainset_config.sampling_rate,
-                samples=model.shape[1],
-                device=model.device.type,
-                precision=generator.precision,
-                records_max=settings.records,
-                job_records_max=settings.job_records,
-            )
-        ]
+        return [describe(generator, settings)]
 
     return router
+
+
+def describe(generator: Generator, settings: Settings) -> Model:
+    """Return what the service says of its model."""
+    model, default = generator.model, generator.default.sampling
+    return Model(
+        name=generator.name,
+        hash=generator.hash,
+        statements=len(model.label_names),
+        age=model.takes_patient,
+        sex=model.takes_patient,
+        heart_rate=model.takes_heart_rate,
+        qualities=[_quality(name, plan) for name, plan in generator.qualities.items()],
+        samplers=generator.samplers,
+        steps_max=model.schedule.T,
+        fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
+        default={"sampler": default.sampler, "steps": default.steps, "eta": _eta(default)},
+        fs_hz=model.config.trainset_config.sampling_rate,
+        samples=model.shape[1],
+        device=model.device.type,
+        precision=generator.precision,
+        records_max=settings.records,
+        job_records_max=settings.job_records,
+    )
 
 
 def _quality(name: str, plan: Plan) -> Quality:

@@ -57,7 +57,7 @@ export class More {
       return patiently(() => record(tile.settings, { signal }), { signal }).then((made) => {
         const rate = made.measured?.heart_rate_bpm;
         const missing = made.checks.filter(({ shown, statement }) => shown === false && settings.statements.includes(statement));
-        title.textContent = rate ? `${Math.round(rate)} bpm` : "no rate";
+        if (made.measured) title.textContent = rate ? `${Math.round(rate)} bpm` : "no rate";
         more.textContent = [...(made.drawn.length ? [`with ${made.drawn.join(" ")}`] : []), ...new Set(missing.map(({ statement }) => `${statement} not shown`))].join(" · ");
         tile.title = `Seed ${tile.settings.seed}`;
         strip.show(LEADS.map((name) => made.signal[made.leads.indexOf(name)]), lead, made.fs_hz);

@@ -2,6 +2,7 @@
 
 import { kept } from "./api.js";
 import { LEADS } from "./layout.js";
+import { QUALITY } from "./origin.js";
 import { Strip } from "./strip.js";
 
 const STARTS = [
@@ -30,9 +31,9 @@ export class Starts {
     });
   }
 
-  // Draw the strips of the model's standard records, once. A tile whose record does not come keeps its title alone.
+  // Draw the strips of the model's records of the quality that is chosen at first, once. A tile whose record does not come keeps its title alone.
   show(model) {
-    const { name: quality } = model.qualities.find(({ name }) => name === "standard") ?? {};
+    const { name: quality } = model.qualities.find(({ name }) => name === QUALITY) ?? {};
     if (!quality || this.shown) return;
     this.shown = true;
     for (const { statement, lead, tile, strip } of this.tiles) this.#draw(statement, lead, tile, strip, quality).catch(() => {});

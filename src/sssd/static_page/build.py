@@ -1,0 +1,130 @@
+"""Puts the page without a service together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import mix
+from ..export import onnx_bytes
+from ..export.facts import facts, table_facts
+from ..io.files import scratch
+from ..labels import CODES, together
+from ..model_wrapper import SSSDECG
+from ..presets import WEIGHTS
+from ..samplers.adapter import Scheduler
+from ..server.generator import Generator, load_generator
+from ..server.page import STATIC
+from ..server.routes.catalogue import describe
+from ..server.settings import Settings
+from ..server.work import OWN, Plan
+from ..snomed import snomed
+from .runtime import runtime_files
+
+HERE = Path(__file__).parent
+SERVICE = '        <a href="docs">HTTP interface</a>\n'  # in the page: a link that only a service has
+
+
+def write_static_page(folder: Path, *, runtime: Path | None = None) -> Path:
+    """Write the page with the built-in model into a new or empty folder, and return the folder.
+
+    runtime: a folder with the unpacked package onnxruntime-web, which is fetched by npm otherwise. FileExistsError if
+    the folder has files; OSError or ValueError as `runtime_files`. The folder is complete or absent.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{str(folder)!r} exists and is no empty folder; choose another name")
+    files = runtime_files(runtime)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(folder.parent, folder.name) as temporary:
+        page = temporary / "page"
+        _copy_page(page)
+        _write_all(page / "ort", files)
+        _write_networks(page, load_generator(device="cpu"))
+        if folder.exists():
+            folder.rmdir()
+        os.replace(page, folder)
+    return folder
+
+
+def _copy_page(page: Path) -> None:
+    """Copy the files of the page, with the scripts that answer in the place of the service."""
+    shutil.copytree(STATIC, page)
+    index = page / "index.html"
+    text = index.read_text(encoding="utf-8")
+    for old, new in ((SERVICE, ""), ('<html lang="en">', '<html lang="en" data-origin="browser">')):
+        if old not in text:
+            raise AssertionError(f"index.html has no {old.strip()}")
+        text = text.replace(old, new)
+    index.write_text(text, encoding="utf-8")
+    shutil.copytree(HERE / "js", page / "js", dirs_exist_ok=True)
+
+
+def _write_networks(page: Path, generator: Generator) -> None:
+    """Write the networks of all qualities, and the data of the model."""
+    networks, provenance = page / "networks", {}
+    networks.mkdir()
+    models: dict[str, SSSDECG] = {}
+    for quality, plan in generator.qualities.items():
+        name = plan.weights
+        if name not in models:
+            models[name] = (
+                generator.model if name == OWN else SSSDECG.from_pretrained(WEIGHTS[name], device="cpu")
+            )
+            (networks / f"{name}.onnx").write_bytes(onnx_bytes(models[name]))
+        told, provenance[quality] = _network(models[name], plan)
+        (networks / f"{quality}.json").write_text(
+            json.dumps({"file": f"networks/{name}.onnx", **told}), encoding="utf-8"
+        )
+    (page / "data.json").write_text(json.dumps(_data(generator, provenance)), encoding="utf-8")
+
+
+def _network(model: SSSDECG, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the browser needs to run a plan, and the provenance of its records but for seed and patient."""
+    table = plan.sampling.table(model.schedule, model.config)
+    assert not isinstance(table, Scheduler)
+    how = model.provenance(table, seed=0, precision="float32")
+    del how["seed"]
+    return {"facts": facts(model), "table": table_facts(table)}, how
+
+
+def _data(generator: Generator, provenance: dict[str, Any]) -> dict[str, Any]:
+    """Return the statements, the model and how statements occur together, as the service would answer."""
+    model = describe(generator, Settings()).model_dump(mode="json")
+    model |= {
+        "samplers": [],
+        "fitted_steps": [],
+        "precision": "float32",
+    }  # only the qualities have their steps here
+    vectors, counts = mix.label_mix()
+    tables = together()
+    return {
+        "labels": [label.model_dump(mode="json") for label in generator.labels],
+        "models": [model],
+        "provenance": provenance,
+        "together": {part.name: _finite(getattr(tables, part.name)) for part in fields(tables)},
+        "mix": {
+            "codes": list(CODES),
+            "rows": [np.flatnonzero(row).tolist() for row in vectors],
+            "counts": counts.tolist(),
+        },
+        "snomed": dict(snomed().codes),
+    }
+
+
+def _finite(values: np.ndarray) -> Any:
+    """Return an array as lists, with None where it is infinite."""
+    held = values.astype(object)
+    held[~np.isfinite(values)] = None
+    return held.tolist()
+
+
+def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

@@ -1,0 +1,98 @@
+// From conditions to records, as docs/onnx.md describes it: noise -> steps -> scale. facts: the metadata of the model's
+// file; table: the step table of the sampler. A record is 8 leads after each other, (8 L) numbers.
+
+import { integer, normal } from "./noise.js";
+
+// The row (K,) of conditions. statements: their numbers; seed: a BigInt.
+export function conditions(facts, { statements, age, sex, heart_rate, seed, index }) {
+  const { columns, given, ...told } = facts.conditions;
+  const row = Float32Array.from(given);
+  const set = (name, value) => (row[columns.lastIndexOf(name)] = value);
+  for (const k of statements) row[k] = 1;
+  for (const [name, value] of Object.entries({ age, heart_rate })) {
+    if (value === null || value === undefined) continue;
+    const words = name.replace("_", " ");
+    set(`${words} is known`, 1);
+    set(words, (value - told[name].middle) / told[name].spread);
+  }
+  if (sex) set(sex, 1);
+  const drawn = facts.circumstances && circumstances(facts.circumstances, seed, index);
+  if (drawn) row.set(drawn, row.length - drawn.length);
+  return row;
+}
+
+// A row of the table of circumstances, and normal noise on it.
+function circumstances({ rows, shape: [count, width], bandwidth, row_step, jitter_step }, seed, index) {
+  const bytes = Uint8Array.from(atob(rows), (c) => c.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  const row = integer(seed, index, row_step, count);
+  return normal(seed, index, jitter_step, width).map((z, k) => half(view.getUint16(2 * (row * width + k), true)) + bandwidth * z);
+}
+
+// The number that 16 bits are as float16 (IEEE 754).
+function half(bits) {
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
+}
+
+// Run a table. evaluate(x, step): promise of {eps, x0}. onStep(i, mV): what is predicted at row i; it may return a promise.
+export async function run(facts, table, { seed, index }, evaluate, onStep) {
+  const size = facts.leads.length * facts.samples;
+  let x = normal(seed, index, facts.T, size);
+  let history = [];
+  for (const [i, step] of table.steps.entries()) {
+    const { eps, x0 } = await evaluate(x, step);
+    history = [table.history === "eps" ? eps : x0, ...history].slice(0, table.b[i].length);
+    const noise = table.c[i] ? normal(seed, index, step, size) : null;
+    x = x.map((value, k) => {
+      let next = table.a[i] * value + (noise ? table.c[i] * noise[k] : 0);
+      for (const [j, h] of history.entries()) next += table.b[i][j] * h[k];
+      return next;
+    });
+    await onStep(i, toMv(facts, calibrated(facts, table, x0)));
+  }
+  return toMv(facts, calibrated(facts, table, x));
+}
+
+function calibrated({ samples }, { gain }, x) {
+  return x.map((value, k) => value * (gain[Math.floor(k / samples)] ?? gain[0]));
+}
+
+// From the scale of the network to mV. The factors are of the orthonormal cosine transform (DCT-II) of a lead.
+function toMv({ scale, samples: n, leads }, x) {
+  const out = Float32Array.from(x);
+  for (let lead = 0; lead < leads.length; lead++) {
+    let row = x.subarray(lead * n, (lead + 1) * n);
+    if (scale.emphasis) row = filtered(row, scale.emphasis);
+    for (let i = 0; i < n; i++) out[lead * n + i] = row[i] * scale.lead_mv[lead];
+  }
+  return out;
+}
+
+let turns = new Float64Array(0); // cos(pi k / 2n) for k = 0 .. 4n - 1
+
+function filtered(row, raised) {
+  const n = row.length;
+  if (turns.length !== 4 * n) turns = Float64Array.from({ length: 4 * n }, (_, k) => Math.cos((Math.PI * k) / (2 * n)));
+  const coefficients = new Float64Array(n);
+  for (let k = 0; k < n; k++) {
+    let total = 0;
+    for (let i = 0, at = k; i < n; i++) {
+      total += row[i] * turns[at];
+      at += 2 * k;
+      if (at >= 4 * n) at -= 4 * n;
+    }
+    coefficients[k] = ((k ? 2 : 1) / n) * (total / raised[k]);
+  }
+  return Float64Array.from(row, (_, i) => {
+    let total = 0;
+    const by = 2 * i + 1;
+    for (let k = 0, at = 0; k < n; k++) {
+      total += coefficients[k] * turns[at];
+      at += by;
+      if (at >= 4 * n) at -= 4 * n;
+    }
+    return total;
+  });
+}

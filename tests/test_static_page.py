@@ -1,0 +1,458 @@
+"""The page without a service: what it generates in headless Chromium is what the command line generates."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sssd import SSSDECG
+from sssd.cli import main
+from sssd.config.schema import Config
+from sssd.io import wfdb
+from sssd.labels import CODES, complete, find
+from sssd.leads import CLINICAL
+from sssd.mix import hints
+from sssd.models.transformer import Transformer
+from sssd.noise import integers, normal, origin
+from sssd.presets import PRESETS, WEIGHTS
+from tests.page import CHROMIUM, chromium
+from tests.test_onnx import SMALL_TRANSFORMER, random_model
+from tests.test_transformer import tiny
+
+pytest.importorskip("onnx", reason="pip install '.[onnx]'")
+pytest.importorskip("onnxscript")
+pytest.importorskip("fastapi")
+
+from sssd.static_page import runtime, write_static_page  # noqa: E402  once its libraries are known to be there
+
+NO_BROWSER = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed")
+SAME_MV = 5e-3
+ROUNDED_MV = 6e-4  # by writing whole uV
+MEASURED_S = 3.0  # to the first record, where nothing else runs
+QUIET = 1.0  # average load
+SMALL = 15e6  # bytes that draft loads, compressed
+
+
+# --- building it --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of onnxruntime-web, as npm has it."""
+    try:
+        files = runtime.runtime_files()
+    except OSError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("onnxruntime-web")
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def small_model(nodes: list[int]) -> SSSDECG:
+    """A small transformer of records of 10 s, as the next model: circumstances, heart rate, raised high frequencies."""
+    content = tiny(length=1000).model_dump()
+    content["transformer_config"] = SMALL_TRANSFORMER
+    content["trainset_config"] |= {"heart_rate": True}
+    content["wavenet_config"]["label_embed_classes"] = 77
+    content["ddim_config"] |= {"sampler": "consistency", "ddim_timesteps": len(nodes), "nodes": nodes}
+    content["ddim_config"]["gains"] = {f"consistency{len(nodes)}": [0.9, *[1.0] * 6, 1.1]}
+    return random_model(Config.model_validate(content))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SSSDECG]]:
+    """Small networks in the place of those that ship, by their names."""
+    folder = tmp_path_factory.mktemp("weights")
+    made = {name: small_model([199, 120, 60, 30][: 1 if name == "one-step" else 4]) for name in WEIGHTS}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, model in made.items():
+            patch.setitem(WEIGHTS, name, model.save_checkpoint(folder / f"{name}.safetensors"))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(models: dict[str, SSSDECG], package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_static_page(tmp_path_factory.mktemp("static") / "page", runtime=package)
+
+
+def test_the_folder_must_be_new_or_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["page", "--static", str(tmp_path)]) == 2
+    assert "no empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_what_the_runtime_lacks_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "package").mkdir()
+    call = ["page", "--static", str(tmp_path / "out"), "--runtime", str(tmp_path / "package")]
+    assert main(call) == 2
+    assert runtime.FILES[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_npm_the_command_says_what_to_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["page", "--static", str(tmp_path / "out")]) == 2
+    assert "--runtime" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken by a package that is taken whatever it holds. This npm gives one with other content."""
+    npm = tmp_path / "npm"
+    npm.write_text('#!/bin/sh\nfor last; do :; done\necho other > "$last/onnxruntime-web.tgz"\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(ValueError, match="SHA-512"):
+        runtime.runtime_files()
+
+
+# --- in the browser -----------------------------------------------------------------------------------------
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Isolated(Quiet):
+    """Sends the headers by which a page may share memory between threads."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
+def serve(folder: Path, handler: type[Quiet] = Quiet) -> http.server.ThreadingHTTPServer:
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Visit:
+    """A page that is open, with the files that it loaded. Errors of its scripts are kept in `complaints`."""
+
+    def __init__(self, browser: Any, address: str, fragment: str = "") -> None:
+        self.address, self.complaints, self.loaded = address, [], []
+        self.page = browser.new_page(viewport={"width": 1360, "height": 900}, accept_downloads=True)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        self.page.on("request", lambda request: self.loaded.append(request.url))
+        self.page.goto(address + fragment)
+
+    def wait(self) -> None:
+        self.page.wait_for_selector(".sheet .take:not([hidden])", timeout=120_000)
+
+    def run(self, code: str, argument: Any = None) -> Any:
+        return self.page.evaluate(code, argument)
+
+    def ask(self, body: dict[str, Any], accept: str = "application/json") -> dict[str, Any]:
+        """Return what the page answers to a request for records, as the service would."""
+        code = """async ([body, Accept]) => {
+            const { ask } = await import("./js/origin.js");
+            const answer = await ask("v1/ecgs", { body, headers: { Accept } });
+            return { status: answer.status, content: await answer.text() };
+        }"""
+        answer = self.run(code, [json.dumps(body), accept])
+        return {"status": answer["status"], **json.loads(answer["content"])}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    pytest.importorskip("playwright.sync_api")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    server = serve(site)
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Visit]]:
+    visits: list[Visit] = []
+
+    def opened(fragment: str = "") -> Visit:
+        visits.append(Visit(browser, address, fragment))
+        return visits[-1]
+
+    yield opened
+    for one in visits:
+        one.page.close()
+        assert one.complaints == []
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_the_noise_is_that_of_the_library(visit: Callable[..., Visit]) -> None:
+    """Broken by one round fewer, by words of another order, by a seed or an index that is cut to 32 bits."""
+    cases = [(1, 0, 200, 40), (2**64 - 1, 2**53 - 1, 2**32 - 1, 7), (2**40 + 3, 2**33 + 5, 3, 8000)]
+    code = """async (cases) => {
+        const { integer, normal } = await import("./js/local/noise.js");
+        return cases.map(([seed, index, step, size]) =>
+            [Array.from(normal(BigInt(seed), index, step, size)), integer(BigInt(seed), index, step, 4096)]);
+    }"""
+    found = visit().run(code, [[str(seed), *rest] for seed, *rest in cases])
+    for (seed, index, step, size), (numbers, whole) in zip(cases, found, strict=True):
+        np.testing.assert_allclose(numbers, normal(seed, [index], step, (1, size))[0, 0], atol=2e-6)
+        assert whole == int(integers(origin(seed, [index]), step, 4096)[0])
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_statements_are_drawn_as_by_the_library(visit: Callable[..., Visit]) -> None:
+    """Broken by another generator, another weight, or the exponent of several statements."""
+    random = np.random.default_rng(0)
+    asked = [
+        sorted(random.choice(71, size=k, replace=False).tolist())
+        for k in [1] * 60 + [2] * 40 + [3] * 20 + [9] * 4
+    ]
+    seeds = [int(seed) for seed in random.integers(2**63, size=len(asked))]
+    code = """async ([asked, seeds]) => {
+        const { complete } = await import("./js/local/statements.js");
+        const { together } = await (await fetch("data.json")).json();
+        return asked.map((numbers, i) => complete(numbers, together, BigInt(seeds[i]), i).sort((a, b) => a - b));
+    }"""
+    found = visit().run(code, [asked, [str(seed) for seed in seeds]])
+    for i, (numbers, seed) in enumerate(zip(asked, seeds, strict=True)):
+        vector = np.zeros((1, 71), np.float32)
+        vector[0, numbers] = 1
+        assert found[i] == np.flatnonzero(complete(vector, seed=seed, index=[i])[0]).tolist()
+    assert sum(len(a) > len(b) for a, b in zip(found, asked, strict=True)) > 60
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_hints_and_names_are_those_of_the_library(visit: Callable[..., Visit]) -> None:
+    common = [
+        "NORM",
+        "SR",
+        "AFIB",
+        "LVH",
+        "IMI",
+        "SBRAD",
+        "STACH",
+        "CLBBB",
+        "CRBBB",
+        "PVC",
+        "1AVB",
+        "LAFB",
+        "ASMI",
+    ]
+    some = [np.random.default_rng(1).choice(common, k, replace=False).tolist() for k in [3, 4, 7, 9] * 4]
+    sets = [[], ["NORM"], *map(list, combinations(common, 2)), *some]
+    code = """async ([sets, names]) => {
+        const { ask } = await import("./js/origin.js");
+        const { finder } = await import("./js/local/statements.js");
+        const find = finder(await (await ask("v1/labels")).json());
+        const about = async (set) => (await ask(`v1/labels/hints?statements=${set.join(",")}`)).json();
+        const told = await Promise.all(sets.map(about));
+        return [told.map(({ hints }) => hints), names.map(find)];
+    }"""
+    names = [
+        "afib",
+        "Atrial fibrillation",
+        "complete left bundle-branch block",
+        "ISC_",
+        "left ventricular hypertrophy",
+    ]
+    told, found = visit().run(code, [sets, names])
+    assert told == [hints(one) for one in sets]
+    assert 10 < sum(map(bool, told)) < len(told)
+    assert found == [find(name) for name in names]
+
+
+@pytest.mark.browser
+@NO_BROWSER
+@pytest.mark.parametrize("quality", list(PRESETS))
+def test_records_are_those_of_the_command_line(
+    visit: Callable[..., Visit], models: dict[str, SSSDECG], quality: str
+) -> None:
+    """Broken by other noise, conditions, circumstances, steps, gains, scale or leads."""
+    preset = PRESETS[quality]
+    model = models[preset.weights or "builtin"]
+    how = {"sampler": preset.sampler, "steps": preset.steps}
+    how |= {} if preset.eta is None else {"ddim_eta": preset.eta}
+    seed, patient = 2**63 + 11, {"age": 81.5, "sex": "female", "heart_rate": 110}
+    (wanted,) = model.generate_ecgs("AFIB+LVH", seed=seed, precision="float32", **how, **patient)
+    answer = visit().ask(
+        {"statements": ["LVH", "atrial fibrillation"], "seed": 0, "quality": quality, **patient}
+    )
+    other = answer["records"][0]
+    code = json.dumps({"statements": ["LVH", "AFIB"], "seed": seed, "quality": quality, **patient})
+    answer = visit().ask(json.loads(code))
+    record = answer["records"][0]
+    assert tuple(record["leads"]) == CLINICAL
+    assert tuple(record["statements"]) == wanted.statements
+    largest = float(np.abs(wanted.signal).max())
+    assert np.abs(np.array(record["signal"]) - wanted.signal).max() < ROUNDED_MV + 2e-5 * largest
+    assert np.abs(np.array(record["signal"]) - np.array(other["signal"])).max() > 0.1
+    told = {k: v for k, v in wanted.provenance.items() if k not in ("index", "training_records")}
+    assert answer["provenance"] == json.loads(json.dumps(told))
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_the_page_loads_what_is_asked_for_and_nothing_from_elsewhere(visit: Callable[..., Visit]) -> None:
+    opened = visit("#ecg=AFIB&quality=draft&seed=7")
+    opened.wait()
+    assert all(url.startswith((opened.address, "blob:", "data:")) for url in opened.loaded)
+    networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
+    assert networks == {"draft.json", "one-step.onnx"}
+    opened.page.click("text=Standard")
+    opened.page.click("#generate")
+    opened.page.wait_for_function("document.querySelector('.how').textContent.startsWith('Standard')")
+    opened.wait()
+    networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
+    assert networks == {"draft.json", "one-step.onnx", "standard.json", "few-step.onnx"}
+    assert opened.page.text_content(".film output") == "done, 4 steps"
+    assert not opened.page.is_visible(".measured")
+    assert opened.page.locator("text=HTTP interface").count() == 0
+    assert not opened.page.is_visible("#start-room")
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_an_isolated_page_has_threads_and_the_same_records(
+    site: Path, browser: Any, visit: Callable[..., Visit]
+) -> None:
+    body = {"statements": ["AFIB"], "seed": 7, "quality": "draft"}
+    alone = visit().ask(body)["records"][0]
+    server = serve(site, Isolated)
+    opened = Visit(browser, f"http://127.0.0.1:{server.server_port}/")
+    assert opened.run("crossOriginIsolated")
+    together = opened.ask(body)["records"][0]
+    assert np.abs(np.array(together["signal"]) - np.array(alone["signal"])).max() < SAME_MV
+    opened.page.close()
+    server.shutdown()
+    assert opened.complaints == []
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_downloads_are_read_by_others(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    """The WFDB record through its readers, the table through NumPy; broken by a wrong checksum, order or unit."""
+    opened = visit("#ecg=AFIB,LVH&quality=draft&seed=18446744073709551615&age=70&sex=female")
+    opened.wait()
+    files = {}
+    titles = opened.page.locator(".sheet:first-child .take button").all_text_contents()
+    assert titles == ["WFDB", "CSV", "JSON"]
+    for title in titles:
+        with opened.page.expect_download() as download:
+            opened.page.click(f".sheet:first-child .take button:text-is('{title}')")
+        files[title] = Path(download.value.path()).read_bytes()
+    answer = json.loads(files["JSON"])
+    record = answer["records"][0]
+    assert record["seed"] == 2**64 - 1
+    signal = np.array(record["signal"])
+    table = np.genfromtxt(io.BytesIO(files["CSV"]), delimiter=",", names=True, usecols=range(13))
+    np.testing.assert_allclose([table[lead] for lead in CLINICAL], signal, atol=1e-9)
+    with zipfile.ZipFile(io.BytesIO(files["WFDB"])) as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path)
+    (name,) = (tmp_path / "RECORDS").read_text().split()
+    ours = wfdb.read(tmp_path / name)
+    np.testing.assert_allclose(ours.signal, signal, atol=1e-6)
+    assert list(ours.statements) == record["statements"]
+    assert ours.provenance == {**answer["provenance"], "index": 0}
+    import wfdb as physionet
+
+    theirs = physionet.rdrecord(str(tmp_path / name), physical=False)
+    assert theirs.checksum == theirs.calc_checksum()
+    assert {"Age: 70", "Sex: Female"} <= set(theirs.comments)
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_what_needs_a_service_is_refused_in_words(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    for more, said in (
+        ({"noise": "muscle:20uV"}, "install sssd-ecg"),
+        ({"statements": ["AFIBB"]}, "unknown statement 'AFIBB'"),
+        ({"quality": "fast"}, "draft, standard, best"),
+        ({"age": 200}, "age is 200"),
+        ({"statements": []}, "Expected statements"),
+    ):
+        answer = opened.ask({"statements": ["AFIB"], "seed": 1, "quality": "draft", **more})
+        assert answer["status"] == 422
+        assert said in answer["detail"]
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_a_run_can_be_stopped_and_the_next_one_begins(visit: Callable[..., Visit]) -> None:
+    opened = visit("#ecg=AFIB&quality=best&seed=7")
+    opened.page.wait_for_function(
+        "document.querySelector('.film output').textContent.startsWith('step')", timeout=60_000
+    )
+    opened.page.click("#generate")
+    opened.page.wait_for_function("document.querySelector('.film output').textContent.startsWith('stopped')")
+    opened.page.click("text=Draft")
+    opened.page.click("#generate")
+    opened.wait()
+    assert opened.page.text_content(".film output") == "done, 1 step"
+
+
+# --- the models that ship -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@NO_BROWSER
+def test_the_shipped_page(package: Path, browser: Any, tmp_path: Path) -> None:
+    """Its records are those of the command line, in a process of its own, and its first comes as fast as is said."""
+    folder = tmp_path / "page"
+    call = ["page", "--static", str(folder), "--runtime", str(package)]
+    subprocess.run([sys.executable, "-m", "sssd", *call], check=True, timeout=1200)
+    server = serve(folder)
+    began = time.monotonic()
+    opened = Visit(browser, f"http://127.0.0.1:{server.server_port}/", "#ecg=AFIB&quality=draft&seed=7")
+    opened.wait()
+    seconds = time.monotonic() - began
+    loaded = [folder / url.removeprefix(opened.address).split("#")[0] for url in opened.loaded]
+    size = sum(len(gzip.compress(path.read_bytes())) for path in set(loaded) if path.is_file())
+    print(f"first record after {seconds:.1f} s; {size / 1e6:.1f} MB compressed")
+    for quality in ("draft", "standard"):
+        record = opened.ask({"statements": ["AFIB"], "seed": 7, "quality": quality})["records"][0]
+        made = ["generate", "--label", "AFIB", "--seed", "7", "--quality", quality, "--precision", "float32"]
+        out = tmp_path / quality
+        subprocess.run(
+            [sys.executable, "-m", "sssd", *made, "--format", "npz", "--out", str(out)], check=True
+        )
+        with np.load(out / "ecgs.npz", allow_pickle=False) as data:
+            wanted = data["signal_uv"][0] / 1000
+            statements = np.array(CODES)[data["labels"][0] > 0.5].tolist()
+        assert record["statements"] == statements
+        assert np.abs(np.array(record["signal"]) - wanted).max() < SAME_MV
+    opened.page.close()
+    server.shutdown()
+    assert opened.complaints == []
+    if isinstance(SSSDECG.from_pretrained("one-step", device="cpu").model, Transformer):
+        assert size < SMALL
+    if os.getloadavg()[0] < QUIET:
+        assert seconds < MEASURED_S
