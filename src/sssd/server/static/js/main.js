@@ -2,19 +2,20 @@
 
 import * as api from "./api.js";
 import { Calipers, place } from "./calipers.js";
+import { inShell } from "./command.js";
 import { fromFragment, toFragment } from "./link.js";
-import { learnt } from "./plain.js";
+import { clearFailure, copyText, failed, notice } from "./messages.js";
 import { More } from "./more.js";
-import { fill } from "./print.js";
 import { FORMATS } from "./origin.js";
+import { learnt } from "./plain.js";
+import { canPresent } from "./present.js";
+import { fill } from "./print.js";
 import { Quiz, fromQuiz, toQuiz } from "./quiz.js";
 import { ROOM, Room, droppable } from "./room.js";
 import { DEFAULTS, Settings, newSeed } from "./settings.js";
 import { Sheet } from "./sheet.js";
 import { Starts } from "./starts.js";
 import { View } from "./view.js";
-
-const RETRY_S = 3;
 
 const $ = (id) => document.getElementById(id);
 const copy = (id, into) => {
@@ -206,7 +207,7 @@ async function generate({ record = true } = {}) {
     if (stopped) notice("Stopped.");
     else {
       if ([404, 406, 422].includes(error.status)) $("link").hidden = true; // there is no such record
-      failed(error, { again: true });
+      failed(error, { then: generate });
     }
   } finally {
     for (const [sheet] of work) if (running === mine) sheet.stop();
@@ -257,34 +258,14 @@ function remember() {
   if (location.hash.replace(/&model=\w*$/, "") !== fragment()) history.pushState(null, "", fragment());
 }
 
+// The command for the record, what the model hardly learnt of it, and the buttons that copy.
 function command() {
-  const { statements, exact, quality, sampler, steps, eta, seed, age, sex, heart_rate } = shown.first;
-  const builtIn = (model?.name ?? "builtin") === "builtin";
-  const how = builtIn ? [] : [`--checkpoint '${model.name}'`];
-  if (quality && builtIn) how.push(`--quality ${quality}`);
-  else {
-    how.push(`--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`);
-    if (sampler === "ddim") how.push(`--eta ${eta}`);
-  }
-  if (age !== null) how.push(`--age ${age}`);
-  if (sex) how.push(`--sex ${sex}`);
-  if (heart_rate !== null) how.push(`--heart-rate ${heart_rate}`);
-  if (exact) how.push("--exact");
-  if (model) how.push(`--precision ${model.precision}`);
-  $("command").textContent = `sssd-ecg generate --label '${statements.join("+")}' ${how.filter(Boolean).join(" ")} --seed ${seed} --out ecg`;
+  const { statements } = shown.first;
+  $("command").textContent = inShell(shown.first, model);
   const rare = statements.filter((name) => learnt(records(name))).map((name) => `${name}: ${learnt(records(name))}`);
   $("rare").textContent = rare.join(", ");
   $("rare").hidden = !rare.length;
   $("link").hidden = false;
-}
-
-async function copyText(text, what) {
-  try {
-    await navigator.clipboard.writeText(text);
-    notice(`${what} is copied.`);
-  } catch {
-    notice(`${what}: ${text}`);
-  }
 }
 
 // Show the record that the address names, if it names one.
@@ -330,77 +311,6 @@ function close() {
   starts.show(model);
   sheetB.root.querySelector(".empty").hidden = true;
   arrange();
-}
-
-// --- messages -----------------------------------------------------------------------------------------------
-
-let waiting = null; // the timer of the next attempt
-
-function notice(text, { quiet = false } = {}) {
-  $("notice").textContent = text;
-  $("notice").classList.toggle("hidden", quiet || !text);
-}
-
-function clearFailure() {
-  clearInterval(waiting);
-  $("error").hidden = true;
-}
-
-// again: generate again when the server is back; then: what to do when it is back, or when a key has been given
-function failed(error, { again = false, then = again ? generate : () => {} } = {}) {
-  clearFailure();
-  if (error.status === 401 || error.status === 403) {
-    $("key").querySelector("span").textContent = api.hasKey() ? "That key is not accepted. Enter another API key:" : "This server needs an API key:";
-    $("key").hidden = false;
-    $("key").querySelector("input").focus();
-    $("key").onsubmit = (event) => {
-      event.preventDefault();
-      api.setKey($("key").querySelector("input").value);
-      $("key").hidden = true;
-      then({ record: false });
-    };
-    return;
-  }
-  const [text, button] = [$("error").querySelector("p"), $("error").querySelector("button")];
-  $("error").hidden = false;
-  button.hidden = !error.unreachable;
-  if (!(error instanceof api.ApiError)) console.error(error);
-  text.textContent = error.message;
-  if (!error.unreachable) return;
-  const attempt = async () => {
-    clearInterval(waiting);
-    text.textContent = "The server does not answer. The page is trying again …";
-    try {
-      await api.health();
-    } catch (problem) {
-      if (problem.unreachable) return wait();
-    }
-    clearFailure();
-    await then({ record: false });
-    notice("The server is back.");
-  };
-  const wait = () => {
-    let left = RETRY_S;
-    const tell = () => (text.textContent = `The server does not answer. The drawing stays, and the page tries again in ${left} s.`);
-    tell();
-    waiting = setInterval(() => (--left > 0 ? tell() : attempt()), 1000);
-  };
-  button.onclick = attempt;
-  wait();
-}
-
-// --- presenting: the paper alone, on the whole screen --------------------------------------------------------
-
-const presenting = () => document.body.classList.contains("presenting");
-
-async function present(on) {
-  if (on === presenting()) return;
-  document.body.classList.toggle("presenting", on);
-  $("present").setAttribute("aria-pressed", String(on));
-  if (on) await document.documentElement.requestFullscreen?.().catch(() => {}); // without it, the window is the screen
-  else if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
-  for (const sheet of sheets) sheet.paper.present(on);
-  (on ? sheetA.paper.scroller : $("present")).focus({ preventScroll: true });
 }
 
 // --- the quiz ----------------------------------------------------------------------------------------------
@@ -554,15 +464,11 @@ droppable((files) => {
   if (!inRoom()) startRoom();
   if (inRoom()) room.open(files);
 });
-$("present").addEventListener("click", () => present(!presenting()));
-addEventListener("fullscreenchange", () => document.fullscreenElement || present(false));
-addEventListener("resize", () => presenting() && sheets.forEach((sheet) => sheet.paper.resize()));
+canPresent(sheets, $("present"));
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-  if (event.key === "f") present(!presenting());
-  else if (event.key === "q" && !quizzing()) startQuiz();
+  if (event.key === "q" && !quizzing()) startQuiz();
   else if (event.key === "r" && !inRoom()) startRoom();
-  else if (event.key === "Escape" && presenting() && !event.defaultPrevented) present(false);
 });
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !event.defaultPrevented) running.abort();
