@@ -8,13 +8,14 @@ import time
 import urllib.request
 import zipfile
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from sssd import Ecg
 from tests.inputs.records import beats_mv
-from tests.page import CHROMIUM
+from tests.page import CHROMIUM, wait_until_done
 from tests.test_page import PHONE, browser, open_page, service  # noqa: F401  (fixtures)
 
 pytest.importorskip("playwright.sync_api")
@@ -282,8 +283,11 @@ def test_stop_back_and_forward(room, files):
 def test_phone(room, files):
     """Fails when something is wider than the screen or too small for a finger."""
     page = room(files[".hea"], **PHONE)
+    takes = json.load(urllib.request.urlopen(page.url.split("#")[0] + "v1/models"))[0]
     for task in ("Vary", "Edit", "Complete"):
         choose(page, task)
+        for name, field in (("age", "#room-age"), ("sex", "#room-sex"), ("heart_rate", "#room-heart-rate")):
+            assert page.is_visible(field) == (task == "Edit" and takes[name])
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         small = page.evaluate(
             """() => [...document.querySelectorAll('#room :is(button, select, input, summary)')]
@@ -325,3 +329,57 @@ def test_axe(open_page, files, scheme, device):  # noqa: F811
     page.set_input_files("[data-room=files]", str(files["wrong"][0]))
     page.wait_for_selector("[data-room=said].problem")
     check()
+
+
+# --- a sentence in the field for statements -----------------------------------------------------------------
+
+
+def test_a_sentence_in_the_search_line(open_page, service):  # noqa: F811
+    """By keyboard: what was understood and what was not is said, and the record is what the sentence asks for."""
+    text = "70-year-old woman, atrial fibrillation with LBBB, rate about 120, wibble"
+    told = json.load(urllib.request.urlopen(f"{service.url}v1/understand?{urlencode({'text': text})}"))
+    page = open_page()
+    page.focus("#search-a")
+    page.keyboard.type(text)
+    page.wait_for_selector("#options-a [data-sentence]")
+    option = page.locator("#options-a [role=option]").first
+    assert "AFIB + CLBBB" in option.inner_text() and "Not understood: 'wibble'." in option.inner_text()
+    assert page.get_attribute("#search-a", "aria-activedescendant") == "options-a-sentence"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, options={"resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
+    page.keyboard.press("Enter")
+    assert page.locator("#first .chip b").all_inner_texts() == told["statements"] == ["AFIB", "CLBBB"]
+    said = " ".join(f"{line[0].upper()}{line[1:]}." for line in told["said"])
+    assert page.inner_text("#first .understood") == said
+    for name, field in (("age", "#age-a"), ("sex", "#sex-a"), ("heart_rate", "#heart-rate-a")):
+        if told[name] is not None:
+            value = page.input_value(field)
+            assert (value if name == "sex" else float(value)) == told[name]
+    assert page.input_value("#search-a") == ""
+    page.keyboard.press("Enter")
+    wait_until_done(page)
+    assert page.locator(".names .asked b").all_inner_texts() == ["AFIB", "CLBBB"]
+    page.focus("#search-a")
+    page.keyboard.type("l")  # what was said of the sentence before goes
+    assert page.inner_text("#first .understood") == ""
+
+
+def test_a_name_is_no_sentence(open_page):  # noqa: F811
+    """The name of one statement is found as ever, and a sentence without anything known is not offered."""
+    page = open_page()
+    page.focus("#search-a")
+    page.keyboard.type("complete left bundle branch block")
+    page.wait_for_timeout(800)
+    assert page.locator("[data-sentence]").count() == 0
+    assert page.locator("#options-a .active").get_attribute("data-name") == "CLBBB"
+    page.fill("#search-a", "who knows what this is")
+    page.wait_for_timeout(800)
+    assert page.locator("[data-sentence]").count() == 0 and "Nothing matches" in page.inner_text(
+        "#first .count"
+    )
+    page.fill("#search-a", "a man of 55 years")  # nothing matches by name
+    page.wait_for_selector("[data-sentence]")
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(400)
+    assert not page.is_visible("#options-a")

@@ -933,3 +933,26 @@ def test_sigterm_drains():
             )
         finally:
             process.kill()
+
+
+def test_a_sentence_is_understood_as_on_the_command_line(up):
+    """The parser is that of --text. Fails where the route has another, or names what the model does not take."""
+    from urllib.parse import quote
+
+    from sssd.words import read
+
+    text = "70-year-old woman, atrial fibrillation with LBBB, no flutter, rate about 120, wibble"
+    told, found = up.get(f"/v1/understand?text={quote(text)}"), read(text)
+    assert told["statements"] == list(found.statements) == ["AFIB", "CLBBB"]
+    assert told["denied"] == ["AFLT"] and told["left"] == ["wibble"]
+    assert told["said"][: len(found.lines())] == found.lines()
+    takes = up.get("/v1/models")[0]
+    for name, value in (("age", 70), ("sex", "female"), ("heart_rate", 120)):
+        assert told[name] == (value if takes[name] else None)
+        assert takes[name] or any(f"takes no {name.replace('_', ' ')}" in line for line in told["said"])
+    nothing = up.get("/v1/understand?text=hello")
+    assert (nothing["statements"], nothing["left"]) == ([], ["hello"])
+    status, said = up.refusal(f"/v1/understand?text={quote('a 70-year-old, 60 years old')}")
+    assert status == 422 and "several ages" in said
+    assert up.refusal(f"/v1/understand?text={'x' * 401}")[0] == 422
+    assert up.get("/v1/understand")["said"] == []

@@ -133,7 +133,7 @@ def test_what_the_model_does_not_take() -> None:
     found = understand(EXAMPLE)
     kept, said = taken([found, found], Takes(patient=True))
     assert [(one.age, one.sex, one.heart_rate) for one in kept] == 2 * [(70, "female", None)]
-    assert said == ["the model takes no heart rate, so that of 120.0 in the text is left out"]
+    assert said == ["the model takes no heart rate, so that of 120 in the text is left out"]
     assert taken([found], Takes(patient=True, heart_rate=True)) == ([found], [])
 
 
@@ -180,7 +180,7 @@ def test_generate_by_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["generate", *(f"--text={t}" for t in texts), *common, "--out", str(tmp_path / "a")]) == 0
     said = capsys.readouterr()
     assert "understood 'rate about 120' as heart rate 120, '70-year-old' as age 70" in said.out
-    assert "note: the model takes no heart rate, so that of 120.0 in the text is left out" in said.err
+    assert "note: the model takes no heart rate, so that of 120 in the text is left out" in said.err
     assert "note: left out, as the text denies it: LVH" in said.err
     assert "note: not understood: 'left axis deviation'" in said.err
     made = json.loads((tmp_path / "a/manifest.json").read_text())

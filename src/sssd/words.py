@@ -78,7 +78,7 @@ def taken(understood: Sequence[Understood], takes: Takes) -> tuple[list[Understo
         told = {name: getattr(one, name) for name in KNOWN if getattr(one, name) is not None}
         refused = {name: value for name, value in told.items() if name not in takes}
         said += [
-            f"the model takes no {name.replace('_', ' ')}, so that of {value} in the text is left out"
+            f"the model takes no {name.replace('_', ' ')}, so that of {_said(value)} in the text is left out"
             for name, value in refused.items()
         ]
         without: dict[str, Any] = dict.fromkeys(refused)
@@ -92,6 +92,15 @@ def understand(text: str, classes: Sequence[str] = CODES) -> Understood:
     ValueError if it names no statement, two ages, two sexes or two heart rates, or one that is out of range; the
     message says what was understood.
     """
+    made = read(text, classes)
+    if not made.statements:
+        said = "; ".join(made.lines()) or "it is empty"
+        raise ValueError(f"the text {text!r} names no statement ({said}); `sssd-ecg labels` lists them")
+    return made
+
+
+def read(text: str, classes: Sequence[str] = CODES) -> Understood:
+    """Return what is understood of a sentence, which need not name a statement; otherwise as `understand`."""
     found: list[tuple[str, str]] = []
     ages, sexes, rates = set[float](), set[str](), set[float]()
 
@@ -148,7 +157,7 @@ def understand(text: str, classes: Sequence[str] = CODES) -> Understood:
                     found.append((phrase, what))
             at += length
         left += _phrase(unknown)
-    made = Understood(
+    return Understood(
         statements=tuple(statements),
         age=_one("ages", ages),
         sex=_one("sexes", sexes),
@@ -157,10 +166,6 @@ def understand(text: str, classes: Sequence[str] = CODES) -> Understood:
         denied=tuple(denied),
         left=tuple((words, _near(words, known)) for words in left),
     )
-    if not statements:
-        said = "; ".join(made.lines()) or "it is empty"
-        raise ValueError(f"the text {text!r} names no statement ({said}); `sssd-ecg labels` lists them")
-    return made
 
 
 def _longest(
@@ -215,6 +220,10 @@ def _plain(word: str) -> str:
     bare = "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
     bare = bare.replace("ae", "a").replace("oe", "o").replace("ue", "u")
     return bare[:-1] if len(bare) > 3 and bare.endswith("s") and bare[-2] not in "sui" else bare
+
+
+def _said(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _unit(text: str | None) -> str:

@@ -41,6 +41,7 @@ OPERATIONS = {  # routes whose names in generated clients are not those of their
     "DELETE /v1/jobs/{name}": "cancelJob",
     "GET /v1/labels": "listLabels",
     "GET /v1/labels/hints": "getHints",
+    "GET /v1/understand": "understand",
     "GET /v1/models": "listModels",
     "GET /healthz": "isAlive",
     "GET /readyz": "isReady",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from ... import mix
+from ... import mix, words
 from ...labels import CODES, find
 from ...presets import BUILTIN
 from ...sampling import Sampling
@@ -16,6 +17,20 @@ from ..generator import Generator
 from ..schemas import Hints, Label, Model, Quality
 from ..settings import Settings
 from ..work import Plan
+
+
+class Understood(BaseModel):
+    """What a sentence asks for, as far as the model can be asked for it."""
+
+    statements: Annotated[list[str], Field(description="Codes, in the order of the sentence")]
+    age: float | None
+    sex: str | None
+    heart_rate: float | None
+    denied: Annotated[list[str], Field(description="Statements that the sentence denies")]
+    left: Annotated[list[str], Field(description="Words that were not understood")]
+    said: Annotated[
+        list[str], Field(description="In words, what was understood and what was not, a line for each")
+    ]
 
 
 def catalogue(generator: Generator, settings: Settings) -> APIRouter:
@@ -40,6 +55,33 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
         return Hints(hints=mix.hints(list(dict.fromkeys(codes))))
+
+    @router.get("/understand", summary="Ask what a sentence asks for", responses=problems(401, 422, 429))
+    async def understand(
+        text: Annotated[
+            str,
+            Query(
+                max_length=400,
+                description="A sentence with statements, age, sex and heart rate, as `generate --text` takes it",
+                examples=["70-year-old woman, atrial fibrillation, rate about 120"],
+            ),
+        ] = "",
+    ) -> Understood:
+        """Say what is understood of a sentence, and what is not. This is a search for known words."""
+        try:
+            found = words.read(text, generator.model.label_names)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        (one,), dropped = words.taken([found], generator.model.classes.takes)
+        return Understood(
+            statements=list(one.statements),
+            age=one.age,
+            sex=one.sex,
+            heart_rate=one.heart_rate,
+            denied=list(one.denied),
+            left=[phrase for phrase, _ in one.left],
+            said=[*one.lines(), *dropped],
+        )
 
     @router.get("/models", summary="List the models", responses=problems(401, 429))
     async def models() -> list[Model]:

@@ -126,6 +126,9 @@ export async function kept(statement, { seed, quality }) {
 export const hints = async (statements) =>
   (await (await ask(`v1/labels/hints?statements=${encodeURIComponent(statements.join(","))}`)).json()).hints;
 
+// What a sentence asks for: {statements, age, sex, heart_rate, said: lines that say what was understood and what was not}.
+export const understand = async (text) => (await ask(`v1/understand?text=${encodeURIComponent(text)}`)).json();
+
 // The record with these settings. onStep({step, steps, rows}) gets the clean ECG that is predicted at each step, as 12
 // leads in mV. A slow line gets the newest steps only.
 export async function stream(settings, { onStep, signal }) {

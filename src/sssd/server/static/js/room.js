@@ -81,6 +81,7 @@ export class Room {
     for (const field of [this.own, this.wanted]) field.setLabels(labels);
     for (const name of ["age", "sex", "heart_rate"])
       for (const row of this.root.querySelectorAll(`[data-takes=${name}]`)) row.hidden = !model[name];
+    this.#refresh();
   }
 
   // The empty room, or the recording that was opened before.
@@ -183,7 +184,8 @@ export class Room {
   // A copy of the field for statements, under another name.
   #field(template, place, title) {
     const root = template.querySelector(".statements").cloneNode(true);
-    root.querySelector(".only").remove();
+    for (const name of [".only", ".understood"]) root.querySelector(name).remove();
+    root.querySelector("input").placeholder = "AFIB, infarct, slow …";
     for (const e of root.querySelectorAll("[id]")) e.id += `-${place}`;
     for (const name of ["for", "aria-controls", "aria-describedby"])
       for (const e of root.querySelectorAll(`[${name}]`)) e.setAttribute(name, `${e.getAttribute(name)}-${place}`);
@@ -195,7 +197,7 @@ export class Room {
 
   #refresh() {
     const task = this.task;
-    for (const place of this.root.querySelectorAll("[data-for]")) place.hidden = !place.dataset.for.split(" ").includes(task);
+    for (const place of this.root.querySelectorAll("[data-for]")) place.hidden = !place.dataset.for.split(" ").includes(task) || (place.dataset.takes && !this.model?.[place.dataset.takes]);
     const strength = Number(this.part("strength").value);
     this.part("far").textContent = `${strength.toFixed(2)}, ${far(strength)}`;
     this.part("strength").setAttribute("aria-valuetext", this.part("far").textContent);

@@ -53,7 +53,13 @@ export class Settings {
     for (const name of ["for", "aria-controls", "aria-labelledby", "aria-describedby"])
       for (const e of root.querySelectorAll(`[${name}]`))
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
-    this.statements = new Statements(root.querySelector(".statements"), onChange);
+    this.statements = new Statements(root.querySelector(".statements"), onChange, {
+      onSentence: ({ statements, ...said }) => {
+        const facts = Object.entries({ age: said.age, sex: said.sex, heart_rate: said.heart_rate });
+        const told = facts.filter(([, value]) => statements.length || value !== null); // a sentence without statements adds to what is there
+        this.set({ ...this.raw(), ...Object.fromEntries(told) });
+      },
+    });
     this.onChange = onChange;
     for (const [name, input] of Object.entries(this.input))
       input.addEventListener("input", () => {

@@ -4,12 +4,17 @@
 import { hints } from "./api.js";
 import { PLAIN, learnt } from "./plain.js";
 import { absent, plain, search } from "./search.js";
+import { Sentence, inWords } from "./sentence.js";
 
 const GROUPS = { NORM: "Normal", MI: "Infarction and injury", STTC: "ST and T", CD: "Conduction", HYP: "Hypertrophy", "": "Rhythm and form" };
 
 export class Statements {
   // root: .statements, which contains .chips, input[role=combobox], ul[role=listbox] and .count (a live region)
-  constructor(root, onChange) {
+  // onSentence(found): a sentence was taken, of which the server understood this; without it, there are no sentences
+  constructor(root, onChange, { onSentence = null } = {}) {
+    this.onSentence = onSentence;
+    this.sentence = new Sentence((option) => this.#offer(option));
+    this.understood = root.querySelector(".understood");
     this.root = root;
     this.chips = root.querySelector(".chips");
     this.input = root.querySelector("input");
@@ -26,7 +31,7 @@ export class Statements {
     this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // so that the field keeps the focus
     this.list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
-      if (option) this.#take(option.dataset.name);
+      if (option) this.#choose(option);
     });
     root.querySelector(".field").addEventListener("click", (event) => {
       if (event.target.matches(".field, .chips")) this.input.focus();
@@ -85,6 +90,35 @@ export class Statements {
     this.onChange();
   }
 
+  #choose(option) {
+    if (option.dataset.sentence) this.#takeSentence();
+    else this.#take(option.dataset.name);
+  }
+
+  // Put what the server understood of a sentence into the list, as its first option.
+  #offer(option) {
+    if (document.activeElement !== this.input) return;
+    option.id = `${this.list.id}-sentence`;
+    this.list.prepend(option);
+    this.items.unshift(option);
+    this.list.hidden = false;
+    this.input.setAttribute("aria-expanded", "true");
+    this.count.textContent = `A sentence: ${option.querySelector("span").textContent}`;
+    this.count.classList.remove("none");
+    this.#activate(this.active > 0 ? this.active + 1 : 0);
+  }
+
+  // The statements, the patient and the rate of a sentence take the place of those that were chosen.
+  #takeSentence() {
+    const { found } = this.sentence;
+    this.input.value = "";
+    this.#close();
+    if (found.statements.length) this.set(found.statements);
+    this.onSentence(found);
+    this.understood.textContent = inWords(found);
+    this.onChange();
+  }
+
   #take(name) {
     this.set(this.chosen.includes(name) ? this.chosen.filter((other) => other !== name) : [...this.chosen, name]);
     this.input.value = "";
@@ -93,6 +127,7 @@ export class Statements {
   }
 
   #open() {
+    if (this.understood) this.understood.textContent = "";
     const missing = absent(this.labels, this.input.value);
     const found = missing ? this.labels.filter((label) => missing.near.includes(label.name)) : search(this.labels, this.input.value);
     const grouped = !plain(this.input.value);
@@ -136,9 +171,11 @@ export class Statements {
     } else this.count.textContent = items.length ? number : `Nothing matches “${this.input.value.trim()}”.`;
     this.count.classList.toggle("none", !!missing || !items.length);
     this.#activate(grouped || missing ? -1 : 0); // nothing is chosen by Enter that was not asked for
+    if (this.onSentence) this.sentence.ask(this.input.value, missing ? 0 : items.length);
   }
 
   #close() {
+    this.sentence.forget();
     this.list.hidden = true;
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
@@ -163,7 +200,7 @@ export class Statements {
       if (this.items.length) this.#activate((this.active + step + this.items.length + (this.active < 0 && step < 0)) % this.items.length);
     } else if (event.key === "Enter" && this.open && this.active >= 0) {
       event.preventDefault(); // Enter without an active option submits the form
-      this.#take(this.items[this.active].dataset.name);
+      this.#choose(this.items[this.active]);
     } else if (event.key === "Escape" && (this.open || this.input.value)) {
       event.preventDefault();
       event.stopPropagation();
