@@ -2,10 +2,12 @@
 
     python benchmarks/server.py                                     # 64 clients for 60 s, 10 steps
     python benchmarks/server.py --clients 8 --seconds 20 --steps 20
+    python benchmarks/server.py --qualities standard best           # mixed, so two sets of weights in one process
 
 Each client asks for one record with a seed of its own, and asks again when it has the answer. The service runs in its
 own process on the loopback interface, with default settings. Offline generation is measured before and after it, in
-float32 like the service, in one batch and in batches of 8, which the service uses on a CPU. Throughput is the number of
+the same precision, in one batch and in batches of 8, which the service uses on a CPU. Of several qualities, as many
+records of each. Throughput is the number of
 records of all requests that began within the given time, divided by the time until the last of them was answered.
 """
 
@@ -23,21 +25,42 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+
+from sssd.device import choose_device
+
+OFFLINE = """
+import sys, time
+from sssd.cli.process import configure_process
+configure_process()
+from sssd import SSSDECG
+from sssd.benchmark import of_quality
+from sssd.presets import BUILTIN, PRESETS, Preset
+records, steps, precision, device, *qualities = sys.argv[1:]
+presets = [PRESETS[name] for name in qualities] or [Preset(None, "ddim", int(steps), 0.0)]
+models = [SSSDECG.from_pretrained(one.weights or BUILTIN, device=device or None) for one in presets]
+share = max(1, int(records) // len(presets))
+def go(n, size):
+    start = time.perf_counter(), time.process_time()
+    for model, preset in zip(models, presets):
+        for i in range(0, n, size):
+            of_quality(model, preset, min(size, n - i), precision)
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+go(share, share)
+(whole, cores), (eights, _) = go(share, share), go(share, 8)
+made = share * len(presets)
+print(made / whole, made / eights, made / cores)
+"""
 
 
-def offline(records: int, steps: int, precision: str = "float32") -> tuple[float, float, float]:
+def offline(
+    records: int, steps: int, precision: str, device: str = "", qualities: Sequence[str] = ()
+) -> tuple[float, float, float]:
     """Records per second in one batch and in batches of 8, and per second of a core in one batch; in a new process."""
-    code = (
-        "import sys, time; from sssd.cli.process import configure_process; configure_process();"
-        "from sssd import SSSDECG;"
-        "n, s = map(int, sys.argv[1:3]); m = SSSDECG.from_pretrained();"
-        "go = lambda k, b: m.generate('AFIB', num_samples=k, use_ddim=True, ddim_timesteps=s, seed=1, batch_size=b, "
-        "precision=sys.argv[3]);"
-        "go(2, 2); c = time.process_time(); t = time.perf_counter(); go(n, n); u = time.perf_counter();"
-        "c = time.process_time() - c; go(n, 8); v = time.perf_counter(); print(n / (u - t), n / (v - u), n / c)"
-    )
-    command = [sys.executable, "-c", code, str(records), str(steps), precision]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", OFFLINE, str(records), str(steps), precision, device, *qualities]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"generating offline failed: {done.stderr.strip()}")
     whole, eights, by_core = map(float, done.stdout.split())
     return whole, eights, by_core
 
@@ -55,13 +78,18 @@ def core_s(pid: int) -> float:
 
 
 def client(
-    port: int, number: int, steps: int, until: float, answers: list[tuple[int, float, int, int]]
+    port: int,
+    number: int,
+    asked: Sequence[dict[str, object]],
+    until: float,
+    answers: list[tuple[int, float, int, int]],
 ) -> None:
     """Ask again and again until the time is over, and append (client, seconds, status, bytes) for each answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     i = 0
     while time.perf_counter() < until:
-        body = json.dumps({"statements": ["AFIB"], "steps": steps, "seed": number * 10**6 + i})
+        how = asked[(number + i) % len(asked)]
+        body = json.dumps({"statements": ["AFIB"], **how, "seed": number * 10**6 + i})
         began = time.perf_counter()
         connection.request("POST", "/v1/ecgs", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
@@ -72,18 +100,25 @@ def client(
         i += 1
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--steps", type=int, default=10)
-    given = parser.parse_args()
-    before = offline(given.clients, given.steps)
+    parser.add_argument("--qualities", nargs="*", default=[], help="in place of steps of DDIM")
+    parser.add_argument("--device", default="", help="cuda or cpu; by default the fastest one")
+    given = parser.parse_args(arguments)
+    gpu = choose_device(given.device or None).type == "cuda"
+    precision = "auto" if gpu else "float32"
+    how = (given.clients, given.steps, precision, given.device, given.qualities)
+    before = offline(*how)
+    asked = [{"quality": name} for name in given.qualities] or [{"steps": given.steps}]
     command = "import sys; from sssd.cli import main; sys.exit(main())"
+    device = ["--device", given.device] if given.device else []
     server = subprocess.Popen(
-        [sys.executable, "-c", command, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", command, "serve", "--port", "0", *device], stdout=subprocess.PIPE, text=True
     )
     try:
         assert server.stdout is not None
@@ -91,10 +126,10 @@ def main() -> None:
         assert found
         port = int(found[1])
         answers: list[tuple[int, float, int, int]] = []
-        client(port, 10**6, given.steps, time.perf_counter() + 2.0, [])
+        client(port, 10**6, asked, time.perf_counter() + 2.0, [])
         began, cores_before = time.perf_counter(), core_s(server.pid)
         threads = [
-            threading.Thread(target=client, args=(port, i, given.steps, began + given.seconds, answers))
+            threading.Thread(target=client, args=(port, i, asked, began + given.seconds, answers))
             for i in range(given.clients)
         ]
         for thread in threads:
@@ -110,8 +145,7 @@ def main() -> None:
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(60)
-    after = offline(given.clients, given.steps)
-    fastest = offline(given.clients, given.steps, "auto")
+    after = offline(*how)
 
     values = {m[1]: float(m[2]) for m in re.finditer(r"^(sssd_\w+) ([\d.e+]+)$", metrics, re.MULTILINE)}
     seconds = sorted(s for _, s, status, _ in answers if status == 200)
@@ -120,19 +154,20 @@ def main() -> None:
     statuses = {
         status: sum(1 for a in answers if a[2] == status) for status in sorted({a[2] for a in answers})
     }
-    early = statistics.median(m for t, m in memory if took / 4 <= t < took / 2)
-    late = statistics.median(m for t, m in memory if t >= 3 * took / 4)
+    everything = [m for _, m in memory]  # in place of a quarter in which nothing was read
+    early = statistics.median([m for t, m in memory if took / 4 <= t < took / 2] or everything)
+    late = statistics.median([m for t, m in memory if t >= 3 * took / 4] or everything)
     served = len(seconds) / took
     whole, eights, by_core = (statistics.mean(pair) for pair in zip(before, after, strict=True))
-    print(f"{given.clients} clients, {given.seconds:g} s, DDIM of {given.steps} steps, one record a request")
+    what = " and ".join(given.qualities) or f"DDIM of {given.steps} steps"
+    print(
+        f"{given.clients} clients, {given.seconds:g} s, {what}, one record a request, {'GPU' if gpu else 'CPU'}"
+    )
     print(f"{os.cpu_count()} CPU cores, {datetime.date.today()}: {' '.join(['python', *sys.argv])}")
     print(
         f"offline, one batch of {given.clients}: {before[0]:.2f} and {after[0]:.2f} records/s (before, after)"
     )
     print(f"offline, batches of 8: {before[1]:.2f} and {after[1]:.2f} records/s")
-    print(
-        f"offline, precision auto (bf16 if available): {fastest[0]:.2f} and {fastest[1]:.2f} records/s (one batch, 8)"
-    )
     print(
         f"service: {served:.2f} records/s, {100 * served / whole:.0f} % of offline in one batch, "
         f"{100 * served / eights:.0f} % of batches of 8; answers by status {statuses}"

@@ -60,7 +60,7 @@ def test_rows_compare_with_as_many_evaluations(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_sentence_says_how_long_each_quality_takes() -> None:
-    """Broken by a batch that is taken for one record, or a corpus for a batch (seen: both)."""
+    """Broken by 8 leads that are taken for 12 (seen), or a corpus for a batch."""
 
     def row(quality: str, case: str, seconds: float, records: int = 1) -> Row:
         return Row("builtin", f"{quality}: {case}", "float32", seconds, 1, None, quality, records)
