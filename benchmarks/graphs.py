@@ -65,6 +65,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         parser.error("this needs a CUDA device: only there are graphs recorded")
     model, kept = SSSDECG.from_pretrained(options.checkpoint, device="cuda"), bound.GRAPHS
+    bound.FEW_RECORDS = 0  # graphs of one evaluation, not of all steps
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, batches {options.batches}")
     print(f"{'steps':>5}  {'one size':>9}  {'kept':>9}  {'one kept':>9}  ratio")
     same = options.batches[:1] * len(options.batches)

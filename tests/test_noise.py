@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from sssd.noise import drawn, normal, origin, philox, seed_of_attempt
+from sssd.noise import drawn, kernel_works, normal, origin, philox, seed_of_attempt
 
 SHAPE = (8, 125)
 FULL = 0xFFFFFFFF
@@ -177,6 +177,26 @@ def test_the_kernel_draws_the_same_noise(size: int, step: int) -> None:
     state = origin([0, 2**63 + 5, 2**64 - 1], [2**63 - 1, 3, 2**40 + 7], device)
     expected = drawn(state.cpu(), step, (1, size))[:, 0]
     torch.testing.assert_close(kernel(state, step, size).cpu(), expected, rtol=2e-7, atol=1e-9)
+
+
+def test_a_kernel_that_fails_or_errs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken by trusting that Triton works where it is installed, or that it draws the same (seen: both)."""
+    pytest.importorskip("triton")
+    from sssd.engine.kernels import noise as kernels
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kernel = kernels.normal
+
+    def without_a_compiler(*_: object) -> torch.Tensor:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    try:
+        for replaced, works in ((kernel, True), (without_a_compiler, False), (lambda *a: -kernel(*a), False)):
+            kernel_works.cache_clear()
+            monkeypatch.setattr(kernels, "normal", replaced)
+            assert kernel_works(device) is works
+    finally:
+        kernel_works.cache_clear()
 
 
 def test_the_kernel_compiles_for_gpus() -> None:

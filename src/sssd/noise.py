@@ -7,7 +7,6 @@ of a record depends neither on its batch nor on what was drawn before.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -67,23 +66,36 @@ def origin(seed: Seeds, index: Tensor | Sequence[int], device: torch.device | st
 def drawn(state: Tensor, step: int, shape: tuple[int, int]) -> Tensor:
     """Return the noise of `normal` from the `origin` (B, 2) of the records, on its device. It waits for no device.
 
-    On a GPU one kernel draws it, if Triton is there; the plain way takes a hundred launches.
+    On a GPU one kernel draws it where Triton works; the plain way takes a hundred launches.
     """
     size = shape[0] * shape[1]
-    if state.device.type == "cuda" and _triton(state.device):
+    if state.device.type == "cuda" and kernel_works(state.device):
         from .engine.kernels.noise import normal as kernel
 
         return kernel(state, _checked_step(step), size).view(-1, *shape)
+    return _plain(state, step, size).reshape(len(state), *shape)
+
+
+def _plain(state: Tensor, step: int, size: int) -> Tensor:
+    """Return `size` standard normals for each record: (B, size)."""
     r0, r1, r2, r3 = _words(state, step, -(-size // 4))  # each (B, blocks)
     z = torch.stack((*_box_muller(r0, r1), *_box_muller(r2, r3)), dim=-1)  # (B, blocks, 4)
-    return z.flatten(1)[:, :size].reshape(len(z), *shape)
+    return z.flatten(1)[:, :size]
 
 
 @cache
-def _triton(device: torch.device) -> bool:
-    """Return whether Triton is installed and compiles for this GPU."""
-    found = importlib.util.find_spec("triton") is not None
-    return found and torch.cuda.get_device_capability(device) >= (7, 0)
+def kernel_works(device: torch.device) -> bool:
+    """Return whether the kernel runs on this device and draws the same noise. It is tried once.
+
+    It needs Triton, and Triton a compiler of C and a GPU that it knows; what it raises without them differs.
+    """
+    state = origin([2**64 - 1], [2**40 + 3], device)
+    try:
+        from .engine.kernels.noise import normal as kernel
+
+        return bool((kernel(state, 199, 97) - _plain(state, 199, 97)).abs().max() < 1e-6)
+    except Exception:
+        return False
 
 
 def integers(state: Tensor, step: int, below: int) -> Tensor:
