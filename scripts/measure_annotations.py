@@ -97,6 +97,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--folds", type=Path, required=True)
+    parser.add_argument("--checkpoint", help="of the model whose records are annotated")
     options = parser.parse_args()
     marked = marks(options.data)
     ecgs = [Ecg(to_twelve(eight), 100.0) for eight in ludb(options.data)]
@@ -130,7 +131,7 @@ def main() -> None:
         f"them a beat is unlike the others in shape and width, and also in {unlike[~ventricular].sum()} of "
         f"the other {(~ventricular).sum()} recordings."
     )
-    model = SSSDECG.from_pretrained(device="cpu")
+    model = SSSDECG.from_pretrained(options.checkpoint, device="cpu")
     rows = []
     for label in LABELS:
         made = [annotate(ecg) for ecg in model.generate_ecgs(label, num_samples=EACH, seed=1)]
@@ -147,7 +148,8 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         given = "generate --label SR --exact --seed 3 --annotate --format png --out"
-        assert command([*given.split(), f"{folder}/marked"]) == 0
+        of = ["--checkpoint", options.checkpoint] if options.checkpoint else []
+        assert command([*given.split(), f"{folder}/marked", *of]) == 0
         shutil.copy(next(Path(folder, "marked").glob("SR*.png")), IMAGES / "annotations.png")
     text.append("![A record with its annotations in lead II](images/annotations.png)")
     paste(PAGE, "annotations", "\n\n".join(text))
