@@ -273,7 +273,7 @@ function open() {
   const which = fromQuiz(location.hash);
   if (which) return startQuiz(which);
   if (quizzing()) endQuiz();
-  if (location.hash === ROOM) return startRoom();
+  if (location.hash === ROOM && !FORMATS) return startRoom();
   if (inRoom()) endRoom();
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
   if (!link.settings) {

@@ -185,7 +185,6 @@ export class Room {
   #field(template, place, title) {
     const root = template.querySelector(".statements").cloneNode(true);
     for (const name of [".only", ".understood"]) root.querySelector(name).remove();
-    root.querySelector("input").placeholder = "AFIB, infarct, slow …";
     for (const e of root.querySelectorAll("[id]")) e.id += `-${place}`;
     for (const name of ["for", "aria-controls", "aria-describedby"])
       for (const e of root.querySelectorAll(`[${name}]`)) e.setAttribute(name, `${e.getAttribute(name)}-${place}`);

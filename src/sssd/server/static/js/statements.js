@@ -16,6 +16,7 @@ export class Statements {
     this.sentence = new Sentence((option) => this.#offer(option));
     this.understood = root.querySelector(".understood");
     this.root = root;
+    if (!onSentence) root.querySelector("input").placeholder = "AFIB, infarct, slow …";
     this.chips = root.querySelector(".chips");
     this.input = root.querySelector("input");
     this.list = root.querySelector("[role=listbox]");
