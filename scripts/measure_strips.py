@@ -1,6 +1,7 @@
 """Measure whether seams of strips can be found and whether a strip shows one heart, and write docs/strips.md's tables.
 
-    python scripts/measure_strips.py seams heart picture --data ../shared/data/ptbxl_folds1-9 --kept build/strips
+    python scripts/measure_strips.py seams heart variability picture --data ../shared/data/ptbxl_folds1-9 \\
+        --kept build/strips
 
 --kept is a folder for the strips, which are not made again. On one core of a CPU, 40 strips take 10 minutes with
 --checkpoint few-step and an hour with the built-in model; --only measures one way of making them.
@@ -24,7 +25,8 @@ from sssd import SSSDECG
 from sssd.batch import Given
 from sssd.cli import main as command
 from sssd.evaluation import classifier
-from sssd.leads import to_eight
+from sssd.labels import CODES
+from sssd.leads import EIGHT, to_eight
 from sssd.request import Request
 from sssd.signals.beats import find_beats, heart_rate
 from sssd.strips import Strip
@@ -40,17 +42,13 @@ Joined = tuple[np.ndarray, list[int]]  # strips (n, 8, L) in mV, and where their
 def together(overlap: float) -> Callable[[SSSDECG, Request, int], Joined]:
     def make(model: SSSDECG, request: Request, seed: int) -> Joined:
         strip = Strip(SECONDS * FS_HZ, WINDOW, (SECONDS * FS_HZ,), FS_HZ, overlap)
-        made = [
-            model.generate_batch(
-                request.part(slice(i, i + 8)).parts,
-                [seed] * len(request.part(slice(i, i + 8))),
-                request.part(slice(i, i + 8)).numbers,
-                model.step_table(),
-                strip=strip,
-                rows=48,
+        made = []
+        for i in range(0, len(request), 8):
+            part = request.part(slice(i, i + 8))
+            how: dict = dict(strip=strip, rows=48, **part.known)
+            made.append(
+                model.generate_batch(part.parts, [seed] * len(part), part.numbers, model.step_table(), **how)
             )
-            for i in range(0, len(request), 8)
-        ]
         return torch.cat(made)[..., : strip.samples].numpy(), list(strip.seams)
 
     return make
@@ -109,6 +107,9 @@ METHODS: dict[str, Callable[[SSSDECG, Request, int], Joined]] = {
 }
 
 
+BUILT_IN = "together, overlap 2 s"
+
+
 def kept(folder: Path, name: str, make: Callable[[], Joined]) -> tuple[np.ndarray, list[int], float]:
     """Strips and seams of a file, or make them and keep them; and the seconds that it took."""
     file = folder / f"{name}.npz"
@@ -152,7 +153,7 @@ def area(positive: np.ndarray, negative: np.ndarray, epochs: int) -> tuple[float
 def seams(model: SSSDECG, options: argparse.Namespace) -> str:
     request = model.request(num_samples=options.strips, seed=11)
     plain = model.request(num_samples=options.strips, seed=12)
-    tag = options.checkpoint or "built-in"
+    tag = Path(options.checkpoint or "built-in").stem
     rows = []
     single, _, _ = kept(
         options.kept,
@@ -203,43 +204,121 @@ def rate(x: np.ndarray) -> float:
     return heart_rate(find_beats(x, FS_HZ), FS_HZ)
 
 
+def axis_and_size(x: np.ndarray) -> tuple[float, float]:
+    """The electrical axis of the QRS complex in degrees, by the areas in I and aVF, and its height, mean over leads."""
+    at = [i for i in find_beats(x, FS_HZ) if 10 <= i < x.shape[-1] - 10]
+    if not at:
+        return float("nan"), float("nan")
+    beat = np.median(
+        [x[:, i - 8 : i + 9] - x[:, i - 8 : i - 5].mean(axis=1, keepdims=True) for i in at], axis=0
+    )
+    one, avf = (
+        beat[EIGHT.index("I")].sum(),
+        2 / np.sqrt(3) * beat[EIGHT.index("aVF")].sum(),
+    )  # aVF is weaker by this
+    return float(np.degrees(np.arctan2(avf, one))), float(np.ptp(beat, axis=1).mean())
+
+
 def heart(model: SSSDECG, options: argparse.Namespace) -> str:
     def row(name: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[str]:
         pairs = list(pairs)
         like = [likeness(a, b) for a, b in pairs]
-        change = np.nanmedian([abs(rate(a) - rate(b)) for a, b in pairs])
-        return [name, f"{np.nanmedian(like):.2f}", f"{np.nanquantile(like, 0.1):.2f}", f"{change:.1f}"]
+        faster = np.nanmedian([abs(rate(a) - rate(b)) for a, b in pairs])
+        (axis, size), (axis_2, size_2) = (
+            np.array([axis_and_size(x) for x in side]).T for side in zip(*pairs, strict=True)
+        )
+        turned = np.nanmedian(np.abs((axis - axis_2 + 180) % 360 - 180))
+        grown = np.nanmedian(np.abs(size_2 / size - 1))
+        return [
+            name,
+            f"{np.nanmedian(like):.2f}",
+            f"{np.nanquantile(like, 0.1):.2f}",
+            f"{faster:.1f}",
+            f"{turned:.0f}",
+            f"{100 * grown:.0f} %",
+        ]
 
-    tag = options.checkpoint or "built-in"
-    made = {name: options.kept / f"{'-'.join(name.replace(',', '').split())}-{tag}.npz" for name in METHODS}
-    signal = np.load(made["together, overlap 2 s"])["signal"]
+    made, real = strips_of(options)
     rows = [
-        row(f"{later} s later", ((x[:, :500], x[:, 100 * later : 100 * later + 500]) for x in signal))
+        row(f"{later} s later", ((x[:, :500], x[:, 100 * later : 100 * later + 500]) for x in made[BUILT_IN]))
         for later in (5, 10, 20, 30, 50)
     ]
-    crossfaded = made["windows of their own, crossfaded in 1 s"]
-    if crossfaded.exists():
-        own = np.load(crossfaded)["signal"]
-        rows.append(row("30 s later, windows of their own", ((x[:, :500], x[:, 3000:3500]) for x in own)))
-    if options.data is not None:
-        with np.load(options.data / "signals.npz") as file:
-            real = to_eight(file["signal_uv"][file["strat_fold"] == 9].astype(np.float32) / 1000)
+    for name, signal in made.items():
+        if name != BUILT_IN:
+            rows.append(row(f"30 s later, {name}", ((x[:, :500], x[:, 3000:3500]) for x in signal)))
+    if real is not None:
         rows.append(row("5 s later, recordings of PTB-XL", ((x[:, :490], x[:, 500:990]) for x in real)))
     head = [
         "first 5 s against",
         "likeness of beats (median)",
         "10th percentile",
         "change of heart rate, /min (median)",
+        "turn of the QRS axis, degrees (median)",
+        "change of QRS height (median)",
     ]
     return table(head, rows)
 
 
-def picture(*_: object) -> str:
+def strips_of(options: argparse.Namespace) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The strips that `seams` has kept, by the way in which they were made, and recordings, if they are there."""
+    tag = Path(options.checkpoint or "built-in").stem
+    files = {name: options.kept / f"{'-'.join(name.replace(',', '').split())}-{tag}.npz" for name in METHODS}
+    made = {name: np.load(file)["signal"] for name, file in files.items() if file.exists()}
+    real = None
+    if options.data is not None:
+        with np.load(options.data / "signals.npz") as file:
+            real = to_eight(file["signal_uv"][file["strat_fold"] == 9].astype(np.float32) / 1000)[..., :990]
+    return made, real
+
+
+def variability(model: SSSDECG, options: argparse.Namespace) -> str:
+    """Variability of sinus rhythm: within 10 s, where recordings have it as well, and over the strip."""
+    request = model.request(num_samples=options.strips, seed=11)
+    sinus = request.vectors[:, CODES.index("SR")] > 0
+    made, real = strips_of(options)
+    sets = {"strips": made[BUILT_IN][sinus[: len(made[BUILT_IN])]]}
+    if real is not None:
+        with np.load(options.data / "signals.npz") as file:
+            sets["recordings of PTB-XL"] = real[
+                file["labels"][file["strat_fold"] == 9][:, CODES.index("SR")] > 0
+            ]
+
+    def row(name: str, records: np.ndarray) -> list[str]:
+        within = [_of_rr(x[:, i : i + 990]) for x in records for i in range(0, x.shape[-1] - 980, 1000)]
+        sd, rmssd, after = np.nanmedian(within, axis=0)
+        minute = ["", ""]
+        if records.shape[-1] > 2 * WINDOW:
+            whole = np.nanmedian([_of_rr(x) for x in records], axis=0)
+            minute = [f"{whole[0]:.0f}", f"{whole[2]:.2f}"]
+        return [name, f"{len(records)}", f"{sd:.0f}", f"{rmssd:.0f}", f"{after:.2f}", *minute]
+
+    head = [
+        "sinus rhythm in",
+        "records",
+        "SD of RR in 10 s, ms",
+        "RMSSD in 10 s, ms",
+        "RR against the next RR in 10 s, correlation",
+        f"SD of RR in {SECONDS} s, ms",
+        "correlation",
+    ]
+    return table(head, [row(name, records) for name, records in sets.items()])
+
+
+def _of_rr(x: np.ndarray) -> tuple[float, float, float]:
+    """The standard deviation of RR intervals and RMSSD in ms, and the correlation of an interval with the next."""
+    rr = np.diff(find_beats(x, FS_HZ)) / FS_HZ
+    if len(rr) < 4 or not rr[1:].std() or not rr[:-1].std():
+        return (float("nan"),) * 3
+    return 1e3 * rr.std(), 1e3 * np.sqrt((np.diff(rr) ** 2).mean()), float(np.corrcoef(rr[:-1], rr[1:])[0, 1])
+
+
+def picture(_: SSSDECG, options: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory() as folder:
         given = (
             "generate --label NORM+SR@0-15 --label AFIB@15-30 --exact --seed 5 --annotate --format png --out"
         )
-        assert command([*given.split(), f"{folder}/strip"]) == 0
+        of = ["--checkpoint", options.checkpoint] if options.checkpoint else []
+        assert command([*given.split(), f"{folder}/strip", *of]) == 0
         shutil.copy(next(Path(folder, "strip").glob("NORM*.png")), IMAGES / "strip.png")
     return "![A strip that changes from sinus rhythm to atrial fibrillation](images/strip.png)"
 
@@ -247,6 +326,7 @@ def picture(*_: object) -> str:
 PARTS: dict[str, Callable[[SSSDECG, argparse.Namespace], str]] = {
     "seams": seams,
     "heart": heart,
+    "variability": variability,
     "picture": picture,
 }
 
@@ -266,7 +346,7 @@ def main() -> None:
     model = SSSDECG.from_pretrained(options.checkpoint, device="cpu")
     for name in options.parts:
         text = PARTS[name](model, options)
-        mark = name if options.checkpoint is None else f"{name} {options.checkpoint}"
+        mark = f"{name} few-step" if options.checkpoint == "few-step" and name != "picture" else name
         paste(PAGE, mark, text)
         print(text, flush=True)
 

@@ -11,12 +11,15 @@ from sssd import SSSDECG
 from sssd.checks import timed
 from sssd.circumstances import draw
 from sssd.cli import main
+from sssd.engine.bound import bind
 from sssd.io import npz
+from sssd.labels import CODES
 from sssd.noise import normal, origin
 from sssd.request import conditions
 from sssd.strips import EDGE_S, Strip, strip_of
 from tests.reference import textbook
 from tests.test_cli import checkpoint  # noqa: F401
+from tests.test_editing import told  # noqa: F401
 from tests.test_transformer import random_net
 from tests.test_transformer import tiny as transformer
 from tests.test_wrapper import tiny
@@ -272,3 +275,28 @@ def test_all_windows_of_a_strip_have_its_own_circumstances():
     for row in found:
         assert torch.isclose(row, drawn).all(dim=1).any()
     assert all(torch.isclose(found, one).all(dim=1).any() for one in drawn)
+
+
+def test_all_windows_of_a_part_have_one_heart_rate(told, monkeypatch):  # noqa: F811
+    """It is the one that is given, or that of the record of ordinary length with the same seed and labels."""
+    measured, seen = [], []
+
+    def rates(signal_mv, fs_hz):
+        measured.extend(signal_mv)
+        return np.array([61.0, 122.0])[: len(signal_mv)]
+
+    def watched(network, cond, *more, **how):
+        seen.extend(cond[:, [CODES.index("AFIB"), 75, 76]].tolist())
+        return bind(network, cond, *more, **how)
+
+    monkeypatch.setattr("sssd.model_wrapper.measured_heart_rates", rates)
+    monkeypatch.setattr("sssd.batch.bind", watched)
+    how = dict(exact=True, seed=2, sampler="ddim", steps=1, precision="float32")
+    told.generate(["NORM", "AFIB"], duration=(12, 12), **how)
+    told_to_windows = {tuple(round(x, 4) for x in row) for row in seen if row[1]}
+    assert told_to_windows == {(0.0, 1.0, round((61 - 75) / 25, 4)), (1.0, 1.0, round((122 - 75) / 25, 4))}
+    for one, label in zip(measured, ("NORM", "AFIB"), strict=True):
+        np.testing.assert_allclose(one, told.generate(label, **how)[0], atol=1e-5)
+    measured.clear(), seen.clear()
+    told.generate("NORM", duration=12, heart_rate=80, **how)
+    assert not measured and {tuple(round(x, 4) for x in row) for row in seen} == {(0.0, 1.0, 0.2)}

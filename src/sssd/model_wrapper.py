@@ -39,6 +39,7 @@ from .samplers import StepTable
 from .samplers.adapter import Scheduler
 from .sampling import RunKeywords, Sampling, SamplingKeywords
 from .schedule import IntArray
+from .signals.heart_rate import measured_heart_rates
 from .strips import Strip, strip_of
 from .utils.util import std_normal
 
@@ -247,6 +248,8 @@ class SSSDECG(FromRecordings):
         given: see `sample`. strip, rows: windows of strips, and how many of them the network reads at once.
         """
         known = {"age": age, "sex": sex, "heart_rate": heart_rate}
+        if strip is not None and self.takes_heart_rate:
+            known["heart_rate"] = self._heart_rates(vectors, seeds, index, table, precision, **known)
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
 
         def after(i: int, x0: Tensor) -> None:
@@ -269,6 +272,39 @@ class SSSDECG(FromRecordings):
             rows=rows,
         )
         return self.scale.to_mv(x)
+
+    def _heart_rates(
+        self,
+        vectors: NDArray[np.float32],
+        seeds: Sequence[int] | IntArray,
+        index: Sequence[int] | IntArray,
+        table: Table,
+        precision: str,
+        **known: Any,
+    ) -> NDArray[np.float64]:
+        """Return one heart rate for each part of strips (B, G), so that their windows do not choose others.
+
+        It is the one that is asked for, or that of the record of ordinary length with the same seed, number and labels.
+        NaN where it is in doubt.
+        """
+        strips, parts = vectors.shape[:2]
+        of_parts = {
+            name: None if value is None else np.repeat(np.broadcast_to(value, strips), parts)
+            for name, value in known.items()
+        }
+        rates = np.full(strips * parts, np.nan) if of_parts["heart_rate"] is None else of_parts["heart_rate"]
+        open_ = np.flatnonzero(np.isnan(rates))
+        if len(open_):
+            made = self.generate_batch(
+                vectors.reshape(strips * parts, -1)[open_],
+                np.asarray(seeds)[open_ // parts],
+                np.asarray(index)[open_ // parts],
+                table,
+                precision=precision,
+                **{name: v[open_] for name, v in of_parts.items() if v is not None and name != "heart_rate"},
+            )
+            rates[open_] = measured_heart_rates(made.numpy(), self.config.trainset_config.sampling_rate)
+        return rates.reshape(strips, parts)
 
     def records(
         self,

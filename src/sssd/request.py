@@ -246,15 +246,17 @@ def conditions(
     """Return the conditions of the network: label vectors (B, K), and the columns that it takes behind them.
 
     Those of the parts of strips are (B, G, K), one for each part. age, sex, heart_rate: one for all records or one for
-    each. ValueError unless there is one vector of K values per record.
+    each, or (B, G) for each part. ValueError unless there is one vector of K values per record.
     """
     vectors, shape = np.asarray(vectors, np.float32), (records, len(classes.names))
     if vectors.ndim == 3 and len(vectors) == records:
         told = {"age": age, "sex": sex, "heart_rate": heart_rate}
-        repeated = {name: None if v is None else np.repeat(v, vectors.shape[1]) for name, v in told.items()}
-        flat = conditions(
-            vectors.reshape(-1, shape[1]), vectors.shape[0] * vectors.shape[1], classes, **repeated
-        )
+        parts = vectors.shape[1]
+        repeated = {
+            name: None if v is None else np.ravel(v) if np.ndim(v) == 2 else np.repeat(v, parts)
+            for name, v in told.items()
+        }
+        flat = conditions(vectors.reshape(-1, shape[1]), records * parts, classes, **repeated)
         return flat.reshape(*vectors.shape[:2], -1)
     if vectors.shape != shape:
         raise ValueError(f"label vectors have shape {vectors.shape}: expected {shape}, one row per record")
