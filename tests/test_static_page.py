@@ -35,7 +35,7 @@ from tests.page import CHROMIUM, chromium
 from tests.test_onnx import SMALL_TRANSFORMER, random_model
 from tests.test_transformer import tiny
 
-pytest.importorskip("onnx", reason="pip install '.[onnx]'")
+onnx = pytest.importorskip("onnx", reason="pip install '.[onnx]'")
 pytest.importorskip("onnxscript")
 pytest.importorskip("fastapi")
 
@@ -124,6 +124,17 @@ def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     with pytest.raises(ValueError, match="SHA-512"):
         runtime.runtime_files()
+
+
+def test_nothing_is_loaded_twice(site: Path) -> None:
+    """The table of circumstances, a hundred kilobytes, is beside the network and not in it as well."""
+    files = sorted(path.name for path in (site / "networks").iterdir())
+    networks = ["default.onnx", "few-step.onnx", "one-step.onnx"]
+    assert files == sorted(["best.json", "draft.json", "standard.json", *networks])
+    told = json.loads((site / "networks" / "draft.json").read_text())
+    assert told["file"] == "networks/one-step.onnx"
+    assert told["facts"]["circumstances"]["shape"] == [8, 16]
+    assert not onnx.load(site / told["file"]).metadata_props
 
 
 # --- in the browser -----------------------------------------------------------------------------------------

@@ -50,13 +50,14 @@ def write_onnx(model: PretrainedModel, path: str | os.PathLike[str], *, overwrit
     return path
 
 
-def onnx_bytes(model: PretrainedModel) -> bytes:
-    """Return the content of the file that `write_onnx` writes."""
+def onnx_bytes(model: PretrainedModel, *, described: bool = True) -> bytes:
+    """Return the content of the file that `write_onnx` writes. described: whether it has the metadata."""
     proto = _traced(model)
     _without_traces(proto.graph)
     _in_float16(proto.graph)
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = KEY, json.dumps(facts(model))
+    if described:
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = KEY, json.dumps(facts(model))
     proto.producer_name, proto.producer_version = "sssd-ecg", __version__
     return bytes(proto.SerializeToString(deterministic=True))
 

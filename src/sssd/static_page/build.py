@@ -66,7 +66,10 @@ def _copy_page(page: Path) -> None:
 
 
 def _write_networks(page: Path, generator: Generator) -> None:
-    """Write the networks of all qualities, and the data of the model."""
+    """Write the networks of all qualities, and the data of the model.
+
+    What the metadata of an ONNX file would hold is in the JSON of a quality, where a browser can read it.
+    """
     networks, provenance = page / "networks", {}
     networks.mkdir()
     models: dict[str, SSSDECG] = {}
@@ -76,7 +79,7 @@ def _write_networks(page: Path, generator: Generator) -> None:
             models[name] = (
                 generator.model if name == OWN else SSSDECG.from_pretrained(WEIGHTS[name], device="cpu")
             )
-            (networks / f"{name}.onnx").write_bytes(onnx_bytes(models[name]))
+            (networks / f"{name}.onnx").write_bytes(onnx_bytes(models[name], described=False))
         told, provenance[quality] = _network(models[name], plan)
         (networks / f"{quality}.json").write_text(
             json.dumps({"file": f"networks/{name}.onnx", **told}), encoding="utf-8"
