@@ -9,6 +9,7 @@
 #   OUT/base      the transformer, trained on all sets
 #   OUT/guided    it learns what it predicts under guidance: the default model
 #   OUT/few-step  its student for 4, 2 and 1 evaluations
+#   OUT/detail    the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured  ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these files
 #                 scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
 set -euo pipefail
@@ -63,6 +64,12 @@ run() { # run NAME COMMAND...: a stage on all GPUs, which goes on where it stopp
 run base train --config transformer --data "$data/ptbxl" "${more[@]}"
 run guided train --config guided --init "$out/base/model.safetensors" --data "$data/ptbxl" "${more[@]}"
 run few-step distill --config few-step --teacher "$out/base/model.safetensors" --data "$data/ptbxl"
+
+if [ -d "$1/ecg_500hz" ] && [ ! -f "$out/detail/detail.safetensors" ]; then
+    mkdir -p "$out/detail"
+    python "$root/scripts/train_detail.py" "$1/ecg_500hz" "$out/detail/part.safetensors" | tee "$out/detail/log.txt"
+    mv "$out/detail/part.safetensors" "$out/detail/detail.safetensors"
+fi
 
 # Three sets of each sampler for its quality; for each quality of the package one set for `sssd-ecg evaluate`.
 rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m20 unipc20 unipc10 unipc6"

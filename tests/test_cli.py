@@ -475,7 +475,7 @@ def test_a_full_disk_leaves_nothing(
 def test_a_disk_too_small_is_noticed_before_generating(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10_000})())
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 5_000})())
     monkeypatch.setattr("sssd.SSSDECG.generate", lambda *_, **__: pytest.fail("it generated"))
     code, _, errors = _run(
         capsys, "generate", "--checkpoint", checkpoint, "--label", "NORM", "--out", tmp_path / "ecgs"

@@ -23,9 +23,10 @@ from sssd.evaluation import amplitude, auc, memorisation, quality, rhythm, spect
 from sssd.evaluation.evaluate import ORDER, evaluate  # noqa: E402
 from sssd.evaluation.kernel import kernel_distance  # noqa: E402
 from sssd.evaluation.manifold import precision_recall_density_coverage  # noqa: E402
-from sssd.evaluation.sets import aligned, pair_rows, size_warnings, split  # noqa: E402
+from sssd.evaluation.sets import aligned, at_100_hz, pair_rows, size_warnings, split  # noqa: E402
 from sssd.leads import to_twelve  # noqa: E402
 from sssd.signals import beats, waves  # noqa: E402
+from sssd.signals.rates import interpolated  # noqa: E402
 from tests.test_evaluation import one_thread, pulses  # noqa: E402, F401
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -274,6 +275,30 @@ def test_evaluate_tells_good_from_bad(compared: tuple[dict[str, Any], set[str]])
     pair = bad["privacy"]["nearest_pairs"][0]
     assert pair["synthetic"] == pair["train"]
     assert bad["fidelity"]["spectrum"]["distance_db"] == pytest.approx(20 * np.log10(2), abs=1.5)
+
+
+def at_500_hz(records: Recordings) -> Recordings:
+    fine = [np.rint(interpolated(one.astype(np.float64))) for one in records.signal_uv]
+    return replace(records, signal_uv=np.stack(fine).astype(np.int16), fs_hz=500.0)
+
+
+@pytest.mark.slow
+def test_evaluate_at_500_hz() -> None:
+    """Statements and copies are looked for in the records at 100 Hz, and bands reach up to 250 Hz."""
+    pytest.importorskip("neurokit2")
+    real, made, unseen = ecgs(16, 0), ecgs(16, 1), ecgs(16, 2)
+    fine = [at_500_hz(records) for records in (real, made, unseen)]
+    assert np.abs(at_100_hz(fine[0]).signal_uv - real.signal_uv.astype(int))[..., 20:-20].max() <= 30
+    assert at_100_hz(real) is real
+    found = evaluate(*fine, seeds=1, epochs=1, width=2)
+    slow = evaluate(real, made, unseen, seeds=1, epochs=1, width=2)
+    assert "at 100 Hz" in found["about"]["classifier"] and "at 100 Hz" not in slow["about"]["classifier"]
+    assert found["detectability"]["bands"]["edges_hz"][-4:] == [75, 100, 150, 250]
+    assert found["privacy"]["nearest_distance_ratio"] == pytest.approx(
+        slow["privacy"]["nearest_distance_ratio"], rel=0.05
+    )
+    steady = [result["rhythm"]["beat_regularity"]["synthetic"] for result in (found, slow)]
+    assert steady[0] == pytest.approx(steady[1], abs=0.1)
 
 
 def test_pairs_of_records() -> None:

@@ -22,11 +22,13 @@ from .added_noise import parse
 from .batch import Given, sample
 from .checks import check_keywords, flag, only, warn, whole
 from .copied import Copied
+from .detail import at_500_hz, network_for
 from .device import batches, choose_batch_size, choose_precision, precision_name
 from .editing.methods import FromRecordings
 from .labels import encode, rare_note
 from .leads import lead_names
 from .loss import denoising_loss, noise_levels
+from .models.detail import DetailNetwork
 from .models.network import Network
 from .models.settings import isolated
 from .noise import seed_or_drawn
@@ -40,6 +42,7 @@ from .samplers.adapter import Scheduler
 from .sampling import RunKeywords, Sampling, SamplingKeywords
 from .schedule import IntArray
 from .signals.heart_rate import measured_heart_rates
+from .signals.rates import FINE_HZ
 from .strips import Strip, strip_of
 from .utils.util import std_normal
 
@@ -53,6 +56,7 @@ class Keywords(RequestKeywords, SamplingKeywords, RunKeywords, total=False):
     """The keywords of `generate` and `generate_ecgs`."""
 
     seed: int | None
+    fs: float | None
 
 
 class SSSDECG(FromRecordings):
@@ -93,6 +97,8 @@ class SSSDECG(FromRecordings):
             given comes from the configuration.
         seed: 0 to 2**64 - 1. Record i depends on (seed, i) and its label. By default one is drawn from torch's global
             generator.
+        fs: samples per second, by default those of the network, 100. With 500, records also have what is above
+            46.5 Hz (sssd.detail).
         batch_size: number of records at once, by default as many as fill the device.
         progress: True, False, a function of (done, total), or None for a bar on a terminal if the run takes over 2 s.
         precision: of matrix products, "auto", "float32" or "bf16".
@@ -100,8 +106,11 @@ class SSSDECG(FromRecordings):
         ValueError, with one message, if an argument is wrong or two do not go together.
         """
         return_numpy = flag("return_numpy", return_numpy)
-        request, table, seed = self._resolve(labels, how)
+        request, table, seed, detail = self._resolve(labels, how)
         signal = self.sample(request, table, seed=seed, **only(how, RunKeywords))
+        if detail is not None:
+            seeds = [seed] * len(request)
+            signal = torch.from_numpy(at_500_hz(detail, signal.numpy(), seeds, request.numbers))
         return signal.numpy() if return_numpy else signal
 
     def generate_ecgs(
@@ -120,12 +129,13 @@ class SSSDECG(FromRecordings):
         whether `Ecg.annotations` say where waves begin, peak and end (sssd.annotations). A record has the statements of
         its label vector (sssd.labels.has), and its provenance says how to make it again.
         """
-        order, kinds = lead_names(leads), parse(noise, self.config.trainset_config.sampling_rate)
-        request, table, seed = self._resolve(labels, how)
+        order = lead_names(leads)
+        request, table, seed, detail = self._resolve(labels, how)
+        kinds = parse(noise, self.fs_hz if detail is None else FINE_HZ)
         signal = self.sample(request, table, seed=seed, **only(how, RunKeywords))
         precision = how.get("precision", "auto")
         made = self.records(signal, request, table, seed=seed, precision=precision, leads=order)
-        return list(replace(made, noise=kinds, annotated=flag("annotate", annotate)))
+        return list(replace(made, noise=kinds, annotated=flag("annotate", annotate), detail=detail))
 
     def request(
         self,
@@ -173,7 +183,7 @@ class SSSDECG(FromRecordings):
 
         given: where the run starts and what it holds fixed, in mV; otherwise it starts from noise.
         """
-        records, fs_hz = len(request), self.config.trainset_config.sampling_rate
+        records, fs_hz = len(request), self.fs_hz
         strip = strip_of(request.seconds, window=self.shape[1], fs_hz=fs_hz)
         length = round(sum(request.seconds) * fs_hz) or self.shape[1]
         fits = choose_batch_size(self.model.config, self.shape[1], self.device)
@@ -318,20 +328,20 @@ class SSSDECG(FromRecordings):
     ) -> Records:
         """Return the 12-lead records of a signal (B, 8, L) in mV that `sample` made with these arguments."""
         how = self.provenance(table, seed=seed, precision=precision)
-        fs_hz = self.config.trainset_config.sampling_rate
-        return Records(np.asarray(signal), request, self.label_names, fs_hz, how, lead_names(leads))
+        return Records(np.asarray(signal), request, self.label_names, self.fs_hz, how, lead_names(leads))
 
     def provenance(self, table: Table, *, seed: int, precision: str = "auto") -> dict[str, Any]:
         """Return the provenance that all records made with these arguments share."""
         name, cauchy = precision_name(precision, self.device), self.model.cauchy
         return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
 
-    def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int]:
-        """Return the request, the sampler and the seed of a call of `generate`."""
+    def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int, DetailNetwork | None]:
+        """Return the request, the sampler, the seed and the network for 500 Hz, or None, of a call of `generate`."""
         check_keywords("generate", how, Keywords)
         seed = seed_or_drawn(how.get("seed"))
         request = self.request(labels, seed=seed, **only(how, RequestKeywords))
-        return request, Sampling.of(**only(how, SamplingKeywords)).table(self.schedule, self.config), seed
+        table = Sampling.of(**only(how, SamplingKeywords)).table(self.schedule, self.config)
+        return request, table, seed, network_for(how.get("fs"), self.fs_hz, self.device)
 
     # --- training -----------------------------------------------------------------------------------------
 

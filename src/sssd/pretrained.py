@@ -225,6 +225,11 @@ class PretrainedModel:
         return 8, self.config.trainset_config.segment_length
 
     @property
+    def fs_hz(self) -> float:
+        """The sampling rate of its records."""
+        return self.config.trainset_config.sampling_rate
+
+    @property
     def scale(self) -> Scale:
         """The scale on which the network sees records."""
         return Scale.of(self.config.trainset_config)

@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from .added_noise import Noise, add_noise
 from .annotations import annotate, notes_of
+from .detail import at_500_hz
 from .labels import names_of
 from .leads import CLINICAL, to_twelve
 from .patient import facts
 from .record import Ecg, as_statement
 from .request import Request
+from .signals.rates import FINE_HZ
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .models.detail import DetailNetwork
     from .samplers import StepTable
     from .samplers.adapter import Scheduler
 
@@ -72,22 +75,29 @@ class Records(Sequence[Ecg]):
     leads: the order of the 12 leads. noise: what is added to each (sssd.added_noise), by its seed and index.
     rare: the statements that the model hardly learnt, with the numbers of their training records.
     attempts: (B,) which draw each record is, see `noise.seed_of_attempt`; None if records were drawn once.
-    annotated: whether each gets annotations (sssd.annotations).
+    annotated: whether each gets annotations (sssd.annotations). detail: the network that brings each from 100 to 500 Hz
+    (sssd.detail); None leaves them at the rate of the model.
     """
 
     eight: NDArray[np.float32]
     request: Request
     names: tuple[str, ...]
-    fs_hz: float
+    model_hz: float
     how: dict[str, Any]
     leads: tuple[str, ...] = CLINICAL
     noise: tuple[Noise, ...] = ()
     rare: Mapping[str, int] = field(default_factory=dict)
     attempts: tuple[int, ...] | None = None
     annotated: bool = False
+    detail: DetailNetwork | None = None
 
     def __len__(self) -> int:
         return len(self.eight)
+
+    @property
+    def fs_hz(self) -> float:
+        """The rate of the records."""
+        return self.model_hz if self.detail is None else FINE_HZ
 
     @overload
     def __getitem__(self, i: int) -> Ecg: ...
@@ -99,15 +109,19 @@ class Records(Sequence[Ecg]):
         one = self.request.part(slice(i, i + 1 or None))
         present = names_of(one.vectors[0], self.names)
         rare = {name: count for name, count in self.rare.items() if name in present}
+        eight, seed, number = self.eight[i], self.how["seed"], one.numbers[0]
+        if self.detail is not None:
+            eight = at_500_hz(self.detail, eight[None], [seed], [number])[0]
         ecg = record(
-            to_twelve(self.eight[i], self.leads),
+            to_twelve(eight, self.leads),
             one.vectors[0],
             self.names,
             fs_hz=self.fs_hz,
             leads=self.leads,
             provenance={
                 **self.how,
-                "index": one.numbers[0],
+                **({} if self.detail is None else {"detail": self.detail.hash}),
+                "index": number,
                 "requested": one.requested[0],
                 **facts(**one.known, records=1)[0],
                 **({"seconds": list(one.seconds)} if one.seconds else {}),
@@ -121,7 +135,7 @@ class Records(Sequence[Ecg]):
             ecg = annotate(ecg)
         if not self.noise:
             return ecg
-        return add_noise(ecg, self.noise, seed=self.how["seed"], index=one.numbers[0])
+        return add_noise(ecg, self.noise, seed=seed, index=number)
 
     def _with_parts(self, ecg: Ecg, seconds: Sequence[float], vectors: NDArray[np.float32]) -> Ecg:
         """Return a record with notes of where its statements change; vectors (G, K) are of its parts."""

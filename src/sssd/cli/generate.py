@@ -41,6 +41,8 @@ sssd-ecg generate --label 'atrial fibrillation' --format wfdb,png --out ecgs
 
 sssd-ecg generate --label SR --noise 'baseline:0.3mV, muscle:20uV' --out noisy
 
+sssd-ecg generate --label NORM --fs 500 --format wfdb,dicom --out fine
+
 sssd-ecg generate --label NORM@0-30 --label AFIB@30-60 --annotate --out strip
 
 sssd-ecg generate --text '70-year-old woman, atrial fibrillation with left bundle branch block' --out ecgs
@@ -72,6 +74,14 @@ def command(
             metavar="<seconds>",
             help="Length of the records from 2.5 s, by default 10 s. Longer ones are strips in one piece. "
             "Statements may change on the way: --label NORM@0-30 --label AFIB@30-60.",
+        ),
+    ] = None,
+    fs: Annotated[
+        float | None,
+        typer.Option(
+            metavar="<Hz>",
+            help="Samples per second, by default those of the model, 100. With 500, what records have above 46.5 Hz "
+            "is added: the sharp parts of QRS complexes, and fine noise.",
         ),
     ] = None,
     sampler: options.Sampler = None,
@@ -166,6 +176,7 @@ def command(
             read_requests(label, labels_from, CODES, understood=understood, **told)  # before torch is loaded
 
         from ..added_noise import parse
+        from ..detail import network_for
         from ..device import choose_precision
         from ..model_wrapper import SSSDECG
         from ..sampling import Sampling
@@ -180,10 +191,13 @@ def command(
         if require_shown:
             shown_in.check_rules(asked)
         table = Sampling(**chosen).table(model.schedule, model.config)
-        added = parse(noise, model.config.trainset_config.sampling_rate)
+        detail = network_for(fs, model.fs_hz, model.device)
+        rate = model.fs_hz if fs is None else fs
+        added = parse(noise, rate)
         choose_precision(precision, model.device)  # a wrong one is refused before anything takes time
-        check_space(out, kinds, len(request) * (2 if added else 1), seconds=sum(seconds) or 10.0)
-        check_length(kinds, sum(seconds), model)
+        length = sum(seconds) or model.shape[1] / model.fs_hz
+        check_space(out, kinds, len(request) * (2 if added else 1), seconds=length, fs_hz=rate)
+        check_length(kinds, length, rate)
 
     if "challenge" in kinds:
         note_codes(request.vectors, model.label_names)
@@ -215,7 +229,7 @@ def command(
             ecgs, shown = shown_in.draw_until_shown(ecgs, asked, draw, seed=seed, bar=bar)
         elif check:
             shown = shown_in.measure(ecgs, bar)
-        ecgs = replace(ecgs, noise=added, annotated=annotate)
+        ecgs = replace(ecgs, noise=added, annotated=annotate, detail=detail)
         names = write_records(
             ecgs,
             out,

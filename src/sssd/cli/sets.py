@@ -13,16 +13,16 @@ from ..drawing import USUAL, Drawing
 from ..labels import names_of
 from ..patient import facts
 from .console import note
+from .options import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from rich.progress import Progress
 
-    from ..pretrained import PretrainedModel
     from ..records import Records
 
-KIB = {  # least size of a record of 10 s
+KIB = {  # least size of a record of 10 s at 100 Hz
     "wfdb": 24,
     "npz": 20,
     "csv": 70,
@@ -104,12 +104,15 @@ def _facts(ecgs: Records, i: int, asked: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def check_space(out: Path, formats: Sequence[str], records: int, *, seconds: float = 10.0) -> None:
+def check_space(
+    out: Path, formats: Sequence[str], records: int, *, seconds: float = 10.0, fs_hz: float = 100.0
+) -> None:
     """Raise OSError if the folder is not writable, or the disk has less room than the records need at least."""
     folder = next(f for f in (out.resolve(), *out.resolve().parents) if f.exists())
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{str(folder)!r} is not writable; choose another --out")
-    size = sum(KIB[name] for name in formats) * 1024 * records * seconds / 10
+    size = sum(KIB[name] * (1 if name in PICTURES else fs_hz / 100) for name in formats)
+    size *= 1024 * records * seconds / 10
     needed, free = size, shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
@@ -118,13 +121,12 @@ def check_space(out: Path, formats: Sequence[str], records: int, *, seconds: flo
         )
 
 
-def check_length(formats: Sequence[str], seconds: float, model: PretrainedModel) -> None:
-    """Raise ValueError if a format cannot hold records of so many seconds; 0 stands for the length of the model's."""
+def check_length(formats: Sequence[str], seconds: float, fs_hz: float) -> None:
+    """Raise ValueError if a format cannot hold records of so many seconds at this rate."""
     if "dicom" in formats:
         from ..io.dicom import factor_of
 
-        fs_hz = model.config.trainset_config.sampling_rate
-        factor_of(round(seconds * fs_hz) or model.shape[1], fs_hz)
+        factor_of(round(seconds * fs_hz), fs_hz)
 
 
 def note_codes(vectors: NDArray[np.float32], names: Sequence[str]) -> None:

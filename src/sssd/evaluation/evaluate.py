@@ -22,10 +22,11 @@ from .. import __version__
 from ..checks import counted
 from ..data.recordings import Recordings
 from ..device import choose_device
+from ..signals.rates import COARSE_HZ
 from . import by_signals, classifier
 from .asked_heart_rate import delivered
 from .by_classifiers import by_classifiers
-from .sets import aligned, size_warnings, split, superclasses, unshared
+from .sets import aligned, at_100_hz, size_warnings, split, superclasses, unshared
 from .stages import Stage
 
 CPU_WIDTH = 16  # channels of the classifier without a GPU
@@ -57,6 +58,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure generated records against real ones.
 
+    Records at more than 100 Hz are brought to 100 Hz where classifiers read statements and where copies are looked for;
+    all else is measured at their own rate.
+
     real: what the generator was trained on. Without `holdout` its fold 9, or else a random quarter, is the test set,
     and only the rest trains. holdout: real records that neither the generator nor a classifier here has seen. seeds:
     classifiers for each training set. width: channels of the classifier, by default 64 on a GPU and 16 without.
@@ -77,8 +81,9 @@ def evaluate(
     synthetic = aligned("synthetic", synthetic, train)
     test = aligned("holdout", test, train)
 
+    slow = at_100_hz(train), at_100_hz(test), at_100_hz(synthetic)
     result = by_classifiers(
-        train, test, synthetic, superclasses(train.label_names), range(seeds), epochs, width, where, on_stage
+        *slow, superclasses(train.label_names), range(seeds), epochs, width, where, on_stage
     )
     result["fidelity"] |= by_signals.fidelity(train, test, synthetic, on_stage)
     result["detectability"] = by_signals.detectability(
@@ -86,7 +91,7 @@ def evaluate(
     )
     result["rhythm"], result["rules"] = by_signals.rhythm_and_rules(train, test, synthetic, on_stage)
     result["heart_rate"] = heart_rate
-    result["privacy"] = by_signals.privacy(train, test, synthetic, where, on_stage)
+    result["privacy"] = by_signals.privacy(*slow, where, on_stage)
     result["warnings"] = [
         *apart,
         *size_warnings(train, test, synthetic),
@@ -97,7 +102,8 @@ def evaluate(
         "records": {"train": len(train), "test": len(test), "synthetic": len(synthetic)},
         "test_set": test_set,
         "classifier": f"1-d residual network, width {width}, {counted(epochs, 'epoch')}, trained here; "
-        "features and adherence by those trained on the real training records",
+        "features and adherence by those trained on the real training records"
+        + ("; these read records at 100 Hz" if train.fs_hz > COARSE_HZ else ""),
         "seeds": seeds,
         "device": str(where),
         "seconds": round(time.monotonic() - begun, 1),

@@ -29,6 +29,7 @@ from ..signals.waves import delineate, median, p_waves
 FloatArray = NDArray[np.floating]
 
 SHORTEST_S, LONGEST_S = 0.35, 2.0  # 171 down to 30 beats per minute
+SLOPE_S = 0.01  # over which slopes are taken: one sample at 100 Hz
 UNITS = {
     "beat_regularity": "",
     "heart_rate": "/min",
@@ -77,7 +78,8 @@ def beat_regularity(x: FloatArray, *, fs_hz: float = 100.0) -> NDArray[np.float6
             f"{x.shape[-1]} samples at {fs_hz:g} Hz are too few for lags of up to {LONGEST_S:g} s: "
             f"give records of at least {last + 2} samples"
         )
-    e = np.abs(np.diff(np.asarray(x, dtype=np.float64), axis=-1)).sum(axis=1)  # (n, L-1)
+    signal, step = np.asarray(x, dtype=np.float64), max(round(SLOPE_S * fs_hz), 1)
+    e = np.abs(signal[..., step:] - signal[..., :-step]).sum(axis=1)  # (n, L - step)
     e -= e.mean(axis=-1, keepdims=True)
     padded = e.shape[-1] + last  # enough that no lag up to `last` wraps around
     r = np.fft.irfft(np.abs(np.fft.rfft(e, padded)) ** 2, padded)[:, : last + 1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from .. import labels as statements
 from ..checks import counted
 from ..data.recordings import Recordings, subset
 from ..labels import find
+from ..signals.rates import COARSE_HZ, decimated
 from .manifold import NEAREST
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")  # of PTB-XL's diagnostic statements
@@ -74,6 +77,16 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
         record_id=records.record_id,
         stated=None if stated.all() else stated,
     )
+
+
+def at_100_hz(records: Recordings) -> Recordings:
+    """Return the records at 100 Hz, at which statements and copies are looked for; slower ones stay as they are."""
+    if records.fs_hz <= COARSE_HZ:
+        return records
+    ratio = Fraction(COARSE_HZ / records.fs_hz).limit_denominator(5000)
+    slow = [np.rint(decimated(one.astype(np.float64), ratio)) for one in records.signal_uv]
+    signal_uv = np.clip(slow, -32767, 32767).astype(np.int16)
+    return replace(records, signal_uv=signal_uv, fs_hz=COARSE_HZ)
 
 
 def unshared(name: str, records: Recordings, train: Recordings) -> list[str]:

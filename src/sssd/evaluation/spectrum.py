@@ -18,7 +18,7 @@ FloatArray = NDArray[np.floating]
 Levels = NDArray[np.float64]
 
 DIAGNOSTIC_HZ = (0.5, 40.0)  # what a diagnostic ECG shows
-EDGES_HZ = (0.0, 0.5, 1.0, 3.0, 8.0, 15.0, 25.0, 35.0, 45.0, 50.0)
+EDGES_HZ = (0.0, 0.5, 1.0, 3.0, 8.0, 15.0, 25.0, 35.0, 45.0, 50.0, 75.0, 100.0, 150.0)
 FLOOR = 1e-12  # mV^2, far below the rounding to 1 uV
 _SEGMENT_S = 2.56
 _PART = 256  # records at a time

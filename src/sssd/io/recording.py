@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..leads import CLINICAL, twelve_from
 from ..record import Ecg
-from ..scale import roll_off
+from ..signals.rates import decimated
 from .comments import statements_in
 from .raw import Raw
 from .readers import read_raw
@@ -178,26 +178,12 @@ def resampled(signal_mv: NDArray[np.float64], source_hz: float, target_hz: float
 
     ratio = Fraction(target_hz / source_hz).limit_denominator(5000)
     if target_hz == FS_HZ < source_hz:
-        return _as_ptbxl(signal_mv, ratio)
+        return decimated(signal_mv, ratio)
     # the ends are continued with their first and last value, because zeros would ring where the baseline is not zero
     made: NDArray[np.float64] = resample_poly(
         signal_mv, ratio.numerator, ratio.denominator, axis=1, padtype="edge"
     )
     return made
-
-
-def _as_ptbxl(signal_mv: NDArray[np.float64], ratio: Fraction) -> NDArray[np.float64]:
-    """Resample (12, L) to 100 Hz by the Fourier transform of the signal and its mirror image, which has no jump."""
-    length = signal_mv.shape[1]
-    wanted = math.ceil(length * ratio)
-    whole = -(-length // ratio.denominator) * ratio.denominator
-    padded = np.pad(signal_mv, ((0, 0), (0, whole - length)), mode="edge")
-    spectrum = np.fft.rfft(np.concatenate((padded, padded[:, ::-1]), axis=1))
-    samples = 2 * whole * ratio.numerator // ratio.denominator
-    kept = spectrum[:, : samples // 2 + 1]
-    kept = kept * roll_off(np.arange(kept.shape[1]) * FS_HZ / samples)
-    made: NDArray[np.float64] = np.fft.irfft(kept, samples) * float(ratio)
-    return made[:, :wanted]
 
 
 def _around_gaps(signal_mv: NDArray[np.float64], source_hz: float, target_hz: float) -> NDArray[np.float64]:
