@@ -104,7 +104,7 @@ def pack(folder: Path, names: Sequence[str], out: Path, megabytes: float) -> Non
     share = 1e6 * megabytes / sum((folder / f"{name}.npy.xz").stat().st_size for name in names)
     for name in names:
         signal_uv = recordings(folder, name)
-        rows = np.arange(0, len(signal_uv), max(1.0, 1 / (0.98 * share))).astype(int)
+        rows = np.arange(0, len(signal_uv), max(1.0, 1 / (0.9 * share))).astype(int)
         with lzma.open(out / f"{name}.npy.xz", "wb") as file:
             np.save(file, np.diff(signal_uv[rows], axis=-1, prepend=0).astype(np.int16))
         with np.load(folder / f"{name}.npz") as about:
