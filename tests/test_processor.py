@@ -37,7 +37,7 @@ def test_it_equals_the_plain_network(
     """Also in several parts, at lengths that no patch divides, and where a record is longer than the taps reach.
 
     Breaks with a gate without its half, rows of v in the order of q, or parts of conditions that do not go with the
-    parts of x (seen: all).
+    parts of x.
     """
     monkeypatch.setattr(processor, "TOKENS", 300)
     net = make(length, patch=patch)
@@ -63,7 +63,7 @@ def test_a_record_does_not_depend_on_the_others() -> None:
 
 @pytest.mark.parametrize("tokens", [1, 2, 90, 124, 125, 200])
 def test_the_convolution_is_that_of_the_toeplitz_matrices(tokens: int) -> None:
-    """Broken by taps in the reverse order (seen), or by a ring on which a record's ends meet."""
+    """Broken by taps in the reverse order, or by a ring on which a record's ends meet."""
     taps, z = torch.randn(249, 3), torch.randn(2, tokens, 3)
     expected = torch.einsum("cij,bjc->bic", toeplitz(taps, tokens), z)
     torch.testing.assert_close(
@@ -72,7 +72,7 @@ def test_the_convolution_is_that_of_the_toeplitz_matrices(tokens: int) -> None:
 
 
 def test_queries_times_keys_are_those_of_the_plain_layer() -> None:
-    """Broken by pairs that are not a plane of the plain rotation (seen), or by a mean that is a sum (seen)."""
+    """Broken by pairs that are not a plane of the plain rotation, or by a mean that is a sum."""
     width, heads, tokens = 24, 3, 7
     size = width // heads
     weight, x = torch.randn(3 * width, width), torch.randn(2, tokens, width)

@@ -33,7 +33,7 @@ def s4() -> SSSDECG:
 def test_one_graph_equals_single_steps(make: Callable[[], SSSDECG], stand: Stand) -> None:  # noqa: F811
     """Records and the clean records of each step, for several seeds; the first call of a kind is never recorded.
 
-    Broken by noise that is recorded as a constant, or labels that are (seen: both).
+    Broken by noise that is recorded as a constant, or labels that are.
     """
     model = make()
     table = model.step_table(sampler="ddim", steps=4, ddim_eta=1.0)
@@ -64,7 +64,7 @@ def test_one_graph_equals_single_steps(make: Callable[[], SSSDECG], stand: Stand
 
 
 def test_other_samplers_and_weights_are_other_graphs(stand: Stand) -> None:  # noqa: F811
-    """Broken by a table that is taken for another, or by a graph that outlives its weights (seen: both)."""
+    """Broken by a table that is taken for another, or by a graph that outlives its weights."""
     model = s4()
 
     def ecg(**how: object) -> torch.Tensor:
