@@ -686,13 +686,9 @@ def test_a_disk_that_refuses(tmp_path, monkeypatch, failure, said, format):
         make(tmp_path / "a", format=format)
     monkeypatch.undo()
     assert not list((tmp_path / "a" / "data").glob(".*"))
-    assert [notes.finished(tmp_path / "a", manifest.read(tmp_path / "a"), n) for n in range(4)] == [
-        1,
-        1,
-        0,
-        0,
-    ]
-    assert run.resume(tmp_path / "a", LOCAL) == [2, 3]
+    finished = [notes.finished(tmp_path / "a", manifest.read(tmp_path / "a"), n) for n in range(4)]
+    assert finished[:3] == [True, True, False]  # the fourth may be written while the third one fails
+    assert run.resume(tmp_path / "a", LOCAL) == [n for n in range(4) if not finished[n]]
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
 
 

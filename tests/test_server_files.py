@@ -18,6 +18,7 @@ from sssd import Ecg
 from sssd.io import dicom, edf, uploads
 from sssd.io.raw import read_wfdb
 from sssd.io.readers import read_raw
+from sssd.server.routes import shared
 from tests.inputs.records import beats_mv
 from tests.service import recording, service
 from tests.test_server_recordings import ASKED, ROUTES, signals
@@ -158,7 +159,7 @@ def test_what_dicom_cannot_hold_is_refused_before_it_is_made(up):
 
 
 def test_a_service_without_the_packages_says_so(up, files, monkeypatch):
-    monkeypatch.setattr("sssd.server.routes.shared.find_spec", lambda name: None)
+    monkeypatch.setattr(shared, "find_spec", lambda name: None)
     body = {"statements": ["NORM"], "steps": 4}
     status, said = up.refusal("/v1/ecgs", body, accept="application/x-edf")
     assert status == 406 and "pip install 'sssd-ecg[clinical]'" in said

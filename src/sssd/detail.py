@@ -54,7 +54,7 @@ LOWEST, CLOSEST_S = 0.25, 0.25  # of what is a beat: height, over the highest, a
 STEEPEST_S = 0.06  # from there to where it is steepest
 COMMON_S = 0.2  # to either side of beats, which have noise in common there
 # Steps of the noise generator that nothing else uses: of levels, of the noise of a record, and of that of its beats.
-LEVEL, OWN, COMMON = (2**32 - 32 + k for k in range(3))
+LEVEL, OWN, COMMON = 2**32 - 32, 2**32 - 31, 2**32 - 30
 
 Floats = NDArray[np.float64]
 
