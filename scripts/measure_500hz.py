@@ -16,7 +16,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from docs_page import IMAGES, ROOT, paste, table
+from docs_page import IMAGES, ROOT, table, write_parts
 from sklearn.metrics import roc_auc_score
 from train_detail import moving, recordings
 
@@ -199,10 +199,7 @@ def main() -> None:
         "cost": cost,
         "detectability": lambda: detectability(real, made, options.seeds),
     }
-    for mark, measure in measured.items():
-        text = measure()
-        print(text, flush=True)
-        paste(PAGE, mark, text)
+    write_parts(PAGE, measured)
 
 
 if __name__ == "__main__":

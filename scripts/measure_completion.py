@@ -12,14 +12,14 @@ takes about 10 minutes on one core of a CPU. --checkpoint measures another netwo
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import completion_unet
 import numpy as np
 import torch
-from docs_page import IMAGES, ROOT, paste, table
+from docs_page import IMAGES, ROOT, parser, table, write_parts
 from recordings_of_ptbxl import Data, chosen, draw
 
 from sssd import SSSDECG, Ecg
@@ -241,21 +241,12 @@ PARTS = {"complete": complete, "spread": spread}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--unet", type=Path, default=ROOT / "build/unet.pt")
-    parser.add_argument("--recordings", type=int, default=8)
-    parser.add_argument("--checkpoint", type=Path)
-    options = parser.parse_args()
+    of = parser(__doc__, PARTS)
+    of.add_argument("--unet", type=Path, default=ROOT / "build/unet.pt")
+    of.add_argument("--recordings", type=int, default=8)
+    options = of.parse_args()
     data, model = Data.read(options.data), SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-    for name in options.parts:
-        started = time.monotonic()
-        text = PARTS[name](model, data, options)
-        paste(PAGE, name, text)
-        print(f"{name}: {time.monotonic() - started:.0f} s\n{text}", flush=True)
+    write_parts(PAGE, {name: partial(PARTS[name], model, data, options) for name in options.parts})
 
 
 if __name__ == "__main__":

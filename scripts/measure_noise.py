@@ -14,10 +14,11 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from docs_page import IMAGES, ROOT, paste, table
+from docs_page import IMAGES, ROOT, parser, table, write_parts
 from train_delineator import ludb, marks
 
 from sssd import SSSDECG, Ecg
@@ -164,18 +165,9 @@ PARTS = {"generated": ("noise", in_generated), "ludb": ("ludb", by_cardiologists
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--checkpoint")
-    options = parser.parse_args()
-    for name in options.parts:
-        mark, measure = PARTS[name]
-        text = measure(options)
-        paste(PAGE, mark, text)
-        print(text, flush=True)
+    options = parser(__doc__, PARTS, needs_data=False).parse_args()
+    chosen = [PARTS[name] for name in options.parts]
+    write_parts(PAGE, {mark: partial(measure, options) for mark, measure in chosen})
 
 
 if __name__ == "__main__":

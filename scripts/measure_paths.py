@@ -9,12 +9,10 @@ figures are those of `sssd-ecg evaluate`, one row for each point. It takes about
 
 from __future__ import annotations
 
-import argparse
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-from docs_page import IMAGES, ROOT, paste, table
+from docs_page import IMAGES, ROOT, parser, table, write_parts
 from recordings_of_ptbxl import Data, Reader, chosen, draw, rms_uv
 
 from sssd import SSSDECG
@@ -137,21 +135,13 @@ PARTS = {"statements": statements, "recordings": recordings}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path)
-    options = parser.parse_args()
+    options = parser(__doc__, PARTS).parse_args()
     data, model = Data.read(options.data), SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-    test = data.part([9])
+    test, tune = data.part([9]), data.part([8])
     figures = Figures(Reader(data), test)
-    for name in options.parts:
-        started = time.monotonic()
-        text = PARTS[name](model, figures, test, data.part([8]))
-        paste(PAGE, f"path of {name}", text)
-        print(f"{name}: {time.monotonic() - started:.0f} s\n{text}", flush=True)
+    write_parts(
+        PAGE, {f"path of {name}": partial(PARTS[name], model, figures, test, tune) for name in options.parts}
+    )
 
 
 if __name__ == "__main__":

@@ -9,15 +9,13 @@ another network than the built-in one.
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
-from docs_page import IMAGES, ROOT, paste, table
+from docs_page import IMAGES, ROOT, parser, table, write_parts
 from recordings_of_ptbxl import READ, Data, Reader, beats_kept, chosen, draw, own, rms_uv
 
 from sssd import SSSDECG, Ecg
@@ -374,20 +372,10 @@ PARTS = {"vary": vary, "edit": edit}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path)
-    options = parser.parse_args()
+    options = parser(__doc__, PARTS).parse_args()
     data, model = Data.read(options.data), SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-    reader = Reader(data) if {"vary", "edit"} & set(options.parts) else None
-    for name in options.parts:
-        started = time.monotonic()
-        text = PARTS[name](model, data, reader)
-        paste(PAGE, name, text)
-        print(f"{name}: {time.monotonic() - started:.0f} s\n{text}", flush=True)
+    reader = Reader(data)
+    write_parts(PAGE, {name: partial(PARTS[name], model, data, reader) for name in options.parts})
 
 
 if __name__ == "__main__":

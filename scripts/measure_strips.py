@@ -14,12 +14,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
-from docs_page import IMAGES, ROOT, paste, table
+from docs_page import IMAGES, ROOT, parser, table, write_parts
 
 from sssd import SSSDECG
 from sssd.batch import Given
@@ -332,23 +333,18 @@ PARTS: dict[str, Callable[[SSSDECG, argparse.Namespace], str]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--kept", type=Path, required=True)
-    parser.add_argument("--strips", type=int, default=40)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--checkpoint")
-    parser.add_argument("--only", nargs="*", choices=METHODS)
-    options = parser.parse_args()
+    of = parser(__doc__, PARTS, needs_data=False)
+    of.add_argument("--kept", type=Path, required=True)
+    of.add_argument("--strips", type=int, default=40)
+    of.add_argument("--epochs", type=int, default=20)
+    of.add_argument("--only", nargs="*", choices=METHODS)
+    options = of.parse_args()
     model = SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-    for name in options.parts:
-        text = PARTS[name](model, options)
-        mark = f"{name} few-step" if options.checkpoint == "few-step" and name != "picture" else name
-        paste(PAGE, mark, text)
-        print(text, flush=True)
+
+    def mark(name: str) -> str:
+        return f"{name} few-step" if options.checkpoint == "few-step" and name != "picture" else name
+
+    write_parts(PAGE, {mark(name): partial(PARTS[name], model, options) for name in options.parts})
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python scripts/model_pages.py OUT/measured
 
-OUT is a folder of scripts/release_weights.sh. measured/ROW.json is what `sssd-ecg evaluate` says of a row; figures.json
-and samplers.md are what scripts/sampler_quality.py wrote. measured/all/rate_ROW.npz are records of a given heart rate.
+OUT is a folder of scripts/release_weights.sh. measured/ROW.json is what `sssd-ecg evaluate` says of a row, and
+samplers.md is what scripts/sampler_quality.py wrote. measured/all/rate_ROW.npz holds records of a given heart rate.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from docs_page import ROOT, paste, table
 
 from sssd.data.recordings import read
 from sssd.evaluation.asked_heart_rate import delivered
+from sssd.presets import PRESETS
+from sssd.samplers import key_of
 
 Result = Mapping[str, Any]
 COLUMNS = {
     "ddpm200": "DDPM 200",
-    "ddim50_eta1": "best",
-    "consistency4": "standard",
-    "consistency1": "draft",
+    **{key_of(of.sampler, of.steps, of.eta or 0.0): name for name, of in reversed(PRESETS.items())},
 }
 KS = {"pr": "PR", "qrs": "QRS", "qtc": "QTc", "heart_rate": "heart rate", "rr_variability": "RMSSD"}
 

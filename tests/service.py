@@ -1,7 +1,9 @@
 """A service on the loopback interface for tests: real sockets, uvicorn in a thread, a small model."""
 
 import json
+import os
 import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -104,3 +106,20 @@ def eventually(condition, seconds=10):
             return False
         time.sleep(0.01)
     return True
+
+
+@contextmanager
+def no_disk():
+    """Fails where the block opens, makes or renames a file outside of the Python installation."""
+    opened, watching = [], [True]
+
+    def hook(event, arguments):
+        if watching[0] and event in ("open", "os.mkdir", "os.rename", "tempfile.mkstemp", "tempfile.mkdtemp"):
+            opened.append((event, *map(str, arguments[:1])))
+
+    sys.addaudithook(hook)
+    try:
+        yield
+        assert not [name for event, name in opened if os.sep in name and not name.startswith(sys.prefix)]
+    finally:
+        watching[0] = False

@@ -313,7 +313,7 @@ class SSSDECG(FromRecordings):
                 precision=precision,
                 **{name: v[open_] for name, v in of_parts.items() if v is not None and name != "heart_rate"},
             )
-            rates[open_] = measured_heart_rates(made.numpy(), self.config.trainset_config.sampling_rate)
+            rates[open_] = measured_heart_rates(made.numpy(), self.fs_hz)
         return rates.reshape(strips, parts)
 
     def records(

@@ -161,3 +161,8 @@ class Distillation:
             return predict(x, i)
 
         return timed
+
+
+def rms(x: Tensor) -> Tensor:
+    """Return the root mean square over all of x, a scalar above 0."""
+    return x.square().mean().sqrt().clamp_min(1e-20)

@@ -12,7 +12,7 @@ from ...models.denoiser import Denoiser
 from ..batches import chosen_records, on_device
 from ..guidance import under_guidance
 from ..optimizer import learning_rate_factor
-from .context import Distillation
+from .context import Distillation, rms
 from .discriminator import Discriminator, TrueRecords, adversarial_gradient, discriminator_loss
 from .features import feature_distance
 from .trainer import Trainer
@@ -122,7 +122,7 @@ def match_distributions(
             direction = (fake - real) / (x0 - real).abs().mean(dim=(1, 2), keepdim=True)  # eq. 8
         if discriminator is not None and pool.true is not None:
             gradient = adversarial_gradient(discriminator, run, pool.true, x0, pool.y)
-            direction = direction / _rms(direction) + todo.adversary * gradient / _rms(gradient)
+            direction = direction / rms(direction) + todo.adversary * gradient / rms(gradient)
         target = (x0 - todo.data_std * direction).detach()
         loss = 0.5 * ((x0 - target) ** 2).mean() / todo.data_std**2
         if todo.beats and pool.true is not None:
@@ -159,8 +159,3 @@ def match_distributions(
         student_trainer.set_learning_rate(todo.matching_rate * factor)
         on_iteration(iteration + 1, step_student(*batch(k + steps_each - 1)))
     student_trainer.average.copy_to_network()
-
-
-def _rms(x: Tensor) -> Tensor:
-    """Return the root mean square over all of x, a scalar above 0."""
-    return x.square().mean().sqrt().clamp_min(1e-20)

@@ -20,7 +20,7 @@ from ..batches import seed_of
 from ..optimizer import learning_rate_factor
 from ..parallel import rank
 from .adversary import Discriminator, adversarial_gradient, discriminator_loss
-from .context import Distillation
+from .context import Distillation, rms
 from .trainer import Trainer
 
 EDGE = 0.05  # of the schedule, at both of its ends, where distributions are not compared
@@ -152,7 +152,7 @@ def match_recordings(
             fake = run.clean(x_t, critic(x_t, pool.y, pool.node, steps), t)
             direction = (fake - real) / (x0 - real).abs().mean(dim=(1, 2), keepdim=True)  # eq. 8
         gradient = adversarial_gradient(discriminator, run, pool.true, x0, pool.y, pool.node)
-        move = direction / _rms(direction) + todo.adversary * gradient / _rms(gradient)
+        move = direction / rms(direction) + todo.adversary * gradient / rms(gradient)
         generator.step((x0 * move).mean() / todo.data_std)  # its gradient in x0 is the move
         with torch.no_grad():
             pool.advance(x0, *new)
@@ -183,8 +183,3 @@ def match_recordings(
         generator.set_learning_rate(todo.matching_rate * factor)
         on_iteration(iteration + 1, step_student(*batch(k + each - 1)))
     generator.average.copy_to_network()
-
-
-def _rms(x: Tensor) -> Tensor:
-    """Return the root mean square over all of x, a scalar above 0."""
-    return x.square().mean().sqrt().clamp_min(1e-20)
