@@ -556,6 +556,9 @@ def test_a_job(up, tmp_path):
     assert eventually(lambda: seen.append(up.get(headers["location"])) or seen[-1]["state"] == "done")
     assert [s["done"] for s in seen] == sorted(s["done"] for s in seen) and seen[-1]["done"] == 70
     result = headers["location"] + "/result"
+    unfetched = up.app.state.jobs.counts["unfetched"]
+    assert up.refusal(result)[0] == 406  # too many for JSON
+    assert up.app.state.jobs.counts["unfetched"] == unfetched > 0  # nobody has the records yet
     status, _, content = up.ask(result, accept="application/x-npz")
     (tmp_path / "a.npz").write_bytes(content)
     ecgs = npz.read(tmp_path / "a.npz")

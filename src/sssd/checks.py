@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 LEAST_S = 2.5  # seconds of a record, and of each part of one
+MOST_S = 600.0  # seconds of a record that a service or a corpus makes
 
 
 def whole(name: str, value: Any) -> int:

@@ -12,6 +12,7 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 SPEEDS = (25, 50)
 GAINS = (5, 10, 20)
 RHYTHMS: tuple[str, ...] = get_args(Rhythm)
+PICTURES = ("png", "svg", "pdf")  # the formats of drawings
 
 
 @dataclass(frozen=True)

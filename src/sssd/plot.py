@@ -42,7 +42,7 @@ _PULSE_S = 0.2  # length of the calibration pulse
 _LABEL = 3.6  # size of a lead label, mm
 _CLEAR = 2.0  # least distance between the traces of neighbouring rows, mm
 
-LONGEST_S = 120.0  # longer records are not drawn
+LONGEST_S = 120.0  # the command and the service draw no longer records
 DRAWN_HZ = 500.0  # traces of a lower rate are interpolated to about this one
 
 _METADATA: dict[str, dict[str, Any]] = {

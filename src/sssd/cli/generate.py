@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..checks import counted, durations, timed
+from ..drawing import PICTURES
 from ..labels import names_of, rare_statements
 from ..presets import checkpoint_name, is_shipped
 from ..words import taken, understand
@@ -166,7 +167,7 @@ def command(
             seconds = durations(duration)
         if len(seconds) > 1 and (check or require_shown):
             raise UsageError("--check and --require-shown judge records whose statements stay the same")
-        if sum(seconds) > LONGEST_S and options.PICTURES.intersection(kinds):
+        if sum(seconds) > LONGEST_S and set(PICTURES).intersection(kinds):
             raise UsageError(
                 f"records of more than {LONGEST_S:g} s have no pictures; leave out png, svg and pdf"
             )

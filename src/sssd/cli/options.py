@@ -13,8 +13,6 @@ from ..config import names
 from ..presets import choose, is_builtin
 from .console import UsageError
 
-PICTURES = {"png", "svg", "pdf"}
-
 Exact = Annotated[
     bool, typer.Option("--exact", help="Give records the named statements only, and draw none beside them.")
 ]
@@ -174,7 +172,7 @@ def sampling(
 def drawn(layout: str, speed: int, gain: int, rhythm: str, formats: Sequence[str]) -> drawing.Drawing:
     """Return how pictures are drawn. UsageError if something else than usual is asked for and there is no picture."""
     how = drawing.Drawing(layout, speed, gain, rhythm)
-    if how != drawing.USUAL and not PICTURES.intersection(formats):
+    if how != drawing.USUAL and not set(drawing.PICTURES).intersection(formats):
         raise UsageError(
             "--layout, --speed, --gain and --rhythm are for pictures: add png, svg or pdf to --format"
         )

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..drawing import USUAL, Drawing
+from ..drawing import PICTURES, USUAL, Drawing
 from ..labels import names_of
 from ..patient import facts
 from .console import note
-from .options import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -72,7 +72,7 @@ def describe(
 
     known(model.classes, age=plan.age, sex=_sexes(plan.sex), heart_rate=plan.heart_rate)
     _, window = model.shape
-    fs_hz = float(model.config.trainset_config.sampling_rate)
+    fs_hz = float(model.fs_hz)
     strip = _strip(duration, model)
     windows = 1 if strip is None else len(strip.pieces)
     kinds = parse(noise, fs_hz)
@@ -205,7 +205,7 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
     from ..copied import Copied
 
     table, strip = table_of(recipe, model), _strip(recipe.duration, model)
-    fs_hz = model.config.trainset_config.sampling_rate
+    fs_hz = model.fs_hz
     samples = None if recipe.duration is None else round(recipe.duration * fs_hz)
     given_of = None if recordings is None else recordings.given(model)
 
@@ -253,7 +253,7 @@ def _strip(duration: float | None, model: SSSDECG) -> Strip | None:
     from ..strips import strip_of
 
     seconds = () if duration is None else (duration,)
-    return strip_of(seconds, window=model.shape[1], fs_hz=model.config.trainset_config.sampling_rate)
+    return strip_of(seconds, window=model.shape[1], fs_hz=model.fs_hz)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..checks import LEAST_S
+from ..checks import LEAST_S, MOST_S
 from ..config import names
 from ..config.schema import Fit
 from ..leads import CLINICAL, EIGHT
@@ -23,7 +23,6 @@ from .block import Extra
 KIND, VERSION = "sssd-ecg corpus", 1
 SUFFIX = {"parquet": ".parquet", "hdf5": ".h5", "npz": ".npz", "wfdb": ""}
 MAX_SHARDS = 1_000_000
-MOST_S = 600.0  # of a record
 
 Format = Literal["parquet", "hdf5", "npz", "wfdb"]
 

@@ -67,7 +67,7 @@ class Own:
         statements = taken.statements if self.statements is None else self.statements
         rate = self.heart_rate
         if rate is None and model.takes_heart_rate and taken.whole:
-            fs_hz = model.config.trainset_config.sampling_rate
+            fs_hz = model.fs_hz
             rate = measured_heart_rates(taken.eight[None].numpy(), fs_hz)
         return replace(self, statements=statements, heart_rate=rate)
 
@@ -133,9 +133,7 @@ def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | N
     if not takes_circumstances(model.model):
         return None
     whole = eight_mv.isfinite().all(dim=1)
-    found = of_recordings(
-        model.model, eight_mv.nan_to_num()[None].numpy(), model.config.trainset_config.sampling_rate
-    )
+    found = of_recordings(model.model, eight_mv.nan_to_num()[None].numpy(), model.fs_hz)
     return torch.where(whole.repeat(2), found, torch.nan).expand(n, -1)
 
 

@@ -47,7 +47,7 @@ def complete(
 ) -> Change:
     """Return what makes n records that have what is known of a recording; see `SSSDECG.complete`."""
     n, taken = whole("n", n), take(model, recording, partial=True)
-    fs_hz = model.config.trainset_config.sampling_rate
+    fs_hz = model.fs_hz
     there = known_part(taken.twelve_mv, known, gaps, fs_hz)
     sampling = partial_sampling(model, sampling)
     project = projection(there, covariance(), model.device)

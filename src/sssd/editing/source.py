@@ -61,7 +61,7 @@ def take(model: SSSDECG, source: Source, *, partial: bool = False) -> Taken:
     if isinstance(source, Taken):
         return source
     given = source if isinstance(source, Ecg | Raw) else Path(source)
-    fs_hz, samples = model.config.trainset_config.sampling_rate, model.shape[1]
+    fs_hz, samples = model.fs_hz, model.shape[1]
     try:
         found = read_recording(given, fs_hz=fs_hz, samples=samples, partial=partial)
         if found.flat:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..drawing import PICTURES
 from ..plot import draw
 from .files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg", ".pdf")
+SUFFIXES = tuple(f".{name}" for name in PICTURES)
 
 
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) -> Path:

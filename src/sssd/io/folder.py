@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import needed_for
-from ..drawing import USUAL, Drawing
+from ..drawing import PICTURES, USUAL, Drawing
 from ..plot import draw, paper, sheet
 from ..record import ANNOTATIONS, CLEAN, Ecg
 from . import challenge, csv_table, dicom, edf, npz, wfdb
@@ -156,7 +156,7 @@ def _record_files(name: str, ecg: Ecg, formats: tuple[str, ...], drawing: Drawin
 
 
 def _pictures(formats: tuple[str, ...]) -> list[str]:
-    return [name for name in formats if name in ("png", "svg", "pdf")]
+    return [name for name in formats if name in PICTURES]
 
 
 def _drawn(name: str, figure: Figure, formats: tuple[str, ...]) -> dict[str, bytes]:

@@ -73,9 +73,9 @@ class Batcher:
         self._waiting, self._waiting_s, self._gather_s = waiting, waiting_s, gather_s
         self._queue: list[Ticket] = []
         self._turns = Turns()
-        self._running = 0  # records times steps that running batches still have to do
+        self._running = 0  # evaluations of the network that running batches still have to do
         self._shortest = 0.0  # the least cost of a request in the running batch that others may overtake
-        self._spent_s, self._did = 0.0, 0.0  # seconds, and records times steps, of recent batches
+        self._spent_s, self._did = 0.0, 0.0  # seconds, and evaluations of the network, of recent batches
         self._closed = self._abandoned = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name="batches", daemon=True)
@@ -97,7 +97,7 @@ class Batcher:
         cost: of the job of which this is a piece. Pieces are not refused: jobs have their own limits, and pieces leave
         others their turns.
         on_step(i, x0) is called from the batches' thread; only requests for a single record may have it.
-        on_progress(records times steps that were just done) is called from there too.
+        on_progress(evaluations of the network that were just done) is called from there too.
         Raises QueueFull where there is no room, and RuntimeError when the queue is closed.
         """
         whole = work.cost if cost is None else cost
@@ -144,7 +144,7 @@ class Batcher:
         return not self._queue and not self._running
 
     def seconds(self, cost: float) -> float:
-        """Return expected seconds for so many records times steps; 0 before the first batch."""
+        """Return expected seconds for so many evaluations of the network; 0 before the first batch."""
         return cost * self._spent_s / self._did if self._did else 0.0
 
     def expected_s(self, client: str, work: Work, cost: int | None = None) -> float:

@@ -103,6 +103,9 @@ class JobKeeper:
     async def status(self, owner: str, name: str) -> Job | None:
         return await self._jobs.status(owner, name)
 
+    async def work(self, owner: str, name: str) -> Work | None:
+        return await self._jobs.work(owner, name)
+
     async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
         return await self._jobs.result(owner, name)
 
@@ -121,6 +124,9 @@ class RemoteJobs:
 
     async def status(self, owner: str, name: str) -> Job | None:
         return await self._call("status", owner, name)
+
+    async def work(self, owner: str, name: str) -> Work | None:
+        return await self._call("work", owner, name)
 
     async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
         return await self._call("result", owner, name)

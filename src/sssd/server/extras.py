@@ -11,9 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from ..added_noise import EXAMPLE
-from ..checks import timed
-
-MOST_S = 600.0  # of one record
+from ..checks import LEAST_S, MOST_S, timed
 
 
 class Extras(BaseModel):
@@ -22,7 +20,7 @@ class Extras(BaseModel):
     duration: Annotated[
         float | None,
         Field(
-            ge=2.5,
+            ge=LEAST_S,
             le=MOST_S,
             description="Seconds of each record; by default what the network makes, 10 s. In place of it, statements "
             "that change on the way: NORM@0-30 and AFIB@30-60",

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from .work import EightLeads, OnStep, Work
 
 OVERTAKE = 4  # a request may overtake those that cost at least this many times as much
-OnProgress = Callable[[int], None]  # how many records times steps more are done
+OnProgress = Callable[[int], None]  # how many evaluations of the network more are done
 
 
 @dataclass(eq=False)
 class Ticket:
     """A request in the queue.
 
-    cost: records times steps of everything that its client asked for; for a piece of a job, that of the whole job.
-    client: who asked, as any text. of_job: whether it is a piece of a job; the room for jobs limits these.
+    cost: evaluations of the network for everything that its client asked for; for a piece of a job, that of the whole
+    job. client: who asked, as any text. of_job: whether it is a piece of a job; the room for jobs limits these.
     """
 
     work: Work
@@ -50,7 +50,7 @@ class Ticket:
 
     @property
     def cost_left(self) -> int:
-        """Records times steps that no batch has taken yet."""
+        """Evaluations of the network that no batch has taken yet."""
         return self.left * self.work.plan.cost
 
 
@@ -94,7 +94,10 @@ def deal(size: int, tickets: Sequence[Ticket]) -> list[Piece]:
 
 
 class Turns:
-    """How much each client has been served, in records times steps. A client that comes back has saved up nothing."""
+    """How much each client has been served, in evaluations of the network.
+
+    A client that comes back has saved up nothing.
+    """
 
     def __init__(self) -> None:
         self._served: dict[str, float] = {}
@@ -119,7 +122,7 @@ class Turns:
 def work_ahead(
     client: str, work: Work, cost: int, waiting: Sequence[Ticket], running: int, shortest: float
 ) -> tuple[float, float]:
-    """Return the records times steps that come before a new request, and how much slower they and it are done.
+    """Return the evaluations of the network that come before a new request, and how much slower they and it are done.
 
     cost: of the new request with everything that its client asked for. waiting: the queue. running: what running
     batches still have to do. shortest: the least cost of a request in the running batch, 0 if none runs.

@@ -98,7 +98,7 @@ class Generator:
 
     @property
     def fs_hz(self) -> float:
-        return self.model.config.trainset_config.sampling_rate
+        return self.model.fs_hz
 
     def windows(self, seconds: Sequence[float]) -> int:
         """Return how many windows a record with parts of these lengths in s consists of."""

@@ -47,7 +47,7 @@ class Origin:
 
 @dataclass(eq=False)
 class _StoredJob:
-    """A job and the records that exist so far. ran: records times steps that are done."""
+    """A job and the records that exist so far. ran: evaluations of the network that are done."""
 
     name: str
     origin: Origin
@@ -133,6 +133,11 @@ class Jobs:
         """Return the states of all jobs of an owner, the oldest first."""
         self._drop_old()
         return [job.seen() for (of, _), job in self._jobs.items() if of == owner]
+
+    async def work(self, owner: str, name: str) -> Work | None:
+        """Return what a job makes; None if there is no such job."""
+        job = self._jobs.get((owner, name))
+        return None if job is None else job.work
 
     async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None:
         """Return all records (n, 8, L) of a job that is done, else None."""

@@ -145,7 +145,7 @@ class RecordingRequest(Sent):
         signal = [[None if value != value else value for value in row] for row in rounded.tolist()]
         return RecordingRead(
             recording=Recording(
-                fs_hz=model.config.trainset_config.sampling_rate,
+                fs_hz=model.fs_hz,
                 leads=list(CLINICAL),
                 signal=signal,
                 statements=list(taken.statements),
@@ -157,7 +157,7 @@ class RecordingRequest(Sent):
 
 
 def _measured(taken: Taken, model: SSSDECG) -> Measured:
-    ecg = Ecg(taken.twelve_mv, model.config.trainset_config.sampling_rate, statements=taken.statements)
+    ecg = Ecg(taken.twelve_mv, model.fs_hz, statements=taken.statements)
     return Measured.model_validate(intervals(measurements(ecg)))
 
 

@@ -83,7 +83,7 @@ class Work:
 
     @property
     def cost(self) -> int:
-        """Evaluations of the network: records times steps, times what each step takes."""
+        """Evaluations of the network for all records."""
         return self.records * self.plan.cost
 
     def part(self, start: int, stop: int) -> Work:

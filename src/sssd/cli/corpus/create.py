@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...checks import LEAST_S, counted
+from ...checks import LEAST_S, MOST_S, counted
 from ...hub import as_address
 from ...presets import BUILTIN, checkpoint_name, is_shipped
 from .. import options
@@ -95,7 +95,6 @@ def command(
         from ...corpora.formats import check_format
         from ...corpora.plan import with_patients
         from ...corpora.recordings import find_recordings, plan_of, read_recordings
-        from ...corpora.schema import MOST_S
         from ...labels import CODES
 
         _check_source(counts, labels_from, like_ptbxl, vary, count, per_record, strength)

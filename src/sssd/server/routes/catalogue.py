@@ -105,7 +105,7 @@ def describe(generator: Generator, settings: Settings) -> Model:
         steps_max=model.schedule.T,
         fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
         default={"sampler": default.sampler, "steps": default.steps, "eta": _eta(default)},
-        fs_hz=model.config.trainset_config.sampling_rate,
+        fs_hz=model.fs_hz,
         samples=model.shape[1],
         device=model.device.type,
         precision=generator.precision,

@@ -35,6 +35,7 @@ class JobStore(Protocol):
     async def create(self, origin: Origin, work: Work) -> Job: ...
     async def listed(self, owner: str) -> list[Job]: ...
     async def status(self, owner: str, name: str) -> Job | None: ...
+    async def work(self, owner: str, name: str) -> Work | None: ...
     async def result(self, owner: str, name: str) -> tuple[Work, EightLeads] | None: ...
     async def cancel(self, owner: str, name: str) -> Job | None: ...
 
@@ -102,16 +103,18 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
             raise HTTPException(422, str(error)) from None
         job = existing(await store.status(owner_of(request), name))
         form = chosen_format(request, job.count)
-        found = await store.result(owner_of(request), name)
-        room = job.count if found is None else found[0].room
-        if form is encode.JSON and room > settings.records:
-            raise HTTPException(406, f"more than {settings.records} records come as NPZ or ZIP, not as JSON")
+        work = await store.work(owner_of(request), name)
+        if work is not None:
+            if form is encode.JSON and work.room > settings.records:
+                raise HTTPException(
+                    406, f"more than {settings.records} records come as NPZ or ZIP, not as JSON"
+                )
+            check_place(backend.generator, form, bool(work.noise), work.annotated, work.plan.seconds)
+        found = await store.result(owner_of(request), name)  # it counts as fetched from here on
         if found is None:
             raise HTTPException(
                 409, f"the job is {job.state}, {job.done} of {job.count} records {job.message}".strip()
             )
-        work = found[0]
-        check_place(backend.generator, form, bool(work.noise), work.annotated, work.plan.seconds)
         return await answer(backend.generator, form, *found, drawing=drawing)
 
     @router.delete(
