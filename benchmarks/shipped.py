@@ -66,8 +66,7 @@ def form_seconds(
     """Return the seconds of an evaluation in the plain form, without a graph, and as the engine binds it."""
     device = next(net.parameters()).device
     x = torch.randn(records, 8, length, device=device)
-    columns = net.columns if isinstance(net, Transformer) else net.config.label_embed_classes
-    cond = torch.zeros(records, columns, device=device)
+    cond = torch.zeros(records, net.columns, device=device)
     plain = (PlainTransformer if isinstance(net, Transformer) else PlainDenoiser)(net, length, dtype)  # type: ignore
     step = plain.of_steps(net, torch.full((1, 1), 50.0, device=device))  # type: ignore[arg-type]
     evaluate, conditions = plain.evaluator(net, records), plain.of_conditions(net, cond)  # type: ignore[arg-type]

@@ -52,8 +52,7 @@ def iteration(config: Config, device: torch.device, plain: bool = False) -> Call
     net = build_network(config).to(device)
     records = 2 * todo.batch_size
     x = 0.3 * torch.randn(records, 8, length, device=device)
-    columns = net.columns if isinstance(net, Transformer) else config.wavenet_config.label_embed_classes
-    y = (torch.rand(records, columns, device=device) < 0.05).float()
+    y = (torch.rand(records, net.columns, device=device) < 0.05).float()
     coarse = torch.zeros(records, dtype=torch.bool, device=device)
     if todo.augment:
         x = lengthened(x)

@@ -112,7 +112,10 @@ def statements(model: SSSDECG, figures: Figures, test: Data, train: Data) -> str
         f"from {a} to {b} {figures.read(points[2][k * EACH : (k + 1) * EACH], [last[k * EACH]] * EACH)}"
         for k, (a, b, *_) in enumerate(PAIRS)
     ]
-    note = f"These are {len(points[0])} paths. Half-way, the last statement is read: {', '.join(halves)}."
+    shares = ", ".join(halves)
+    note = (
+        f"These are {len(points[0])} paths. Half-way, the last statement is read in these shares: {shares}."
+    )
     name = picture("path.png", points, 0, "V1")
     return f"{table(['share', *HEAD], rows)}\n\n{note}\n\n![A path from NORM+SR to CLBBB+SR](images/{name})"
 

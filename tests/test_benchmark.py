@@ -77,6 +77,16 @@ def test_the_sentence_says_how_long_each_quality_takes() -> None:
         "1,000,000 ECGs take 18 minutes (draft), 15 days (best)."
     )
     assert benchmark.sentence(rows[:1]) is None
+    words = {
+        59.96: "1 minute",
+        60: "1 minute",
+        59: "59 s",
+        3599: "1 hour",
+        86400: "1 day",
+        0.9996: "1 s",
+        1.0: "1 s",
+    }
+    assert {seconds: benchmark.in_words(seconds) for seconds in words} == words
 
 
 def test_a_first_call_counts_only_if_it_is_long() -> None:

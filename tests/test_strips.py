@@ -300,3 +300,16 @@ def test_all_windows_of_a_part_have_one_heart_rate(told, monkeypatch):  # noqa: 
     measured.clear(), seen.clear()
     told.generate("NORM", duration=12, heart_rate=80, **how)
     assert not measured and {tuple(round(x, 4) for x in row) for row in seen} == {(0.0, 1.0, 0.2)}
+
+
+def test_heart_rates_are_measured_a_batch_at_a_time(told, monkeypatch):  # noqa: F811
+    """Fails where the records that tell the rates of all parts are made at once, whatever the batch size is."""
+    sizes = []
+
+    def rates(signal_mv, fs_hz):
+        sizes.append(len(signal_mv))
+        return np.full(len(signal_mv), 61.0)
+
+    monkeypatch.setattr("sssd.model_wrapper.measured_heart_rates", rates)
+    told.generate(["NORM"] * 5, duration=(3,) * 5, batch_size=2, seed=2, sampler="ddim", steps=1)
+    assert sorted(sizes) == [1, 2, 2]

@@ -269,9 +269,14 @@ def sentence(rows: Iterable[Row]) -> str | None:
 def in_words(seconds: float) -> str:
     """Return a time in its largest unit, with two digits: "9.5 ms", "12 s", "3.1 hours"."""
     units = [("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("s", 1.0), ("ms", 1e-3)]
-    unit, size = next(((unit, size) for unit, size in units if seconds >= size), units[-1])
-    value = float(np.format_float_positional(seconds / size, precision=2, fractional=False))
+    values = [(_two_digits(seconds / size), unit, size) for unit, size in units]
+    value, unit, size = next((one for one in values if one[0] >= 1), values[-1])
+    unit = unit.removesuffix("s") if value == 1 and size >= 60 else unit
     return f"{value:,.0f} {unit}" if value >= 10 else f"{value:g} {unit}"
+
+
+def _two_digits(value: float) -> float:
+    return float(np.format_float_positional(value, precision=2, fractional=False))
 
 
 def ecgs(model: SSSDECG, records: int, steps: int, precision: str) -> Tensor:

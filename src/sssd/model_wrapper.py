@@ -259,7 +259,7 @@ class SSSDECG(FromRecordings):
         """
         known = {"age": age, "sex": sex, "heart_rate": heart_rate}
         if strip is not None and self.takes_heart_rate:
-            known["heart_rate"] = self._heart_rates(vectors, seeds, index, table, precision, **known)
+            known["heart_rate"] = self._heart_rates(vectors, seeds, index, table, precision, rows, **known)
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
 
         def after(i: int, x0: Tensor) -> None:
@@ -290,12 +290,13 @@ class SSSDECG(FromRecordings):
         index: Sequence[int] | IntArray,
         table: Table,
         precision: str,
+        at_once: int,
         **known: Any,
     ) -> NDArray[np.float64]:
         """Return one heart rate for each part of strips (B, G), so that their windows do not choose others.
 
-        It is the one that is asked for, or that of the record of ordinary length with the same seed, number and labels.
-        NaN where it is in doubt.
+        It is the one that is asked for, or that of the record of ordinary length with the same seed, number and labels,
+        of which `at_once` are made at a time. NaN where it is in doubt.
         """
         strips, parts = vectors.shape[:2]
         of_parts = {
@@ -304,16 +305,17 @@ class SSSDECG(FromRecordings):
         }
         rates = np.full(strips * parts, np.nan) if of_parts["heart_rate"] is None else of_parts["heart_rate"]
         open_ = np.flatnonzero(np.isnan(rates))
-        if len(open_):
+        for some in batches(len(open_), at_once):
+            at = open_[some.start : some.stop]
             made = self.generate_batch(
-                vectors.reshape(strips * parts, -1)[open_],
-                np.asarray(seeds)[open_ // parts],
-                np.asarray(index)[open_ // parts],
+                vectors.reshape(strips * parts, -1)[at],
+                np.asarray(seeds)[at // parts],
+                np.asarray(index)[at // parts],
                 table,
                 precision=precision,
-                **{name: v[open_] for name, v in of_parts.items() if v is not None and name != "heart_rate"},
+                **{name: v[at] for name, v in of_parts.items() if v is not None and name != "heart_rate"},
             )
-            rates[open_] = measured_heart_rates(made.numpy(), self.fs_hz)
+            rates[at] = measured_heart_rates(made.numpy(), self.fs_hz)
         return rates.reshape(strips, parts)
 
     def records(

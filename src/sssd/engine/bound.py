@@ -58,9 +58,8 @@ def _engine(net: Network, length: int, dtype: torch.dtype, device: torch.device)
     return engines.get((length, dtype), lambda: Engine(length, dtype, device))
 
 
-Bind = Callable[
-    [Tensor], Callable[[Tensor, int], Tensor]
-]  # from conditions to a function as `bind` returns it
+# From conditions to a function as `bind` returns it.
+Bind = Callable[[Tensor], Callable[[Tensor, int], Tensor]]
 
 
 @torch.no_grad()
@@ -129,8 +128,9 @@ class Engine:
         """See `whole`."""
         records = len(given[0])
         key = name, records, given[0].shape[1:]
-        if key not in self._asked or self._whole_fails:
-            self._asked.get(key, lambda: None)
+        before = key in self._asked
+        self._asked.get(key, lambda: None)  # it is the last that was asked for now
+        if not before or self._whole_fails:
             return None
         form, added = self._form(net, steps, records)
 

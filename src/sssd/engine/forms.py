@@ -47,8 +47,7 @@ class PlainDenoiser:
 
     def of_steps(self, net: Denoiser, steps: Tensor) -> Tensor:
         """Return (S, layers, C); see `Biases`."""
-        no_label = steps.new_zeros(1, net.config.label_embed_classes)
-        return biases(net, no_label, steps).step.permute(2, 0, 1).contiguous()
+        return of_time(net, steps).permute(2, 0, 1).contiguous()
 
     def of_conditions(self, net: Denoiser, cond: Tensor) -> Tensor | None:
         """Return (layers, B, 2 C)."""
@@ -64,17 +63,19 @@ class PlainDenoiser:
         return evaluate
 
 
+def of_time(net: Denoiser, steps: Tensor) -> Tensor:
+    """Return what time steps (S, 1) add in all blocks of an S4 network: (layers, C, S)."""
+    return biases(net, steps.new_zeros(1, net.columns), steps).step
+
+
 def of_labels(net: Denoiser, cond: Tensor) -> Tensor | None:
     """Return what labels (B, K) add in all blocks of an S4 network: (layers, B, 2 C)."""
     label = biases(net, cond, cond.new_zeros(1, 1)).label
     return None if label is None else label.transpose(1, 2).contiguous()
 
 
-class PlainTransformer:
-    """The transformer as `models.transformer` has it; steps and conditions are its own inputs."""
-
-    def __init__(self, net: Transformer, length: int, dtype: torch.dtype) -> None:
-        self.weights = net.weights(dtype, length)
+class OfTransformer:
+    """What all forms of the transformer share: steps and conditions are its own inputs."""
 
     def of_steps(self, net: Transformer, steps: Tensor) -> Tensor:
         """Return the steps (S, 1) themselves."""
@@ -83,6 +84,13 @@ class PlainTransformer:
     def of_conditions(self, net: Transformer, cond: Tensor) -> Tensor | None:
         """Return conditions (B, K) with all columns."""
         return net.full(cond)
+
+
+class PlainTransformer(OfTransformer):
+    """The transformer as `models.transformer` has it."""
+
+    def __init__(self, net: Transformer, length: int, dtype: torch.dtype) -> None:
+        self.weights = net.weights(dtype, length)
 
     def evaluator(self, net: Transformer, records: int) -> Evaluate:
         weights = self.weights

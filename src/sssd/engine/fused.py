@@ -22,10 +22,9 @@ from torch import Tensor
 
 from ..models.attention import HEAD, AttentionWeights, attention
 from ..models.denoiser import Denoiser
-from ..models.function import biases
 from ..models.parameters import S4Layer
 from ..models.s4 import two_sided_taps
-from .forms import Evaluate, of_labels
+from .forms import Evaluate, of_labels, of_time
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
 from .kernels.norm import norm, norm_gate
 from .kernels.short_convolution import short_convolution
@@ -145,7 +144,7 @@ class FusedDenoiser:
 
     def of_steps(self, net: Denoiser, steps: Tensor) -> Tensor:
         """Return (S, layers, 3, H), see `offsets`."""
-        return offsets(net, biases(net, steps.new_zeros(1, net.config.label_embed_classes), steps).step)
+        return offsets(net, of_time(net, steps))
 
     def of_conditions(self, net: Denoiser, cond: Tensor) -> Tensor | None:
         """Return (layers, B, H)."""

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.transformer import LEADS, Layer, Transformer, high_passed
-from .forms import Evaluate
+from .forms import Evaluate, OfTransformer
 
 TOKENS = 1000  # at once: a hidden layer of 768 channels takes 3 MB
 
@@ -34,7 +34,7 @@ class LayerForm(NamedTuple):
     down: Tensor
 
 
-class TransformerForm:
+class TransformerForm(OfTransformer):
     """See `forms.Form`."""
 
     def __init__(self, net: Transformer, length: int, dtype: torch.dtype) -> None:
@@ -53,14 +53,6 @@ class TransformerForm:
         self.modulation = modulation(layers)
         turn = torch.arange(self.tokens)[:, None] * net.get_buffer("turn")
         self.rotation = torch.polar(torch.ones_like(turn), turn)[:, None]  # (N, 1, d / 2)
-
-    def of_steps(self, net: Transformer, steps: Tensor) -> Tensor:
-        """Return the steps (S, 1) themselves."""
-        return steps
-
-    def of_conditions(self, net: Transformer, cond: Tensor) -> Tensor | None:
-        """Return conditions (B, K) with all columns."""
-        return net.full(cond)
 
     def evaluator(self, net: Transformer, records: int) -> Evaluate:
         at_once = max(1, TOKENS // self.tokens)

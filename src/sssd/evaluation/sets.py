@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from .. import labels as statements
 from ..checks import counted
 from ..data.recordings import Recordings, subset
+from ..io.recording import resampled
 from ..labels import find
-from ..signals.rates import COARSE_HZ, decimated
+from ..signals.rates import COARSE_HZ
 from .manifold import NEAREST
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")  # of PTB-XL's diagnostic statements
@@ -83,8 +83,7 @@ def at_100_hz(records: Recordings) -> Recordings:
     """Return the records at 100 Hz, at which statements and copies are looked for; slower ones stay as they are."""
     if records.fs_hz <= COARSE_HZ:
         return records
-    ratio = Fraction(COARSE_HZ / records.fs_hz).limit_denominator(5000)
-    slow = [np.rint(decimated(one.astype(np.float64), ratio)) for one in records.signal_uv]
+    slow = [np.rint(resampled(one.astype(np.float64), records.fs_hz, COARSE_HZ)) for one in records.signal_uv]
     signal_uv = np.clip(slow, -32767, 32767).astype(np.int16)
     return replace(records, signal_uv=signal_uv, fs_hz=COARSE_HZ)
 

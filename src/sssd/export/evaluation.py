@@ -39,13 +39,6 @@ class Evaluation(nn.Module):
             effective_weights(network, length, toeplitz=True) if isinstance(network, Denoiser) else None
         )
 
-    @property
-    def columns(self) -> int:
-        """K, the columns of conditions."""
-        if isinstance(self.network, Transformer):
-            return self.network.columns
-        return int(self.network.config.label_embed_classes)
-
     def forward(self, x: Tensor, step: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         raw = self.predict(x, cond, step[:, None])
         alpha, sigma = (self.get_buffer(name)[step][:, None, None] for name in ("alpha", "sigma"))

@@ -80,7 +80,7 @@ def _traced(model: PretrainedModel) -> onnx.ModelProto:
     example = (
         torch.zeros(2, *model.shape),
         torch.zeros(1, dtype=torch.int64),
-        torch.zeros(2, evaluation.columns),
+        torch.zeros(2, network.columns),
     )
     records = torch.export.Dim("records")
     with _quiet():

@@ -41,7 +41,7 @@ class Denoiser(Network):
     ) -> None:
         super().__init__(velocity, takes)
         one_of("cauchy", cauchy, CAUCHY)
-        self.config, self.cauchy = config, cauchy
+        self.config, self.cauchy, self.columns = config, cauchy, config.label_embed_classes
         c, skip = config.res_channels, config.skip_channels
         self.init_conv = nn.ModuleList([Conv(WeightNormConv(config.in_channels * config.patch, c))])
         self.embedding = (

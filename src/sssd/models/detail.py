@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..schedule import Schedule, karras
 from .transformer import FREQUENCIES, LEADS, preconditioning
 
-FACTOR = 5
+FACTOR = 5  # 500 Hz over 100 Hz
 WIDTH, BLOCKS, KERNEL, HIDDEN, EMBED = 48, 4, 7, 2, 64
 WINDOW = 40  # samples at 100 Hz that it reads at a time: a QRS complex and what is about it
 SHAPE = 4  # rows of a lead's shape, see sssd.detail.shape_of

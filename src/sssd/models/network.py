@@ -21,11 +21,12 @@ class Network(nn.Module, ABC):
     With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
     2022). It is turned into eps = sigma x + alpha v here, in float32; `predict` returns v itself.
 
-    config: the size. cauchy: the convention of S4 kernels, for networks that have them (sssd.models.s4). takes: which
-    of the K columns are age, sex and heart rate, behind the labels (sssd.patient).
+    config: the size. columns: K. cauchy: the convention of S4 kernels, for networks that have them (sssd.models.s4).
+    takes: which of the K columns are age, sex and heart rate, behind the labels (sssd.patient).
     """
 
     config: Any
+    columns: int
     cauchy: Cauchy
 
     def __init__(self, velocity: tuple[Sequence[float], Sequence[float]] | None, takes: Takes) -> None:

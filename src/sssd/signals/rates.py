@@ -13,12 +13,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.detail import FACTOR
 from ..scale import roll_off
 
-COARSE_HZ, FINE_HZ = 100.0, 500.0
-FACTOR = 5
+COARSE_HZ, FINE_HZ = 100.0, 100.0 * FACTOR
 LARGEST = 8.0  # factor by which the filter is undone, which is all of it up to 46.9 Hz
-ROUNDS = 6  # in which the samples beyond the end are found; each divides their error by 4
+ROUNDS = 6  # in which the samples beyond the end are found; more hardly change the result
 
 Floats = NDArray[np.float64]
 
