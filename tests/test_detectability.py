@@ -89,6 +89,17 @@ def test_difference_of_bands() -> None:
     assert steady.spread[3:].mean() == pytest.approx(np.sqrt(1.25 / 2), abs=0.08)
 
 
+def test_the_distance_of_levels() -> None:
+    """0 for the same set, the decades of a louder one, and the log10 of a spread that grows, whichever set is first."""
+    levels = np.random.default_rng(4).normal(0, 0.4, (80, 8, 9))
+    assert spectrum.level_distance(levels, levels) == 0
+    assert spectrum.level_distance(levels + 0.3, levels) == pytest.approx(0.3)
+    middle = np.median(levels, axis=(0, 1))
+    wider = middle + 2 * (levels - middle)
+    assert spectrum.level_distance(wider, levels) == pytest.approx(np.log10(2))
+    assert spectrum.level_distance(levels, wider) == pytest.approx(np.log10(2))
+
+
 def test_nothing_passes_outside_a_band() -> None:
     """What is inside stays as it is, without a shift; what is outside is gone. Breaks with a filter that delays, or one
     that leaves a thousandth."""

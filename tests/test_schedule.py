@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sssd.samplers import BY_STEPS, ddim, ddpm, run
-from sssd.schedule import SPACINGS, Schedule, choose_steps, karras, linear, rescaled
+from sssd.schedule import SPACINGS, Schedule, choose_steps, karras, linear, rescaled, steps_at
 from tests.reference import textbook
 
 SCHEDULES = {
@@ -120,6 +120,17 @@ def test_leading_and_trailing_where_the_ratio_is_whole():
         ratio = 200 // S
         assert choose_steps(linear(), S, "leading").tolist() == list(range(0, 200, ratio))[::-1]
         assert choose_steps(linear(), S, "trailing").tolist() == list(range(199, -1, -ratio))
+
+
+def test_steps_at_noise_levels():
+    """They are the nearest ones, an infinite level is the noisiest step, and equal levels get neighbouring steps."""
+    for schedule in (linear(), karras(200, 0.002, 80.0, 7.0), rescaled(linear(), 0.0)):
+        level = schedule.sigma / schedule.alpha
+        steps = steps_at(schedule, [np.inf, 2.0, 1.0, 0.25])
+        assert steps[0] == 199 and len(steps) == 4
+        for step, wanted in zip(steps[1:], (2.0, 1.0, 0.25), strict=True):
+            assert step == np.abs(np.log(level / wanted)).argmin()
+        assert np.ptp(steps_at(schedule, [1.0, 1.0, 1.0])) == 2
 
 
 def test_log_snr_is_even_in_lambda():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,6 +138,18 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
     else:
         position = _log_snr_positions(schedule, S)
     return _distinct_integers(position, T)
+
+
+def steps_at(schedule: Schedule, levels: Sequence[float] | FloatArray) -> IntArray:
+    """Return the steps whose noise levels sigma / alpha are nearest to decreasing `levels` (S,), in logarithms: (S,).
+
+    They are distinct, as in `choose_steps`. An infinite level stands for the noisiest step.
+    """
+    wanted = np.asarray(levels, np.float64)
+    known = np.flatnonzero(np.isfinite(schedule.lam))[::-1]
+    position = np.interp(-np.log(wanted), schedule.lam[known], known)
+    position[np.isinf(wanted)] = schedule.T - 1
+    return _distinct_integers(position, schedule.T)
 
 
 def check_steps(S: int, T: int, name: str = "steps") -> int:

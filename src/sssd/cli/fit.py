@@ -63,7 +63,7 @@ def command(
         if out.exists():
             raise UsageError(f"{str(out)!r} exists; choose another name")
         from ..fitting.solver import Generation, search, starting_solver, write_fit
-        from ..fitting.trials import Trials
+        from ..fitting.trials import DDPM_COST, Trials
         from ..model_wrapper import SSSDECG
         from ..sampling import Sampling
         from ..training.data import training_folds, training_labels
@@ -108,7 +108,8 @@ def command(
         )
     say(
         f"wrote {out}: {counted(steps, 'evaluation')} cost {after:.2f}, {before:.2f} before the search, where "
-        f"DDPM in {model.schedule.T} costs 1.40" + ("" if better else "; the solver is the one from before"),
+        f"DDPM in {model.schedule.T} costs {DDPM_COST:.2f}"
+        + ("" if better else "; the solver is the one from before"),
         f"generate with it: sssd-ecg generate --checkpoint {out} --sampler fitted --steps {steps} "
         f"--label {model.label_names[0]} --out ecgs",
         quiet=quiet,

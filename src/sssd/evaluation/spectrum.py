@@ -116,9 +116,6 @@ def band_difference(recorded: FloatArray, generated: FloatArray, *, fs_hz: float
     """Return the level and spread of every band, generated against recorded: x (n, C, L) and (m, C, L) in mV."""
     real, made = (band_levels(x, fs_hz=fs_hz) for x in (recorded, generated))
 
-    def over_records(levels: Levels) -> Levels:
-        return np.asarray(levels.std(axis=0).mean(axis=0), dtype=np.float64)
-
     def between_leads(levels: Levels) -> Levels:
         own = levels - np.median(levels, axis=0)
         return np.asarray(own.std(axis=1).mean(axis=0), dtype=np.float64)
@@ -127,12 +124,27 @@ def band_difference(recorded: FloatArray, generated: FloatArray, *, fs_hz: float
     return BandDifference(
         edges_hz=edges(fs_hz),
         difference=np.median(made, axis=(0, 1)) - level,
-        spread=over_records(made) / over_records(real),
+        spread=_over_records(made) / _over_records(real),
         spread_between_leads=between_leads(made) / between_leads(real),
         recorded_level=level,
-        recorded_spread=over_records(real),
+        recorded_spread=_over_records(real),
         recorded_spread_between_leads=between_leads(real),
     )
+
+
+def level_distance(made: Levels, real: Levels) -> float:
+    """Return how far two sets' levels of bands (n, C, B) and (m, C, B) are from each other, in decades.
+
+    It is the mean over bands of the distance of the medians and of that of log10 of the spreads over records.
+    """
+    median = np.median(made, axis=(0, 1)) - np.median(real, axis=(0, 1))
+    spread = np.log10(_over_records(made) / _over_records(real))
+    return float(np.mean(np.abs(median) + np.abs(spread)))
+
+
+def _over_records(levels: Levels) -> Levels:
+    """Return the standard deviation of a lead's level over records, mean of the leads: (n, C, B) -> (B,)."""
+    return np.asarray(levels.std(axis=0).mean(axis=0), dtype=np.float64)
 
 
 def band_limited(x: FloatArray, low_hz: float, high_hz: float, *, fs_hz: float = 100.0) -> Levels:

@@ -1,6 +1,6 @@
 """A solver of few evaluations is fitted to a network: steps, noise and weights are found by trial, the network stays.
 
-point ─▶ solver ─▶ records for real label vectors ─▶ rhythm, Frechet distance, amplitude ─▶ cost (trials.py)
+point ─▶ solver ─▶ records for real label vectors ─▶ rhythm, spectra, Frechet distance, amplitude ─▶ cost (trials.py)
   └────────────────────────────── CMA-ES (Hansen 2016) ──────────────────────────────────┘
 """
 
@@ -19,10 +19,14 @@ from ..config.schema import Fit
 from ..model_wrapper import SSSDECG
 from ..models.s4 import Cauchy
 from ..samplers import key_of
-from ..schedule import FloatArray, choose_steps
+from ..schedule import FloatArray, steps_at
 
 POPULATION = 16  # solvers that are tried in a generation
 SPREAD = 0.3  # of the first generation around its start; half of it where the start was fitted before
+DECIDED = (
+    5.0,
+    0.2,
+)  # sigma / alpha, between which a record is decided: solvers that were fitted have most steps there
 GAIN_UNIT = 0.1  # of ln gain, for a unit of a point
 
 Solver = tuple[Fit, float]  # a fit, and the factor of its records for all leads
@@ -110,8 +114,9 @@ def search(
 def starting_solver(model: SSSDECG, steps: int) -> tuple[Solver, float]:
     """Return where a search begins, and its spread.
 
-    It begins at the solver of so many steps that the model has, or else at trailing steps with half of DDPM's noise,
-    and less of it later. ValueError where no solver of so many steps can be fitted.
+    It begins at the solver of so many steps that the model has, or else at one step of pure noise, the others at equal
+    ratios of sigma / alpha over `DECIDED`, with less and less noise. ValueError where no solver of so many steps can be
+    fitted.
     """
     if not 3 <= steps < model.schedule.T:
         raise ValueError(f"steps is {steps}: a solver can be fitted for 3 to {model.schedule.T - 1} of them")
@@ -120,10 +125,12 @@ def starting_solver(model: SSSDECG, steps: int) -> tuple[Solver, float]:
         if len(known.steps) == steps:
             gains = sampling.gains.get(key_of("fitted", steps), [1.0])
             return (known, float(np.mean(gains))), SPREAD / 2
+    high, low = DECIDED
+    high = min(high, float(np.exp(-model.schedule.lam[-2])))
     fit = Fit(
-        steps=choose_steps(model.schedule, steps, "trailing").tolist(),
-        eta=[*np.linspace(0.5, 0.1, steps - 1).round(3), 0.0],
-        slope=[0.0] + [0.3] * (steps - 1),
+        steps=steps_at(model.schedule, [np.inf, *np.geomspace(high, low, steps - 1)]).tolist(),
+        eta=[*np.linspace(0.4, 0.1, steps - 1).round(3), 0.0],
+        slope=[0.0] + [0.5] * (steps - 1),
         before=[0.0] * steps,
     )
     return (fit, 1.0), SPREAD

@@ -24,23 +24,32 @@ from ..evaluation.amplitude import median_amplitude_ratio
 from ..evaluation.frechet import frechet_distance
 from ..evaluation.quality import SMALLEST, rhythm_distance
 from ..evaluation.rhythm import rhythm_and_shape
+from ..evaluation.spectrum import band_levels, level_distance
 from ..model_wrapper import SSSDECG
 from ..samplers import StepTable, ddpm, fitted
 from .solver import OutOfTime, Solver
 
 PLAIN = ("ddim", "unipc", "sde-dpmpp-2m")  # samplers that a fitted one has to beat
-PARTS = 4  # of a set, one for each process that measures it
+PARTS = 16  # of a set, one for each process that measures it
 TOLERANCE = 0.05  # of the amplitude, within which it costs nothing
 AT_ONCE_GPU, AT_ONCE_CPU = 1024, 8  # records in a batch
 
 
 @dataclass(frozen=True)
 class Figures:
-    """A set's rhythm and Frechet distances to the real records, and its amplitude as a share of theirs."""
+    """A set's distances to the real records, and its amplitude as a share of theirs.
+
+    The distances are those of rhythm and shape, of features of a classifier (Frechet), and of spectra.
+    """
 
     rhythm: float
     frechet: float
+    spectrum: float
     amplitude: float
+
+
+DISTANCES = ("rhythm", "frechet", "spectrum")
+DDPM_COST = 1.0 + 0.2 * len(DISTANCES)
 
 
 class Trials:
@@ -73,7 +82,7 @@ class Trials:
         )
         self.features = classifier.features(self.classifier, self.real)
         self.pool: Executor = ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"))
-        self.shape = self._measured(self.real)()
+        self.real_measures = self._measured(self.real)()
         self.chance = self._figures(x[others], self._measured(x[others]))
         self.ddpm = self.figures([(ddpm(model.schedule), 1.0)], 0)[0]
 
@@ -86,7 +95,7 @@ class Trials:
     def costs(
         self, solvers: Sequence[Solver], generation: int, out_of_time: Callable[[], bool] = lambda: False
     ) -> list[float]:
-        """Return the costs of the solvers of one generation, all with the same noise. The records of DDPM cost 1.4.
+        """Return the costs of the solvers of one generation, all with the same noise; DDPM costs `DDPM_COST`.
 
         OutOfTime if `out_of_time`, which is asked before each solver, says so.
         """
@@ -102,7 +111,7 @@ class Trials:
     def cost(self, of: Figures) -> float:
         """Return the cost of a set with these figures."""
         excess = []
-        for name in ("rhythm", "frechet"):
+        for name in DISTANCES:
             mine, ddpms, chance = (getattr(f, name) for f in (of, self.ddpm, self.chance))
             excess.append((mine - chance) / max(ddpms - chance, SMALLEST * chance))
         return max(excess) + 0.2 * sum(excess) + 2.0 * max(0.0, abs(of.amplitude - 1.0) - TOLERANCE)
@@ -138,9 +147,9 @@ class Trials:
         return np.concatenate([part.numpy() for part in parts])
 
     def _measured(self, x: NDArray[np.float32]) -> Callable[[], dict[str, NDArray[Any]]]:
-        """Start to measure rhythm and shape of records (n, 8, L) in the processes; call the result to wait for them."""
+        """Start to measure records (n, 8, L) in the processes; call the result to wait for them."""
         jobs: list[Future[dict[str, NDArray[Any]]]] = [
-            self.pool.submit(rhythm_and_shape, part, self.fs_hz) for part in np.array_split(x, PARTS)
+            self.pool.submit(_measures, part, self.fs_hz) for part in np.array_split(x, PARTS)
         ]
 
         def gathered() -> dict[str, NDArray[Any]]:
@@ -150,8 +159,15 @@ class Trials:
         return gathered
 
     def _figures(self, x: NDArray[np.float32], measured: Callable[[], dict[str, NDArray[Any]]]) -> Figures:
+        measures = measured()
         return Figures(
-            rhythm=rhythm_distance(measured(), self.shape),
+            rhythm=rhythm_distance(measures, self.real_measures),
             frechet=frechet_distance(classifier.features(self.classifier, x), self.features),
+            spectrum=level_distance(measures["levels"], self.real_measures["levels"]),
             amplitude=float(np.mean(median_amplitude_ratio(x, self.real))),
         )
+
+
+def _measures(x: NDArray[np.float32], fs_hz: float) -> dict[str, NDArray[Any]]:
+    """Return rhythm and shape of records (n, 8, L), each (n,), and their levels in bands (n, 8, B)."""
+    return {**rhythm_and_shape(x, fs_hz), "levels": band_levels(x, fs_hz=fs_hz)}
