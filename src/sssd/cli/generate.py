@@ -77,14 +77,7 @@ def command(
             "Statements may change on the way: --label NORM@0-30 --label AFIB@30-60.",
         ),
     ] = None,
-    fs: Annotated[
-        float | None,
-        typer.Option(
-            metavar="<Hz>",
-            help="Samples per second, by default those of the model, 100. With 500, what records have above 46.5 Hz "
-            "is added: the sharp parts of QRS complexes, and fine noise.",
-        ),
-    ] = None,
+    fs: options.Fs = None,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
     eta: options.Eta = None,

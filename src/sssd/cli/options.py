@@ -70,6 +70,14 @@ Noise = Annotated[
         "The records without it are written as well."
     ),
 ]
+Fs = Annotated[
+    float | None,
+    typer.Option(
+        metavar="<Hz>",
+        help="Samples per second, by default those of the model, 100. With 500, what records have above 46.5 Hz "
+        "is added: the sharp parts of QRS complexes, and fine noise.",
+    ),
+]
 Formats = Annotated[
     str,
     typer.Option(

@@ -111,6 +111,11 @@ def _recipe(part: Recipe, first: int, several: bool) -> list[str]:
         f"| labels | {part.source} |",
         f"| model | {Path(part.checkpoint).name}, SHA-256 of the weights {part.model} |",
         f"| sampler | {sampler}, {part.precision} |",
+        *(
+            []
+            if part.detail is None
+            else [f"| what is above 46.5 Hz | SHA-256 of the weights {part.detail} |"]
+        ),
         *([] if part.noise is None else [f"| noise that was added | {part.noise} |"]),
         *([] if part.vary is None else [f"| made of recordings | varied, strength {part.vary:g} |"]),
         f"| seed | {part.seed} |",

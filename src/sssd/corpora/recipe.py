@@ -57,24 +57,31 @@ def describe(
     duration: float | None = None,
     noise: str | None = None,
     annotate: bool = False,
+    fs: float | None = None,
 ) -> Corpus:
     """Return the description of a corpus that `model` makes of `plan`; it fixes everything that the bits depend on.
 
     vary, recordings, duration, noise, annotate: see `Recipe`. steps: of a whole run, where the table is that of a part.
-    batch_size: records at once; a strip counts as its windows.
+    batch_size: records at once; a strip counts as its windows. fs: samples per second, by default those of the model.
 
-    ValueError if the plan has an age, a sex or a heart rate that the model does not take, or the noise makes no sense.
+    ValueError if the plan has an age, a sex or a heart rate that the model does not take, the noise makes no sense, or
+    there is no way to this rate.
     """
     import torch
 
+    from ..detail import network_for
     from ..device import choose_batch_size, choose_precision
+    from ..models.detail import FACTOR
+    from ..signals.rates import FINE_HZ
     from ..version import __version__
 
     known(model.classes, age=plan.age, sex=_sexes(plan.sex), heart_rate=plan.heart_rate)
     _, window = model.shape
-    fs_hz = float(model.fs_hz)
+    detail = network_for(fs, model.fs_hz, model.device)
+    fs_hz = float(model.fs_hz) if detail is None else FINE_HZ
     strip = _strip(duration, model)
     windows = 1 if strip is None else len(strip.pieces)
+    samples = window if duration is None else round(duration * model.fs_hz)
     kinds = parse(noise, fs_hz)
     dtype = choose_precision(precision, model.device)
     fits = batch_size or choose_batch_size(model.model.config, window, model.device)
@@ -107,6 +114,7 @@ def describe(
         duration=duration,
         noise=", ".join(map(str, kinds)) or None,
         annotate=annotate,
+        detail=None if detail is None else detail.hash,
     )
     annotations: tuple[Extra, ...] = ("annotations",) if annotate else ()
     return Corpus(
@@ -116,7 +124,7 @@ def describe(
         label_names=plan.label_names,
         leads=CLINICAL,
         fs_hz=fs_hz,
-        length=window if duration is None else round(duration * fs_hz),
+        length=samples if detail is None else FACTOR * samples,
         extra=(*plan.extra, *annotations),
         parts=(recipe,),
     )
@@ -132,11 +140,18 @@ def whole_batches(size: int, shard_size: int, records: int) -> int:
 
 
 def check_weights(recipe: Recipe, model: SSSDECG) -> None:
-    """Raise ValueError unless `model` has the weights of the recipe."""
+    """Raise ValueError unless `model`, and the network for 500 Hz if it is used, have the weights of the recipe."""
+    from ..detail import trained
+
     if model.model_hash != recipe.model:
         raise ValueError(
             f"the weights of the model ({recipe.checkpoint}) have the SHA-256 {model.model_hash[:12]}..., and the "
             f"corpus was begun with {recipe.model[:12]}...: give that model with --checkpoint"
+        )
+    if recipe.detail is not None and trained(model.device).hash != recipe.detail:
+        raise ValueError(
+            f"the corpus was begun with {recipe.generator}, whose weights for 500 Hz have the SHA-256 "
+            f"{recipe.detail[:12]}...; those of this version are others: use that version"
         )
 
 
@@ -203,13 +218,15 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
     recordings: those that the records are made of, if they are.
     """
     from ..copied import Copied
+    from ..detail import at_500_hz, trained
 
     table, strip = table_of(recipe, model), _strip(recipe.duration, model)
-    fs_hz = model.fs_hz
-    samples = None if recipe.duration is None else round(recipe.duration * fs_hz)
+    samples = None if recipe.duration is None else round(recipe.duration * model.fs_hz)
+    detail = None if recipe.detail is None else trained(model.device)
     given_of = None if recordings is None else recordings.given(model)
 
-    rounded = model.device.type == "cuda" and not recipe.annotate and not parse(recipe.noise, fs_hz)
+    computed_further = recipe.annotate or recipe.noise is not None or detail is not None
+    rounded = model.device.type == "cuda" and not computed_further
 
     def generate(columns: Block) -> Made:
         index, vectors = columns["index"].tolist(), columns["labels"].astype(np.float32)
@@ -227,9 +244,12 @@ def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = No
                 strip=strip,
                 rows=WINDOWS,
             )
-        if rounded:
-            return partial(_array, Copied(microvolts(eight[..., :samples])))
-        return np.asarray(eight.cpu())[..., :samples]
+            if rounded:
+                return partial(_array, Copied(microvolts(eight[..., :samples])))
+            signals = np.asarray(eight.cpu())[..., :samples]
+            if detail is None:
+                return signals
+            return at_500_hz(detail, signals, [recipe.seed] * len(index), index)
 
     return generate
 

@@ -86,6 +86,7 @@ class Recipe:
     duration     seconds of each record, where they are not what the model makes
     noise        what was added to each record (sssd.added_noise)
     annotate     whether records have annotations (sssd.annotations)
+    detail       SHA-256 of the weights that brought records from 100 to 500 Hz (sssd.detail); None where none did
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -116,6 +117,7 @@ class Recipe:
     duration: Annotated[float, Field(ge=LEAST_S, le=MOST_S)] | None = None
     noise: Text | None = None
     annotate: bool = False
+    detail: Sha256 | None = None
 
     @property
     def shipped(self) -> bool:
@@ -202,7 +204,7 @@ class Corpus:
         """Return the contents of corpus.json, without the digest."""
         content = asdict(self)
         for part in content["parts"]:
-            for name in ("gain", "fit", "vary", "recordings", "duration", "noise", "annotate"):
+            for name in ("gain", "fit", "vary", "recordings", "duration", "noise", "annotate", "detail"):
                 if part[name] in (None, False):  # earlier versions did not write these
                     del part[name]
         return {"kind": KIND, "version": VERSION, **content}

@@ -52,6 +52,7 @@ def command(
         float | None,
         typer.Option(metavar="<seconds>", help="Length of the records, 2.5 to 600 s; by default 10 s."),
     ] = None,
+    fs: options.Fs = None,
     noise: options.Noise = None,
     annotate: Annotated[
         bool,
@@ -159,7 +160,7 @@ def command(
             "seed": secrets.randbits(32) if seed is None else seed, "precision": precision, "batch_size": batch_size,
             "threads": threads, "source": source, "checkpoint": _recorded(checkpoint), "config": config,
             "format": file_format, "shard_size": shard_size, "duration": duration, "noise": noise,
-            "annotate": annotate, **made_of,
+            "annotate": annotate, "fs": fs, **made_of,
         }  # fmt: skip
     if is_shipped(checkpoint):
         note_rare(plan.vectors.astype("float32"))

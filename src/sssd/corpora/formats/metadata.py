@@ -22,12 +22,14 @@ def recipes(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _calibration(part: Recipe) -> dict[str, Any]:
-    """Return the fitted solver, the gain, what was done to recordings, length and noise, as provenance has them."""
+    """Return the fitted solver, the gain, what was done to recordings, length, noise and detail, as provenance."""
     gain = {"gain": list(part.gain)} if part.gain is not None and set(part.gain) != {1.0} else {}
     changed = {} if part.vary is None else {"operation": "vary", "strength": part.vary}
     length = {} if part.duration is None else {"seconds": [part.duration]}
     noise = {} if part.noise is None else {"noise": {"added": part.noise}}
-    return {**({} if part.fit is None else {"fit": part.fit}), **gain, **changed, **length, **noise}
+    fit = {} if part.fit is None else {"fit": part.fit}
+    detail = {} if part.detail is None else {"detail": part.detail}
+    return {**fit, **gain, **changed, **length, **noise, **detail}
 
 
 def provenance(corpus: Corpus) -> dict[str, Any]:
