@@ -9,8 +9,6 @@ SAMPLER STEPS [_etaE] [_SPACING], as in ddpm200, ddim20_eta1, dpmpp-2m10_log_snr
     all_    gives first those of the fold and then those of the folds before it, for `sssd-ecg evaluate`
     rate_   asks for the heart rates of the fold's recordings as well, where they are known
 
-consistency4 and the like are made by the few-step model, consistency1 by the one-step model, all others by the one that
-ships; --checkpoint, --few-step and --one-step name others.
 single_name: each statement with at least five records in fold 9, four times, and nothing beside it.
 single_name_completed: the same requests completed with statements that occur together.
 NAME.json, beside NAME.npz, holds the evaluations and the seconds.
@@ -83,28 +81,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--records", type=int, help="only the first so many of each set")
     parser.add_argument("--checkpoint", type=Path, help="another model than the one that ships")
-    parser.add_argument("--few-step", default="few-step", help="another few-step model")
-    parser.add_argument("--one-step", default="one-step", help="another one-step model")
     parser.add_argument("--precision", default="auto", help="float32, bf16 or auto")
     parser.add_argument("--device")
     options = parser.parse_args()
     how = {name: sampling(name) for name in options.sets}
-    real, models = read(options.real), {}
-
-    def model_of(sampler: str, steps: int) -> SSSDECG:
-        path = options.checkpoint
-        if sampler == "consistency":
-            path = options.one_step if steps == 1 else options.few_step
-        if path not in models:
-            models[path] = SSSDECG.from_pretrained(path, device=options.device)
-        return models[path]
-
+    real, model = read(options.real), SSSDECG.from_pretrained(options.checkpoint, device=options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.sets:
         if (options.out / f"{name}.npz").exists():
             print(f"{options.out / name}.npz is there already and is kept", flush=True)
             continue
-        model = model_of(how[name]["sampler"], how[name]["steps"])
         vectors = label_vectors(name, real, model, options.seed, options.fold)[: options.records]
         rates = None
         if name.startswith("rate_"):

@@ -7,13 +7,14 @@
 # for machines that files must be carried to.
 #
 #   OUT/base      the transformer, trained on all sets
-#   OUT/guided    it learns what it predicts under guidance: the default model
-#   OUT/few-step  its student for 4, 2 and 1 evaluations
+#   OUT/guided    it learns what it predicts under guidance
+#   OUT/fitted    the same weights with solvers of 12 and of 6 evaluations that are fitted to them: the model that ships
 #   OUT/detail    the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured  ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these files
 #                 scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
 set -euo pipefail
 data=$1 out=$2 minutes=${3:-}
+fit_minutes=10 # for the search of a solver
 root=$(cd "$(dirname "$0")/.." && pwd)
 started=$(date +%s)
 gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
@@ -63,7 +64,27 @@ run() { # run NAME COMMAND...: a stage on all GPUs, which goes on where it stopp
 
 run base train --config transformer --data "$data/ptbxl" "${more[@]}"
 run guided train --config guided --init "$out/base/model.safetensors" --data "$data/ptbxl" "${more[@]}"
-run few-step distill --config few-step --teacher "$out/base/model.safetensors" --data "$data/ptbxl"
+
+device() { # device N: the one of process N, where several run at once
+    if [ "$gpus" -gt 0 ]; then echo "cuda:$(($1 % gpus))"; else echo cpu; fi
+}
+
+if [ ! -f "$out/fitted/model.safetensors" ]; then
+    if [ -n "$minutes" ] && [ $(($(date +%s) - started + 60 * fit_minutes)) -gt $((60 * ${minutes%.*})) ]; then
+        echo "stopped before the solvers are fitted, which takes $fit_minutes minutes: the same command goes on"
+        exit 0
+    fi
+    rm -rf "$out/fitted"
+    mkdir "$out/fitted"
+    searches=()
+    for steps in 12 6; do # at once, since a search leaves its GPU idle while it measures
+        python -m sssd fit --checkpoint "$out/guided/model.safetensors" --data "$data/ptbxl" --steps "$steps" \
+            --out "$out/fitted/$steps.safetensors" --max-minutes "$fit_minutes" --device "$(device ${#searches[@]})" &
+        searches+=($!)
+    done
+    for process in "${searches[@]}"; do wait "$process"; done # stops here if one of them failed
+    python "$root/scripts/join_fits.py" "$out"/fitted/{12,6}.safetensors "$out/fitted/model.safetensors"
+fi
 
 if [ -d "$1/ecg_500hz" ] && [ ! -f "$out/detail/detail.safetensors" ]; then
     mkdir -p "$out/detail"
@@ -72,13 +93,12 @@ if [ -d "$1/ecg_500hz" ] && [ ! -f "$out/detail/detail.safetensors" ]; then
 fi
 
 # Three sets of each sampler for its quality; for each quality of the package one set for `sssd-ecg evaluate`.
-rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m20 unipc20 unipc10 unipc6"
-rows="$rows consistency4 consistency2 consistency1"
-shown="ddpm200 ddim50_eta1 consistency4 consistency1"
+rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m50 sde-dpmpp-2m20 dpmpp-2m20 unipc20"
+rows="$rows fitted12 fitted6"
+shown="ddpm200 sde-dpmpp-2m50 fitted12 fitted6"
 sets() { # sets FOLDER SEED ROW...
     python "$root/scripts/make_evaluation_sets.py" "$data/ptbxl" "$out/measured/$1" "${@:3}" --seed "$2" \
-        --checkpoint "$out/guided/model.safetensors" --few-step "$out/few-step/model.safetensors" \
-        --one-step "$out/few-step/model.safetensors"
+        --checkpoint "$out/fitted/model.safetensors"
 }
 for seed in 7 8 9; do
     # shellcheck disable=SC2046,SC2086
@@ -92,10 +112,9 @@ python "$root/scripts/sampler_quality.py" --real "$data/ptbxl" --sets "$out"/mea
 running=($!)
 for row in $shown; do
     if [ ! -f "$out/measured/$row.json" ]; then
-        device=cpu
-        if [ "$gpus" -gt 0 ]; then device=cuda:$((${#running[@]} % gpus)); fi
-        python -m sssd evaluate --real "$data/ptbxl" --synthetic "$out/measured/all/all_$row.npz" --device "$device" \
-            --json "$out/measured/$row.json" --html "$out/measured/$row.html" --overwrite > "$out/measured/$row.txt" &
+        python -m sssd evaluate --real "$data/ptbxl" --synthetic "$out/measured/all/all_$row.npz" \
+            --json "$out/measured/$row.json" --html "$out/measured/$row.html" --overwrite \
+            --device "$(device ${#running[@]})" > "$out/measured/$row.txt" &
         running+=($!)
     fi
 done

@@ -68,6 +68,8 @@ def test_only_keys_of_sssd_ecg_are_unused() -> None:
     code = "\n".join(path.read_text() for path in source.parents[1].rglob("*.py") if path != source)
     unused: dict[str, tuple[str, ...]] = {}
     for section, field in Config.model_fields.items():
+        if section == "distill_config":  # of checkpoints of earlier versions, with whatever keys
+            continue
         model = next(a for a in (field.annotation, *get_args(field.annotation)) if hasattr(a, "model_fields"))
         dead = tuple(key for key in model.model_fields if not re.search(rf"\.{key}\b", code))
         unused |= {section: dead} if dead else {}

@@ -51,7 +51,6 @@ def arguments(command):
     """The arguments of a command as a test gives them: on the CPU, and for no longer than it must."""
     given = shlex.split(command, comments=True)[1:]
     given += ["--accelerator", "cpu", "--max-minutes", "0"] if given[0] == "train" else []
-    given += ["--device", "cpu", "--max-minutes", "0"] if given[0] == "distill" else []
     given += ["--only", "builtin", "--seconds", "0"] if given[0] == "benchmark" else []
     return given
 
@@ -150,7 +149,7 @@ def test_the_page_of_the_flow_names_files_that_exist():
     """Fails when a module moves and docs/flow.md does not follow, or when the page leaves out a folder."""
     page = (ROOT / "docs/flow.md").read_text(encoding="utf-8")
     package = ROOT / "src/sssd"
-    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", page)) - {"src/sssd/model_wrapper.py", "distill/"}
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", page)) - {"src/sssd/model_wrapper.py"}
     assert len(named) > 30
     assert not [name for name in named if not (package / name).exists()]
     folders = {path.parent.name for path in package.glob("*/__init__.py")}

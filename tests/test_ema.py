@@ -17,10 +17,8 @@ from sssd.config.schema import Config
 from sssd.factory import build_network, build_schedule
 from sssd.loss import noise_levels
 from sssd.schedule import linear
-from sssd.training import distill as stages
 from sssd.training import loop
 from sssd.training.batches import to_model_scale, training_batch
-from sssd.training.distill.trainer import Trainer
 from sssd.training.ema import WeightAverage, warmed_up_decay
 from sssd.training.loop import train
 from sssd.training.validation import validation_loss
@@ -36,7 +34,7 @@ def small() -> Config:
     """A network without dropout: three steps with warm-up, decay, clipping and averaging."""
     config = tiny(
         n_iters=STEPS, iters_per_ckpt=STEPS, learning_rate=RATE, warmup_iters=2, decay=True, gradient_clip=CLIP,
-        ema_decay=DECAY, edm_weighting=False, augment=False, focus=None, label_dropout=0.0,
+        ema_decay=DECAY, edm_weighting=False, augment=False, label_dropout=0.0,
     )  # fmt: skip
     wavenet = config.wavenet_config.model_copy(update={"s4_dropout": 0.0, "num_res_layers": 1})
     return config.model_copy(update={"wavenet_config": wavenet})
@@ -52,7 +50,7 @@ class ByHand:
         self.norms: list[float] = []
         self.count = 0
 
-    def step(self, loss: Tensor, rate: float, decay: float, clip: float = CLIP, beta1: float = BETA1) -> None:
+    def step(self, loss: Tensor, rate: float, decay: float) -> None:
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         known = [None if g is None else g.double() for g in gradients]
         norm = math.sqrt(sum(float(g.square().sum()) for g in known if g is not None))
@@ -60,10 +58,10 @@ class ByHand:
         self.count += 1
         for i, (p, g) in enumerate(zip(self.parameters, known, strict=True)):
             if g is not None:
-                g = g * min(1.0, clip / (norm + 1e-6))
-                self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
+                g = g * min(1.0, CLIP / (norm + 1e-6))
+                self.m[i] = BETA1 * self.m[i] + (1 - BETA1) * g
                 self.v[i] = BETA2 * self.v[i] + (1 - BETA2) * g * g
-                m, v = self.m[i] / (1 - beta1**self.count), self.v[i] / (1 - BETA2**self.count)
+                m, v = self.m[i] / (1 - BETA1**self.count), self.v[i] / (1 - BETA2**self.count)
                 p.data = (p.double() - rate * m / (v.sqrt() + TINY)).float()
             self.average[i] = decay * self.average[i] + (1 - decay) * p.detach().double()
 
@@ -183,71 +181,6 @@ def test_the_average_follows_its_formula_and_leaves_the_network_alone() -> None:
 
 def test_the_decay_is_short_at_first() -> None:
     assert [warmed_up_decay(0.9, i) for i in (0, 8, 10**6)] == pytest.approx([0.1, 0.5, 0.9])
-
-
-def test_three_steps_of_a_stage_by_hand() -> None:
-    """Fails if gradients are not cleared or clipped, the rate is ignored, or the average is not copied."""
-
-    class Run:
-        device, todo = torch.device("cpu"), type("Todo", (), {"ema_decay": 0.5})
-
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    other = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    other.load_state_dict(net.state_dict())
-    by_hand = ByHand(other)
-    trainer = Trainer(net, net, Run(), momentum=0.3)  # type: ignore[arg-type]
-    step = trainer.repeated(lambda x: trainer.step(100 * trainer.predict(x).square().mean()))
-    for i in range(3):
-        x, rate = torch.randn(5, 3), RATE * (i + 1)
-        trainer.set_learning_rate(rate)
-        step(x)
-        by_hand.step(100 * other(x).square().mean(), rate, 0.5, clip=1.0, beta1=0.3)
-    assert min(by_hand.norms) > 2.0, "the gradients are clipped in this test"
-    for p, expected, mean in zip(net.parameters(), other.parameters(), by_hand.average, strict=True):
-        torch.testing.assert_close(p, expected, rtol=1e-4, atol=1e-6)
-        assert float((p.detach().double() - mean).abs().max()) > 1e-3
-    trainer.average.copy_to_network()
-    for p, mean in zip(net.parameters(), by_hand.average, strict=True):
-        torch.testing.assert_close(p.double(), mean, rtol=1e-4, atol=1e-6)
-
-
-def test_each_stage_ends_with_the_averaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails if a stage leaves the weights of its last step in the student."""
-    from tests.test_distill import LENGTH, distillation, network
-
-    kept: list[WeightAverage] = []
-    make = WeightAverage.__init__
-
-    def watched(self: WeightAverage, net: nn.Module) -> None:
-        make(self, net)
-        kept.append(self)
-
-    monkeypatch.setattr(WeightAverage, "__init__", watched)
-    of = distillation(
-        tmp_path, nodes=1, trajectory_iters=3, learning_rate=1e-2, matching_iters=3, matching_rate=1e-2,
-        polish_iters=3, polish_rate=1e-2, critic_steps=1, batch_size=4, ema_decay=0.9,
-    )  # fmt: skip
-    recordings = 0.3 * torch.randn(len(of.labels), 8, LENGTH)
-
-    def ignore(*_: Any) -> None: ...
-
-    runs = {
-        "trajectories": lambda student: stages.follow_trajectories(of, student, ignore),
-        "distribution matching": lambda student: stages.match_distributions(
-            of, student, network(tmp_path), ignore
-        ),
-        "fine-tuning": lambda student: stages.fine_tune(of, student, recordings, ignore),
-    }
-    for name, run in runs.items():
-        student = network(tmp_path)
-        first = [p.detach().clone() for p in student.parameters()]
-        kept.clear()
-        run(student)
-        average = kept[0].average  # the student's trainer is made first
-        moved = max(float((p - q).abs().max()) for p, q in zip(student.parameters(), first, strict=True))
-        assert 0 < moved < 2e-2, f"{name}: three raw steps of 1e-2 would be further"
-        assert all(torch.equal(p, q) for p, q in zip(student.parameters(), average, strict=True)), name
 
 
 def test_a_resumed_run_has_the_average_of_one_that_never_stopped(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from sssd.evaluation.kernel import kernel_distance  # noqa: E402
 from sssd.evaluation.manifold import precision_recall_density_coverage  # noqa: E402
 from sssd.evaluation.sets import aligned, at_100_hz, pair_rows, size_warnings, split  # noqa: E402
 from sssd.leads import to_twelve  # noqa: E402
+from sssd.presets import PRESETS  # noqa: E402
+from sssd.samplers import key_of  # noqa: E402
 from sssd.signals import beats, waves  # noqa: E402
 from sssd.signals.rates import interpolated  # noqa: E402
 from tests.test_evaluation import one_thread, pulses  # noqa: E402, F401
@@ -512,7 +514,8 @@ def test_pages_are_written_from_what_was_measured(
     (measured / "samplers.md").write_text("| sampler |\n")
     other = json.loads(json.dumps(compared[0]))
     other["utility"]["ratio"], other["privacy"]["membership_inference_auc"] = 0.1234, None
-    for row, result in (("ddpm200", compared[0]), ("consistency1", other)):
+    draft = PRESETS["draft"]
+    for row, result in (("ddpm200", compared[0]), (key_of(draft.sampler, draft.steps), other)):
         (measured / f"{row}.json").write_text(json.dumps(result))
     rated = replace(ecgs(8, 3), heart_rate=np.full(8, 80.0))
     write(measured / "all" / "rate_ddpm200.npz", rated)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from sssd.leads import to_twelve
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import eps_denoiser, fitted, run, unipc
 from sssd.schedule import choose_steps
-from tests.test_distill import config, teacher
+from tests.networks import config, saved
 from tests.test_samplers import MIXTURE, exact_network, no_noise, start
 
+ROOT = Path(__file__).parents[1]
 FIT = Fit(
     steps=[199, 120, 70, 30],
     eta=[0.5, 0.25, 0.1, 0.0],
@@ -47,7 +50,7 @@ def test_points_are_solvers() -> None:
 def test_the_search_finds_a_better_solver(tmp_path: Path) -> None:
     """Three evaluations of an exact network, without noise, against the ends of 100: at least half of the error goes.
     Fails if costs are turned round, or come back in another order."""
-    model = SSSDECG.from_pretrained(teacher(tmp_path, config()), device="cpu")
+    model = SSSDECG.from_pretrained(saved(tmp_path, config()), device="cpu")
     schedule, x = model.schedule, start(0, (64, 2, 3))
     many = unipc(schedule, choose_steps(schedule, 100, "trailing"))
     net = exact_network(schedule, **MIXTURE)
@@ -82,7 +85,7 @@ def test_a_search_begins_at_the_solver_that_is_known() -> None:
 
 def test_the_time_ends_a_generation(tmp_path: Path) -> None:
     """No set is made after the time is up, and the search ends where the last whole generation left it."""
-    model = SSSDECG.from_pretrained(teacher(tmp_path, config()), device="cpu")
+    model = SSSDECG.from_pretrained(saved(tmp_path, config()), device="cpu")
     begin, _ = starting_solver(model, 3)
     trials = Trials.__new__(Trials)
     trials.model, made = model, []
@@ -129,9 +132,8 @@ def ten_seconds(tmp_path: Path) -> Path:
     content["diffusion_config"] |= {"T": 5, "terminal_alpha": 0.01}
     content["wavenet_config"] |= {"patch": 40, "s4_lmax": 1000}
     content["trainset_config"] |= {"segment_length": 1000}
-    content["train_config"]["focus"] = None
     content["ddim_config"] = {"sampler": "unipc", "ddim_timesteps": 3}
-    return teacher(tmp_path, Config.model_validate(content))
+    return saved(tmp_path, Config.model_validate(content))
 
 
 def test_trials_measure_what_a_solver_makes(ten_seconds: Path) -> None:
@@ -188,6 +190,25 @@ def test_the_command(ten_seconds: Path, tmp_path: Path, capsys: pytest.CaptureFi
     said[said.index(str(tmp_path / "signals.npz"))] = str(tmp_path / "short.npz")
     assert main([*said, *few, "--steps", "3", "--out", str(tmp_path / "x.safetensors")]) == 2
     assert "500 samples at 100 Hz" in " ".join(capsys.readouterr().err.split())
+
+
+def test_solvers_that_were_fitted_apart_are_joined(tmp_path: Path) -> None:
+    """As scripts/release_weights.sh does. Fails if a solver or its factor is lost, or the weights are not compared."""
+    path, files = saved(tmp_path, config()), [tmp_path / f"{steps}.safetensors" for steps in (5, 4, 3)]
+    solvers = [
+        (starting_solver(SSSDECG.from_pretrained(path, device="cpu"), n)[0][0], n / 10) for n in (5, 4, 3)
+    ]
+    for file, solver in zip(files, solvers, strict=True):
+        write_fit(path, file, solver)
+    script = [sys.executable, str(ROOT / "scripts" / "join_fits.py"), *map(str, files)]
+    out = tmp_path / "out.safetensors"
+    subprocess.run([*script, str(out)], check=True, capture_output=True)
+    joined = SSSDECG.from_pretrained(out, device="cpu")
+    assert [starting_solver(joined, n)[0] for n in (5, 4, 3)] == solvers
+    assert joined.model_hash == SSSDECG.from_pretrained(path, device="cpu").model_hash
+    other = SSSDECG(config(), device="cpu").save_checkpoint(tmp_path / "other.safetensors")
+    refused = subprocess.run([*script, str(other), str(tmp_path / "no")], capture_output=True, text=True)
+    assert refused.returncode == 1 and "other weights" in refused.stderr
 
 
 @pytest.mark.parametrize(("plain", "warns"), [(1.7, True), (1.9, False)])

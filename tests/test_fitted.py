@@ -13,7 +13,7 @@ from sssd.config.schema import Config, Fit
 from sssd.model_wrapper import SSSDECG
 from sssd.samplers import ddim, dpmpp_2m, fitted, sde_dpmpp_2m
 from sssd.schedule import choose_steps, linear, rescaled
-from tests.test_distill import config, labels, teacher
+from tests.networks import config, labels, saved
 
 SCHEDULE = rescaled(linear(), 0.01)
 STEPS = choose_steps(SCHEDULE, 6, "trailing")
@@ -74,7 +74,7 @@ def with_fits(path: Path, *fits: Fit) -> SSSDECG:
 
 def test_a_model_brings_its_fits(tmp_path: Path) -> None:
     """Through a file and back, and into the provenance. Fails if steps that nothing was fitted for are taken."""
-    path = teacher(tmp_path, config())
+    path = saved(tmp_path, config())
     model = with_fits(path, FIT)
     model.save_checkpoint(tmp_path / "fitted.safetensors")
     again = SSSDECG.from_pretrained(tmp_path / "fitted.safetensors", device="cpu")
@@ -98,7 +98,7 @@ def test_a_model_brings_its_fits(tmp_path: Path) -> None:
 
 def test_the_command_says_what_was_fitted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "fitted.safetensors"
-    with_fits(teacher(tmp_path, config()), FIT).save_checkpoint(path)
+    with_fits(saved(tmp_path, config()), FIT).save_checkpoint(path)
     said = ["generate", "--checkpoint", str(path), "--label", "AFIB", "--sampler", "fitted", "--seed", "1"]
     assert main([*said, "--out", str(tmp_path / "ecgs")]) == 0
     capsys.readouterr()
@@ -111,7 +111,7 @@ def test_fine_tuning_drops_what_was_fitted(tmp_path: Path) -> None:
     """Solvers and factors are of the weights they were found for. Fails if they outlive them."""
     from sssd.cli.train import _settings
 
-    model = with_fits(teacher(tmp_path, config()), FIT)
+    model = with_fits(saved(tmp_path, config()), FIT)
     content = model.config.model_dump()
     content["ddim_config"] |= {"sampler": "fitted", "ddim_timesteps": 3, "gains": {"fitted3": [0.9] * 8}}
     model.config = Config.model_validate(content)

@@ -31,12 +31,13 @@ from sssd.training.augment import lengthened
 from sssd.training.batches import chosen_records, training_batch, transformer_batch, with_patients_hidden
 from sssd.training.checkpoint import start_from
 from sssd.training.data import training_data
+from tests.networks import s4_config
 
 SIZE = {"num_res_layers": 2, "res_channels": 32, "skip_channels": 8, "s4_d_state": 4}
 
 
 def configuration(**trainset: Any) -> Config:
-    content = read_config(DEFAULT).model_dump()
+    content = s4_config().model_dump()
     takes = Takes(trainset.get("patient", False), trainset.get("heart_rate", False))
     content["wavenet_config"] |= SIZE | {"label_embed_classes": 71 + len(takes.columns)}
     content["trainset_config"] |= {"patient": False, **trainset}

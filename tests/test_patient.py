@@ -12,7 +12,7 @@ import torch
 from sssd.cli import main, options
 from sssd.cli.requests import read_requests
 from sssd.config.names import Other
-from sssd.config.schema import DEFAULT, Config, read_config
+from sssd.config.schema import Config
 from sssd.factory import build_network, label_names
 from sssd.labels import CODES
 from sssd.model_wrapper import SSSDECG
@@ -21,10 +21,11 @@ from sssd.patient import Takes, ages, columns, facts, sexes
 from sssd.request import Rows
 from sssd.samplers import SAMPLERS
 from sssd.training.batches import with_patients_hidden
+from tests.networks import s4_config
 
 
 def model(patient: bool = True) -> SSSDECG:
-    content = read_config(DEFAULT).model_dump()
+    content = s4_config().model_dump()
     content["wavenet_config"] |= {
         "num_res_layers": 2,
         "res_channels": 32,
@@ -102,7 +103,7 @@ def test_a_model_without_refuses() -> None:
 
 
 def test_a_configuration_too_small_for_a_patient() -> None:
-    content = read_config(DEFAULT).model_dump()
+    content = s4_config().model_dump()
     content["trainset_config"]["patient"] = True
     content["wavenet_config"]["label_embed_classes"] = 3
     with pytest.raises(ValueError, match="expected at least the 4 of age and sex"):
@@ -127,7 +128,7 @@ def test_facts() -> None:
 
 def test_an_empty_network_is_filled() -> None:
     """Fails if the rotations' frequencies, which no checkpoint holds, have no values in an empty network."""
-    content = read_config(DEFAULT).model_dump()
+    content = s4_config().model_dump()
     content["wavenet_config"] |= {"num_res_layers": 2, "res_channels": 32, "attention_every": 1}
     empty = build_network(Config.model_validate(content), empty=True)
     frequency = empty.blocks[0].attention.get_buffer("frequency")

@@ -1,4 +1,4 @@
-"""PyTorch's settings for the whole process are as before after training, distillation, fitting, and after errors."""
+"""PyTorch's settings for the whole process are as before after training, fitting, and after errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from sssd.fitting.solver import Generation, search, starting_solver
 from sssd.model_wrapper import SSSDECG
 from sssd.models import s4
 from sssd.models.precision import float32_products
-from sssd.training import distill as stages
 from sssd.training.loop import train
-from tests.test_distill import config, labels, teacher
+from tests.networks import config, saved
 from tests.test_training import records, tiny
 
 
@@ -61,20 +60,9 @@ def test_training_leaves_no_trace(tmp_path: Path, legacy: str) -> None:
         torch.set_float32_matmul_precision("highest")
 
 
-def test_distillation_leaves_no_trace(tmp_path: Path) -> None:
-    settings = config(trajectory_iters=1, matching_iters=1)
-    path = teacher(tmp_path, settings)
-    before = state()
-    stages.distill(settings, path, labels(), tmp_path / "out", device="cpu")
-    assert state() == before
-    with pytest.raises(Stopped):
-        stages.distill(settings, path, labels(), tmp_path / "stopped", device="cpu", report=stop)
-    assert state() == before
-
-
 def test_fitting_leaves_no_trace(tmp_path: Path) -> None:
     """CMA-ES seeds NumPy's global generator. Fails if that is not undone."""
-    model = SSSDECG.from_pretrained(teacher(tmp_path, config()), device="cpu")
+    model = SSSDECG.from_pretrained(saved(tmp_path, config()), device="cpu")
     begin, _ = starting_solver(model, 3)
     before = state()
     search(lambda solvers, _: [0.0] * len(solvers), begin, generations=1)

@@ -99,16 +99,6 @@ def draw(rows: Tensor, state: Tensor, known: Tensor | None = None) -> Tensor:
     return torch.where(known.isnan(), rows[chosen].float() + BANDWIDTH * jitter, known)
 
 
-def draw_for_training(rows: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """Return the circumstances (count, 16) of records that are not kept, from a table (n, 16).
-
-    They have the distribution of `draw`, without the many small kernels of its noise generator.
-    """
-    chosen = torch.randint(len(rows), (count,), device=rows.device, generator=random)
-    jitter = torch.randn(count, rows.shape[1], device=rows.device, generator=random)
-    return rows[chosen].float() + BANDWIDTH * jitter
-
-
 def takes_circumstances(network: Network) -> TypeGuard[Transformer]:
     """Return whether a network is conditioned on circumstances."""
     return isinstance(network, Transformer) and network.circumstances is not None

@@ -1,6 +1,6 @@
 """The denoising loss (Ho et al. 2020, eq. 14), on the noise or on the velocity, and its weighting of noise levels.
 
-Training, its validation, distillation and `SSSDECG(x, y)` all use `denoising_loss`.
+Training, its validation and `SSSDECG(x, y)` all use `denoising_loss`.
 Shapes: B records, C leads, L samples, K label columns, T steps.
 """
 
@@ -23,14 +23,12 @@ class NoiseLevels:
     """Tables over the steps t = 0 .. T-1, float32 and on one device.
 
     alpha, sigma (T,): the scales of the record and of the noise. weight (T,): the weight of the squared error of the
-    prediction. x0_weight (T,): the same weight for the squared error of the clean record. velocity: whether the
-    network predicts the velocity (Salimans and Ho 2022) rather than the noise.
+    prediction. velocity: whether the network predicts the velocity (Salimans and Ho 2022) rather than the noise.
     """
 
     alpha: Tensor
     sigma: Tensor
     weight: Tensor
-    x0_weight: Tensor
     velocity: bool
 
 
@@ -53,9 +51,7 @@ def noise_levels(
     def table(values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device)
 
-    # the error of x_0 is sigma times that of the velocity
-    x0_weight = weight / sigma**2 * (1 if velocity else alpha**2)
-    return NoiseLevels(table(alpha), table(sigma), table(weight), table(x0_weight), velocity)
+    return NoiseLevels(table(alpha), table(sigma), table(weight), velocity)
 
 
 def add_noise(x0: Tensor, t: Tensor, z: Tensor, levels: NoiseLevels) -> Tensor:

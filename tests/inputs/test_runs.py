@@ -10,18 +10,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from sssd.checkpoints import write_safetensors
 from sssd.checks import Notice
-from sssd.training.checkpoint import LAST, save_model, start_from
-from sssd.training.distill import distill
+from sssd.training.checkpoint import save_model, start_from
 from sssd.training.log import read_log
 from sssd.training.loop import train
-from tests.test_distill import config, labels, teacher
 from tests.test_model import network
 from tests.test_training import log_of, records, tiny
 
@@ -172,52 +169,3 @@ def test_metadata_in_order(tmp_path: Path) -> None:
 def _content() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     names = ("b", "k", "m", "z", "cauchy", "config")
     return {"a": torch.zeros(2, 2), "b": torch.ones(3)}, {name: 'ä"' + name for name in names}
-
-
-@row("`distill` that was stopped, also by `--max-minutes`")
-def test_a_stopped_distillation_goes_on(tmp_path: Path) -> None:
-    """Fails when the time is up and nothing is kept, or when a stage that had ended is run again."""
-    settings = config(trajectory_iters=1, matching_iters=1)
-    path, out, told = teacher(tmp_path, settings), tmp_path / "out", []
-    first = distill(settings, path, labels(), out, device="cpu", until=0.0)
-    assert (first.stages, first.of) == (0, 2) and (out / LAST).exists()
-    for stages in (["trajectories", "distribution matching"], []):
-        done = distill(settings, path, labels(), out, device="cpu", report=told.append)
-        assert (done.stages, [stage.name for stage in told]) == (2, stages)
-        told.clear()
-
-
-@row("`distill` into the folder of another, with its last.pt")
-@pytest.mark.parametrize(
-    ("other", "differs"),
-    [
-        ({"settings": config(trajectory_iters=1, guidance=2.0)}, "config"),
-        ({"settings": config(trajectory_iters=1, seed=9)}, "config"),
-        ({"labels": labels(39)}, "labels"),
-    ],
-)
-def test_another_distillation_is_refused(other: dict[str, Any], differs: str, tmp_path: Path) -> None:
-    """Fails when two distillations are mixed in one student."""
-    settings = config(trajectory_iters=1)
-    path, out = teacher(tmp_path, settings), tmp_path / "out"
-    distill(settings, path, labels(), out, device="cpu", until=0.0)
-    before = (out / LAST).read_bytes()
-    with pytest.raises(ValueError, match=f"another {differs}"):
-        distill(other.get("settings", settings), path, other.get("labels", labels()), out, device="cpu")
-    assert (out / LAST).read_bytes() == before
-
-
-@row("a last.pt of `distill` that is cut off, or another file in its place")
-@pytest.mark.parametrize("content", ["cut", "empty", "text", "a run of train"])
-def test_a_damaged_state_of_a_distillation_is_named(content: str, stopped: Path, tmp_path: Path) -> None:
-    """Fails when it ends in a traceback, or is taken as no state at all."""
-    settings = config(trajectory_iters=1)
-    path, out = teacher(tmp_path, settings), tmp_path / "out"
-    distill(settings, path, labels(), out, device="cpu", until=0.0)
-    whole = (out / LAST).read_bytes()
-    odd = {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"{}"}
-    (out / LAST).write_bytes(odd.get(content, (stopped / LAST).read_bytes()))
-    with pytest.raises(
-        ValueError, match=r"last\.pt is no state of a distillation .* remove it to start anew"
-    ):
-        distill(settings, path, labels(), out, device="cpu")

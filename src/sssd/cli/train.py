@@ -79,9 +79,7 @@ def command(
         settings = with_labels_of(ecgs, asked, new_labels=kept)
         settings = with_sources(settings, [set_name(folder) for folder in (data, *(more or []))])
         if start is not None and asked.ddim_config.sampler == "consistency":
-            raise UsageError(
-                f"{start} was distilled: fine-tune the network that it was distilled from, and distil that again"
-            )
+            raise UsageError(f"{start} was distilled: fine-tune the network that it was distilled from")
         if out.exists() and not out.is_dir():
             raise UsageError(f"{str(out)!r} is a file; choose a folder for the run")
         if find_spec("lightning_fabric") is None:

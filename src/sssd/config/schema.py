@@ -126,12 +126,6 @@ class TransformerConfig(_Section):
         return self
 
 
-class Focus(_Section):
-    share: Annotated[float, Field(gt=0, le=1)]
-    first: Annotated[int, Field(ge=0)]
-    last: Annotated[int, Field(ge=0)]
-
-
 # Guidance (Ho and Salimans 2022): a strength, 1 for none, or pairs of a sigma / alpha and the strength from there on.
 Strength = Annotated[float, Field(ge=1)]
 Guidance = Strength | Annotated[list[tuple[Annotated[float, Field(ge=0)], Strength]], Field(min_length=1)]
@@ -141,10 +135,10 @@ class TrainConfig(_Section):
     """Training.
 
     batch_size       records of one step, over all devices together
-    focus            trains a share of the records at diffusion steps first..last, and the others at any step
     guidance         the network learns what the one it started from predicts under this guidance
     edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022); a transformer always does
     output_directory, ckpt_iter   not used, see `UNUSED`
+    focus            only in checkpoints of earlier versions
     """
 
     output_directory: str = "sssd_label_cond"
@@ -162,7 +156,7 @@ class TrainConfig(_Section):
     precision: Literal["float32", "bf16"] = "float32"
     edm_weighting: bool = False
     augment: bool = False
-    focus: Focus | None = None
+    focus: dict[str, Any] | None = None
     guidance: Guidance | None = None
     seed: int = 0
 
@@ -233,73 +227,11 @@ class DdimConfig(_Section):
     fits: list[Fit] = []
 
 
-class DistillConfig(_Section):
-    """Distillation of a teacher to a student of few evaluations (sssd.training.distill), in up to three stages.
-
-    A transformer has no third stage, and its discriminator sees recordings only: adversary_recordings and share are 1,
-    and records, beats and polish_iters are left out.
-
-    nodes             evaluations of the student
-    teacher_steps     evaluations of the teacher on a trajectory; guidance: its guidance there, and for S4 networks in
-                      the second stage as well
-    ema_decay         of the averaged weights, in the first two stages
-    data_std          the standard deviation of signals on the network's scale
-    share             how far the weights move from those before the second stage, or the third, to those after it
-
-    First stage, regression on the teacher's trajectories: trajectory_iters, learning_rate.
-
-    Second stage, distribution matching (DMD): matching_iters, matching_rate; of the critic: critic_rate, critic_steps.
-    adversary         the weight of a discriminator, relative to the denoisers; 0 for none
-    adversary_rate, adversary_penalty   its learning rate and its gradient penalty
-    records           the true records that it sees; adversary_recordings: the share of recordings among them, the
-                      others come from the teacher. It compares groups of 32 records, or of the largest power of two
-                      that divides a batch
-    beats             the weight of the loss on features of whole records
-
-    Third stage, fine-tuning of a student of one evaluation: polish_iters, polish_rate.
-    anchor            the weight that holds the student's records close to those before this stage
-    """
-
-    nodes: Count = 4
-    batch_size: Count = 256
-    teacher_steps: Count = 20
-    guidance: Guidance = 1.0
-    trajectory_iters: Annotated[int, Field(ge=0)] = 1500
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
-    matching_iters: Annotated[int, Field(ge=0)] = 2400
-    matching_rate: Annotated[float, Field(gt=0)] = 3e-5
-    critic_rate: Annotated[float, Field(gt=0)] = 3e-4
-    critic_steps: Count = 4
-    adversary: Annotated[float, Field(ge=0)] = 0.0
-    adversary_rate: Annotated[float, Field(gt=0)] = 2e-4
-    adversary_penalty: Annotated[float, Field(ge=0)] = 400.0
-    adversary_recordings: Annotated[float, Field(ge=0, le=1)] = 0.0
-    beats: Annotated[float, Field(ge=0)] = 0.0
-    records: Count = 32_768
-    share: Annotated[float, Field(gt=0, le=1)] = 0.6
-    polish_iters: Annotated[int, Field(ge=0)] = 0
-    polish_rate: Annotated[float, Field(gt=0)] = 5e-5
-    anchor: Annotated[float, Field(ge=0)] = 3.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    data_std: Annotated[float, Field(gt=0)] = 0.25
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _stages_have_what_they_need(self) -> DistillConfig:
-        for name in ("adversary_recordings", "beats"):
-            if getattr(self, name) and not self.adversary:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)} and adversary is 0: {name} needs an adversary"
-                )
-        if self.polish_iters and self.nodes != 1:
-            raise ValueError(
-                f"polish_iters is {self.polish_iters} and nodes is {self.nodes}: the last stage is for nodes 1 only"
-            )
-        return self
-
-
 class Config(_Section):
-    """A whole configuration. The defaults of every section are SSSD-ECG's published values."""
+    """A whole configuration. The defaults of every section are SSSD-ECG's published values.
+
+    distill_config is only in checkpoints of earlier versions, and nothing reads it.
+    """
 
     diffusion_config: DiffusionConfig = DiffusionConfig()
     wavenet_config: WavenetConfig = WavenetConfig()
@@ -308,7 +240,7 @@ class Config(_Section):
     trainset_config: TrainsetConfig = TrainsetConfig()
     gen_config: GenConfig = GenConfig()
     ddim_config: DdimConfig = DdimConfig()
-    distill_config: DistillConfig | None = None
+    distill_config: dict[str, Any] | None = None
 
     def content(self) -> dict[str, Any]:
         """Return the configuration as it is written to files: JSON values, without the keys that are None.
@@ -341,11 +273,6 @@ class Config(_Section):
             raise ValueError(
                 f"wavenet_config.label_embed_classes is {classes}: expected at least the {behind} of {what} ({options})"
             )
-        focus = self.train_config.focus
-        if focus is not None and not focus.first <= focus.last < t:
-            raise ValueError(
-                f"train_config.focus has first {focus.first} and last {focus.last}: expected first <= last < {t}"
-            )
         if names is not None and len(names) != classes - behind:
             raise ValueError(
                 f"trainset_config.label_names has {counted(len(names), 'name')}: expected {classes - behind} "
@@ -359,22 +286,12 @@ class Config(_Section):
             return
         if nodes != sorted(set(nodes), reverse=True) or nodes[0] >= t:
             raise ValueError(f"ddim_config.nodes is {nodes}: expected decreasing steps below {t}")
-        if self.distill_config is not None and self.distill_config.nodes != len(nodes):
-            raise ValueError(
-                f"distill_config.nodes is {self.distill_config.nodes} and ddim_config.nodes has "
-                f"{counted(len(nodes), 'step')}: expected as many"
-            )
 
     def _check_transformer(self) -> None:
         if self.diffusion_config.prediction != "v":
             raise ValueError(
                 f'diffusion_config.prediction is "{self.diffusion_config.prediction}": expected "v" with '
                 "transformer_config, because a transformer predicts the velocity"
-            )
-        if self.train_config.focus is not None:
-            raise ValueError(
-                "train_config.focus does not go with transformer_config, which has a choice of noise levels of its "
-                "own: leave it out"
             )
 
 

@@ -123,12 +123,8 @@ def denoise(
     biases: Biases,
     dropout: float = 0.0,
     block: Callable[..., tuple[Tensor, Tensor]] = residual_block,
-    seen: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Evaluate the network: x (B, 8, L) float32 -> (B, 8, L) float32, computed in the precision of its weights.
-
-    seen: a function that is called behind each block with its number and the residual stream (C, B, L / patch).
-    """
+    """Evaluate the network: x (B, 8, L) float32 -> (B, 8, L) float32, computed in the precision of its weights."""
     dtype, patch, length = weights.first[0].dtype, weights.patch, x.shape[-1]
     tokens = -(-length // patch)
     x = F.pad(x, (0, tokens * patch - length)).unflatten(-1, (tokens, patch))
@@ -142,8 +138,6 @@ def denoise(
         label = None if biases.label is None else biases.label[i].to(dtype)
         h, out = block(h, w, biases.step[i].to(dtype), label, tokens, dropout)
         skip = out if skip is None else skip + out
-        if seen is not None:
-            seen(i, h[..., :tokens])
     assert skip is not None
     skip = skip * math.sqrt(1 / len(weights.blocks))
     (w0, b0), (w1, b1) = weights.last

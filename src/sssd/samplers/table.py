@@ -31,7 +31,7 @@ class StepTable:
     a, c (S,), b (S, K): the coefficients. b[i, j] multiplies h_{i-j}, so that it is 0 for j > i.
     alpha, sigma: (S + 1,) scale of the signal and of the noise at each node. Node S is clean, with 1 and 0.
     gain: (1,) or (C,), the factor of each lead by which the clean record is multiplied in the end. It is 1 unless the
-        model was calibrated for this sampler (sssd.fitting.gains).
+        model was calibrated for this sampler (`ddim_config.gains`).
     settings: what the table was made with, as plain JSON values for the provenance: the eta of DDIM, the spacing of
         the steps, or the values of a fitted solver.
 

@@ -6,7 +6,6 @@ network.py    the network as training calls it
 step.py       one step: loss, gradients, clipping, Adam (optimizer.py); graph.py records it as a CUDA graph
 ema.py        the moving average of the weights, which is validated and shipped
 loop.py       the run: steps, validation.py, log.py, checkpoint.py
-distill/      few-step students of a trained network
 
 The loss is in sssd.loss.
 """

@@ -75,12 +75,6 @@ def training_batch(
         y = y * (torch.rand(len(y), 1, device=device, generator=random) >= todo.label_dropout)
     y = with_patients_hidden(y, config.trainset_config.takes, random)
     t = torch.randint(config.diffusion_config.T, (len(x),), device=device, generator=random)
-    if todo.focus is not None:
-        focused = torch.rand(len(x), device=device, generator=random) < todo.focus.share
-        inside = torch.randint(
-            todo.focus.first, todo.focus.last + 1, t.shape, device=device, generator=random
-        )
-        t = torch.where(focused, inside, t)
     return x, y, t, torch.randn(x.shape, device=device, generator=random)
 
 

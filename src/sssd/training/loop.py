@@ -71,6 +71,10 @@ def train(
     undisturbed one would have drawn. ValueError if the configuration, `init` or an earlier run in `out` do not fit;
     ModuleNotFoundError without the `tensorboard` extra if it is asked for.
     """
+    if config.train_config.focus is not None:
+        raise ValueError(
+            "train_config.focus is of an earlier version and has no effect any more: leave it out"
+        )
     fabric = fabric_for(accelerator, devices)
     fabric.launch()
     if config.train_config.batch_size % fabric.world_size:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import count
 from typing import Any
 
 import torch
@@ -41,24 +40,15 @@ class TrainingNet(nn.Module):
             for j, basis in enumerate(pair):
                 self.register_buffer(f"basis_{i}_{j}", basis, persistent=False)
 
-    def forward(
-        self,
-        x: Tensor,
-        cond: Tensor,
-        steps: Tensor,
-        seen: Callable[[int, Tensor], None] | None = None,
-    ) -> Tensor:
-        """Return the prediction (B, 8, L) for x (B, 8, L), label columns cond (B, K) and steps (B, 1).
-
-        seen: called with the number of each block and the residual stream after it, (C, B, tokens).
-        """
+    def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+        """Return the prediction (B, 8, L) for x (B, 8, L), label columns cond (B, K) and steps (B, 1)."""
         layers = range(self.net.config.num_res_layers)
         bases = [(self.get_buffer(f"basis_{i}_0"), self.get_buffer(f"basis_{i}_1")) for i in layers]
         weights = effective_weights(
             self.net, self.length, dtype=self.dtype, bases=bases, toeplitz=self.toeplitz
         )
         dropout = self.net.config.s4_dropout if self.training else 0.0
-        return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block, seen)
+        return denoise(weights, x, biases(self.net, cond, steps), dropout, self.block)
 
 
 class TransformerTrainingNet(nn.Module):
@@ -73,27 +63,10 @@ class TransformerTrainingNet(nn.Module):
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.block: Callable[..., Any] = torch.compile(layer) if compiled else layer
 
-    def forward(
-        self,
-        x: Tensor,
-        cond: Tensor,
-        steps: Tensor,
-        seen: Callable[[int, Tensor], None] | None = None,
-    ) -> Tensor:
-        """Return the prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1).
-
-        seen: called with the number of each layer and the residual stream after it, (B, tokens, width).
-        """
+    def forward(self, x: Tensor, cond: Tensor, steps: Tensor) -> Tensor:
+        """Return the prediction (B, 8, L) for x (B, 8, L), conditions cond (B, K) and steps (B, 1)."""
         self.net.forget()  # a CUDA graph that found kept weights would never see new ones
-        numbers = count()
-
-        def watched(h: Tensor, *rest: Any) -> Tensor:
-            h = self.block(h, *rest)
-            if seen is not None:
-                seen(next(numbers), h)
-            return h
-
-        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype, x.shape[-1]), watched)
+        return self.net.evaluate(x, cond, steps, self.net.weights(self.dtype, x.shape[-1]), self.block)
 
 
 def training_net(net: Network, length: int, precision: str, device: torch.device) -> nn.Module:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..models.network import Network
 from ..models.transformer import Transformer
@@ -15,27 +14,23 @@ from .muon import Muon
 
 
 def optimizer_for(net: Network, device: torch.device, *, graph: bool) -> torch.optim.Adam:
-    """Return Adam for SSSD-ECG's network, and Muon with Adam for a transformer. See `adam`."""
+    """Return Adam for SSSD-ECG's network, and Muon with Adam for a transformer.
+
+    The rate is 0, and `set_learning_rate` has to set it before each step. graph: the step is recorded as a CUDA graph,
+    so the rate is a tensor on the device.
+    """
+    rate = torch.tensor(0.0, device=device) if graph else 0.0
+    settings: dict[str, Any] = {
+        "lr": rate,
+        "betas": (0.9, 0.99),
+        "fused": device.type == "cuda",
+        "capturable": graph,
+    }
     if not isinstance(net, Transformer):
-        return adam(net.parameters(), device, momentum=0.9, graph=graph)
+        return torch.optim.Adam(net.parameters(), **settings)
     hidden = {id(p) for p in net.hidden}
     others = [p for p in net.parameters() if id(p) not in hidden]
-    return Muon(net.hidden, others, **_settings(device, 0.9, graph))
-
-
-def adam(
-    parameters: Iterable[nn.Parameter], device: torch.device, *, momentum: float, graph: bool
-) -> torch.optim.Adam:
-    """Return Adam at rate 0; `set_learning_rate` has to set the rate before each step.
-
-    graph: the step is recorded as a CUDA graph, so the rate is a tensor on the device.
-    """
-    return torch.optim.Adam(parameters, **_settings(device, momentum, graph))
-
-
-def _settings(device: torch.device, momentum: float, graph: bool) -> dict[str, Any]:
-    rate = torch.tensor(0.0, device=device) if graph else 0.0
-    return {"lr": rate, "betas": (momentum, 0.99), "fused": device.type == "cuda", "capturable": graph}
+    return Muon(net.hidden, others, **settings)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

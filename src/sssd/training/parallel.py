@@ -23,25 +23,6 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def rank() -> int:
-    """Return the number of this process among them, from 0."""
-    return dist.get_rank() if processes() > 1 else 0
-
-
-def agreed(decision: bool) -> bool:
-    """Return what the first process decides."""
-    decisions = [decision]
-    if processes() > 1:
-        dist.broadcast_object_list(decisions)
-    return decisions[0]
-
-
-def wait() -> None:
-    """Wait until all processes are here."""
-    if processes() > 1:
-        dist.barrier()
-
-
 @torch.no_grad()
 def summed(x: Tensor) -> Tensor:
     """Return the sum of x over all processes; x itself where there is one."""
@@ -61,15 +42,6 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     mean = summed(torch.cat([g.reshape(-1) for g in gradients])) / processes()
     parts = mean.split([g.numel() for g in gradients])
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
-
-
-def join(device: torch.device) -> torch.device:
-    """Join the processes that torchrun started, and return the device of this one; without torchrun, the given one."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return device
-    fabric = fabric_for(device.type, 1)
-    fabric.launch()
-    return fabric.device
 
 
 def fabric_for(accelerator: str, devices: int | str) -> Fabric:
