@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 import sssd.config
 from sssd.benchmark import machine, median_seconds
@@ -32,7 +33,7 @@ from sssd.training.batches import training_batch, transformer_batch
 from sssd.training.ema import WeightAverage
 from sssd.training.network import training_net
 from sssd.training.optimizer import optimizer_for
-from sssd.training.parallel import join, processes, rank
+from sssd.training.parallel import fabric_for, processes
 from sssd.training.step import make_step
 
 FOLDER = Path(sssd.config.__file__).parent
@@ -69,7 +70,8 @@ def iteration(config: Config, device: torch.device, plain: bool = False) -> Call
     optimizer = optimizer_for(net, device, graph=device.type == "cuda" and not plain)
     step = make_step(model, optimizer, list(net.parameters()), levels, todo.gradient_clip, None, balance)
     average, numbers = WeightAverage(net), count()
-    share = slice(rank() * todo.batch_size // processes(), (rank() + 1) * todo.batch_size // processes())
+    rank = dist.get_rank() if processes() > 1 else 0
+    share = slice(rank * todo.batch_size // processes(), (rank + 1) * todo.batch_size // processes())
 
     def run() -> None:
         i = next(numbers)
@@ -125,7 +127,9 @@ def main(arguments: list[str] | None = None) -> None:
             )
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    device = join(device)
+    fabric = fabric_for(device.type, 1)
+    fabric.launch()
+    device = fabric.device
     for name, records in zip(given.networks, given.records, strict=True):
         shared = seconds(configuration(name, records), device, given.seconds)
         if first:

@@ -155,7 +155,7 @@ def train(
     """Train the network and write it with averaged weights. It stops after `minutes`, for which the rate falls too."""
     gpu = data.x.device.type == "cuda"
     levels = noise_levels(detail_schedule(), velocity=True, data_std=DATA_STD, device=data.x.device)
-    optimizer = adam(net.parameters(), data.x.device, momentum=0.9, graph=gpu)
+    optimizer = adam(net.parameters(), data.x.device, graph=gpu)
     average = WeightAverage(net)
     model = torch.compile(net) if gpu else net
     step = make_step(model, optimizer, list(net.parameters()), levels, CLIP, balance=Balance(levels))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.network import Network
 from ..models.transformer import Transformer
@@ -14,23 +15,25 @@ from .muon import Muon
 
 
 def optimizer_for(net: Network, device: torch.device, *, graph: bool) -> torch.optim.Adam:
-    """Return Adam for SSSD-ECG's network, and Muon with Adam for a transformer.
-
-    The rate is 0, and `set_learning_rate` has to set it before each step. graph: the step is recorded as a CUDA graph,
-    so the rate is a tensor on the device.
-    """
-    rate = torch.tensor(0.0, device=device) if graph else 0.0
-    settings: dict[str, Any] = {
-        "lr": rate,
-        "betas": (0.9, 0.99),
-        "fused": device.type == "cuda",
-        "capturable": graph,
-    }
+    """Return Adam for SSSD-ECG's network, and Muon with Adam for a transformer. See `adam`."""
     if not isinstance(net, Transformer):
-        return torch.optim.Adam(net.parameters(), **settings)
+        return adam(net.parameters(), device, graph=graph)
     hidden = {id(p) for p in net.hidden}
     others = [p for p in net.parameters() if id(p) not in hidden]
-    return Muon(net.hidden, others, **settings)
+    return Muon(net.hidden, others, **_settings(device, graph))
+
+
+def adam(parameters: Iterable[nn.Parameter], device: torch.device, *, graph: bool) -> torch.optim.Adam:
+    """Return Adam at rate 0; `set_learning_rate` has to set the rate before each step.
+
+    graph: the step is recorded as a CUDA graph, so the rate is a tensor on the device.
+    """
+    return torch.optim.Adam(parameters, **_settings(device, graph))
+
+
+def _settings(device: torch.device, graph: bool) -> dict[str, Any]:
+    rate = torch.tensor(0.0, device=device) if graph else 0.0
+    return {"lr": rate, "betas": (0.9, 0.99), "fused": device.type == "cuda", "capturable": graph}
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
