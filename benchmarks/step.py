@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", help="cuda or cpu")
-    parser.add_argument("--networks", nargs="+", default=["transformer", "published"], help="configurations")
+    parser.add_argument("--networks", nargs="+", default=["default", "published"], help="configurations")
     parser.add_argument("--records", type=int, nargs="+", default=[512, 64], help="a batch of each")
     parser.add_argument("--seconds", type=float, default=10.0, help="for one figure, at most")
     given = parser.parse_args(arguments)

@@ -62,7 +62,7 @@ run() { # run NAME COMMAND...: a stage on all GPUs, which goes on where it stopp
     touch "$folder/done"
 }
 
-run base train --config transformer --data "$data/ptbxl" "${more[@]}"
+run base train --config default --data "$data/ptbxl" "${more[@]}"
 run guided train --config guided --init "$out/base/model.safetensors" --data "$data/ptbxl" "${more[@]}"
 
 device() { # device N: the one of process N, where several run at once

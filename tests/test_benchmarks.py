@@ -77,8 +77,8 @@ def test_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
             update={"transformer_config": tiny().transformer_config}
         ),
     )
-    step.main("--device cpu --networks transformer --records 2 --seconds 0".split())
-    assert re.search(r"^transformer +2 ", capsys.readouterr().out, re.MULTILINE)
+    step.main("--device cpu --networks default --records 2 --seconds 0".split())
+    assert re.search(r"^default +2 ", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.slow

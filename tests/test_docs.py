@@ -76,6 +76,8 @@ def small_configurations(folder):
         content = json.loads(path.read_text(encoding="utf-8"))
         if "wavenet_config" in content:
             content["wavenet_config"].update(SMALL)
+        if "transformer_config" in content:
+            content["transformer_config"].update(width=32, layers=1, heads=2, embed=16)
         if "train_config" in content:
             content["train_config"]["batch_size"] = 2
         (folder / path.name).write_text(json.dumps(content), encoding="utf-8")

@@ -16,7 +16,7 @@ from sssd.checkpoints import read_state
 from sssd.checkpoints.inspection import fit_cauchy
 from sssd.circumstances import BANDWIDTH, draw, with_circumstances
 from sssd.cli import main
-from sssd.config.schema import DEFAULT, Config, TransformerConfig, read_config
+from sssd.config.schema import DEFAULT, PUBLISHED, Config, TransformerConfig, read_config
 from sssd.data.recordings import Recordings, read, write
 from sssd.engine.bound import bind
 from sssd.factory import build_network, build_schedule
@@ -47,14 +47,13 @@ from sssd.training.loop import train
 from sssd.training.network import training_net
 from sssd.training.optimizer import optimizer_for
 
-TRANSFORMER = DEFAULT.with_name("transformer.json")
 CPU = torch.device("cpu")
 LENGTH = 96
 SMALL = {"width": 16, "layers": 2, "heads": 2, "patch": 8, "embed": 16, "circumstances": 8}
 
 
 def tiny(length: int = LENGTH, **train_options: object) -> Config:
-    content = read_config(TRANSFORMER).model_dump()
+    content = read_config(DEFAULT).model_dump()
     content["transformer_config"] = SMALL
     content["trainset_config"] |= {"segment_length": length, "heart_rate": False}
     content["wavenet_config"]["label_embed_classes"] = 75
@@ -93,7 +92,7 @@ NO_COARSE = torch.zeros(9, dtype=torch.bool)
 
 def test_the_shipped_configuration_describes_the_network_of_the_decision() -> None:
     """Broken by another width or schedule."""
-    config = read_config(TRANSFORMER)
+    config = read_config(DEFAULT)
     net = build_network(config, empty=True)
     assert isinstance(net, Transformer) and net.velocity
     assert sum(p.numel() for p in net.hidden) == 9 * 12 * 192**2
@@ -489,7 +488,7 @@ def test_a_killed_run_resumes_to_the_same_losses_and_weights(tmp_path: Path) -> 
 
 def test_what_a_run_resumes_from_is_small(tmp_path: Path) -> None:
     """64 MB at most, for the network that the configuration describes. Broken by moments in float32."""
-    config = read_config(TRANSFORMER)
+    config = read_config(DEFAULT)
     net = build_network(config)
     assert isinstance(net, Transformer)
     optimizer = optimizer_for(net, CPU, graph=False)
@@ -581,7 +580,7 @@ def test_contradictions_are_named(change: dict[str, Any], message: str) -> None:
 
 def test_the_network_is_sssd_ecgs_without_the_section() -> None:
     """Every configuration of before has a Denoiser."""
-    assert read_config(DEFAULT).transformer_config is None
+    assert read_config(PUBLISHED).transformer_config is None
     assert TransformerConfig().circumstances == 0
 
 
@@ -609,7 +608,7 @@ def recordings(folder: Path, n: int = 20) -> Path:
 
 
 def test_train_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`train --config transformer`, smaller, writes a checkpoint that `generate` and `inspect` can read."""
+    """`train --config default`, smaller, writes a checkpoint that `generate` and `inspect` can read."""
     config = tiny(1000, n_iters=2, batch_size=4)
     file = tmp_path / "small.json"
     file.write_text(json.dumps({**config.model_dump(), "ddim_config": {"ddim_timesteps": 3}}))
@@ -630,11 +629,11 @@ def test_train_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_packaged_name_is_known(tmp_path: Path) -> None:
-    """`--config transformer` is read, and its length and rate are checked against the recordings."""
+    """`--config default` is read, and its length and rate are checked against the recordings."""
     from sssd.cli.train import _settings
 
-    settings, kept = _settings("transformer", None)
-    assert settings == read_config(TRANSFORMER) and not kept
+    settings, kept = _settings("default", None)
+    assert settings == read_config(DEFAULT) and not kept
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:

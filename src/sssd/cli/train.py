@@ -39,7 +39,7 @@ def command(
     config: Annotated[
         str | None,
         typer.Option(
-            help="A JSON file, or 'default' (the built-in model), 'transformer', 'published', 'guided' or 'finetune'. "
+            help="A JSON file, or 'default' (the transformer), 'published' (SSSD-ECG's), 'guided' or 'finetune'. "
             "The last two describe no network, so they need --init. With --init alone it is 'finetune'."
         ),
     ] = None,
@@ -145,7 +145,7 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
     from ..config.schema import DEFAULT, PUBLISHED, read_config
 
     packaged = {"default": DEFAULT, "published": PUBLISHED}
-    packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided", "transformer")}
+    packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}
     name = name or "finetune"
     settings = read_config(Path(name) if Path(name).exists() else packaged.get(name, Path(name)))
     if settings.model_fields_set & {"wavenet_config", "transformer_config"} or (

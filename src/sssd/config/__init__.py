@@ -1,1 +1,1 @@
-"""Configurations: the published network (config_SSSD_ECG.json), the built-in model (default.json), their schema."""
+"""Configurations: the published network (config_SSSD_ECG.json), the transformer (default.json), their schema."""
