@@ -227,6 +227,39 @@ def test_the_command_writes_records_at_500_hz(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_what_is_made_of_a_recording_gets_detail():
+    """Known leads stay what they are at 100 Hz, and the detail is that of seed and number."""
+    model = tiny(trainset_config={"segment_length": 1000})
+    ecg = Ecg(to_twelve(decimated(recording())), 100, statements=("NORM",))
+    how = {"known": ["I", "II"], "seed": 3, "steps": 2}
+    fine, coarse = model.complete(ecg, 2, **how, fs=500), model.complete(ecg, 2, **how)
+    for i, (one, before) in enumerate(zip(fine, coarse, strict=True)):
+        expected = at_500_hz(trained(CPU), coarse.eight[i : i + 1], [3], [i])[0]
+        np.testing.assert_allclose(one.signal, to_twelve(expected), atol=1e-5)
+        inside = decimated(one.lead("I").astype(np.float64))
+        np.testing.assert_allclose(inside, before.lead("I"), atol=0.005)
+        np.testing.assert_allclose(inside, ecg.lead("I"), atol=0.005)
+        assert one.fs_hz == 500 and one.provenance["detail"] == trained(CPU).hash
+    assert model.vary(ecg, seed=1, fs=500)[0].signal.shape == (12, 5000)
+    assert model.edit(ecg, "AFIB", seed=1, fs=500)[0].signal.shape == (12, 5000)
+    assert model.interpolate(ecg, ecg, 2, steps=2, seed=1, fs=500)[1].signal.shape == (12, 5000)
+    with pytest.raises(ValueError, match="fs is 250: this model makes records at 100 or 500 Hz"):
+        model.vary(ecg, fs=250)
+
+
+@pytest.mark.parametrize("command", [["vary"], ["edit", "--label", "AFIB"], ["complete", "--known", "I,II"]])
+def test_commands_that_take_recordings_write_500_hz(tmp_path, command):
+    weights = tiny(trainset_config={"segment_length": 1000}).save_checkpoint(tmp_path / "small.safetensors")
+    source = Ecg(to_twelve(decimated(recording())), 100, statements=("NORM",)).save(tmp_path / "a.npz")
+    given = [command[0], str(source), *command[1:], "--checkpoint", str(weights), "--device", "cpu"]
+    assert main([*given, "--fs", "500", "--format", "wfdb", "--out", str(tmp_path / "fine")]) == 0
+    manifest = json.loads((tmp_path / "fine/manifest.json").read_text())
+    record = physionet.rdrecord(str(tmp_path / "fine" / manifest["records"][0]["name"]))
+    assert record.fs == manifest["fs_hz"] == 500 and record.sig_len == 5000
+    assert main([*given, "--fs", "250", "--out", str(tmp_path / "other")]) == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_weights_are_small():
     assert (WEIGHTS["builtin"].parent / "detail.safetensors").stat().st_size < 1e6
     assert trained(CPU).rows.shape == (2010, LEVELS)

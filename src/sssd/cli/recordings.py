@@ -64,6 +64,7 @@ def _of_recording(
     sex: options.Sex = None,
     heart_rate: options.HeartRate = None,
     seed: options.Seed = None,
+    fs: options.Fs = None,
     formats: options.Formats = "wfdb,npz",
     layout: options.Layout = "3x4",
     speed: options.Speed = 25,
@@ -83,7 +84,7 @@ def _of_recording(
         drawing = options.drawn(layout, speed, gain, rhythm, kinds)
         options.check(seed, None, checkpoint)
         earlier_files(out.resolve(), overwrite)
-        check_space(out, kinds, 1)
+        check_space(out, kinds, 1, fs_hz=fs or 100)
 
         from ..editing import take
         from ..model_wrapper import SSSDECG
@@ -100,6 +101,7 @@ def _of_recording(
             "heart_rate": heart_rate,
             "seed": seed,
             "leads": order,
+            "fs": fs,
             "progress": lambda done, of: bar.update(task, completed=done, total=of),
         }
         with usage():

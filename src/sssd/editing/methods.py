@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from torch import Tensor
 
 from ..checks import check_keywords, only
+from ..detail import network_for
 from ..models.settings import isolated
 from ..noise import seed_or_drawn
 from ..pretrained import PretrainedModel
@@ -29,6 +31,7 @@ class MadeKeywords(RunKeywords, total=False):
 
     seed: int | None
     leads: str | Sequence[str]
+    fs: float | None
 
 
 class Keywords(OwnKeywords, MadeKeywords, total=False):
@@ -52,7 +55,8 @@ class FromRecordings(PretrainedModel):
     """A model that varies, edits and completes recordings; `SSSDECG` is one.
 
     All methods take recordings as WFDB, NPZ, CSV, EDF or DICOM files of any rate and order of the leads, or as `Ecg`s.
-    `OwnKeywords` say what a recording is, see `Own`; seed, leads and `RunKeywords` mean what they mean to `generate`.
+    `OwnKeywords` say what a recording is, see `Own`; seed, leads, fs and `RunKeywords` mean what they mean to
+    `generate`. With fs=500, what is above 46.5 Hz is made anew: that of a recording is not used.
     ValueError, with one message, if the recording cannot be used.
     """
 
@@ -160,7 +164,9 @@ class FromRecordings(PretrainedModel):
 
     def _made(self, change: Change, how: MadeKeywords) -> Records:
         seed, leads = seed_or_drawn(how.get("seed")), how.get("leads", "clinical")
-        return change.records(self._whole, seed=seed, leads=leads, **only(how, RunKeywords))
+        detail = network_for(how.get("fs"), self._whole.fs_hz, self._whole.device)
+        made = change.records(self._whole, seed=seed, leads=leads, **only(how, RunKeywords))
+        return replace(made, detail=detail)
 
 
 def _own(method: str, how: Keywords) -> Own:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import anyio.to_thread
+
+from ..record import Ecg
 from ..version import __version__
 from .batching import Batcher, QueueFull
 from .fairness import OnProgress, Ticket
-from .generator import Generator
+from .generator import Generator, in_own_thread
 from .metrics import Metrics
 from .settings import Settings
 from .work import EightLeads, OnStep, Plan, Work
@@ -40,6 +43,7 @@ class Backend:
 
     def __init__(self, generator: Generator, settings: Settings) -> None:
         self.generator, self._settings = generator, settings
+        self._computing = asyncio.Lock()
         build = {"version": __version__, "model": generator.name, "hash": generator.hash}
         self.metrics = Metrics(lambda: self.batcher.waiting, build)
         qualities = {plan: name for name, plan in generator.qualities.items()}
@@ -91,6 +95,20 @@ class Backend:
         except asyncio.CancelledError:
             self.batcher.withdraw(ticket)
             raise
+
+    async def encoded(self, work: Work, signals: EightLeads, encode: Callable[[Sequence[Ecg]], T]) -> T:
+        """Return what `encode` makes of the records, in a thread.
+
+        Annotations and detail are computed there, for one request after the other, because each takes all cores.
+        """
+
+        def body() -> T:
+            return encode(self.generator.records(work, signals))
+
+        if not (work.annotated or work.fine):
+            return await anyio.to_thread.run_sync(body)
+        async with self._computing:
+            return await anyio.to_thread.run_sync(in_own_thread, body)
 
     async def generate(
         self, work: Work, cost: int | None = None, client: str = "", on_progress: OnProgress | None = None

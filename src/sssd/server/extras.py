@@ -1,4 +1,4 @@
-"""What may be asked of generated records beside statements: their length, noise, and marks on beats and waves.
+"""What may be asked of generated records beside statements: their rate, length, noise, and marks on beats and waves.
 
 The rules are those of `SSSDECG.generate_ecgs`: seed and index decide the noise, and annotations are those of the record
 without it. A format that has no place for one of these refuses it.
@@ -12,6 +12,20 @@ from pydantic import BaseModel, Field
 
 from ..added_noise import EXAMPLE
 from ..checks import LEAST_S, MOST_S, timed
+
+
+class Rate(BaseModel):
+    """The sampling rate of records (sssd.detail)."""
+
+    fs: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Samples per second, by default those of the network, 100. With 500, records also have what "
+            "is above 46.5 Hz, and each counts as five",
+            examples=[500],
+        ),
+    ] = None
 
 
 class Extras(BaseModel):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..added_noise import parse
+from ..detail import network_for, trained
 from ..device import choose_batch_size, choose_precision
 from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
@@ -26,6 +27,7 @@ from ..record import Ecg
 from ..request import Request, make_request
 from ..samplers import SAMPLERS
 from ..sampling import Sampling
+from ..signals.rates import COARSE_HZ, FINE_HZ
 from ..strips import Strip, strip_of
 from .recordings import ChangeRequest, RecordingRead, RecordingRequest
 from .schemas import GenerateRequest, Label
@@ -99,6 +101,15 @@ class Generator:
     @property
     def fs_hz(self) -> float:
         return self.model.fs_hz
+
+    @property
+    def rates_hz(self) -> list[float]:
+        """The rates of records that can be asked for."""
+        return [self.fs_hz, FINE_HZ] if self.fs_hz == COARSE_HZ else [self.fs_hz]
+
+    def fine(self, fs: float | None) -> bool:
+        """Return whether records of this rate have detail (sssd.detail). ValueError if there are none."""
+        return network_for(fs, self.fs_hz, self.model.device) is not None
 
     def windows(self, seconds: Sequence[float]) -> int:
         """Return how many windows a record with parts of these lengths in s consists of."""
@@ -186,7 +197,8 @@ class Generator:
             self.model.classes,
         )
         self._table(plan)
-        noise = parse(asked.noise, self.fs_hz)
+        fine = self.fine(asked.fs)
+        noise = parse(asked.noise, FINE_HZ if fine else self.fs_hz)
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
         together = sorted({find(name, classes.names) for name in names}) if len(seconds) < 2 else []
         request = make_request(
@@ -201,7 +213,7 @@ class Generator:
             heart_rate=asked.heart_rate,
             first=asked.index,
         )
-        return Work(request, seed, plan, noise=noise, annotated=asked.annotate)
+        return Work(request, seed, plan, noise=noise, annotated=asked.annotate, fine=fine)
 
     def read(self, asked: RecordingRequest) -> RecordingRead:
         """Return a recording as the model takes it. ValueError if it cannot be used, in a thread of its own."""
@@ -223,7 +235,8 @@ class Generator:
         )
         numbers = tuple(range(asked.index, asked.index + len(change.request)))
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
-        return Work(replace(change.request, index=numbers), seed, plan, change.given, change.facts)
+        request, fine = replace(change.request, index=numbers), self.fine(asked.fs)
+        return Work(request, seed, plan, change.given, change.facts, fine=fine)
 
     def run(self, batch: Batch, on_step: OnStep) -> EightLeads:
         """Generate a batch: signals (B, 8, L) in mV."""
@@ -257,5 +270,7 @@ class Generator:
         """Return signals (n, 8, L) as 12-lead records in the clinical order."""
         model, table = self._model(work.plan), self._table(work.plan)
         ecgs = model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
+        detail = trained(model.device) if work.fine else None
         ecgs = replace(ecgs, how={**ecgs.how, **work.facts}, noise=work.noise, annotated=work.annotated)
+        ecgs = replace(ecgs, detail=detail)
         return replace(ecgs, rare=rare_statements()) if self.name == BUILTIN else ecgs

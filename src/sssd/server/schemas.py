@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..config.names import Sampler
 from ..drawing import Drawing, Layout, Rhythm
-from .extras import Extras, RecordExtras, seconds_of
+from .extras import Extras, Rate, RecordExtras, seconds_of
 
 Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
-class Asked(BaseModel):
+class Asked(Rate):
     """What all requests for records say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -205,7 +205,8 @@ class Model(BaseModel):
         dict[str, Any], Field(description="Sampler, steps and eta of a request that names none of them")
     ]
     fs_hz: float
-    samples: Annotated[int, Field(description="How many samples each lead has")]
+    rates_hz: Annotated[list[float], Field(description="The sampling rates that can be asked for")]
+    samples: Annotated[int, Field(description="How many samples each lead has at fs_hz")]
     device: str
     precision: Annotated[Literal["float32", "bf16"], Field(description="Precision of matrix products")]
     records_max: Annotated[int, Field(description="How many records one request may ask for")]

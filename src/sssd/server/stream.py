@@ -10,7 +10,8 @@ import contextlib
 import time
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -18,10 +19,10 @@ import numpy as np
 from starlette.requests import Request
 
 from ..leads import EIGHT, to_twelve
+from ..record import Ecg
 from .backend import Backend, in_time
 from .encode import record_json, shared_provenance, signal_json, to_json
 from .fairness import Ticket
-from .generator import in_own_thread
 from .work import Work
 
 KEPT = 64  # how many steps wait for a reader
@@ -109,7 +110,7 @@ async def _events(
                 began = time.monotonic()
                 yield event  # this takes as long as the line is busy
                 slow = time.monotonic() - began > SLOW_S
-        yield await anyio.to_thread.run_sync(_record, backend, work, await task, measured)
+        yield await backend.encoded(work, await task, partial(_record, measured))
     except Exception as error:
         yield _event("error", {"detail": str(error)})
     finally:
@@ -142,9 +143,8 @@ async def _gzip(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield packer.flush()
 
 
-def _record(backend: Backend, work: Work, signals: np.ndarray, measured: bool) -> bytes:
-    records = backend.generator.records(work, signals)
-    ecg = in_own_thread(lambda: records[0]) if work.annotated else records[0]
+def _record(measured: bool, ecgs: Sequence[Ecg]) -> bytes:
+    ecg = ecgs[0]
     record = record_json(ecg, measured)
     return _event("record", {**record, "provenance": shared_provenance([ecg])})
 

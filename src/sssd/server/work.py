@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..added_noise import Noise
 from ..batch import Given
+from ..models.detail import FACTOR
 from ..request import Request
 from ..sampling import Sampling
 
@@ -61,7 +62,8 @@ class Work:
     """The request of one client, its seed and its plan.
 
     given: what the run is given of recordings. facts: of these, for the provenance. noise: what is added to each record
-    (sssd.added_noise). annotated: whether each gets annotations (sssd.annotations).
+    (sssd.added_noise). annotated: whether each gets annotations (sssd.annotations). fine: whether records are brought
+    to 500 Hz (sssd.detail). The queue and jobs hold them as the network makes them; the rest follows with the answer.
     """
 
     request: Request
@@ -71,6 +73,7 @@ class Work:
     facts: Mapping[str, Any] = field(default_factory=dict)
     noise: tuple[Noise, ...] = ()
     annotated: bool = False
+    fine: bool = False
 
     @property
     def records(self) -> int:
@@ -80,6 +83,11 @@ class Work:
     def room(self) -> int:
         """The room that the records take, in records of one window."""
         return self.records * self.plan.windows
+
+    @property
+    def answered_room(self) -> int:
+        """The room that the records take in an answer."""
+        return self.room * (FACTOR if self.fine else 1)
 
     @property
     def cost(self) -> int:

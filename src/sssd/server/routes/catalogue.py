@@ -106,6 +106,7 @@ def describe(generator: Generator, settings: Settings) -> Model:
         fitted_steps=[len(fit.steps) for fit in model.config.ddim_config.fits],
         default={"sampler": default.sampler, "steps": default.steps, "eta": _eta(default)},
         fs_hz=model.fs_hz,
+        rates_hz=generator.rates_hz,
         samples=model.shape[1],
         device=model.device.type,
         precision=generator.precision,

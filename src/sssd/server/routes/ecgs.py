@@ -65,6 +65,7 @@ class EcgQuery(PictureQuery):
     sex: Sex | None = None
     heart_rate: float | None = None
     duration: float | None = None
+    fs: float | None = None
     noise: str | None = None
     annotate: bool = False
 
@@ -169,7 +170,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         check_time(backend, work, client)
         generating = backend.generate(work, client=client)
         signals = await in_time(while_connected(request, generating), settings.request_s)
-        found = await answer(backend.generator, form, work, signals, full.measure, full.drawing)
+        found = await answer(backend, form, work, signals, full.measure, full.drawing)
         found.headers.update(headers)
         found.headers["Content-Disposition"] = "inline"
         return found

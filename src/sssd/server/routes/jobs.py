@@ -105,17 +105,19 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
         form = chosen_format(request, job.count)
         work = await store.work(owner_of(request), name)
         if work is not None:
-            if form is encode.JSON and work.room > settings.records:
+            if form is encode.JSON and work.answered_room > settings.records:
                 raise HTTPException(
                     406, f"more than {settings.records} records come as NPZ or ZIP, not as JSON"
                 )
-            check_place(backend.generator, form, bool(work.noise), work.annotated, work.plan.seconds)
+            check_place(
+                backend.generator, form, bool(work.noise), work.annotated, work.plan.seconds, work.fine
+            )
         found = await store.result(owner_of(request), name)  # it counts as fetched from here on
         if found is None:
             raise HTTPException(
                 409, f"the job is {job.state}, {job.done} of {job.count} records {job.message}".strip()
             )
-        return await answer(backend.generator, form, *found, drawing=drawing)
+        return await answer(backend, form, *found, drawing=drawing)
 
     @router.delete(
         "/{name}", summary="Cancel a job and drop its records", responses=problems(401, 404, 422, 429)

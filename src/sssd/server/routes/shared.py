@@ -14,10 +14,12 @@ from starlette.exceptions import HTTPException
 
 from ...drawing import USUAL, Drawing
 from ...io import dicom
+from ...models.detail import FACTOR
 from ...plot import LONGEST_S
+from ...record import Ecg
 from .. import encode
 from ..backend import Backend, TooLong, in_time
-from ..generator import Generator, in_own_thread
+from ..generator import Generator
 from ..recordings import ChangeRequest
 from ..schemas import GenerateRequest, Records
 from ..security import client_of
@@ -65,14 +67,18 @@ async def work_of(
     if asked.records > records_max:
         raise HTTPException(422, f"count is {asked.records}: {what} holds at most {records_max}{hint}")
     try:
+        seconds = asked.parts[1] if isinstance(asked, GenerateRequest) else ()
+        windows = await anyio.to_thread.run_sync(backend.generator.windows, seconds)
+        finer = FACTOR if backend.generator.fine(asked.fs) else 1
+        if windows * finer > 1 and asked.records * windows * finer > records_max:
+            strip = [f"a strip of {sum(seconds):g} s counts as its {windows} windows"] if windows > 1 else []
+            fine = [f"a record at {asked.fs:g} Hz counts as {finer}"] if finer > 1 else []
+            raise HTTPException(
+                422,
+                f"count is {asked.records}, and {' and '.join(strip + fine)}: {what} holds at most {records_max}{hint}",
+            )
         if isinstance(asked, ChangeRequest):
             return await anyio.to_thread.run_sync(backend.generator.changed, asked)
-        windows = await anyio.to_thread.run_sync(backend.generator.windows, asked.parts[1])
-        if asked.records * windows > records_max and windows > 1:
-            taken = f"a strip of {sum(asked.parts[1]):g} s counts as its {windows} windows"
-            raise HTTPException(
-                422, f"count is {asked.records}, and {taken}: {what} holds at most {records_max}{hint}"
-            )
         return await anyio.to_thread.run_sync(backend.generator.work, asked)
     except ValueError as error:
         raise HTTPException(422, without_options(str(error))) from None
@@ -84,9 +90,14 @@ def without_options(text: str) -> str:
 
 
 def check_place(
-    generator: Generator, form: encode.Format, noise: bool, annotated: bool, seconds: Sequence[float]
+    generator: Generator,
+    form: encode.Format,
+    noise: bool,
+    annotated: bool,
+    seconds: Sequence[float],
+    fine: bool,
 ) -> None:
-    """Raise 406 if a format has no place for what was asked for; seconds: of the parts of a record."""
+    """Raise 406 if a format has no place for what was asked for; seconds: of the parts of records; fine: see `Work`."""
     given = [name for name, on in (("noise", noise), ("annotate", annotated)) if on]
     if given and not form.beside:
         raise HTTPException(
@@ -101,7 +112,8 @@ def check_place(
         )
     if form.suffix == "dcm":
         try:
-            dicom.factor_of(generator.length(seconds), generator.fs_hz)
+            finer = FACTOR if fine else 1
+            dicom.factor_of(finer * generator.length(seconds), finer * generator.fs_hz)
         except ValueError as error:
             raise HTTPException(406, str(error)) from None
 
@@ -114,13 +126,14 @@ def check_asked(generator: Generator, form: encode.Format, asked: GenerateReques
         return
     try:
         _, seconds = asked.parts
+        fine = generator.fine(asked.fs)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     if asked.measure and len(seconds) > 1:
         raise HTTPException(
             422, "measure is true, and its checks judge records whose statements stay the same"
         )
-    check_place(generator, form, asked.noise is not None, asked.annotate, seconds)
+    check_place(generator, form, asked.noise is not None, asked.annotate, seconds, fine)
 
 
 def check_time(backend: Backend, work: Work, client: str) -> None:
@@ -149,15 +162,14 @@ async def while_connected(request: Request, awaitable: Awaitable[T]) -> T:
 
 
 async def answer(
-    generator: Generator,
+    backend: Backend,
     form: encode.Format,
     work: Work,
     signals: EightLeads,
     measured: bool = False,
     drawing: Drawing = USUAL,
 ) -> Response:
-    def body() -> bytes:
-        ecgs = generator.records(work, signals)
+    def body(ecgs: Sequence[Ecg]) -> bytes:
         return (
             encode.records_json(ecgs, measured=True)
             if form is encode.JSON and measured
@@ -167,7 +179,7 @@ async def answer(
     name = f"ecg_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     try:
-        content = await anyio.to_thread.run_sync(lambda: in_own_thread(body) if work.annotated else body())
+        content = await backend.encoded(work, signals, body)
     except ValueError as error:  # a signal that 16 bits cannot hold, or a length that EDF cannot say
         raise HTTPException(422, f"the records cannot be written as {form.media_type}: {error}") from None
     return Response(content, media_type=form.media_type, headers={} if form is encode.JSON else headers)
@@ -183,7 +195,7 @@ async def respond(
     check_time(backend, work, client)
     generating = backend.generate(work, client=client)
     signals = await in_time(while_connected(request, generating), settings.request_s)
-    return await answer(backend.generator, form, work, signals, asked.measure, asked.drawing)
+    return await answer(backend, form, work, signals, asked.measure, asked.drawing)
 
 
 def unmeasured(what: str) -> HTTPException:
