@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sssd.detail import plausible
 from sssd.drawing import LAYOUTS, SPEEDS, Drawing
+from sssd.leads import to_eight
 from sssd.plot import paper
 from sssd.presets import PRESETS, WEIGHTS
 from sssd.record import Ecg
 from sssd.signals.beats import find_beats
 from sssd.signals.interpolation import finer
+from sssd.signals.rates import decimated
 from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
 
 pytest.importorskip("playwright.sync_api")
@@ -746,6 +749,40 @@ def test_download_every_format(open_page, service, tmp_path):
     page.get_by_text("12 × 1").click()
     size = [re.search(rb'width="(\d+\S*)pt" ', svg)[1] for svg in (wide, take("SVG"))]
     assert size[0] == size[1] and b'height="1190' in take("SVG")  # A3 portrait is as wide as A4 landscape
+
+
+def test_download_at_500_hz(open_page, service, tmp_path):
+    """Two routes: a file of 500 Hz, decimated, is the record on the paper. The choice stays for the next file."""
+    wfdb = pytest.importorskip("wfdb")
+    page = open_page("#ecg=AFIB&quality=draft&seed=11")
+    wait_until_done(page)
+    (drawn,) = json.loads(from_service(service, statements=["AFIB"], quality="draft", seed=11))["records"]
+    page.get_by_label("Sampling rate of files of ECG A").select_option("500 Hz")
+
+    def take(form):
+        with page.expect_download() as download:
+            page.get_by_role("group", name="Download ECG A").get_by_role(
+                "button", name=form, exact=True
+            ).click()
+        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+    name, content = take("WFDB")
+    assert name == "AFIB_draft_seed11_500hz.zip"
+    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
+    (header,) = tmp_path.rglob("*.hea")
+    read = wfdb.rdrecord(str(header.with_suffix("")))
+    assert read.fs == 500 and read.sig_len == 5000
+    coarse = plausible(to_eight(np.array(drawn["signal"])))  # what is above 45.5 Hz is lowered first
+    difference = decimated(to_eight(read.p_signal.T)) - coarse
+    assert np.abs(difference[:, 50:-50]).max() < 0.01
+    name, content = take("JSON")
+    (record,) = json.loads(content)["records"]
+    assert name.endswith("_500hz.json") and record["fs_hz"] == 500
+    np.testing.assert_allclose(record["signal"], read.p_signal.T, atol=0.0016)
+    assert take("PNG")[1].startswith(b"\x89PNG")
+    page.get_by_label("Sampling rate of files of ECG A").select_option("100 Hz")
+    name, content = take("JSON")
+    assert name == "AFIB_draft_seed11.json" and json.loads(content)["records"][0]["fs_hz"] == 100
 
 
 def test_traces_are_interpolated_as_in_pictures(open_page):

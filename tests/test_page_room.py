@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 
 from sssd import Ecg
+from sssd.detail import plausible
+from sssd.leads import to_eight
+from sssd.signals.rates import decimated
 from tests.inputs.records import beats_mv
 from tests.page import CHROMIUM, wait_until_done
 from tests.test_page import PHONE, browser, open_page, service  # noqa: F401  (fixtures)
@@ -235,6 +238,21 @@ def test_vary_again_and_take_every_format(room, service, files):  # noqa: F811
     page.emulate_media(media="print")
     page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#print svg").count() == 1
+
+
+def test_what_was_made_comes_at_500_hz(room, files):  # noqa: F811
+    page = room(files[".edf"])
+    made(page)
+    coarse = json.loads(take(page, "JSON")[1])["records"][0]
+    page.get_by_label("Sampling rate of files of ECG B").select_option("500 Hz")
+    name, content = take(page, "JSON")
+    fine = json.loads(content)["records"][0]
+    assert re.fullmatch(r"r_vary_seed\d+_500hz\.json", name)
+    assert fine["fs_hz"] == 500 and len(fine["signal"][0]) == 5 * len(coarse["signal"][0])
+    difference = decimated(to_eight(np.array(fine["signal"]))) - plausible(
+        to_eight(np.array(coarse["signal"]))
+    )
+    assert np.abs(difference[:, 50:-50]).max() < 0.01
 
 
 def test_what_is_wrong_is_said(open_page, files):  # noqa: F811

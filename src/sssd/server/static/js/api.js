@@ -95,11 +95,16 @@ export function request(settings) {
   return body;
 }
 
-// A file with the record of these settings. Only JSON has a place for measurements, and only pictures are drawn.
-export async function file(settings, accept, drawing) {
-  const body = request(settings);
-  if (accept === "application/json") body.measure = true;
-  if (/^image|pdf$/.test(accept)) Object.assign(body, drawing);
+// What a file needs beside its record. Only JSON has a place for measurements, and only pictures are drawn. fs: its rate
+// in Hz, or null for that of the network.
+export function inFile(body, accept, drawing, fs) {
+  const how = accept === "application/json" ? { measure: true } : /^image|pdf$/.test(accept) ? drawing : {};
+  return { ...body, ...how, ...(fs ? { fs } : {}) };
+}
+
+// A file with the record of these settings.
+export async function file(settings, accept, drawing, fs) {
+  const body = inFile(request(settings), accept, drawing, fs);
   return (await ask("v1/ecgs", { body, accept })).blob();
 }
 

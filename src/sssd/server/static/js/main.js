@@ -501,6 +501,7 @@ async function start() {
     settings.setModel(model);
     settings.statements.setLabels(labels);
   }
+  for (const sheet of sheets) sheet.setRates(model.rates_hz);
   room.setModel(model, labels);
   $("model").textContent = `Model ${model.name}, ${model.hash.slice(0, 12)}`;
   open();

@@ -1,7 +1,7 @@
 // A recording of one's own, and what a model makes of it: a variation, an edit, or the leads and seconds that are missing.
 // The recording is on the first sheet, what was made of it on the second.
 
-import { change, patiently, read } from "./api.js";
+import { change, inFile, patiently, read } from "./api.js";
 import { LEADS } from "./layout.js";
 import { seedOf, newSeed } from "./settings.js";
 import { Statements } from "./statements.js";
@@ -248,7 +248,7 @@ export class Room {
         words: `${WORDS[task]} by the model, ${asked}. What it shows is as personal as the recording.`,
         how: `${WORDS[task]} · ${asked} · seed ${body.seed}`,
         name: `${this.name.split(",")[0].replace(/\.\w+$/, "").replace(/[^\w-]+/g, "_")}_${task}_seed${body.seed}`,
-        file: async (accept, drawing) => (await change(task, accept === "application/json" ? { ...body, measure: true } : /^image|pdf$/.test(accept) ? { ...body, ...drawing } : body, { accept })).blob(),
+        file: async (accept, ...how) => (await change(task, inFile(body, accept, ...how), { accept })).blob(),
       });
     }
     this.onShow(!!made);

@@ -45,6 +45,8 @@ export class Sheet {
     this.paper.scroller.setAttribute("aria-label", `ECG paper ${name}. Keys: plus and minus zoom, 0 shows the whole width, C shows calipers, M marches them out`);
     this.range.setAttribute("aria-label", `Denoising step of ECG ${name}`);
     const take = root.querySelector(".take");
+    this.rate = take.querySelector("select");
+    this.rate.setAttribute("aria-label", `Sampling rate of files of ECG ${name}`);
     take.setAttribute("aria-label", `Download ECG ${name}`);
     for (const [title, accept, suffix] of FORMATS) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: title });
@@ -61,6 +63,12 @@ export class Sheet {
     return this.current ?? null;
   }
 
+  // The rates of files in Hz, of which the first is that of the paper. Without a service, there is no other.
+  setRates(rates) {
+    this.rate.replaceChildren(...rates.map((hz) => new Option(`${hz} Hz`, hz)));
+    this.rate.hidden = rates.length < 2 || !!WRITTEN;
+  }
+
   // drawing: {layout, speed, gain, rhythm}
   setDrawing(drawing) {
     this.paper.setDrawing(drawing);
@@ -68,7 +76,7 @@ export class Sheet {
   }
 
   // Show a record that is there, a recording or what was made of one, without the film of its denoising.
-  // about: {statements, words, how, recorded: whether it is a recording, name and file(accept, drawing) of downloads}
+  // about: {statements, words, how, recorded: whether it is a recording, name and file(accept, drawing, fs) of downloads}
   hold(record, about) {
     this.settings = about;
     this.record = record;
@@ -245,8 +253,10 @@ export class Sheet {
     button.setAttribute("aria-busy", "true");
     try {
       const { file: own, name } = this.settings;
-      const url = URL.createObjectURL(await (own ? own(accept, this.paper.drawing) : file(this.settings, accept, this.paper.drawing)));
-      const link = Object.assign(document.createElement("a"), { href: url, download: `${name ?? fileName(this.settings)}.${suffix}` });
+      const fs = this.rate.selectedIndex > 0 ? Number(this.rate.value) : null;
+      const ask = own ?? ((...how) => file(this.settings, ...how));
+      const url = URL.createObjectURL(await ask(accept, this.paper.drawing, fs));
+      const link = Object.assign(document.createElement("a"), { href: url, download: `${name ?? fileName(this.settings)}${fs ? `_${fs}hz` : ""}.${suffix}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     } finally {
