@@ -84,14 +84,7 @@ def test_nodes_that_cannot_be(nodes: list[int], message: str) -> None:
 
 def test_a_checkpoint_of_before_is_loaded_and_sampled(tmp_path: Path) -> None:
     """With what it says about distillation, which comes back. Fails if a key of then is refused, or is lost."""
-    settings = distilled()
-    settings = settings.model_copy(
-        update={
-            "train_config": settings.train_config.model_copy(
-                update={"focus": {"share": 0.3, "first": 90, "last": 183}}
-            )
-        }
-    )
+    settings = distilled(train_config={"focus": {"share": 0.3, "first": 90, "last": 183}})
     model = SSSDECG.from_pretrained(saved(tmp_path, settings), device="cpu")
     assert model.config == settings
     made = [model.generate("NORM", steps=n, seed=0, return_numpy=True) for n in (1, 2, 4)]
