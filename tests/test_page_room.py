@@ -198,6 +198,52 @@ def test_missing_leads_are_completed(room, service, files):  # noqa: F811
     np.testing.assert_allclose(signal[:6], np.array(told["signal"][:6], dtype=float), atol=2e-3)
 
 
+def test_several_completions_are_a_band(room, service, files):  # noqa: F811
+    """Two routes: the band is where the largest completion is far from the least; no band where leads are known."""
+    page = room(files["two"])
+    page.evaluate("() => { document.querySelector('[data-room=seed]').value = '7'; }")
+    page.fill("[data-room=count]", "4")
+    made(page)
+    assert "One of 4 is drawn" in page.inner_text(".sheet:nth-child(2) .plain")
+    records = json.loads(take(page, "JSON")[1])["records"]
+    signals = np.array([one["signal"] for one in records])
+    assert signals.shape[0] == 4 and [one["index"] for one in records] == [0, 1, 2, 3]
+    table = np.genfromtxt(io.BytesIO(take(page, "CSV")[1]), delimiter=",", names=True)
+    np.testing.assert_allclose(
+        table["V3"], signals[0, 8], atol=1.1e-3
+    )  # files of one record hold that on the paper
+    ink = """() => { const c = document.querySelectorAll('canvas.traces')[1];
+      const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+      let ink = 0; for (let i = 3; i < data.length; i += 4) ink += data[i] > 60 && data[i] < 68; return ink; }"""
+    several = page.evaluate(ink)
+    page.emulate_media(media="print")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    areas = page.evaluate(
+        """() => [...document.querySelectorAll('#print svg:last-of-type polygon')].map((area) =>
+          area.getAttribute('points').split(' ').map((point) => Number(point.split(',')[1])))"""
+    )
+    shown = [
+        (lead, part) for row in ((0, 3, 6, 9), (1, 4, 7, 10), (2, 5, 8, 11)) for part, lead in enumerate(row)
+    ]
+    assert len(areas) == len(shown) + 1  # of the rhythm strip, too
+    for (lead, part), area in zip(shown, areas, strict=False):
+        upper, lower = np.split(np.array(area), 2)  # in mm downwards, 10 for each mV
+        spread = np.ptp(signals[:, lead], axis=0)[250 * part : 250 * (part + 1)]
+        np.testing.assert_allclose((lower[::-1] - upper) / 10, spread, atol=2e-3)
+    page.emulate_media(media="screen")
+    page.fill("[data-room=count]", "1")
+    made(page)
+    page.wait_for_function(
+        "() => !/is drawn/.test(document.querySelectorAll('.sheet .plain')[1].textContent)"
+    )
+    page.wait_for_timeout(100)
+    assert several > 3 * page.evaluate(ink)  # a quarter of the colour of the trace
+    assert len(json.loads(take(page, "JSON")[1])["records"]) == 1
+    page.fill("[data-room=count]", "13")
+    page.click("[data-room=make]")
+    assert "Completions are 1 to 12" in page.inner_text("[data-room=said]")
+
+
 def test_a_gap_has_two_ends(room, files):
     page = room(files["two"])
     page.fill("[data-room=from]", "2")

@@ -5,6 +5,8 @@
 import { FINE, finerRecord } from "./finer.js";
 import { pulse } from "./layout.js";
 
+export const BAND = 0.25; // opacity of what lies between several records
+
 export function clear(context, { dots, width, height }) {
   context.setTransform(dots, 0, 0, dots, 0, 0);
   context.clearRect(0, 0, width, height);
@@ -57,14 +59,15 @@ function drawMarks(context, geometry, { scale }, colour) {
   }
 }
 
+// traces: [{signal, colour, alpha, band}]; band: null, or [least, largest] values of several records, 12 leads each
 export function drawTraces(context, geometry, view, colour, traces) {
   begin(context, view);
   const { scale, left, top, width, height, ink } = view;
   const step = (geometry.speed / geometry.fs) * scale;
   context.lineWidth = ink * Math.max(1.25, Math.min(0.34 * scale, 5));
   context.lineJoin = "round";
-  for (const { signal, colour: name, alpha } of traces) {
-    context.strokeStyle = colour(name);
+  for (const { signal, colour: name, alpha, band = null } of traces) {
+    context.strokeStyle = context.fillStyle = colour(name);
     context.globalAlpha = alpha;
     for (const { zero, segments } of geometry.rows) {
       const y0 = zero * scale;
@@ -73,6 +76,14 @@ export function drawTraces(context, geometry, view, colour, traces) {
         const x0 = x * scale;
         const from = Math.max(first, first + Math.floor((left - x0) / step) - 1);
         const to = Math.min(last, first + Math.ceil((left + width - x0) / step) + 2);
+        if (band) {
+          const area = new Path2D();
+          for (let i = from; i < to; i++) area.lineTo(x0 + (i - first) * step, y0 - band[1][row][i] * geometry.gain * scale);
+          for (let i = to - 1; i >= from; i--) area.lineTo(x0 + (i - first) * step, y0 - band[0][row][i] * geometry.gain * scale);
+          context.globalAlpha = BAND * alpha;
+          context.fill(area);
+          context.globalAlpha = alpha;
+        }
         const path = new Path2D();
         // A record that is done is drawn in fine steps; one that forms, sample by sample, so that it keeps pace.
         const fine = alpha < 1 ? 1 : FINE;

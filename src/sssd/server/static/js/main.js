@@ -61,11 +61,11 @@ const overlaid = () => comparing() && $("arrange").querySelector(":checked").val
 // --- drawing ------------------------------------------------------------------------------------------------
 
 // A trace is faint while its record forms.
-const trace = (sheet, colour) => ({ signal: sheet.signal, colour, alpha: sheet.final ? 1 : 0.45 + 0.5 * sheet.progress });
+const trace = (sheet, colour) => ({ signal: sheet.signal, colour, band: sheet.band, alpha: sheet.final ? 1 : 0.45 + 0.5 * sheet.progress });
 
 function draw() {
   const visible = (comparing() ? sheets : [sheetA]).filter((sheet) => sheet.signal);
-  const roomFor = visible.every((sheet) => sheet.final) ? visible.map((sheet) => sheet.signal) : null;
+  const roomFor = visible.every((sheet) => sheet.final) ? visible.flatMap((sheet) => [sheet.signal, ...(sheet.band ?? [])]) : null;
   const a = visible.includes(sheetA) ? [trace(sheetA, "ink")] : [];
   const b = visible.includes(sheetB) ? [trace(sheetB, "second")] : [];
   sheetA.paper.show(overlaid() ? [...a, ...b] : a, { roomFor });

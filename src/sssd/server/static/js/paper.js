@@ -18,7 +18,7 @@ export class Paper {
     this.onView = onView;
     this.zoom = null; // pixels per mm; null means the usual size
     this.led = null; // {x, y} to which the other paper has scrolled this one
-    this.traces = []; // [{signal: 12 x L mV, colour: name of a CSS colour, alpha}]
+    this.traces = []; // see drawTraces; signals are 12 x L mV
     this.signals = [];
     this.drawing = USUAL;
     this.geometry = layOut(USUAL);

@@ -10,6 +10,21 @@ export const ROOM = "#recording";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const WORDS = { vary: "Varied", edit: "Edited", complete: "Completed" };
 
+const SEVERAL = ["application/json", "application/x-npz", "application/zip"]; // types of files that hold several records
+
+// The request for a file: where the file holds one record, for the first of them.
+const fitting = (body, accept) => (body.count > 1 && !SEVERAL.includes(accept) ? { ...body, count: 1 } : body);
+
+// The least and the largest values of several records, 12 leads each; null for one record.
+function bounds(records) {
+  if (records.length < 2) return null;
+  const lead = (name, pick) => {
+    const [first, ...others] = records.map(({ leads, signal }) => signal[leads.indexOf(name)]);
+    return Float32Array.from(first, (mv, i) => others.reduce((found, row) => pick(found, row[i]), mv));
+  };
+  return [Math.min, Math.max].map((pick) => LEADS.map((name) => lead(name, pick)));
+}
+
 // How far a result may be from the recording, in words.
 const far = (strength) => ["hardly changed", "a little changed", "changed", "much changed", "a new record"][Math.min(4, Math.floor(strength * 5))];
 
@@ -78,6 +93,9 @@ export class Room {
 
   setModel(model, labels) {
     this.model = model;
+    const most = Math.max(1, Math.min(12, Math.floor(model.records_max / 5))); // a record at 500 Hz counts as five
+    this.part("count").max = most;
+    this.part("count").value = Math.min(8, most);
     for (const field of [this.own, this.wanted]) field.setLabels(labels);
     for (const name of ["age", "sex", "heart_rate"])
       for (const row of this.root.querySelectorAll(`[data-takes=${name}]`)) row.hidden = !model[name];
@@ -146,7 +164,7 @@ export class Room {
     try {
       const answer = await patiently(() => change(task, { ...body, measure: true }, { signal }), { signal, onWait });
       const { records, provenance } = await answer.json();
-      this.made = { task, body, record: { ...records[0], provenance } };
+      this.made = { task, body, record: { ...records[0], provenance }, band: bounds(records) };
       this.#show();
       this.#say(`${WORDS[task]}. It is beside the recording.`);
       const { root } = this.result;
@@ -233,7 +251,10 @@ export class Room {
     const known = boxes.filter(({ checked }) => checked).map(({ value }) => value);
     const [from, to] = [this.#number("from"), this.#number("to")];
     if ((from === undefined) !== (to === undefined)) return wrong("A gap has a beginning and an end, in seconds.");
-    return { ...body, ...own, known, gaps: from === undefined ? [] : [[from, to]] };
+    const count = this.#number("count") ?? 1;
+    const { min, max } = this.part("count");
+    if (!Number.isInteger(count) || count < min || count > max) return wrong(`Completions are ${min} to ${max}.`);
+    return { ...body, ...own, count, known, gaps: from === undefined ? [] : [[from, to]] };
   }
 
   #show() {
@@ -241,14 +262,16 @@ export class Room {
     const unknown = { statements: recording.statements, requested: "", drawn: [], measured: this.measured, checks: [], provenance: {} };
     this.source.hold({ ...recording, ...unknown }, { statements: this.own.chosen, words: `Your recording: ${this.name}`, how: this.name, recorded: true });
     if (made) {
-      const { task, body, record } = made;
+      const { task, body, record, band } = made;
+      const all = band ? `. One of ${body.count} is drawn; the band reaches from the least to the largest of them` : "";
       const asked = { vary: `strength ${body.strength}`, edit: `strength ${body.strength}`, complete: `known: ${body.known?.join(" ")}${body.gaps?.length ? `, without ${body.gaps[0].join(" to ")} s` : ""}` }[task];
       this.result.hold(record, {
         statements: record.statements,
-        words: `${WORDS[task]} by the model, ${asked}. What it shows is as personal as the recording.`,
+        words: `${WORDS[task]} by the model, ${asked}${all}. What it shows is as personal as the recording.`,
         how: `${WORDS[task]} · ${asked} · seed ${body.seed}`,
         name: `${this.name.split(",")[0].replace(/\.\w+$/, "").replace(/[^\w-]+/g, "_")}_${task}_seed${body.seed}`,
-        file: async (accept, ...how) => (await change(task, inFile(body, accept, ...how), { accept })).blob(),
+        band,
+        file: async (accept, ...how) => (await change(task, inFile(fitting(body, accept), accept, ...how), { accept })).blob(),
       });
     }
     this.onShow(!!made);

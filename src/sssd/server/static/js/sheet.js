@@ -54,7 +54,7 @@ export class Sheet {
       take.append(button);
     }
     this.frames = [];
-    this.record = null;
+    this.record = this.band = null;
     this.settings = null;
     this.final = false;
   }
@@ -76,10 +76,12 @@ export class Sheet {
   }
 
   // Show a record that is there, a recording or what was made of one, without the film of its denoising.
-  // about: {statements, words, how, recorded: whether it is a recording, name and file(accept, drawing, fs) of downloads}
+  // about: {statements, words, how, recorded: whether it is a recording, band: see drawTraces, name and file(accept, drawing,
+  // fs) of downloads}
   hold(record, about) {
     this.settings = about;
     this.record = record;
+    this.band = about.band ?? null;
     this.frames = [];
     this.final = true;
     this.current = LEADS.map((lead) => Float32Array.from(record.signal[record.leads.indexOf(lead)], (mv) => mv ?? NaN));
@@ -102,7 +104,7 @@ export class Sheet {
     this.root.classList.remove("recorded");
     this.settings = settings;
     this.frames = [];
-    this.record = null;
+    this.record = this.band = null;
     this.final = false;
     this.progress = 0;
     this.onFrame(this); // the record from before grows faint
@@ -181,7 +183,7 @@ export class Sheet {
       rare: rare.join(" · "),
       recorded: !!this.settings.recorded,
       how: this.root.querySelector(".how").textContent,
-      traces: [{ signal: this.signal, colour }],
+      traces: [{ signal: this.signal, colour, band: this.band }],
     };
   }
 
