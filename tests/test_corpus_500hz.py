@@ -152,6 +152,18 @@ def test_other_weights_and_other_rates_are_refused(capsys, checkpoint, tmp_path,
     assert code == 2 and "fs is 250" in err and not (tmp_path / "x").exists()
 
 
+@pytest.mark.ray
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_make_the_same_bytes(checkpoint, tmp_path, workers):
+    pytest.importorskip("ray")
+    how = [*HOW, "--checkpoint", checkpoint, "--batch-size", 2, "--threads", 1, "--format", "npz", *FINE]
+    on_ray = ["--engine", "ray", "--device", "cpu", "--workers", workers]
+    for name, more in (("here", ["--device", "cpu"]), ("there", on_ray)):
+        made = start(checkpoint, "", "create", *how, *more, "--out", tmp_path / name)
+        assert made.wait() == 0, made.stderr.read()
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
 def test_a_corpus_that_is_killed_ends_up_with_the_same_bytes(checkpoint, tmp_path):
     """Fails when what resume makes depends on anything that the killed run knew."""
     how = ["--like-ptbxl", 12, "--checkpoint", checkpoint, "--steps", 2, "--seed", 7, "--shard-size", 2]

@@ -44,9 +44,10 @@ def made(capsys, recordings, checkpoint, out, *more):  # noqa: F811
     return run(capsys, "create", *how, "--out", out)
 
 
-def test_each_record_is_a_variation_of_its_recording(capsys, recordings, checkpoint, tmp_path):  # noqa: F811
+@pytest.mark.parametrize("fs", [100, 500])
+def test_each_record_is_a_variation_of_its_recording(capsys, recordings, checkpoint, tmp_path, fs):  # noqa: F811
     """Another route: the same model on each recording alone, with the numbers that the records have in the corpus."""
-    code, out, err = made(capsys, recordings, checkpoint, tmp_path / "out")
+    code, out, err = made(capsys, recordings, checkpoint, tmp_path / "out", "--fs", fs)
     assert code == 0 and "15 records" in out and "resampled from 250 to 100 Hz (1 recording)" in err, err
     assert run(capsys, "verify", tmp_path / "out")[0] == 0
     found, model = corpus(tmp_path / "out"), SSSDECG.from_pretrained(checkpoint, device="cpu")
@@ -55,7 +56,7 @@ def test_each_record_is_a_variation_of_its_recording(capsys, recordings, checkpo
     for k, name in enumerate(sorted(STATEMENTS)):
         on = {model.label_names[j] for j in np.flatnonzero(labels[5 * k])}
         assert on == set(STATEMENTS[name]) and (labels[5 * k : 5 * k + 5] == labels[5 * k]).all()
-        alone = model.vary(recordings / name, 15, 0.5, steps=4, seed=7, precision="float32")
+        alone = model.vary(recordings / name, 15, 0.5, steps=4, seed=7, precision="float32", fs=fs)
         expected = np.stack([one.signal for one in alone])[5 * k : 5 * k + 5]
         np.testing.assert_allclose(signal[5 * k : 5 * k + 5], expected, atol=2e-3)
     described = manifest.read(tmp_path / "out")
