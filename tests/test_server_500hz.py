@@ -12,6 +12,8 @@ import wfdb
 from sssd.detail import trained
 from sssd.io import npz
 from sssd.record import Ecg
+from sssd.server.generator import Generator
+from sssd.server.schemas import GenerateRequest
 from tests.service import eventually, recording, service
 from tests.test_wrapper import velocity
 
@@ -154,6 +156,15 @@ def test_changed_recordings_are_those_of_the_library(up, model):
     assert status == 422 and "counts as 5" in told
     status, told = up.refusal("/v1/complete", {"recording": sent, "known": ["I"], "fs": 250})
     assert status == 422 and "100 or 500 Hz" in told
+
+
+def test_detail_is_made_on_the_cpu(model, monkeypatch):
+    """Fails when answers, which have threads of their own, compute on the GPU while its thread records steps."""
+    generator = Generator(model, "tiny")
+    work = generator.work(GenerateRequest(**ASKED, fs=FINE))
+    monkeypatch.setattr(type(model), "device", torch.device("meta"))
+    records = generator.records(work, np.zeros((1, 8, 100 * SECONDS), np.float32))
+    assert records.detail.leads.device == torch.device("cpu")
 
 
 def test_what_can_be_asked_for_is_told(up):

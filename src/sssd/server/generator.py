@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TABLES = 256  # how many step tables are kept
+CPU = torch.device(
+    "cpu"
+)  # makes detail: answers have threads of their own, and a GPU belongs to that of the batches
 CPU_RECORDS = 8  # larger batches are no faster on a CPU, and each record waits for all of its batch
 
 
@@ -109,7 +112,7 @@ class Generator:
 
     def fine(self, fs: float | None) -> bool:
         """Return whether records of this rate have detail (sssd.detail). ValueError if there are none."""
-        return network_for(fs, self.fs_hz, self.model.device) is not None
+        return network_for(fs, self.fs_hz, CPU) is not None
 
     def windows(self, seconds: Sequence[float]) -> int:
         """Return how many windows a record with parts of these lengths in s consists of."""
@@ -270,7 +273,7 @@ class Generator:
         """Return signals (n, 8, L) as 12-lead records in the clinical order."""
         model, table = self._model(work.plan), self._table(work.plan)
         ecgs = model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
-        detail = trained(model.device) if work.fine else None
+        detail = trained(CPU) if work.fine else None
         ecgs = replace(ecgs, how={**ecgs.how, **work.facts}, noise=work.noise, annotated=work.annotated)
         ecgs = replace(ecgs, detail=detail)
         return replace(ecgs, rare=rare_statements()) if self.name == BUILTIN else ecgs
