@@ -794,6 +794,41 @@ def test_traces_are_interpolated_as_in_pictures(open_page):
     np.testing.assert_allclose(found[::5], samples, atol=1e-6)
 
 
+def test_a_gap_is_as_long_as_the_samples_that_are_missing(open_page):
+    """Fails when a gap hides its neighbours, is bridged in print, or hides the trace beside it from labels."""
+    found = open_page().evaluate(
+        """async () => {
+          const { finer } = await import('./js/finer.js');
+          const { isFree, layOut, USUAL } = await import('./js/layout.js');
+          const { fill } = await import('./js/print.js');
+          const lead = Float32Array.from({ length: 1000 }, (_, i) => (i >= 60 && i < 80 ? NaN : 0.1));
+          const signal = Array(12).fill(lead);
+          const paper = document.createElement('div');
+          const words = { asked: '', drawn: '', facts: '', rare: '', how: '' };
+          fill(paper, [{ drawing: USUAL, ...words, traces: [{ signal, colour: 'ink' }] }]);
+          const geometry = layOut(USUAL, { signals: [signal] });
+          const { zero, segments } = geometry.rows.at(-1);
+          const free = (from, to) => isFree(geometry, [signal],
+            { left: segments[0].x + from / 4, right: segments[0].x + to / 4, top: zero - 3, bottom: zero + 3 });
+          return {
+            points: [...finer(lead)].map((mv) => (mv === mv ? mv : null)),
+            parts: [...paper.querySelectorAll('path[stroke-linejoin]')]
+              .map((line) => line.getAttribute('d').split('M').length - 1),
+            free: [free(65, 75), free(55, 75), free(75, 90)],
+          };
+        }"""
+    )
+    missing = [i for i, mv in enumerate(found["points"]) if mv is None]
+    assert missing == list(
+        range(5 * 59 + 1, 5 * 80)
+    )  # after the last sample before the gap, to the first one after it
+    np.testing.assert_allclose([mv for mv in found["points"] if mv is not None], 0.1, atol=1e-6)
+    assert (
+        sorted(found["parts"]) == [1] * 13 + [2] * 4
+    )  # the leads I, II and III begin with a gap, and so does the rhythm
+    assert found["free"] == [True, False, False]
+
+
 def test_present(open_page):
     """Fails when presenting shows more than the paper, cuts it off, or its ink is too thin for a lecture hall."""
     page = open_page("#ecg=CLBBB&quality=standard&seed=7", viewport={"width": 1600, "height": 900})
@@ -924,15 +959,13 @@ def test_print(open_page):
     texts = svg.locator("text").all_text_contents()
     assert {"I", "II", "III", "aVR", "aVL", "aVF", *(f"V{i}" for i in range(1, 7))} <= set(texts)
     assert "synthetic, not for diagnosis" in texts and "2AVB: 1 training record: not learnt" in texts
-    for line in svg.locator("polyline").all():
+    traces = svg.locator("path[stroke-linejoin]").all()
+    assert len(traces) == 4 + 13  # pulses and leads
+    for line in traces:
         drawn = line.bounding_box()
         assert drawn["x"] >= box["x"] and drawn["x"] + drawn["width"] <= box["x"] + box["width"]
-    (seconds,) = {
-        round(float(line.get_attribute("points").split()[-1].split(",")[0]), 2)
-        - round(float(line.get_attribute("points").split(",")[0]), 2)
-        for line in svg.locator("polyline").all()
-        if len(line.get_attribute("points").split()) == 4996
-    }
+    points = [re.findall(r"[ML]([^,]+),", line.get_attribute("d")) for line in traces]
+    (seconds,) = {round(float(x[-1]) - float(x[0]), 2) for x in points if len(x) == 4996}
     assert seconds == pytest.approx(25 * 9.99, abs=0.02)  # lead II in full length, at 25 mm/s
 
     page.emulate_media(media="null")

@@ -270,6 +270,8 @@ def test_vary_again_and_take_every_format(room, service, files):  # noqa: F811
         timeout=60_000,
     )
     page.wait_for_function("() => document.querySelector('[data-room=make]').textContent === 'Vary'")
+    made_of = page.locator(".sheet:nth-child(2) .made dl div", has=page.get_by_text("Seed", exact=True))
+    assert made_of.locator("dd").text_content() == page.input_value("[data-room=seed]")
     truth = np.array(json.loads(take(page, "JSON")[1])["records"][0]["signal"])
     for form in FORMS:
         name, content = take(page, form)
@@ -427,6 +429,20 @@ def test_a_sentence_in_the_search_line(open_page, service):  # noqa: F811
     page.focus("#search-a")
     page.keyboard.type("l")  # what was said of the sentence before goes
     assert page.inner_text("#first .understood") == ""
+
+
+def test_a_late_answer_is_dropped(open_page):  # noqa: F811
+    """Fails when what was understood of a sentence is offered after the text has become a name."""
+    page, held = open_page(), []
+    page.route("**/v1/understand*", lambda route: held.append(route))
+    with page.expect_request("**/v1/understand*"):
+        page.fill("#search-a", "woman of 70 years with LBBB")
+    page.fill("#search-a", "LBBB")
+    with page.expect_response("**/v1/understand*"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.locator("[data-sentence]").count() == 0
+    assert page.locator("#options-a .active").get_attribute("data-name") == "CLBBB"
 
 
 def test_a_name_is_no_sentence(open_page):  # noqa: F811

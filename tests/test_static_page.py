@@ -374,6 +374,7 @@ def test_downloads_are_read_by_others(visit: Callable[..., Visit], tmp_path: Pat
     files = {}
     titles = opened.page.locator(".sheet:first-child .take button").all_text_contents()
     assert titles == ["WFDB", "CSV", "JSON"]
+    assert opened.page.is_hidden(".sheet:first-child .take select")  # 500 Hz needs a service
     for title in titles:
         with opened.page.expect_download() as download:
             opened.page.click(f".sheet:first-child .take button:text-is('{title}')")
@@ -413,6 +414,13 @@ def test_what_needs_a_service_is_refused_in_words(visit: Callable[..., Visit]) -
         answer = opened.ask({"statements": ["AFIB"], "seed": 1, "quality": "draft", **more})
         assert answer["status"] == 422
         assert said in answer["detail"]
+    left = """() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(["I,II"], "r.csv"));
+        return dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
+    }"""
+    assert opened.run(left)  # a file that is dropped is left to the browser
+    assert opened.page.is_hidden("#start-room")
 
 
 @pytest.mark.browser

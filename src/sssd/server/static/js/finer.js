@@ -11,7 +11,8 @@ const KERNELS = Array.from({ length: FINE }, (_, k) => {
   return weights.map((weight) => weight / sum);
 });
 
-// The points of one lead of L samples: (L - 1) FINE + 1 of them.
+// The points of one lead of L samples: (L - 1) FINE + 1 of them. A point is missing (NaN) only where the sample before or
+// after it is; in place of others that are missing, the nearer of these two counts.
 export function finer(samples) {
   const last = samples.length - 1;
   const out = new Float32Array(last * FINE + 1);
@@ -19,7 +20,10 @@ export function finer(samples) {
     out[i * FINE] = samples[i];
     for (let k = 1; k < FINE && i < last; k++) {
       let y = 0;
-      for (let n = 0; n < 2 * A; n++) y += KERNELS[k][n] * samples[Math.min(Math.max(i + n - A + 1, 0), last)];
+      for (let n = 0; n < 2 * A; n++) {
+        const mv = samples[Math.min(Math.max(i + n - A + 1, 0), last)];
+        y += KERNELS[k][n] * (mv === mv ? mv : samples[n < A ? i : i + 1]);
+      }
       out[i * FINE + k] = y;
     }
   }
@@ -28,8 +32,8 @@ export function finer(samples) {
 
 const known = new WeakMap();
 
-// The 12 leads of a record, computed once.
-export function finerRecord(signal) {
-  if (!known.has(signal)) known.set(signal, signal.map(finer));
-  return known.get(signal);
+// The points of one lead, computed once for each array of samples.
+export function finerLead(samples) {
+  if (!known.has(samples)) known.set(samples, finer(samples));
+  return known.get(samples);
 }

@@ -2,7 +2,7 @@
 // part of the paper a canvas shows: {scale: pixels per mm, left, top, width, height: in pixels, dots: device pixels for each
 // pixel, ink: how many times as thick lines are}.
 
-import { FINE, finerRecord } from "./finer.js";
+import { FINE, finerLead } from "./finer.js";
 import { pulse } from "./layout.js";
 
 export const BAND = 0.25; // opacity of what lies between several records
@@ -87,7 +87,7 @@ export function drawTraces(context, geometry, view, colour, traces) {
         const path = new Path2D();
         // A record that is done is drawn in fine steps; one that forms, sample by sample, so that it keeps pace.
         const fine = alpha < 1 ? 1 : FINE;
-        const points = alpha < 1 ? signal[row] : finerRecord(signal)[row];
+        const points = alpha < 1 ? signal[row] : finerLead(signal[row]);
         let down = true; // the pen; it is lifted where samples are missing
         for (let i = from * fine; i <= (to - 1) * fine; i++) {
           const y = y0 - points[i] * geometry.gain * scale;

@@ -1,6 +1,9 @@
 // Where everything lies on ECG paper, in millimetres. Nothing is drawn here.
 
 export const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
+// The leads of a record {signal, leads} in this order.
+export const inOrder = ({ signal, leads }) => LEADS.map((lead) => signal[leads.indexOf(lead)]);
+
 const TAIL = 5;
 const PRINTOUT = 10; // room above the traces for what is measured
 const LABEL_MM = 8; // the width of a lead's name
@@ -126,7 +129,8 @@ export function isFree({ rows, speed, gain, fs }, signals, { left, right, top, b
       const sample = (mm) => first + ((mm - x) * fs) / speed;
       const [from, to] = [Math.max(first, Math.floor(sample(left))), Math.min(last, Math.ceil(sample(right)) + 1)];
       return signals.every((signal) => {
-        const shown = signal[row].slice(from, Math.max(from, to)).map((mv) => zero - gain * mv);
+        const there = signal[row].slice(from, Math.max(from, to)).filter((mv) => mv === mv); // without those that are missing
+        const shown = there.map((mv) => zero - gain * mv);
         return !shown.length || Math.min(...shown) > bottom || Math.max(...shown) < top;
       });
     }),

@@ -6,7 +6,7 @@ import { inShell } from "./command.js";
 import { fromFragment, toFragment } from "./link.js";
 import { clearFailure, copyText, failed, notice } from "./messages.js";
 import { More } from "./more.js";
-import { FORMATS } from "./origin.js";
+import { SERVICE } from "./origin.js";
 import { learnt } from "./plain.js";
 import { canPresent } from "./present.js";
 import { fill } from "./print.js";
@@ -273,7 +273,7 @@ function open() {
   const which = fromQuiz(location.hash);
   if (which) return startQuiz(which);
   if (quizzing()) endQuiz();
-  if (location.hash === ROOM && !FORMATS) return startRoom();
+  if (location.hash === ROOM && SERVICE) return startRoom();
   if (inRoom()) endRoom();
   const link = fromFragment(location.hash, { ...DEFAULTS, statements: [], seed: first.raw().seed ?? 1 });
   if (!link.settings) {
@@ -390,7 +390,7 @@ const room = new Room($("room"), {
 });
 
 function startRoom() {
-  if (!model || FORMATS) return; // without a service, nobody reads files
+  if (!model || !SERVICE) return; // without a service, nobody reads files
   if (quizzing()) endQuiz();
   close();
   document.body.classList.add("in-room");
@@ -452,7 +452,7 @@ function leaveQuiz() {
   history.pushState(null, "", location.pathname + location.search);
   endQuiz();
 }
-$("start-room").hidden = !!FORMATS;
+$("start-room").hidden = !SERVICE;
 $("start-room").addEventListener("click", () => (inRoom() ? leaveRoom() : startRoom()));
 $("end-room").addEventListener("click", () => leaveRoom());
 function leaveRoom() {
@@ -460,10 +460,11 @@ function leaveRoom() {
   endRoom();
   $("start-room").focus();
 }
-droppable((files) => {
-  if (!inRoom()) startRoom();
-  if (inRoom()) room.open(files);
-});
+if (SERVICE)
+  droppable((files) => {
+    if (!inRoom()) startRoom();
+    if (inRoom()) room.open(files);
+  });
 canPresent(sheets, $("present"));
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;

@@ -1,17 +1,17 @@
 // More like this: drafts of the same request under the seeds that follow, as small strips. A click takes one, as it is.
 
 import { patiently, record } from "./api.js";
-import { LEADS } from "./layout.js";
+import { inOrder } from "./layout.js";
 import { seedOf } from "./settings.js";
 import { Strip } from "./strip.js";
 
 const COUNT = 6;
 
 // The seed that is k after another one, after the largest from 0 again.
-export const seedAfter = (seed, k) => seedOf(String((BigInt(seed) + BigInt(k)) % 2n ** 64n));
+const seedAfter = (seed, k) => seedOf(String((BigInt(seed) + BigInt(k)) % 2n ** 64n));
 
 // The settings with the quality that takes the fewest steps, if the model has qualities.
-export function draftOf(settings, { qualities }) {
+function draftOf(settings, { qualities }) {
   const [fewest] = [...qualities].sort((a, b) => a.steps - b.steps);
   if (!fewest) return settings;
   const { name: quality, sampler, steps, eta } = fewest;
@@ -60,7 +60,7 @@ export class More {
         if (made.measured) title.textContent = rate ? `${Math.round(rate)} bpm` : "no rate";
         more.textContent = [...(made.drawn.length ? [`with ${made.drawn.join(" ")}`] : []), ...new Set(missing.map(({ statement }) => `${statement} not shown`))].join(" · ");
         tile.title = `Seed ${tile.settings.seed}`;
-        strip.show(LEADS.map((name) => made.signal[made.leads.indexOf(name)]), lead, made.fs_hz);
+        strip.show(inOrder(made), lead, made.fs_hz);
         tile.disabled = false;
       });
     });

@@ -2,4 +2,4 @@
 
 export const ask = (path, options) => fetch(path, options);
 export const QUALITY = "standard"; // what is chosen at first
-export const FORMATS = null; // the types of files that can be had, or null for all
+export const SERVICE = true; // which reads recordings and sentences, and writes every type of file

@@ -1,6 +1,6 @@
 // What is printed: each record on a page of its own, drawn as the PDF draws it.
 
-import { FINE, finerRecord } from "./finer.js";
+import { FINE, finerLead } from "./finer.js";
 import { BAND } from "./ink.js";
 import { inScale, layOut, pulse } from "./layout.js";
 
@@ -45,8 +45,15 @@ function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
     element("path", { d: grid(1), stroke: COLOURS.fine, "stroke-width": 0.08 }),
     element("path", { d: grid(5), stroke: COLOURS.bold, "stroke-width": 0.16 }),
   );
-  const line = (points, colour, thickness) =>
-    svg.append(element("polyline", { points: points.filter(([, y]) => y === y).map(([x, y]) => `${number(x)},${number(y)}`).join(" "), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
+  const line = (points, colour, thickness) => {
+    let pen = "M"; // L draws; M goes on after points that are missing
+    const d = points.map(([x, y]) => {
+      const part = y === y ? `${pen}${number(x)},${number(y)}` : "";
+      pen = part ? "L" : "M";
+      return part;
+    });
+    svg.append(element("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
+  };
   for (const { zero, segments } of geometry.rows) {
     line(pulse(geometry).map(([x, y]) => [left + geometry.leadIn + x, top + zero - y]), COLOURS.ink, 0.32);
     for (const { lead, row, first, last, x, label } of segments) {
@@ -55,8 +62,9 @@ function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
           const side = (k) => Array.from(band[k][row].slice(first, last), (mv, i) => `${number(left + x + (i * geometry.speed) / geometry.fs)},${number(top + zero - geometry.gain * mv)}`);
           svg.append(element("polygon", { points: [...side(1), ...side(0).reverse()].join(" "), fill: COLOURS[colour], "fill-opacity": BAND }));
         }
+        const fine = finerLead(signal[row]);
         line(
-          Array.from({ length: (last - first - 1) * FINE + 1 }, (_, i) => [left + x + (i * geometry.speed) / geometry.fs / FINE, top + zero - geometry.gain * finerRecord(signal)[row][first * FINE + i]]),
+          Array.from({ length: (last - first - 1) * FINE + 1 }, (_, i) => [left + x + (i * geometry.speed) / geometry.fs / FINE, top + zero - geometry.gain * fine[first * FINE + i]]),
           COLOURS[colour],
           0.32,
         );

@@ -269,6 +269,7 @@ export class Room {
         statements: record.statements,
         words: `${WORDS[task]} by the model, ${asked}${all}. What it shows is as personal as the recording.`,
         how: `${WORDS[task]} · ${asked} · seed ${body.seed}`,
+        seed: body.seed,
         name: `${this.name.split(",")[0].replace(/\.\w+$/, "").replace(/[^\w-]+/g, "_")}_${task}_seed${body.seed}`,
         band,
         file: async (accept, ...how) => (await change(task, inFile(fitting(body, accept), accept, ...how), { accept })).blob(),

@@ -6,7 +6,7 @@ import { understand } from "./api.js";
 const WAIT_MS = 250; // after the last key
 
 // Whether a text may be more than the name of one statement.
-export const isSentence = (text) => /[,;.:]|\d{2}|\S\s+\S+\s+\S/.test(text.trim());
+const isSentence = (text) => /[,;.:]|\d{2}|\S\s+\S+\s+\S/.test(text.trim());
 
 // What was understood in short: "AFIB + CLBBB · 70 years · female · 120 /min".
 function short({ statements, age, sex, heart_rate }) {
@@ -28,8 +28,8 @@ export class Sentence {
   ask(text, matches) {
     clearTimeout(this.timer);
     this.found = null;
-    if (!isSentence(text)) return;
     this.text = text;
+    if (!isSentence(text)) return;
     this.timer = setTimeout(async () => {
       const found = await understand(text.slice(0, 400)).catch(() => null);
       if (!found || this.text !== text) return;

@@ -1,7 +1,7 @@
 // One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age, sex and heart rate.
 // A quality stands for a sampler, steps, eta and weights. It is null if sampler, steps and eta are chosen one by one.
 
-import { FORMATS, QUALITY } from "./origin.js";
+import { QUALITY, SERVICE } from "./origin.js";
 import { Statements } from "./statements.js";
 
 export const DEFAULTS = {
@@ -54,7 +54,7 @@ export class Settings {
       for (const e of root.querySelectorAll(`[${name}]`))
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
     this.statements = new Statements(root.querySelector(".statements"), onChange, {
-      onSentence: FORMATS ? null : ({ statements, ...said }) => {
+      onSentence: !SERVICE ? null : ({ statements, ...said }) => {
         const facts = Object.entries({ age: said.age, sex: said.sex, heart_rate: said.heart_rate });
         const told = facts.filter(([, value]) => statements.length || value !== null); // a sentence without statements adds to what is there
         this.set({ ...this.raw(), ...Object.fromEntries(told) });

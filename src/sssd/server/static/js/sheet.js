@@ -1,13 +1,14 @@
 // One record on the page: its paper, title, measurements, the film of its denoising and its downloads.
 
 import { file } from "./api.js";
-import { LEADS, inScale } from "./layout.js";
-import { FORMATS as WRITTEN } from "./origin.js";
+import { inOrder, inScale } from "./layout.js";
+import { SERVICE } from "./origin.js";
 import { Paper } from "./paper.js";
 import { PLAIN, learnt } from "./plain.js";
 import { fill } from "./made.js";
 import { inSteps, inWords } from "./settings.js";
 
+const BY_PAGE = ["zip", "csv", "json"]; // what the page writes without a service
 const FORMATS = [
   ["WFDB", "application/zip", "zip"],
   ["CSV", "text/csv", "csv"],
@@ -18,7 +19,7 @@ const FORMATS = [
   ["PNG", "image/png", "png"],
   ["SVG", "image/svg+xml", "svg"],
   ["PDF", "application/pdf", "pdf"],
-].filter(([, type]) => !WRITTEN || WRITTEN.includes(type));
+].filter(([, , suffix]) => SERVICE || BY_PAGE.includes(suffix));
 
 // The name of a file with the record of these settings: AFIB_LVH_standard_seed7, or AFIB_ddim20_seed7.
 export function fileName({ statements, quality, sampler, steps, seed }) {
@@ -66,7 +67,7 @@ export class Sheet {
   // The rates of files in Hz, of which the first is that of the paper. Without a service, there is no other.
   setRates(rates) {
     this.rate.replaceChildren(...rates.map((hz) => new Option(`${hz} Hz`, hz)));
-    this.rate.hidden = rates.length < 2 || !!WRITTEN;
+    this.rate.hidden = rates.length < 2 || !SERVICE;
   }
 
   // drawing: {layout, speed, gain, rhythm}
@@ -76,15 +77,15 @@ export class Sheet {
   }
 
   // Show a record that is there, a recording or what was made of one, without the film of its denoising.
-  // about: {statements, words, how, recorded: whether it is a recording, band: see drawTraces, name and file(accept, drawing,
-  // fs) of downloads}
+  // about: {statements, words, how, recorded: whether it is a recording, seed of what was made, band: see drawTraces, name and
+  // file(accept, drawing, fs) of downloads}
   hold(record, about) {
     this.settings = about;
     this.record = record;
     this.band = about.band ?? null;
     this.frames = [];
     this.final = true;
-    this.current = LEADS.map((lead) => Float32Array.from(record.signal[record.leads.indexOf(lead)], (mv) => mv ?? NaN));
+    this.current = inOrder(record).map((lead) => Float32Array.from(lead, (mv) => mv ?? NaN));
     this.root.classList.remove("forming", "past");
     this.root.classList.toggle("recorded", !!about.recorded);
     this.root.querySelector(".empty").hidden = this.film.hidden = true;
@@ -131,7 +132,7 @@ export class Sheet {
   }
 
   finish(record) {
-    const rows = LEADS.map((lead) => Float32Array.from(record.signal[record.leads.indexOf(lead)]));
+    const rows = inOrder(record).map((lead) => Float32Array.from(lead));
     this.record = record;
     this.frames.push({ step: this.steps, rows });
     this.range.max = this.frames.length;

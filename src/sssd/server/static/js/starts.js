@@ -1,7 +1,7 @@
 // The tiles of the empty page. Each is a strip of a record that the service makes now; a click shows this record.
 
 import { kept } from "./api.js";
-import { LEADS } from "./layout.js";
+import { inOrder } from "./layout.js";
 import { QUALITY } from "./origin.js";
 import { Strip } from "./strip.js";
 
@@ -33,8 +33,9 @@ export class Starts {
 
   // Draw the strips of the model's records of the quality that is chosen at first, once. A tile whose record does not come keeps its title alone.
   show(model) {
+    if (!model || this.shown) return;
     const { name: quality } = model.qualities.find(({ name }) => name === QUALITY) ?? {};
-    if (!quality || this.shown) return;
+    if (!quality) return;
     this.shown = true;
     for (const { statement, lead, tile, strip } of this.tiles) this.#draw(statement, lead, tile, strip, quality).catch(() => {});
   }
@@ -45,7 +46,7 @@ export class Starts {
       const failed = record.checks.some((check) => check.statement === statement && check.shown === false);
       if (failed && seed !== SEEDS.at(-1)) continue;
       tile.seed = seed;
-      strip.show(LEADS.map((name) => record.signal[record.leads.indexOf(name)]), lead, record.fs_hz);
+      strip.show(inOrder(record), lead, record.fs_hz);
       return;
     }
   }
