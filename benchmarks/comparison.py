@@ -34,7 +34,6 @@ from sssd.data import recordings  # noqa: E402
 from sssd.io.files import write_bytes  # noqa: E402
 from sssd.io.recording import read_recording  # noqa: E402
 from sssd.leads import CLINICAL, to_twelve, twelve_from  # noqa: E402
-from sssd.presets import PRESETS  # noqa: E402
 from sssd.version import __version__  # noqa: E402
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "comparison.md"
@@ -47,11 +46,11 @@ FEATURES = {
     "what it is": ("generator with weights, and training", "framework for training", "generator with weights",
                    "simulator (ordinary differential equations)"),
     "weights in the package": ("yes, of PTB-XL", "no; one GAN at the Hugging Face Hub", "yes", "needs none"),
-    "methods": ("diffusion with S4, distilled to 1 to 4 evaluations; transformer",
+    "methods": ("diffusion with a transformer, in 6 to 200 evaluations; with S4 for checkpoints of SSSD-ECG",
                 "VAE, GAN, VQ-VAE, diffusion, flow matching, and these in latent space", "GAN", "ECGSYN"),
     "statements": ("71 of PTB-XL, or your own", "class labels and statements, if trained with them", "-", "-"),
     "age, sex": ("yes", "tabular fields, if trained with them", "-", "-"),
-    "heart rate": ("models that were trained with it", "measurements, if trained with them", "-", "yes"),
+    "heart rate": ("yes", "measurements, if trained with them", "-", "yes"),
     "reports as text": ("known words, without a language model", "encoders, if trained with them", "-", "-"),
     "recordings as a start": ("vary, edit, complete leads and samples", "inpainting of leads and time spans", "-", "-"),
     "leads, rate": ("12 at 100 Hz", "as trained", "8 at 500 Hz", "12 at any rate"),
@@ -77,9 +76,7 @@ def as_ours(signal_mv: np.ndarray, names: tuple[str, ...], fs_hz: float) -> np.n
 
 
 def ours(quality: str, vectors: np.ndarray) -> np.ndarray:
-    preset = PRESETS[quality]
-    model = SSSDECG.from_pretrained(preset.weights, device="cpu")
-    eight = model.generate(vectors, sampler=preset.sampler, ddim_timesteps=preset.steps, seed=7)
+    eight = SSSDECG.from_pretrained(device="cpu").generate(vectors, quality=quality, seed=7)
     return to_twelve(eight.numpy()).astype(np.float64)
 
 

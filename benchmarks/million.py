@@ -29,7 +29,7 @@ from sssd.corpora.run import Engine
 from sssd.corpora.schema import Corpus
 from sssd.corpora.verify import verify
 from sssd.device import choose_device
-from sssd.presets import BUILTIN, PRESETS, Preset
+from sssd.presets import PRESETS, Preset, checkpoint_name, choose
 
 
 def alone(corpus: Corpus, plan: Plan, generate: recipe.Generate, records: int) -> float:
@@ -66,10 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--alone", type=int, default=65_536, help="records that are generated alone")
     parser.add_argument("--quality", default="standard", choices=list(PRESETS))
-    parser.add_argument(
-        "--checkpoint", help="these weights in place of the quality's, with --sampler and --steps"
-    )
-    parser.add_argument("--sampler", default="consistency")
+    parser.add_argument("--checkpoint", help="these weights in place of those that ship")
+    parser.add_argument("--sampler", help="this sampler in place of the quality's, with --steps")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--device", help="cuda or cpu")
     parser.add_argument("--batch", type=int, help="records at once; by default as many as fill the device")
@@ -78,11 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
     given = parser.parse_args(arguments)
     device = choose_device(given.device)
-    preset = PRESETS[given.quality]
-    if given.checkpoint:
-        preset = Preset(given.checkpoint, given.sampler, given.steps)
-    name = preset.weights or BUILTIN
-    model = SSSDECG.from_pretrained(name, device=device)
+    name, model = checkpoint_name(given.checkpoint), SSSDECG.from_pretrained(given.checkpoint, device=device)
+    preset = Preset(given.sampler, given.steps) if given.sampler else choose(given.quality, model.config)
     plan = like_ptbxl(given.records)
     table = model.step_table(sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta)
     corpus = recipe.describe(

@@ -2,7 +2,7 @@
 
     python benchmarks/server.py                                     # 64 clients for 60 s, 10 steps
     python benchmarks/server.py --clients 8 --seconds 20 --steps 20
-    python benchmarks/server.py --qualities standard best           # mixed, so two sets of weights in one process
+    python benchmarks/server.py --qualities standard best           # mixed, so batches of two kinds in one process
 
 Each client asks for one record with a seed of its own, and asks again when it has the answer. The service runs in its
 own process on the loopback interface, with default settings. Offline generation is measured before and after it, in
@@ -35,14 +35,14 @@ from sssd.cli.process import configure_process
 configure_process()
 from sssd import SSSDECG
 from sssd.benchmark import of_quality
-from sssd.presets import BUILTIN, PRESETS, Preset
+from sssd.presets import PRESETS, Preset
 records, steps, precision, device, *qualities = sys.argv[1:]
-presets = [PRESETS[name] for name in qualities] or [Preset(None, "ddim", int(steps), 0.0)]
-models = [SSSDECG.from_pretrained(one.weights or BUILTIN, device=device or None) for one in presets]
+presets = [PRESETS[name] for name in qualities] or [Preset("ddim", int(steps), 0.0)]
+model = SSSDECG.from_pretrained(device=device or None)
 share = max(1, int(records) // len(presets))
 def go(n, size):
     start = time.perf_counter(), time.process_time()
-    for model, preset in zip(models, presets):
+    for preset in presets:
         for i in range(0, n, size):
             of_quality(model, preset, min(size, n - i), precision)
     return time.perf_counter() - start[0], time.process_time() - start[1]

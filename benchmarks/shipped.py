@@ -2,14 +2,15 @@
 
 Three tables of one run, on a GPU or a CPU:
 
-    forms       an evaluation of each network in the engine's form and in its plain form, and the ratio
+    forms       an evaluation of the network in the engine's form and in its plain form, and the ratio
     one record  each quality from Python, 8 leads and 12; on a GPU also step by step in place of one graph of all steps
     batches     records a second of each quality, and the share of what this machine allows
 
 What it allows for a record and evaluation is the larger of two times: operations over the measured rate of large
 products, and bytes over the measured rate of a large copy. Operations are those of products and attention. Bytes count
 every tensor between two kernels once written and once read. The sampler, the noise and the copy to memory are in the
-measured time only. Another model: --checkpoint FILE with --sampler and --steps, in place of the qualities.
+measured time only. Another model: --checkpoint FILE. Another sampler in place of
+the qualities: --sampler with --steps.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sssd.engine import bound
 from sssd.engine.forms import PlainDenoiser, PlainTransformer
 from sssd.models.network import Network
 from sssd.models.transformer import LEADS, MLP, Transformer
-from sssd.presets import BUILTIN, PRESETS, Preset
+from sssd.presets import PRESETS, Preset, choose
 
 
 def work(net: Network, length: int, size: int) -> tuple[float, float]:
@@ -85,40 +86,37 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--product", type=int, help="size of the matrices that give the rate of products")
     parser.add_argument("--seconds", type=float, default=10.0, help="for one figure, at most")
     parser.add_argument("--qualities", nargs="+", default=list(PRESETS), choices=list(PRESETS))
-    parser.add_argument("--checkpoint", help="measure these weights in place of the qualities")
-    parser.add_argument("--sampler", default="consistency")
+    parser.add_argument("--checkpoint", help="measure these weights in place of those that ship")
+    parser.add_argument("--sampler", help="measure this sampler in place of the qualities, with --steps")
     parser.add_argument("--steps", type=int, default=4)
     given = parser.parse_args(arguments)
     device = choose_device(given.device)
     dtype, gpu = choose_precision(given.precision, device), device.type == "cuda"
     many = given.batch or (4096 if gpu else 32)
     print(f"{datetime.date.today()}, {machine(device)}, torch {torch.__version__}, {dtype}")
-    if given.checkpoint:
-        presets = {"given": Preset(given.checkpoint, given.sampler, given.steps)}
+    model = SSSDECG.from_pretrained(given.checkpoint, device=device)
+    if given.sampler:
+        presets = {"given": Preset(given.sampler, given.steps)}
     else:
-        presets = {name: PRESETS[name] for name in given.qualities}
+        presets = {name: choose(name, model.config) for name in given.qualities}
     rate, copied = ceilings(device, dtype, given.product or (8192 if gpu else 2048))
     print(f"product {rate / 1e12:.3g} TFLOP/s, copy {copied / 1e12:.3g} TB/s")
     time: Callable[..., float] = partial(median_seconds, device=device, longest=given.seconds)
     print(
         f"\n{'forms':12s} {'records':>8s} {'plain ms':>10s} {'engine ms':>10s} {'ratio':>6s}   a record and evaluation"
     )
-    models = {
-        name: SSSDECG.from_pretrained(one.weights or BUILTIN, device=device) for name, one in presets.items()
-    }
-    for name, model in models.items():
-        for records in (1, many):
-            before, after = form_seconds(model.model, model.shape[1], dtype, records, given.seconds)
-            print(
-                f"{name:12s} {records:8d} {1e3 * before / records:10.4g} {1e3 * after / records:10.4g} "
-                f"{before / after:6.2f}",
-                flush=True,
-            )
+    for records in (1, many):
+        before, after = form_seconds(model.model, model.shape[1], dtype, records, given.seconds)
+        print(
+            f"{'':12s} {records:8d} {1e3 * before / records:10.4g} {1e3 * after / records:10.4g} "
+            f"{before / after:6.2f}",
+            flush=True,
+        )
     print(
         f"\n{'one record':12s} {'8 leads ms':>11s} {'12 leads ms':>12s} {'step by step ms':>16s} {'ratio':>6s}"
     )
-    for name, model in models.items():
-        once = partial(of_quality, model, presets[name], 1, given.precision)
+    for name, preset in presets.items():
+        once = partial(of_quality, model, preset, 1, given.precision)
         once()  # from the second call on, all steps are one graph
         eight, twelve = time(once), time(partial(once, twelve=True))
         text = f"{name:12s} {1e3 * eight:11.4g} {1e3 * twelve:12.4g}"
@@ -130,10 +128,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(text, flush=True)
     heads = f"{'records/s':>10s} {'ms':>9s} {'GFLOP':>7s} {'MB':>7s} {'allowed ms':>11s} {'share':>6s}"
     print(f"\n{'batches':12s} {heads}   of {many}; a record")
-    for name, model in models.items():
-        seconds = time(partial(of_quality, model, presets[name], many, given.precision)) / many
-        operations, moved = work(model.model, model.shape[1], torch.finfo(dtype).bits // 8)
-        steps = presets[name].steps
+    operations, moved = work(model.model, model.shape[1], torch.finfo(dtype).bits // 8)
+    for name, preset in presets.items():
+        seconds = time(partial(of_quality, model, preset, many, given.precision)) / many
+        steps = preset.steps
         allowed = steps * max(operations / rate, moved / copied)
         print(
             f"{name:12s} {1 / seconds:10.4g} {1e3 * seconds:9.4g} {steps * operations / 1e9:7.3g} "

@@ -1,10 +1,10 @@
 """Generates ECGs from an exported model with NumPy and ONNX Runtime only: no PyTorch, and nothing of this package.
 
-    sssd-ecg export few-step --out few-step.onnx
-    python generate_from_onnx.py few-step.onnx ecgs.npy --labels AFIB CLBBB --seed 7 --records 4
+    sssd-ecg export default --out model.onnx
+    python generate_from_onnx.py model.onnx ecgs.npy --labels AFIB CLBBB --seed 7 --records 4
 
 It writes an array (records, 12, samples) in mV, the records of
-`SSSDECG.from_pretrained("few-step", device="cpu").generate("AFIB+CLBBB", exact=True, seed=7, num_samples=4)`
+`SSSDECG.from_pretrained(device="cpu").generate("AFIB+CLBBB", exact=True, seed=7, num_samples=4)`
 but for rounding.
 """
 

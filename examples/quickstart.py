@@ -9,7 +9,7 @@ from sssd import SSSDECG
 def main(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     model = SSSDECG.from_pretrained()
-    for ecg in model.generate_ecgs(["NORM", "atrial fibrillation"], ddim_timesteps=20, seed=1):
+    for ecg in model.generate_ecgs(["NORM", "atrial fibrillation"], seed=1):
         name = ecg.provenance["requested"]
         ecg.save(folder / name, overwrite=True)  # WFDB: two files
         picture = ecg.save(folder / f"{name}.png", overwrite=True)

@@ -27,7 +27,6 @@ from sssd.evaluation.detectability import partition, prepared, simple_areas
 from sssd.evaluation.evaluate import CPU_WIDTH
 from sssd.evaluation.spectrum import band_levels
 from sssd.leads import EIGHT
-from sssd.presets import PRESETS
 from sssd.signals.rates import FINE_HZ, band, decimated, interpolated
 
 PAGE = ROOT / "docs/500hz.md"
@@ -100,9 +99,10 @@ def complexes(real: np.ndarray, made: dict[str, np.ndarray]) -> str:
 
 def inside(coarse: np.ndarray, fine: np.ndarray) -> str:
     worst = 1e3 * np.abs(decimated(fine.astype(np.float64)) - coarse).max(axis=(1, 2))
-    model = SSSDECG.from_pretrained("few-step", device="cpu")
-    made = model.generate(num_samples=32, seed=1, return_numpy=True)
-    again = decimated(model.generate(num_samples=32, seed=1, fs=500, return_numpy=True).astype(np.float64))
+    model = SSSDECG.from_pretrained(device="cpu")
+    how = {"num_samples": 32, "quality": "standard", "seed": 1, "return_numpy": True}
+    made = model.generate(**how)
+    again = decimated(model.generate(fs=500, **how).astype(np.float64))
     off, lowered = (1e3 * np.abs(again - x)[..., 50:-50] for x in (made, plausible(made)))
     return (
         f"Brought to 100 Hz again, the {len(coarse)} recordings differ from what they were made of by at most "
@@ -146,9 +146,8 @@ def network(real: np.ndarray, made: np.ndarray, seeds: int) -> float:
 
 
 def cost() -> str:
-    chosen = PRESETS["standard"]
-    model = SSSDECG.from_pretrained(chosen.weights, device="cpu")
-    how = {"sampler": chosen.sampler, "steps": chosen.steps, "seed": 1, "num_samples": 8}
+    model = SSSDECG.from_pretrained(device="cpu")
+    how = {"quality": "standard", "seed": 1, "num_samples": 8}
     seconds = {}
     for fs in (100, 500, 100, 500):  # the first of each warms up
         begun = time.process_time()

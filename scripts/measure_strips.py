@@ -3,8 +3,8 @@
     python scripts/measure_strips.py seams heart variability picture --data ../shared/data/ptbxl_folds1-9 \\
         --kept build/strips
 
---kept is a folder for the strips, which are not made again. On one core of a CPU, 40 strips take 10 minutes with
---checkpoint few-step and an hour with the built-in model; --only measures one way of making them.
+--kept is a folder for the strips, which are not made again; they are of the quality standard. --only measures one way
+of making them.
 """
 
 from __future__ import annotations
@@ -340,11 +340,7 @@ def main() -> None:
     of.add_argument("--only", nargs="*", choices=METHODS)
     options = of.parse_args()
     model = SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-
-    def mark(name: str) -> str:
-        return f"{name} few-step" if options.checkpoint == "few-step" and name != "picture" else name
-
-    write_parts(PAGE, {mark(name): partial(PARTS[name], model, options) for name in options.parts})
+    write_parts(PAGE, {name: partial(PARTS[name], model, options) for name in options.parts})
 
 
 if __name__ == "__main__":

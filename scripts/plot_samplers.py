@@ -27,8 +27,6 @@ FAMILIES = {
     "sde-dpmpp-2m": ("SDE-DPM-Solver++(2M)", "tab:orange", "^"),
     "unipc": ("UniPC", "tab:green", "D"),
     "fitted": ("fitted to the model", "tab:purple", "P"),
-    "consistency": ("few-step model", "tab:red", "v"),
-    "one-step": ("one-step model", "tab:brown", "*"),
 }
 
 

@@ -102,20 +102,20 @@ def test_requests_that_wait_run_together(device, batcher):
     assert seeds(device) == [(0,), (1, 3, 3), (2,)]
 
 
-def test_weights_do_not_mix(device, batcher):
-    """Fails when requests share a batch although their weights differ."""
+def test_samplers_do_not_mix(device, batcher):
+    """Fails when requests share a batch although their samplers differ."""
     device.hold.clear()
     b = batcher()
     b.submit(work(9))
     started(device)
-    few = SLOW._replace(weights="few-step")
-    tickets = [b.submit(work(1)), b.submit(work(2, plan=few), cost=1000), b.submit(work(3))]
+    other = SLOW._replace(sampling=Sampling("ddim", SLOW.steps, 1.0, "uniform"))
+    tickets = [b.submit(work(1)), b.submit(work(2, plan=other), cost=1000), b.submit(work(3))]
     device.hold.set()
     for ticket in tickets:
         ticket.result.result(10)
-    assert [(batch.seeds, batch.plan.weights) for batch in device.batches[1:]] == [
-        ((1, 3), "default"),
-        ((2,), "few-step"),
+    assert [(batch.seeds, batch.plan) for batch in device.batches[1:]] == [
+        ((1, 3), SLOW),
+        ((2,), other),
     ]
 
 

@@ -25,9 +25,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         benchmark.SSSDECG, "from_pretrained", lambda path=None, *, device: load(SMALL, device=device)
     )
-    monkeypatch.setattr(
-        benchmark, "PRESETS", {"draft": Preset("one-step", "ddim", 1), "best": PRESETS["best"]}
-    )
+    monkeypatch.setattr(benchmark, "PRESETS", {"draft": Preset("ddim", 1), "best": PRESETS["best"]})
     monkeypatch.setattr(benchmark, "CORPUS_QUALITY", "draft")
     monkeypatch.setattr(benchmark, "BATCH", {"cpu": 3})
     monkeypatch.setattr(benchmark, "CORPUS", {"cpu": 5})
@@ -105,7 +103,7 @@ def test_a_first_call_counts_only_if_it_is_long() -> None:
 
 @pytest.mark.slow
 def test_the_command_line_is_timed() -> None:
-    """With the weights that ship. Broken by a command that is refused."""
+    """With the built-in model. Broken by a command that is refused."""
     assert 0.1 < ORIGINAL("draft", torch.device("cpu"), "float32") < 300
 
 

@@ -42,10 +42,12 @@ def test_the_roofline_counts_the_operations_of_a_transformer() -> None:
 
 
 def test_shipped(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every table has a row for the quality."""
+    """One table has a row for each size of batch, the others one for the quality."""
     shipped.main("--device cpu --batch 2 --product 64 --seconds 0 --qualities draft".split())
     out = capsys.readouterr().out
-    assert len(re.findall(r"^draft ", out, re.MULTILINE)) == 4 and "share" in out
+    assert len(re.findall(r"^draft ", out, re.MULTILINE)) == 2 and "share" in out
+    forms = out.partition("forms")[2].partition("one record")[0]
+    assert [int(row.split()[0]) for row in forms.splitlines()[1:] if row] == [1, 2]
 
 
 def test_million(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_step(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_server(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two sets of weights in one process, and no answer with a status of 500."""
+    """Batches of two qualities in one process, and no answer with a status of 500."""
     server.main("--device cpu --clients 2 --seconds 1 --qualities draft standard".split())
     out = capsys.readouterr().out
     assert "draft and standard" in out and "goal, no 5xx: met" in out

@@ -549,7 +549,6 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path: Path) -> None:
         ["--quality", "draft"],
         ["--quality", "standard"],
         ["--quality", "best"],
-        ["--checkpoint", "few-step"],
     ],
 )
 @pytest.mark.parametrize(
@@ -562,7 +561,7 @@ def test_rare_statements_are_told(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fails when only one of the weights that ship has the note. Nobody runs them here: the records are zero."""
+    """Fails when only one of the qualities has the note. The network does not run here: the records are zero."""
     from sssd import SSSDECG
 
     monkeypatch.setattr(

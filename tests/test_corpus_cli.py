@@ -160,21 +160,20 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
     assert not (tmp_path / "d").exists()
 
 
-def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeypatch):
+def test_the_built_in_model_keeps_its_name(capsys, patients, tmp_path, monkeypatch):
     """Fails when the recipe holds a path, which is another one on another machine."""
-    from sssd.presets import PRESETS, WEIGHTS
+    from sssd.presets import UNFITTED
 
     mine = tmp_path / "here.safetensors"
     mine.write_bytes(patients.read_bytes())
-    monkeypatch.setitem(WEIGHTS, "one-step", mine)
+    monkeypatch.setattr("sssd.presets.WEIGHTS", mine)
     monkeypatch.chdir(tmp_path)
     how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
-    assert run(capsys, *how, "--quality", "draft", "--out", "a")[0] == 0
+    assert run(capsys, *how, "--quality", "standard", "--out", "a")[0] == 0
     recipe = manifest.read(Path("a")).parts[0]
-    draft = PRESETS["draft"]
-    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("one-step", draft.sampler, draft.steps)
-    assert "| model | one-step, SHA-256" in Path("a/README.md").read_text()
-    by_hand = ["--checkpoint", "one-step", "--sampler", draft.sampler, "--steps", draft.steps]
+    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("builtin", UNFITTED.sampler, UNFITTED.steps)
+    assert "| model | builtin, SHA-256" in Path("a/README.md").read_text()
+    by_hand = ["--checkpoint", "default", "--sampler", UNFITTED.sampler, "--steps", UNFITTED.steps]
     assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0
     assert contents(Path("a")) == contents(Path("b"))
 
@@ -182,7 +181,7 @@ def test_draft_keeps_the_name_of_its_weights(capsys, patients, tmp_path, monkeyp
     Path("a/data/00001.npz").unlink()
     code, _, err = run(capsys, "resume", "a")
     assert code == 2 and "no checkpoint at" in err
-    monkeypatch.setitem(WEIGHTS, "one-step", there)
+    monkeypatch.setattr("sssd.presets.WEIGHTS", there)
     assert run(capsys, "resume", "a")[0] == 0
     assert contents(Path("a")) == contents(Path("b"))
 

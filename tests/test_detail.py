@@ -261,7 +261,7 @@ def test_commands_that_take_recordings_write_500_hz(tmp_path, command):
 
 
 def test_the_weights_are_small():
-    assert (WEIGHTS["builtin"].parent / "detail.safetensors").stat().st_size < 1e6
+    assert (WEIGHTS.parent / "detail.safetensors").stat().st_size < 1e6
     assert trained(CPU).rows.shape == (2010, LEVELS)
 
 

@@ -41,13 +41,12 @@ def _example(name: str) -> ModuleType:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from sssd import SSSDECG
-    from sssd.presets import WEIGHTS
 
     torch.manual_seed(0)
     model = SSSDECG(parse_config(json.dumps(SMALL)))
     torch.nn.init.normal_(model.model.final_conv["2"].conv.weight, 0, 0.1)
     path = model.save_checkpoint(tmp_path / "tiny.safetensors")
-    monkeypatch.setitem(WEIGHTS, "builtin", path)
+    monkeypatch.setattr("sssd.presets.WEIGHTS", path)
     return path
 
 

@@ -176,13 +176,16 @@ def test_a_model_without_refuses(patient: bool) -> None:
         model(patient=patient).generate("NORM", heart_rate=60, steps=1)
 
 
-def test_the_models_that_ship_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["generate", "--label", "NORM", "--heart-rate", "60", "--out", str(tmp_path / "x"), "-q"]
+def test_the_built_in_model_obeys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fails when the rate does not reach the network, or is taken for another unit."""
+    asked = ["generate", "--label", "NORM", "--heart-rate", "24", "--out", str(tmp_path / "x"), "-q"]
     assert main(asked) == 2
-    assert "heart_rate is given, but this model does not take it" in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()
-    assert main([*asked[:4], "24", *asked[5:]]) == 2
     assert "heart_rate is 24: expected beats per minute, 25 to 250" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    shipped = SSSDECG.from_pretrained(device="cpu")
+    for bpm in (50, 110):
+        made = shipped.generate("NORM+SR", num_samples=4, heart_rate=bpm, seed=1, return_numpy=True)
+        assert np.median(measured_heart_rates(made, shipped.fs_hz)) == pytest.approx(bpm, abs=5)
 
 
 def test_the_command_line(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.leads import to_twelve
 from sssd.models.transformer import Transformer
-from sssd.presets import WEIGHTS
 from tests.test_transformer import tiny
 
 onnx = pytest.importorskip("onnx", reason="pip install '.[onnx]'")
@@ -30,7 +29,7 @@ from sssd.export import KEY, OPSET, onnx_bytes, write_onnx  # noqa: E402  once i
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "generate_from_onnx.py"
 RELATIVE = 1e-4
-SAME_MV = 5e-3  # of the models that ship
+SAME_MV = 5e-3  # of the model that ships
 ROUNDING = 1e-5  # of the random ones, which amplify little
 SMALL_S4 = {
     "num_res_layers": 2,
@@ -234,10 +233,10 @@ def test_the_command_writes_a_file_once(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (["few-step", "--out", "model.bin"], "a name such as few-step.onnx"),
+        (["default", "--out", "model.bin"], "a name such as model.onnx"),
         (["nowhere.safetensors", "--out", "model.onnx"], "nowhere.safetensors"),
-        (["few-step", "--out", "nowhere/model.onnx"], "there is no folder"),
-        (["few-step", "--format", "torchscript", "--out", "model.onnx"], "torchscript"),
+        (["default", "--out", "nowhere/model.onnx"], "there is no folder"),
+        (["default", "--format", "torchscript", "--out", "model.onnx"], "torchscript"),
     ],
 )
 def test_what_cannot_be_written_is_refused(
@@ -258,18 +257,17 @@ def test_without_onnx_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert main(["export", "few-step", "--out", str(tmp_path / "few-step.onnx")]) == 1
+    assert main(["export", "default", "--out", str(tmp_path / "model.onnx")]) == 1
     assert "pip install 'sssd-ecg[onnx]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(WEIGHTS))
-def test_the_shipped_models(name: str, tmp_path: Path) -> None:
+def test_the_shipped_model(tmp_path: Path) -> None:
     """The command as the manual has it, and the example as a program of its own, which imports no PyTorch."""
     path, out = tmp_path / "model.onnx", tmp_path / "ecgs.npy"
-    assert main(["export", name, "--format", "onnx", "--out", str(path)]) == 0
-    model = SSSDECG.from_pretrained(name, device="cpu")
+    assert main(["export", "default", "--format", "onnx", "--out", str(path)]) == 0
+    model = SSSDECG.from_pretrained(device="cpu")
     session = session_of(path)
     for step in (0, 60, 199):
         assert max(differences(model, session, 2, step)) < RELATIVE

@@ -16,7 +16,7 @@ from sssd.detail import plausible
 from sssd.drawing import LAYOUTS, SPEEDS, Drawing
 from sssd.leads import to_eight
 from sssd.plot import paper
-from sssd.presets import PRESETS, WEIGHTS
+from sssd.presets import PRESETS
 from sssd.record import Ecg
 from sssd.signals.beats import find_beats
 from sssd.signals.interpolation import finer
@@ -1123,28 +1123,13 @@ def made_by(command, folder):
     return np.load(folder / "ecgs.npz")["signal_uv"][0] / 1000
 
 
-@pytest.fixture(scope="module")
-def few_step(tmp_path_factory):
-    """A file of weights that differ slightly from the built-in model's, to stand for the distilled ones."""
-    from sssd.model_wrapper import SSSDECG
-
-    model = SSSDECG.from_pretrained(device="cpu")
-    model.model.outer_convs[2].weight.data *= 1.01
-    return model.save_checkpoint(tmp_path_factory.mktemp("weights") / "few-step.safetensors")
-
-
 def in_steps(n):
     return "1 step" if n == 1 else f"{n} steps"
 
 
-def with_few_step(path):
-    places = f"WEIGHTS['few-step'] = WEIGHTS['one-step'] = Path({str(path)!r})"
-    return f"from pathlib import Path; from sssd.presets import WEIGHTS; {places}"
-
-
-def test_qualities(open_page, few_step, tmp_path, monkeypatch):
+def test_qualities(open_page, tmp_path):
     """Fails when the page has other qualities than the server, or link, command or file give another record."""
-    own = Service(before=with_few_step(few_step))
+    own = Service()
     try:
         page = open_page(url=own.url)
         switch = page.locator("#first .quality label")
@@ -1156,18 +1141,16 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         standard, link = page.evaluate(PIXELS), page.url
         assert "quality=standard" in link and "steps=" not in link
         switch.first.click()
-        assert page.locator("#steps-a").is_disabled()  # the weights of draft suit one number of steps
         page.click("#generate")
         page.wait_for_function("() => /^Draft/.test(document.querySelector('.how').textContent)")
         wait_until_done(page)
         draft, link = page.evaluate(PIXELS), page.url
-        assert draft != standard and link.split("model=")[1] != page.inner_text("#model").split()[-1]
+        assert draft != standard
         assert page.inner_text(".how").startswith(
-            f"Draft · Consistency · {in_steps(PRESETS['draft'].steps)} · seed "
+            f"Draft · Fitted · {in_steps(PRESETS['draft'].steps)} · seed "
         )
         seed = int(re.search(r"seed=(\d+)", link)[1])
         (record,) = json.loads(from_service(own, statements=["NORM"], quality="draft", seed=seed))["records"]
-        monkeypatch.setitem(WEIGHTS, "one-step", few_step)
         command = page.inner_text("#command")
         assert "--quality draft" in command
         np.testing.assert_allclose(made_by(command, tmp_path / "ecg"), record["signal"], atol=0.0021)
@@ -1188,9 +1171,12 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
         assert "quality" not in again.url and "sampler=ddim" in again.url
         again.fill("#steps-a", "7")
         again.select_option("#sampler-a", "fitted")  # no solver was fitted for 7 steps
-        assert again.input_value("#steps-a") == "10"
+        fitted = PRESETS["standard"].steps
+        assert again.input_value("#steps-a") == str(fitted)
         again.click("#generate")
-        again.wait_for_function("() => /^Fitted · 10 steps/.test(document.querySelector('.how').textContent)")
+        again.wait_for_function(
+            f"() => /^Fitted · {fitted} steps/.test(document.querySelector('.how').textContent)"
+        )
         wait_until_done(again)
     finally:
         own.stop()
@@ -1198,7 +1184,10 @@ def test_qualities(open_page, few_step, tmp_path, monkeypatch):
 
 def test_a_missing_quality(open_page, tmp_path):
     """Fails when the page offers a quality that the server does not have, or a link to it gives another one."""
-    own = Service(before=with_few_step(tmp_path / "none"))
+    from tests.test_heart_rate import model
+
+    checkpoint = model(patient=True).save_checkpoint(tmp_path / "mine.safetensors")
+    own = Service("--checkpoint", str(checkpoint))
     try:
         page = open_page("#ecg=NORM&quality=draft&seed=1", url=own.url)
         page.wait_for_selector("#error:not([hidden])")

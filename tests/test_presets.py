@@ -1,48 +1,135 @@
-"""Presets and the names of the weights that ship."""
+"""The names of the built-in model, and the qualities of any model."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sssd.presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, checkpoint_file, choose, is_builtin
+from sssd.config.schema import Config
+from sssd.presets import (
+    BEST_OF_S4,
+    PRESETS,
+    UNFITTED,
+    WEIGHTS,
+    Preset,
+    check_alone,
+    checkpoint_file,
+    is_builtin,
+    is_shipped,
+    presets_of,
+)
+from sssd.sampling import Sampling
+from tests.fits import FITTED, fit
+
+TRANSFORMER: dict[str, Any] = {"diffusion_config": {"prediction": "v"}, "transformer_config": {}}
+
+
+def config(fits: list[int], *, transformer: bool = True, **sampling: Any) -> Config:
+    own = {"ddim_config": {"fits": [fit(n, 200) for n in fits], **sampling}}
+    return Config.model_validate({**(TRANSFORMER if transformer else {}), **own})
 
 
 @pytest.mark.parametrize("name", [None, "builtin", "default", "built-in", Path("builtin")])
-def test_every_name_of_the_built_in_model(name):
+def test_every_name_of_the_built_in_model(name: Any) -> None:
     """Fails when one of the names that earlier versions wrote is no longer known, or is taken for a path."""
-    assert checkpoint_file(name) == WEIGHTS[BUILTIN] and WEIGHTS[BUILTIN].is_file()
-    assert name is None or is_builtin(str(name))
+    assert checkpoint_file(name) == WEIGHTS and WEIGHTS.is_file()
+    assert is_shipped(name) and (name is None or is_builtin(str(name)))
 
 
-def test_other_weights_are_names_or_paths():
-    assert checkpoint_file("few-step") == WEIGHTS["few-step"] != WEIGHTS[BUILTIN]
+def test_other_weights_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when a file of the user's is taken for weights of earlier versions."""
     assert checkpoint_file(Path("folder/builtin")) == Path("folder/builtin")
-    assert not is_builtin("few-step") and not is_builtin("folder/builtin")
+    assert not is_shipped("few-step") and not is_builtin("folder/builtin")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few-step").mkdir()
+    (tmp_path / "few-step" / "model.safetensors").touch()
+    assert checkpoint_file("few-step") == Path("few-step/model.safetensors")
 
 
-def test_presets_can_be_had():
-    """Each names weights that ship and a sampler with its steps. Fails when a file or a sampler is renamed."""
+@pytest.mark.parametrize(("name", "quality"), [("few-step", "standard"), ("one-step", "draft")])
+def test_weights_of_earlier_versions(
+    name: str,
+    quality: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fails when they are taken for a path that does not exist, or the message does not say what to use."""
+    from sssd.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for call in (
+        ["generate", "--label", "AFIB", "--checkpoint", name, "--out", "x"],
+        ["corpus", "create", "--counts", "AFIB=1", "--checkpoint", name, "--out", "x"],
+        ["export", name, "--out", "x.onnx"],
+        ["inspect", name],
+    ):
+        assert main(call) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"use the quality {quality} of the built-in model" in line and "one set of weights" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_built_in_model_has_all_qualities() -> None:
+    """Each names a sampler with its steps. Fails when a sampler is renamed, or the file lacks a fitted solver."""
     from sssd import SSSDECG
 
-    for preset in (*PRESETS.values(), *UNDISTILLED.values()):
-        model = SSSDECG.from_pretrained(preset.weights, device="cpu")
-        table = model.step_table(sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta)
+    model = SSSDECG.from_pretrained(device="cpu")
+    assert presets_of(model.config) == PRESETS
+    for name, preset in PRESETS.items():
+        table = model.step_table(quality=name)
         assert (table.name, table.S, table.settings.get("eta")) == (preset.sampler, preset.steps, preset.eta)
+    assert model.step_table().key == model.step_table(quality="standard").key
 
 
-def test_a_preset_chooses_all_or_nothing():
-    assert choose("draft", steps=None, eta=None) is PRESETS["draft"]
+def test_qualities_are_samplers_of_the_model() -> None:
+    """Fails when a quality needs a solver that the model does not have, or more steps than it has."""
+    assert presets_of(config(FITTED)) == PRESETS
+    assert presets_of(config([8])) == {"standard": UNFITTED, "best": PRESETS["best"]}
+    assert presets_of(config(FITTED[:1])) == {**PRESETS, "standard": UNFITTED}
+    assert presets_of(config([], transformer=False)) == {"standard": UNFITTED, "best": BEST_OF_S4}
+    few = config([], transformer=False, sampler="consistency", ddim_timesteps=4)
+    assert presets_of(few) == {"standard": Preset("consistency", 4)}
+    short = Config.model_validate({"diffusion_config": {"T": 15}, "ddim_config": {"ddim_timesteps": 5}})
+    assert [of.steps for of in presets_of(short).values()] == [15, 15]
+
+
+def test_what_a_model_does_unless_told() -> None:
+    """Fails when a transformer does not run its standard, or a sampler that is named is not heeded."""
+
+    def sampled(of: Config, **asked: Any) -> tuple[Any, ...]:
+        found = Sampling.of(**asked).resolve(of)
+        return found.sampler, found.steps, found.eta
+
+    standard = PRESETS["standard"]
+    assert sampled(config(FITTED)) == (standard.sampler, standard.steps, standard.eta)
+    assert sampled(config([])) == (UNFITTED.sampler, UNFITTED.steps, None)
+    assert sampled(config(FITTED, sampler="unipc", ddim_timesteps=8)) == ("unipc", 8, None)
+    assert sampled(config(FITTED, transformer=False)) == ("ddim", 50, 0.0)
+    assert sampled(config(FITTED, transformer=False, use_ddim=False)) == ("ddpm", 200, None)
+    assert sampled(config(FITTED), steps=FITTED[0]) == ("fitted", FITTED[0], None)
+    assert sampled(config(FITTED), steps=30) == ("sde-dpmpp-2m", 30, None)
+    assert sampled(config(FITTED), use_ddim=False) == ("ddpm", 200, None)
+    assert sampled(config(FITTED), ddim_timesteps=10) == ("ddim", 10, 0.0)
+    assert sampled(config(FITTED), quality="best") == ("sde-dpmpp-2m", 50, None)
+
+
+def test_a_quality_chooses_all_or_nothing() -> None:
     with pytest.raises(ValueError, match="^quality is 'draft': this model has standard and best$"):
-        choose("draft", UNDISTILLED)
+        Sampling(quality="draft").resolve(config([]))
+    with pytest.raises(ValueError, match="^quality chooses ddim_eta itself: give one of the two$"):
+        Sampling.of(quality="draft", ddim_eta=0.0)
     with pytest.raises(ValueError, match="^--quality chooses --eta itself"):
-        choose("best", prefix="--", steps=None, eta=0.0)
+        check_alone("best", prefix="--", steps=None, eta=0.0)
+    check_alone(None, steps=3)
 
 
 @pytest.mark.parametrize("name", ["builtin", "built-in", "default"])
-def test_the_command_line_knows_every_name(name):
+def test_the_command_line_knows_every_name(name: str) -> None:
     """Fails when a name is taken for a checkpoint of the user's, for which nothing is said about rare statements."""
     from sssd.cli import options
 
     nothing = {"sampler": None, "steps": None, "eta": None, "spacing": None}
-    assert options.sampling(None, checkpoint=Path(name), **nothing) == (None, nothing)
-    assert options.sampling("draft", checkpoint=None, **nothing)[0] == Path("one-step")
+    assert options.sampling(None, checkpoint=Path(name), **nothing) == (None, {**nothing, "quality": None})
+    mine = Path("mine.safetensors")
+    assert options.sampling("draft", checkpoint=mine, **nothing) == (mine, {**nothing, "quality": "draft"})

@@ -304,13 +304,13 @@ def test_every_interface_has_the_settings_of_sampling():
     from sssd.server.schemas import GenerateRequest
 
     settings = {field.name for field in fields(Sampling)} - {"steps_name"}
-    assert settings == {"sampler", "steps", "eta", "spacing"}
+    assert settings == {"quality", "sampler", "steps", "eta", "spacing"}
     assert {"ddim_eta" if name == "eta" else name for name in settings} < set(
         SamplingKeywords.__annotations__
     )
     for command in (generate.command, create.command):
         assert settings < set(inspect.signature(command).parameters)
-    assert settings < {field.name for field in fields(Recipe)}
+    assert settings - {"quality"} < {field.name for field in fields(Recipe)}
     request = GenerateRequest(statements=["NORM"], sampler="ddim", steps=3, eta=0.5)
     assert set(request.sampling) == settings - {"spacing"}
     assert Sampling(**request.sampling) == Sampling("ddim", 3, 0.5)
@@ -328,5 +328,5 @@ def test_generate_and_corpora_have_the_same_options():
     assert differ == {"out", "count", "duration", "annotate"}
     assert set(one) - set(other) == {
         "label", "text", "formats", "order", "overwrite", "check", "require_shown",
-        "fs", "layout", "speed", "gain", "rhythm",
+        "layout", "speed", "gain", "rhythm",
     }  # fmt: skip

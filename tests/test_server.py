@@ -27,7 +27,7 @@ from sssd.io import npz, wfdb
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
-from sssd.presets import PRESETS, UNDISTILLED, WEIGHTS
+from sssd.presets import BEST_OF_S4, PRESETS, UNFITTED
 from sssd.samplers import SAMPLERS
 from sssd.sampling import Sampling
 from sssd.server import encode
@@ -37,6 +37,7 @@ from sssd.server.security import digest
 from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings
 from sssd.server.work import Batch, Plan
+from tests.fits import FITTED, fit
 from tests.service import Service, eventually, service
 from tests.test_wrapper import LENGTH, tiny
 
@@ -63,16 +64,11 @@ def patients():
 
 
 @pytest.fixture
-def builtin(model, monkeypatch, tmp_path):
-    """(a service that takes its model for the built-in one and has all sets of weights, the distilled models)."""
-    students = {
-        name: tiny(seed=n, ddim_config={"sampler": "consistency", "ddim_timesteps": n})
-        for name, n in (("few-step", 4), ("one-step", 1))
-    }
-    for name, student in students.items():
-        monkeypatch.setitem(WEIGHTS, name, student.save_checkpoint(tmp_path / f"{name}.safetensors"))
-    with service(model, "builtin") as running:
-        yield running, students
+def builtin():
+    """(a service that takes its model, which has fitted solvers, for the built-in one, and this model)."""
+    fitted = tiny(ddim_config={"fits": [fit(n, 20) for n in FITTED], "ddim_timesteps": 5})
+    with service(fitted, "builtin") as running:
+        yield running, fitted
 
 
 def signals(answer):
@@ -164,30 +160,27 @@ def test_files_hold_age_and_sex(patients, tmp_path):
 
 
 def test_qualities(builtin):
-    """Fails when a quality uses other weights, sampler or steps than `generate --quality`, or batches mix them."""
-    up, students = builtin
-    generator = up.app.state.backend.generator
-    assert [(q["name"], q["weights"]) for q in up.get("/v1/models")[0]["qualities"]] == [
-        (name, of.weights or "default") for name, of in PRESETS.items()
+    """Fails when a quality uses another sampler or other steps than `generate --quality`, or batches mix them."""
+    up, model = builtin
+    wanted = {**PRESETS, "best": BEST_OF_S4}
+    assert [(q["name"], q["sampler"], q["steps"]) for q in up.get("/v1/models")[0]["qualities"]] == [
+        (name, of.sampler, min(of.steps, 20)) for name, of in wanted.items()
     ]
-    assert set(generator._models) == {"default", *students}  # all are warm
     answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in PRESETS] * 3)
-    for (name, of), answer in zip(list(PRESETS.items()) * 3, answers, strict=True):
-        model = students.get(of.weights or "default", generator.model)
-        steps = min(of.steps, model.schedule.T)
-        alone = model.generate_ecgs(
-            "AFIB", seed=3, sampler=of.sampler, steps=steps, ddim_eta=of.eta, precision="float32"
-        )
+    for (name, of), answer in zip(list(wanted.items()) * 3, answers, strict=True):
+        alone = model.generate_ecgs("AFIB", seed=3, quality=name, precision="float32")
         np.testing.assert_allclose(signals(answer)[0], alone[0].signal, atol=1.5 * UV, err_msg=name)
         how = answer["provenance"]
         assert (how["model"], how["sampler"]) == (model.model_hash, of.sampler)
 
 
-def test_qualities_of_another_model(builtin, model, tmp_path, monkeypatch):
-    """Fails when draft is offered for another model than the built-in one, or although its weights are missing."""
-    assert list(Generator(model, "mine").qualities) == ["standard", "best"]
-    monkeypatch.setitem(WEIGHTS, "few-step", tmp_path / "none.safetensors")
-    assert list(Generator(model, "builtin").qualities) == ["standard", "best"]
+def test_qualities_of_another_model(builtin, model):
+    """Fails when draft is offered for a model without a fitted solver, or depends on what the model is called."""
+    assert list(Generator(builtin[1], "mine").qualities) == ["draft", "standard", "best"]
+    generator = Generator(model, "builtin")
+    assert list(generator.qualities) == ["standard", "best"]
+    with pytest.raises(ValueError, match="^quality is 'draft': this model has standard and best$"):
+        generator.work(GenerateRequest(statements=["NORM"], quality="draft"))
 
 
 def test_a_file_called_like_the_builtin_model(model, tmp_path):
@@ -208,6 +201,7 @@ def test_another_distilled_model():
     assert (
         generator.work(GenerateRequest(statements=["NORM"], sampler="consistency", steps=2)).plan.steps == 2
     )
+    assert generator.qualities == {"standard": generator.default}
 
 
 def test_few_steps_mean_ddim():
@@ -603,7 +597,8 @@ def test_labels_and_models(up, model):
     assert about["hash"] == model.model_hash and about["steps_max"] == 20
     assert not about["age"] and not about["sex"] and not about["heart_rate"]
     assert [(q["name"], q["sampler"], q["steps"]) for q in about["qualities"]] == [
-        (name, of.sampler, min(of.steps, 20)) for name, of in UNDISTILLED.items()
+        ("standard", UNFITTED.sampler, min(UNFITTED.steps, 20)),
+        ("best", BEST_OF_S4.sampler, min(BEST_OF_S4.steps, 20)),
     ]
     assert about["default"] == {"sampler": "ddim", "steps": 5, "eta": 0.0}
     assert (
@@ -653,9 +648,9 @@ def test_metrics(up):
     assert "sssd_records_total" in after and "sssd_waiting_records 0.0" in after
 
 
-def test_metrics_of_process_build_jobs_and_quality(builtin, model):
+def test_metrics_of_process_build_jobs_and_quality(builtin):
     """Fails when one of the four cannot be watched."""
-    up, _ = builtin
+    up, model = builtin
     up.get("/v1/ecgs", {"statements": ["NORM"], "quality": "draft", "count": 3})
     up.get("/v1/jobs", {"statements": ["NORM"], "steps": 1})
     assert eventually(lambda: 'sssd_jobs{state="unfetched"} 1.0' in up.ask("/metrics")[2].decode())
@@ -700,12 +695,11 @@ def test_a_record_has_an_address_that_can_be_kept(up):
 
 def test_other_weights_are_another_record(builtin):
     """Fails when a cache keeps a record although the weights behind its address have changed."""
-    up, students = builtin
+    up, model = builtin
     address = "/v1/ecgs/NORM.csv?seed=1&quality=draft"
     tag = up.ask(address)[1]["etag"]
-    generator = up.app.state.backend.generator
-    generator._models["one-step"] = students["few-step"]
-    assert up.ask(address, if_none_match=tag)[1]["etag"] != tag
+    with service(tiny(seed=1, ddim_config=model.config.ddim_config.model_dump()), "builtin") as other:
+        assert other.ask(address)[1]["etag"] != tag
 
 
 def test_gzip(up):

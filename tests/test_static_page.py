@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sssd
 from sssd import SSSDECG
 from sssd.cli import main
 from sssd.config.schema import Config
@@ -29,9 +28,9 @@ from sssd.io import wfdb
 from sssd.labels import CODES, complete, find
 from sssd.leads import CLINICAL
 from sssd.mix import hints
-from sssd.models.transformer import Transformer
 from sssd.noise import integers, normal, origin
-from sssd.presets import PRESETS, WEIGHTS
+from sssd.presets import PRESETS
+from tests.fits import FITTED, fit
 from tests.page import CHROMIUM, chromium
 from tests.test_onnx import SMALL_TRANSFORMER, random_model
 from tests.test_transformer import tiny
@@ -66,30 +65,29 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def small_model(nodes: list[int]) -> SSSDECG:
-    """A small transformer of records of 10 s, as the next model: circumstances, heart rate, raised high frequencies."""
+def small_model() -> SSSDECG:
+    """A small transformer as the built-in model: circumstances, heart rate, raised high frequencies, fitted solvers."""
     content = tiny(length=1000).model_dump()
     content["transformer_config"] = SMALL_TRANSFORMER
     content["trainset_config"] |= {"heart_rate": True}
     content["wavenet_config"]["label_embed_classes"] = 77
-    content["ddim_config"] |= {"sampler": "consistency", "ddim_timesteps": len(nodes), "nodes": nodes}
-    content["ddim_config"]["gains"] = {f"consistency{len(nodes)}": [0.9, *[1.0] * 6, 1.1]}
+    content["ddim_config"]["fits"] = [fit(n, 200) for n in FITTED]
+    content["ddim_config"]["gains"] = {f"fitted{n}": [0.9, *[1.0] * 6, 1.1] for n in FITTED}
     return random_model(Config.model_validate(content))
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SSSDECG]]:
-    """Small networks in the place of those that ship, by their names."""
-    folder = tmp_path_factory.mktemp("weights")
-    made = {name: small_model([199, 120, 60, 30][: 1 if name == "one-step" else 4]) for name in WEIGHTS}
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSSDECG]:
+    """A small network in the place of the one that ships."""
+    model = small_model()
+    path = model.save_checkpoint(tmp_path_factory.mktemp("weights") / "default.safetensors")
     with pytest.MonkeyPatch.context() as patch:
-        for name, model in made.items():
-            patch.setitem(WEIGHTS, name, model.save_checkpoint(folder / f"{name}.safetensors"))
-        yield made
+        patch.setattr("sssd.presets.WEIGHTS", path)
+        yield model
 
 
 @pytest.fixture(scope="module")
-def site(models: dict[str, SSSDECG], package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(small: SSSDECG, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_static_page(tmp_path_factory.mktemp("static") / "page", runtime=package)
 
 
@@ -130,10 +128,9 @@ def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_nothing_is_loaded_twice(site: Path) -> None:
     """The table of circumstances, a hundred kilobytes, is beside the network and not in it as well."""
     files = sorted(path.name for path in (site / "networks").iterdir())
-    networks = ["default.onnx", "few-step.onnx", "one-step.onnx"]
-    assert files == sorted(["best.json", "draft.json", "standard.json", *networks])
+    assert files == ["best.json", "default.onnx", "draft.json", "standard.json"]
     told = json.loads((site / "networks" / "draft.json").read_text())
-    assert told["file"] == "networks/one-step.onnx"
+    assert told["file"] == "networks/default.onnx"
     assert told["facts"]["circumstances"]["shape"] == [8, 16]
     assert not onnx.load(site / told["file"]).metadata_props
 
@@ -303,15 +300,11 @@ def test_hints_and_names_are_those_of_the_library(visit: Callable[..., Visit]) -
 @NO_BROWSER
 @pytest.mark.parametrize("quality", list(PRESETS))
 def test_records_are_those_of_the_command_line(
-    visit: Callable[..., Visit], models: dict[str, SSSDECG], quality: str
+    visit: Callable[..., Visit], small: SSSDECG, quality: str
 ) -> None:
     """Broken by other noise, conditions, circumstances, steps, gains, scale or leads."""
-    preset = PRESETS[quality]
-    model = models[preset.weights or "builtin"]
-    how = {"sampler": preset.sampler, "steps": preset.steps}
-    how |= {} if preset.eta is None else {"ddim_eta": preset.eta}
     seed, patient = 2**63 + 11, {"age": 81.5, "sex": "female", "heart_rate": 110}
-    (wanted,) = model.generate_ecgs("AFIB+LVH", seed=seed, precision="float32", **how, **patient)
+    (wanted,) = small.generate_ecgs("AFIB+LVH", seed=seed, precision="float32", quality=quality, **patient)
     answer = visit().ask(
         {"statements": ["LVH", "atrial fibrillation"], "seed": 0, "quality": quality, **patient}
     )
@@ -335,14 +328,14 @@ def test_the_page_loads_what_is_asked_for_and_nothing_from_elsewhere(visit: Call
     opened.wait()
     assert all(url.startswith((opened.address, "blob:", "data:")) for url in opened.loaded)
     networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
-    assert networks == {"draft.json", "one-step.onnx"}
+    assert networks == {"draft.json", "default.onnx"}
     opened.page.click("text=Standard")
     opened.page.click("#generate")
     opened.page.wait_for_function("document.querySelector('.how').textContent.startsWith('Standard')")
     opened.wait()
     networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
-    assert networks == {"draft.json", "one-step.onnx", "standard.json", "few-step.onnx"}
-    assert opened.page.text_content(".film output") == "done, 4 steps"
+    assert networks == {"draft.json", "default.onnx", "standard.json"}
+    assert opened.page.text_content(".film output") == f"done, {PRESETS['standard'].steps} steps"
     assert not opened.page.is_visible(".measured")
     assert opened.page.locator("text=HTTP interface").count() == 0
     assert not opened.page.is_visible("#start-room")
@@ -435,10 +428,10 @@ def test_a_run_can_be_stopped_and_the_next_one_begins(visit: Callable[..., Visit
     opened.page.click("text=Draft")
     opened.page.click("#generate")
     opened.wait()
-    assert opened.page.text_content(".film output") == "done, 1 step"
+    assert opened.page.text_content(".film output") == f"done, {PRESETS['draft'].steps} steps"
 
 
-# --- the models that ship -----------------------------------------------------------------------------------
+# --- the model that ships -----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -472,10 +465,6 @@ def test_the_shipped_page(package: Path, browser: Any, tmp_path: Path) -> None:
     opened.page.close()
     server.shutdown()
     assert opened.complaints == []
-    shipped = (
-        Path(sssd.__file__).parent / "weights" / "one-step.safetensors"
-    )  # other tests stand small ones in for it
-    if isinstance(SSSDECG.from_pretrained(shipped, device="cpu").model, Transformer):
-        assert size < SMALL
+    assert size < SMALL
     if os.getloadavg()[0] < QUIET:
         assert seconds < MEASURED_S

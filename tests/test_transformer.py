@@ -39,7 +39,7 @@ from sssd.schedule import karras
 from sssd.training.augment import EXTRA, augmented, augmented_under_noise, with_exchanged_wander
 from sssd.training.balance import Balance
 from sssd.training.batches import drawn_steps, generator, transformer_batch, with_dropout, with_wander_of
-from sssd.training.checkpoint import RunState, save_run, start_from
+from sssd.training.checkpoint import RunState, save_model, save_run, start_from
 from sssd.training.data import TrainingData, transformer_data, with_sources
 from sssd.training.ema import WeightAverage
 from sssd.training.guidance import guided, strength_of_steps
@@ -530,14 +530,30 @@ def test_a_transformer_learns_from_its_own_guidance(tmp_path: Path) -> None:
     assert second.iterations == 4
 
 
-def test_fine_tuning_on_other_labels_is_refused(tmp_path: Path) -> None:
-    path = train(tiny(n_iters=1), data(), tmp_path, accelerator="cpu").path
-    content = tiny().model_dump()
-    content["trainset_config"]["label_names"] = ["A", "B"]
-    content["wavenet_config"]["label_embed_classes"] = 6
+def test_fine_tuning_on_other_labels_keeps_what_is_known(tmp_path: Path) -> None:
+    """A known label in another place means what it meant, as do age and circumstances; a new one is new.
+
+    Broken by columns that are taken by their place, or by circumstances that move with the labels.
+    """
+    before = with_sources(tiny(), ["ptbxl", "others"])
+    net = random_net(before)
+    path = save_model(tmp_path / "model.safetensors", net, before)
+    content = before.model_dump()
+    content["trainset_config"]["label_names"] = ["MINE", "NORM", "AFIB"]
+    content["wavenet_config"]["label_embed_classes"] = 7
     other = Config.model_validate(content)
-    with pytest.raises(ValueError, match="trained on other labels"):
-        start_from(build_network(other), other, path)
+    tuned = build_network(other).eval()
+    start_from(tuned, other, path)
+    rest = torch.randn(2, net.columns - 71)
+    old, new = (torch.cat((torch.zeros(2, n), rest), 1) for n in (71, 3))
+    old[0, CODES.index("AFIB")] = new[0, 2] = 1
+    old[1, CODES.index("NORM")] = new[1, 1] = 1
+    x, at = torch.randn(2, 8, LENGTH), torch.tensor([[50.0], [120.0]])
+    with torch.no_grad():
+        expected = net.predict(x, old, at)
+        torch.testing.assert_close(tuned.predict(x, new, at), expected, atol=2e-2, rtol=2e-2)  # of float16
+        new[:, 0] = 1
+        assert (tuned.predict(x, new, at) - expected).abs().max() > 1e-3
 
 
 def test_training_sees_weights_that_were_not_counted() -> None:
@@ -695,8 +711,11 @@ def test_sources_are_told_and_the_first_one_is_generated() -> None:
     cond = with_circumstances(net, torch.ones(2, 71), origin([1, 1], [0, 1]))
     assert cond[:, 76:79].tolist() == [[1, 0, 0]] * 2 and (cond[:, 79] == 1).all()
     assert torch.equal(net.unconditional(cond)[:, 76:], cond[:, 76:])
-    with pytest.raises(ValueError, match="was trained on the sets ptbxl, chapman, others; given are ptbxl"):
-        with_sources(config, ["ptbxl"])
+    assert with_sources(config, ["mine"]) == config  # in the place of the first
+    with pytest.raises(
+        ValueError, match="was trained on the sets ptbxl, chapman, others; given are ptbxl, mine"
+    ):
+        with_sources(config, ["ptbxl", "mine"])
     with pytest.raises(ValueError, match="further sets .* go with a transformer"):
         with_sources(Config(), ["ptbxl", "more"])
     with pytest.raises(ValueError, match="two sets have the same name"):

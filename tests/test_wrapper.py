@@ -410,7 +410,7 @@ def test_rare_statements_are_told(model, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.request("3AVB")
-    monkeypatch.setattr(model, "_source", WEIGHTS["builtin"])
+    monkeypatch.setattr(model, "_source", WEIGHTS)
     with pytest.warns(UserWarning, match="fewer than 20 training records of 3AVB") as warned:
         model.generate_ecgs(["3AVB", "NORM"], num_samples=4, seed=1, ddim_timesteps=1)
     assert len(warned) == 1 and warned[0].filename == __file__

@@ -146,9 +146,8 @@ def measure_qualities(where: torch.device, precision: str, *, longest: float) ->
     """Yield how long ECGs of each quality take: from Python, in a corpus, and from the command line."""
     name = "bf16" if choose_precision(precision, where) == torch.bfloat16 else "float32"
     many = BATCH.get(where.type, BATCH["cpu"])
-    batch = {}
+    batch, model = {}, SSSDECG.from_pretrained(device=where)
     for quality, preset in PRESETS.items():
-        model = SSSDECG.from_pretrained(preset.weights or BUILTIN, device=where)
         row = partial(Row, BUILTIN, evaluations=preset.steps, times_faster=None, quality=quality)
         for case, twelve in (("one record, 8 leads", False), ("one record, 12 leads", True)):
             once = partial(of_quality, model, preset, 1, precision, twelve=twelve)
@@ -207,7 +206,7 @@ def corpus_seconds(model: SSSDECG, preset: Preset, records: int, precision: str)
     table = model.step_table(sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta)
     corpus = recipe.describe(
         model, plan, table, seed=0, precision=precision, source="a benchmark",
-        checkpoint=preset.weights or BUILTIN,
+        checkpoint=BUILTIN,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="sssd-ecg-") as folder:
         place, start = Path(folder) / "corpus", time.perf_counter()

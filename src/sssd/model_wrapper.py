@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import presets
 from .added_noise import parse
 from .batch import Given, sample
 from .checks import check_keywords, flag, only, warn, whole
@@ -32,7 +33,6 @@ from .models.detail import DetailNetwork
 from .models.network import Network
 from .models.settings import isolated
 from .noise import seed_or_drawn
-from .presets import WEIGHTS
 from .progress import Progress, reporting
 from .record import Ecg
 from .records import Records, provenance
@@ -87,6 +87,8 @@ class SSSDECG(FromRecordings):
         age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Only
             some models take them (see `takes_patient`).
         heart_rate: beats per minute, 25 to 250; one or one for each, as these (see `takes_heart_rate`).
+        quality: "draft", "standard" or "best", in place of the sampler and its settings; some models have no draft.
+            The built-in model makes a record of "standard" unless a sampler is given (sssd.presets).
         sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m",
             "consistency" (distilled models only), "fitted" (models with fitted solvers), or a scheduler of diffusers.
         steps: number of network evaluations; ddpm always takes all.
@@ -150,7 +152,7 @@ class SSSDECG(FromRecordings):
         first: the number of the first record. Warns about statements that the built-in model has hardly seen.
         """
         request = make_request(labels, self.classes, seed=seed_or_drawn(seed), first=first, **how)
-        if self.classes.standard and self._source in WEIGHTS.values() and request is not labels:
+        if self.classes.standard and self._source == presets.WEIGHTS and request is not labels:
             asked = sorted(set(request.requested) - {""})
             note = rare_note(encode(asked)) if asked else None
             if note is not None:

@@ -1,61 +1,83 @@
-"""The weights that ship, by name, and the presets draft, standard and best, which choose a sampler for the user.
+"""The built-in model by its names, and the qualities draft, standard and best, which choose a sampler for the user.
 
-Draft and standard use networks that were distilled to one evaluation and to four, and best uses the built-in model
-itself. docs/samplers.md has the figures on which the presets rest.
+A quality is a sampler of the model itself. docs/samplers.md has the figures on which the choice rests.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import hub
 
-_FOLDER = Path(__file__).parent / "weights"
+if TYPE_CHECKING:
+    from .config.schema import Config
+
+WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"  # of the built-in model
 BUILTIN = "builtin"
 ALIASES = ("default", "built-in")  # other names of `BUILTIN`, which earlier versions wrote
-WEIGHTS = {
-    BUILTIN: _FOLDER / "default.safetensors",
-    "few-step": _FOLDER / "few-step.safetensors",
-    "one-step": _FOLDER / "one-step.safetensors",
-}
+EARLIER = {
+    "one-step": "draft",
+    "few-step": "standard",
+}  # weights of earlier versions: the quality in their place
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A sampler, the number of its network evaluations, and the weights that it needs.
+    """A sampler and the number of its network evaluations. eta: of DDIM; None for other samplers."""
 
-    weights: a name in `WEIGHTS`, or None for the model itself. eta: of DDIM; None for other samplers.
-    """
-
-    weights: str | None
     sampler: str
     steps: int
     eta: float | None = None
 
 
 PRESETS = {
-    "draft": Preset("one-step", "consistency", 1),
-    "standard": Preset("few-step", "consistency", 4),
-    "best": Preset(None, "ddim", 50, eta=1.0),
+    "draft": Preset("fitted", 6),
+    "standard": Preset("fitted", 12),
+    "best": Preset("sde-dpmpp-2m", 50),
 }
-# The presets of a model without distilled weights.
-UNDISTILLED = {"standard": Preset(None, "sde-dpmpp-2m", 20), "best": PRESETS["best"]}
+# In the place of fitted solvers that a model lacks, and of what is best for a transformer.
+UNFITTED = Preset("sde-dpmpp-2m", 20)
+BEST_OF_S4 = Preset("ddim", 50, eta=1.0)
 
 
-def choose(quality: str, presets: dict[str, Preset] = PRESETS, *, prefix: str = "", **given: Any) -> Preset:
-    """Return the preset called `quality`.
+def presets_of(config: Config) -> dict[str, Preset]:
+    """Return the qualities of a model: those of `PRESETS` where it has the fitted solvers, and a draft only then.
 
-    given: settings that the preset chooses, which must be None. prefix: comes before the names in messages.
-    ValueError if there is no such preset, or the caller gives a setting that it chooses.
+    A distilled model has its own sampler as its standard, and no other quality.
     """
-    if quality not in presets:
-        raise ValueError(f"{prefix}quality is {quality!r}: this model has {' and '.join(presets)}")
+    own = config.ddim_config
+    if own.sampler == "consistency":
+        return {"standard": Preset("consistency", own.ddim_timesteps)}
+    fitted = {len(fit.steps) for fit in own.fits}
+    found = {
+        "standard": UNFITTED,
+        "best": BEST_OF_S4 if config.transformer_config is None else PRESETS["best"],
+    }
+    for name, preset in PRESETS.items():
+        if preset.sampler == "fitted" and preset.steps in fitted:
+            found[name] = preset
+    most = config.diffusion_config.T
+    return {name: replace(of, steps=min(of.steps, most)) for name in PRESETS if (of := found.get(name))}
+
+
+def check_alone(quality: Any, *, prefix: str = "", **given: Any) -> None:
+    """Raise ValueError if there is a quality, and the caller also gives a setting that it chooses.
+
+    given: these settings, None where they are not given. prefix: comes before the names in messages.
+    """
     for name, value in given.items():
-        if value is not None:
+        if quality is not None and value is not None:
             raise ValueError(f"{prefix}quality chooses {prefix}{name} itself: give one of the two")
+
+
+def choose(quality: Any, config: Config) -> Preset:
+    """Return the preset of a model that is called `quality`; ValueError if there is none."""
+    presets = presets_of(config)
+    if quality not in presets:
+        raise ValueError(f"quality is {quality!r}: this model has {' and '.join(presets)}")
     return presets[quality]
 
 
@@ -65,8 +87,8 @@ def is_builtin(name: str) -> bool:
 
 
 def is_shipped(checkpoint: str | os.PathLike[str] | None) -> bool:
-    """Whether weights that ship are given, by a name in `WEIGHTS`; None means the built-in model."""
-    return checkpoint is None or is_builtin(str(checkpoint)) or str(checkpoint) in WEIGHTS
+    """Whether the weights that ship are given, by a name of the built-in model or by None."""
+    return checkpoint is None or is_builtin(str(checkpoint))
 
 
 def checkpoint_name(checkpoint: str | os.PathLike[str] | None) -> str:
@@ -83,15 +105,19 @@ def checkpoint_name(checkpoint: str | os.PathLike[str] | None) -> str:
 def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
     """Return the file of a checkpoint; None means the built-in model.
 
-    It is given by its path, as a folder that `save_pretrained` wrote, by a name in `WEIGHTS`, or as
+    It is given by its path, as a folder that `save_pretrained` wrote, by a name of the built-in model, or as
     "hf://org/name@revision" at the Hugging Face Hub, from which it is fetched unless it is in the local cache.
+    ValueError for the names of weights that earlier versions had.
     """
     if checkpoint is None or is_builtin(str(checkpoint)):
-        return WEIGHTS[BUILTIN]
-    if str(checkpoint) in WEIGHTS:
-        return WEIGHTS[str(checkpoint)]
+        return WEIGHTS
     address = hub.as_address(checkpoint)
     if address is not None:
         return hub.fetch(address[0], revision=address[1])
     path = Path(checkpoint)
+    if str(path) in EARLIER and not path.exists():
+        raise ValueError(
+            f"there are no weights {str(path)!r} any more, since this version has one set of weights: use the quality "
+            f"{EARLIER[str(path)]} of the built-in model"
+        )
     return path / hub.FILE if (path / hub.FILE).is_file() else path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import hub
+from . import hub, presets
 from .checkpoints import card, model_bytes, open_checkpoint, state_hash, write_model
 from .config.schema import PUBLISHED, Config, read_config
 from .device import choose_device
@@ -22,7 +22,7 @@ from .io.files import write_files
 from .models.network import Network
 from .models.s4 import Cauchy
 from .models.settings import isolated
-from .presets import WEIGHTS, checkpoint_file
+from .presets import checkpoint_file
 from .request import Classes
 from .scale import Scale
 from .utils.util import hyperparams_of
@@ -76,9 +76,8 @@ class PretrainedModel:
     ) -> Self:
         """Load the built-in model, or another checkpoint as `load_checkpoint` does.
 
-        path: a file, a folder that `save_pretrained` wrote, or "few-step" or "one-step", the built-in model distilled
-            to 4 evaluations or 2, or to one. A text "org/name" that is neither names a model at the Hugging Face Hub,
-            and so does "hf://org/name@revision"; see `sssd.hub.fetch` for its errors.
+        path: a file, or a folder that `save_pretrained` wrote. A text "org/name" that is neither names a model at the
+            Hugging Face Hub, and so does "hf://org/name@revision"; see `sssd.hub.fetch` for its errors.
         config: a JSON file or a Config that the checkpoint must fit; by default the file's own, or the one inferred.
         revision: a branch, a tag or a commit at the Hub. cache_dir, local_files_only, token: see huggingface_hub.
         sha256: of the weights, as `model_hash` and the provenance of records have it. ValueError if it is another.
@@ -155,7 +154,7 @@ class PretrainedModel:
             name=name or folder.resolve().name,
             model_hash=self.model_hash,
             parameters=sum(p.numel() for p in self.model.parameters()),
-            shipped=self._source in WEIGHTS.values(),
+            shipped=self._source == presets.WEIGHTS,
             measurements=measurements,
         )
         files = {

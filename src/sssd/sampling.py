@@ -16,6 +16,7 @@ import numpy as np
 from .checks import flag, one_of, whole
 from .config.schema import Config, DdimConfig, Fit
 from .models.settings import isolated
+from .presets import UNFITTED, check_alone, choose
 from .progress import Progress
 from .samplers import BY_STEPS, SAMPLERS, StepTable, ddim, ddpm, default_spacing, fitted, key_of
 from .samplers.adapter import Scheduler, adapt, is_scheduler
@@ -25,6 +26,7 @@ from .schedule import SPACINGS, IntArray, Schedule, check_steps, choose_steps
 class SamplingKeywords(TypedDict, total=False):
     """The keywords of `SSSDECG.generate`, which describes them, that choose the sampler."""
 
+    quality: str | None
     sampler: Any
     steps: int | None
     spacing: str | None
@@ -46,6 +48,7 @@ class Sampling:
     """A sampler (its name, or a scheduler of diffusers), the number of its steps, its eta, and their spacing.
 
     None stands for the value of the configuration. After `resolve`, None means that the sampler has no such setting.
+    quality: draft, standard or best, in the place of the others (sssd.presets); None after `resolve`.
     """
 
     sampler: Any = None
@@ -53,11 +56,13 @@ class Sampling:
     eta: float | None = None
     spacing: str | None = None
     steps_name: str = field(default="steps", repr=False, compare=False)  # what messages call them
+    quality: str | None = None
 
     @classmethod
     def of(
         cls,
         *,
+        quality: str | None = None,
         sampler: Any = None,
         steps: int | None = None,
         spacing: str | None = None,
@@ -70,6 +75,10 @@ class Sampling:
         As in SSSD-ECG, use_ddim=False without a sampler means DDPM, which has no use for ddim_timesteps and ddim_eta.
         ValueError if two keywords contradict each other.
         """
+        older: dict[str, Any] = {"use_ddim": use_ddim, "ddim_timesteps": ddim_timesteps, "ddim_eta": ddim_eta}
+        check_alone(quality, sampler=sampler, steps=steps, spacing=spacing, **older)
+        if quality is not None:
+            return cls(quality=quality)
         _check_sampler(sampler)
         use_ddim = None if use_ddim is None else flag("use_ddim", use_ddim)
         if steps is not None and ddim_timesteps is not None:
@@ -95,8 +104,13 @@ class Sampling:
         ValueError if a value is wrong, or the sampler has no such setting.
         """
         own, T = config.ddim_config, config.diffusion_config.T
+        check_alone(self.quality, sampler=self.sampler, steps=self.steps, eta=self.eta, spacing=self.spacing)
+        quality = "standard" if self.quality is None and self._is_left_to(config) else self.quality
+        if quality is not None:
+            chosen = choose(quality, config)
+            return Sampling(chosen.sampler, chosen.steps, chosen.eta).resolve(config)
         _check_sampler(self.sampler)
-        sampler = _default_sampler(self, own) if self.sampler is None else self.sampler
+        sampler = _default_sampler(self, config) if self.sampler is None else self.sampler
         if is_scheduler(sampler):
             return self._resolve_scheduler(own, T)
         if self.spacing is not None:
@@ -150,6 +164,15 @@ class Sampling:
             return table
         return replace(table, gain=np.array(gain))
 
+    def _is_left_to(self, config: Config) -> bool:
+        """Return whether neither the caller nor the configuration of a transformer names a sampler.
+
+        Configurations of S4 networks always do, by the use_ddim of SSSD-ECG.
+        """
+        given = (self.sampler, self.steps, self.eta, self.spacing)
+        named = config.transformer_config is None or config.ddim_config.sampler is not None
+        return not named and all(value is None for value in given)
+
     def _resolve_ddpm(self, T: int) -> Sampling:
         if self.steps is not None and not np.array_equal(self.steps, T):
             raise ValueError(
@@ -181,10 +204,17 @@ def _check_sampler(sampler: Any) -> None:
         one_of("sampler", sampler, SAMPLERS, ", or a scheduler of diffusers")
 
 
-def _default_sampler(asked: Sampling, own: DdimConfig) -> str:
-    """Use DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM."""
+def _default_sampler(asked: Sampling, config: Config) -> str:
+    """Use DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM.
+
+    A transformer whose configuration names none has the solver that was fitted for these steps, else SDE-DPM-Solver++.
+    """
+    own = config.ddim_config
     if asked.eta is not None:
         return "ddim"
+    if own.sampler is None and config.transformer_config is not None:
+        has_fit = asked.spacing is None and asked.steps in {len(fit.steps) for fit in own.fits}
+        return "fitted" if has_fit else UNFITTED.sampler
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 

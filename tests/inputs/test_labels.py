@@ -186,7 +186,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: 
     (tmp_path / "labels.csv").write_text("record,labels\nr1,NORM\n")
     assert main(["prepare", "~/records", "~/data", "--labels=labels.csv", "-q"]) == 0
     assert (tmp_path / "home" / "data" / "signals.npz").is_file()
-    common = ["generate", "--label=AFIB", "--checkpoint=one-step", "--steps=1", "--format=npz", "-q"]
+    common = ["generate", "--label=AFIB", "--steps=1", "--format=npz", "-q"]
     assert main([*common, *form.split(" ")]) == 0
     assert (tmp_path / "home" / "x" / "ecgs.npz").is_file() and not (tmp_path / "~").exists()
 

@@ -12,7 +12,7 @@ from .console import say, usage
 
 EXAMPLES = """Examples:
 
-sssd-ecg export few-step --format onnx --out few-step.onnx
+sssd-ecg export default --format onnx --out default.onnx
 
 sssd-ecg export model.safetensors --format onnx --out model.onnx
 """
@@ -22,8 +22,8 @@ def command(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="'default', 'few-step' or 'one-step', a .pkl or .safetensors file, or hf://org/name at the Hugging "
-            "Face Hub."
+            help="'default' for the built-in model, a .pkl or .safetensors file, or hf://org/name at the Hugging Face "
+            "Hub."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],

@@ -10,7 +10,7 @@ import typer
 
 from .. import drawing
 from ..config import names
-from ..presets import choose, is_builtin
+from ..presets import PRESETS, check_alone, is_builtin
 from .console import UsageError
 
 Exact = Annotated[
@@ -24,7 +24,7 @@ Sampler = Annotated[
     typer.Option(
         metavar="<name>",
         help=f"One of {', '.join(get_args(names.Sampler))}. By default the model's own. With few steps, use fitted "
-        "(6 or 10) or unipc.",
+        f"({' or '.join(str(of.steps) for of in PRESETS.values() if of.sampler == 'fitted')}) or unipc.",
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all of them.")]
@@ -40,14 +40,14 @@ Spacing = Annotated[
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        help="A .pkl or .safetensors file, 'few-step' or 'one-step', or hf://org/name at the Hugging Face Hub; by "
-        "default the built-in model."
+        help="A .pkl or .safetensors file, or hf://org/name at the Hugging Face Hub; by default the built-in model."
     ),
 ]
 Preset = Annotated[
     Literal["draft", "standard", "best"] | None,
     typer.Option(
-        "--quality", help="Use this in place of --sampler, --steps, --eta, --spacing and --checkpoint."
+        "--quality",
+        help="Use this in place of --sampler, --steps, --eta and --spacing; the built-in model is standard without it.",
     ),
 ]
 Age = Annotated[
@@ -167,13 +167,11 @@ def sampling(
 ) -> tuple[Path | None, dict[str, Any]]:
     """Return the checkpoint, None for the built-in model, and the fields of sssd.sampling.Sampling.
 
-    They are as given, or what --quality stands for. ValueError if both are given.
+    ValueError if there is a quality, and a setting that it chooses.
     """
     chosen: dict[str, Any] = dict(sampler=sampler, steps=steps, eta=eta, spacing=spacing)
-    if quality is not None:
-        preset = choose(quality, prefix="--", checkpoint=checkpoint, **chosen)
-        checkpoint = None if preset.weights is None else Path(preset.weights)
-        chosen = dict(sampler=preset.sampler, steps=preset.steps, eta=preset.eta, spacing=None)
+    check_alone(quality, prefix="--", **chosen)
+    chosen["quality"] = quality
     return None if checkpoint is None or is_builtin(str(checkpoint)) else checkpoint, chosen
 
 

@@ -180,7 +180,7 @@ def set_name(data: Path) -> str:
 
 
 def checkpoint_path(name: str) -> Path:
-    """Return the file of a checkpoint, or of weights that ship, by name; FileNotFoundError if there is none."""
+    """Return the file of a checkpoint, or of the built-in model; FileNotFoundError if there is none."""
     path = checkpoint_file(name)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint at {path}: give the path of one, or '{BUILTIN}'")

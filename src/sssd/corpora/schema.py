@@ -74,7 +74,7 @@ class Recipe:
     requests     SHA-256 of requests.npz
     source       what was asked for, in words
     model        SHA-256 of the weights
-    checkpoint   the name of weights that ship with this package, or the path that the user gave. It is information
+    checkpoint   the name of the model that ships with this package, or the path that the user gave. It is information
                  for the reader: a path is never opened because it stands here.
     config       the configuration of the checkpoint where it was given in a file of its own
     eta          of DDIM, else None

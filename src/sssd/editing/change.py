@@ -19,6 +19,7 @@ from torch import Tensor
 from ..batch import Given
 from ..circumstances import of_recordings, takes_circumstances
 from ..labels import encode
+from ..presets import UNFITTED
 from ..records import Records
 from ..request import Request
 from ..samplers import StepTable
@@ -138,8 +139,14 @@ def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | N
 
 
 def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:
-    """Return the sampling, resolved. ValueError for samplers that are made for whole runs."""
+    """Return the sampling, resolved. ValueError for samplers that are made for whole runs.
+
+    If none is asked for and the model's own is fitted, it is the one of models without a fitted solver.
+    """
     chosen = sampling.resolve(model.config)
+    if chosen.sampler == "fitted" and sampling.sampler is None and sampling.quality is None:
+        steps = min(UNFITTED.steps, model.schedule.T) if sampling.steps is None else sampling.steps
+        chosen = Sampling(UNFITTED.sampler, steps).resolve(model.config)
     if is_scheduler(chosen.sampler) or chosen.sampler == "fitted":
         raise ValueError("recordings are changed with a sampler that takes any steps, such as ddim or unipc")
     return chosen

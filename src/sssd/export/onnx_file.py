@@ -42,9 +42,7 @@ def write_onnx(model: PretrainedModel, path: str | os.PathLike[str], *, overwrit
     """
     path = Path(path)
     if path.suffix != ".onnx":
-        raise ValueError(
-            f"{path.name!r} has another suffix than .onnx: expected a name such as few-step.onnx"
-        )
+        raise ValueError(f"{path.name!r} has another suffix than .onnx: expected a name such as model.onnx")
     with replacing(path, overwrite=overwrite) as (part,):
         part.write_bytes(onnx_bytes(model))
     return path

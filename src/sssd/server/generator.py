@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +21,7 @@ from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
 from ..model_wrapper import SSSDECG
 from ..models.settings import isolated
-from ..presets import BUILTIN, PRESETS, UNDISTILLED, WEIGHTS, choose, is_builtin
+from ..presets import BUILTIN, is_builtin, presets_of
 from ..record import Ecg
 from ..request import Request, make_request
 from ..samplers import SAMPLERS
@@ -31,7 +30,7 @@ from ..signals.rates import COARSE_HZ, FINE_HZ
 from ..strips import Strip, strip_of
 from .recordings import ChangeRequest, RecordingRead, RecordingRequest
 from .schemas import GenerateRequest, Label
-from .work import OWN, Batch, EightLeads, OnStep, Plan, Work
+from .work import Batch, EightLeads, OnStep, Plan, Work
 
 if TYPE_CHECKING:
     from ..model_wrapper import Table
@@ -73,23 +72,13 @@ class Generator:
 
     work(asked) turns a request into arrays, run(batch, on_step) generates signals (B, 8, L) in mV, and
     records(work, signals) turns them into Ecgs.
-    qualities: the plan that each quality stands for. The built-in model has all weights that ship, which `warm_up`
-    loads. Any other model has its own weights only, and no draft.
+    qualities: the plan that each quality stands for, see `sssd.presets.presets_of`.
     """
 
     def __init__(self, model: SSSDECG, name: str, precision: str = "float32") -> None:
         self.model, self.name = model, name
-        self._models, self._loading = {OWN: model}, threading.Lock()
-        distilled = name == BUILTIN and all(
-            WEIGHTS[of.weights].exists() for of in PRESETS.values() if of.weights is not None
-        )
-        self._presets = PRESETS if distilled else UNDISTILLED
         self.qualities = {
-            quality: Plan(
-                Sampling(of.sampler, min(of.steps, model.schedule.T), of.eta).resolve(model.config),
-                of.weights or OWN,
-            )
-            for quality, of in self._presets.items()
+            name: Plan(Sampling(quality=name).resolve(model.config)) for name in presets_of(model.config)
         }
         bf16 = choose_precision(precision, model.device) == torch.bfloat16
         self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
@@ -162,9 +151,6 @@ class Generator:
         return Plan(Sampling().resolve(self.model.config))
 
     def _plan(self, asked: GenerateRequest) -> Plan:
-        if asked.quality is not None:
-            choose(asked.quality, self._presets, **asked.sampling)
-            return self.qualities[asked.quality]
         if asked.sampler not in (None, *self.samplers):
             kind = "distilled models" if asked.sampler == "consistency" else "models with fitted solvers"
             raise ValueError(
@@ -172,22 +158,8 @@ class Generator:
             )
         return Plan(Sampling(**asked.sampling).resolve(self.model.config))
 
-    def _model(self, plan: Plan) -> SSSDECG:
-        """Return the model with the weights of a plan."""
-        with self._loading:
-            if plan.weights not in self._models:
-                path = WEIGHTS[plan.weights]
-                self._models[plan.weights] = in_own_thread(
-                    SSSDECG.from_pretrained, path, device=self.model.device
-                )
-            return self._models[plan.weights]
-
-    def weights_hash(self, plan: Plan) -> str:
-        """Return the SHA-256 of the weights of a plan."""
-        return self._model(plan).model_hash
-
     def _build_table(self, plan: Plan) -> Table:
-        model = self._model(plan)
+        model = self.model
         if plan.strength is not None:
             return partial_table(model, plan.sampling, plan.strength)
         return plan.sampling.table(model.schedule, model.config)
@@ -246,7 +218,7 @@ class Generator:
         # CUDA graphs are recorded for one batch size each, so batches on a GPU have few different sizes.
         rows = batch.padded() if self.model.device.type == "cuda" else batch
         strip, length = self._strip(batch.plan.seconds), self.length(batch.plan.seconds)
-        signals = self._model(batch.plan).generate_batch(
+        signals = self.model.generate_batch(
             rows.vectors if strip is not None else rows.vectors.reshape(len(rows), -1),
             rows.seeds,
             rows.index,
@@ -263,16 +235,15 @@ class Generator:
         return np.asarray(signals)[: len(batch), :, :length]
 
     def warm_up(self) -> None:
-        """Run one step with each set of weights, so that kernels and folded weights are ready for requests."""
+        """Run one step, so that kernels and folded weights are ready for requests."""
         nothing = Request(np.zeros((1, len(self.model.label_names)), np.float32), ("",))
         one_step = Sampling("ddim", 1, 0.0).resolve(self.model.config)
-        for weights in {plan.weights for plan in (self.default, *self.qualities.values())}:
-            self.run(Batch.of([Work(nothing, 0, Plan(one_step, weights))]), lambda *_: None)
+        self.run(Batch.of([Work(nothing, 0, Plan(one_step))]), lambda *_: None)
 
     def records(self, work: Work, signals: EightLeads) -> Sequence[Ecg]:
         """Return signals (n, 8, L) as 12-lead records in the clinical order."""
-        model, table = self._model(work.plan), self._table(work.plan)
-        ecgs = model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
+        table = self._table(work.plan)
+        ecgs = self.model.records(signals, work.request, table, seed=work.seed, precision=self.precision)
         detail = trained(CPU) if work.fine else None
         ecgs = replace(ecgs, how={**ecgs.how, **work.facts}, noise=work.noise, annotated=work.annotated)
         ecgs = replace(ecgs, detail=detail)

@@ -133,7 +133,7 @@ class GenerateRequest(AskedOfSampler, Extras):
     @property
     def sampling(self) -> dict[str, Any]:
         """What the request says of sssd.sampling.Sampling."""
-        return {"sampler": self.sampler, "steps": self.steps, "eta": self.eta}
+        return {"quality": self.quality, "sampler": self.sampler, "steps": self.steps, "eta": self.eta}
 
 
 class PictureQuery(BaseModel):
@@ -181,9 +181,6 @@ class Quality(BaseModel):
     sampler: str
     steps: int
     eta: float
-    weights: Annotated[
-        str, Field(description="default is the model itself; other weights have a hash of their own")
-    ]
 
 
 class Model(BaseModel):

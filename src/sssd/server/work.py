@@ -17,13 +17,12 @@ from ..sampling import Sampling
 
 EightLeads = NDArray[np.float32]  # records (n, 8, L) in mV, leads I V1..V6 aVF
 OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean records (n, 8, L) in mV)
-OWN = "default"  # the weights of the model itself
 
 
 class Plan(NamedTuple):
     """How records are generated. Equal plans can share a batch.
 
-    sampling: resolved. weights: their name. strength: of a change of recordings, see sssd.editing; None without one.
+    sampling: resolved. strength: of a change of recordings, see sssd.editing; None without one.
     rows: steps of the table, where they are not all of the sampling. passes: evaluations of the network in each step.
     seconds: of the parts of strips, see sssd.strips; none where the network makes the whole record at once. windows:
     that a strip consists of. alone: a number that no other request has, where the records of a request must not share
@@ -31,7 +30,6 @@ class Plan(NamedTuple):
     """
 
     sampling: Sampling
-    weights: str = OWN
     strength: float | None = None
     rows: int | None = None
     passes: int = 1

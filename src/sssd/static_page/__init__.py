@@ -3,7 +3,7 @@
 js/origin.js    answers in the place of the service; it replaces the page's own file of this name
 js/local/       noise, statements and steps, in JavaScript; worker.js evaluates the networks
 ort/            onnxruntime-web, from npm
-networks/       each quality: its step table and what else its file says; the weights as ONNX
+networks/       the weights as ONNX; for each quality its step table, and what else the file says
 data.json       statements, the model, which statements occur together
 """
 

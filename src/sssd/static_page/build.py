@@ -17,13 +17,12 @@ from ..export.facts import facts, table_facts
 from ..io.files import scratch
 from ..labels import CODES, together
 from ..model_wrapper import SSSDECG
-from ..presets import WEIGHTS
 from ..samplers.adapter import Scheduler
 from ..server.generator import Generator, load_generator
 from ..server.page import STATIC
 from ..server.routes.catalogue import describe
 from ..server.settings import Settings
-from ..server.work import OWN, Plan
+from ..server.work import Plan
 from ..snomed import snomed
 from .runtime import runtime_files
 
@@ -66,23 +65,17 @@ def _copy_page(page: Path) -> None:
 
 
 def _write_networks(page: Path, generator: Generator) -> None:
-    """Write the networks of all qualities, and the data of the model.
+    """Write the network, the steps of each quality, and the data of the model.
 
     What the metadata of an ONNX file would hold is in the JSON of a quality, where a browser can read it.
     """
     networks, provenance = page / "networks", {}
     networks.mkdir()
-    models: dict[str, SSSDECG] = {}
+    (networks / "default.onnx").write_bytes(onnx_bytes(generator.model, described=False))
     for quality, plan in generator.qualities.items():
-        name = plan.weights
-        if name not in models:
-            models[name] = (
-                generator.model if name == OWN else SSSDECG.from_pretrained(WEIGHTS[name], device="cpu")
-            )
-            (networks / f"{name}.onnx").write_bytes(onnx_bytes(models[name], described=False))
-        told, provenance[quality] = _network(models[name], plan)
+        told, provenance[quality] = _network(generator.model, plan)
         (networks / f"{quality}.json").write_text(
-            json.dumps({"file": f"networks/{name}.onnx", **told}), encoding="utf-8"
+            json.dumps({"file": "networks/default.onnx", **told}), encoding="utf-8"
         )
     (page / "data.json").write_text(json.dumps(_data(generator, provenance)), encoding="utf-8")
 

@@ -125,15 +125,13 @@ def save_model(path: Path, net: Network, config: Config) -> Path:
 
 
 def start_from(net: Network, config: Config, init: Path) -> None:
-    """Load the weights to fine-tune from. Labels that the checkpoint knows by name keep their embedding."""
+    """Load the weights to fine-tune from. Labels that the checkpoint knows by name keep theirs, others are new."""
     state, metadata = read_state(init)
     earlier = configuration_of(init, state, metadata, whole=False)[0]
     before, now = label_names(earlier), label_names(config)
-    if isinstance(net, Transformer) and before != now:
-        raise ValueError(
-            f"{init} was trained on other labels, and a transformer can only be fine-tuned on its own: give data with "
-            f"the labels {', '.join(before[:8])}"
-        )
+    if isinstance(net, Transformer):
+        behind, takes = earlier.trainset_config.takes.columns, config.trainset_config.takes.columns
+        _keep_columns(net, state, [*before, *behind], [*now, *takes])
     if isinstance(net, Denoiser):
         _check_size(net, state, init)
     known = state.get("embedding.weight")
@@ -153,6 +151,22 @@ def start_from(net: Network, config: Config, init: Path) -> None:
                 rows[k] = known[len(before) + behind.index(name)]
         state["embedding.weight"] = rows
     load_into(net, state, str(init))
+
+
+def _keep_columns(net: Transformer, state: dict[str, Tensor], before: list[str], now: list[str]) -> None:
+    """Arrange the weights of a transformer's conditions in `state` for other classes: from `before` to `now`, by name.
+
+    Those of new classes are the initial ones of `net`. What is behind the classes stays as it is.
+    """
+    kept = [(k, before.index(name)) for k, name in enumerate(now) if name in before]
+    for layer in ("early", "late"):
+        known, rows = state[f"{layer}.weight"].T, net.get_parameter(f"{layer}.weight").detach().T.clone()
+        if len(known) - len(before) != len(rows) - len(now):
+            return  # of other sets or circumstances, which `load_into` refuses
+        rows[len(now) :] = known[len(before) :]
+        for k, at in kept:
+            rows[k] = known[at]
+        state[f"{layer}.weight"] = rows.T.contiguous()
 
 
 def _check_size(net: Denoiser, state: Mapping[str, Tensor], init: Path) -> None:

@@ -153,7 +153,8 @@ def with_labels_of(ecgs: Recordings, config: Config, *, new_labels: bool = False
 def with_sources(config: Config, names: Sequence[str]) -> Config:
     """Return the configuration of a transformer that is told which of these sets a record comes from.
 
-    ValueError if there are several for another network, or if it was trained on others.
+    Where a network was trained on several sets, one alone takes the place of the first, in whose style it generates.
+    ValueError if there are several for another network, or if it was trained on several others.
     """
     network = config.transformer_config
     if network is None:
@@ -163,17 +164,18 @@ def with_sources(config: Config, names: Sequence[str]) -> Config:
                 "configuration describes none"
             )
         return config
-    wanted = list(names) if len(names) > 1 else []
-    if network.sources == wanted:
+    if len(names) == 1 or network.sources == list(names):
         return config
     if network.sources:
         raise ValueError(
             f"the network was trained on the sets {', '.join(network.sources)}; given are {', '.join(names)}: give "
-            "the same folders in the same order"
+            "the same folders in the same order, or one"
         )
     if len(set(names)) < len(names):
         raise ValueError(f"two sets have the same name: {', '.join(names)}; rename a folder")
-    return config.model_copy(update={"transformer_config": network.model_copy(update={"sources": wanted})})
+    return config.model_copy(
+        update={"transformer_config": network.model_copy(update={"sources": list(names)})}
+    )
 
 
 def _check_rate_and_length(config: Config, ecgs: Recordings) -> None:

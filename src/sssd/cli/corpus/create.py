@@ -11,7 +11,7 @@ import typer
 
 from ...checks import LEAST_S, MOST_S, counted
 from ...hub import as_address
-from ...presets import BUILTIN, checkpoint_name, is_shipped
+from ...presets import checkpoint_name, is_shipped
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
@@ -233,9 +233,7 @@ def _plan(
 
 
 def _recorded(checkpoint: Path | None) -> str:
-    """Return what a recipe calls a checkpoint: weights that ship have a name, any other checkpoint has its path."""
-    if checkpoint is None:
-        return BUILTIN
-    if is_shipped(checkpoint) or as_address(checkpoint):
+    """Return what a recipe calls a checkpoint: the built-in model has a name, any other checkpoint has its path."""
+    if checkpoint is None or as_address(checkpoint):
         return checkpoint_name(checkpoint)
     return str(checkpoint.resolve())

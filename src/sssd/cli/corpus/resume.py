@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...presets import EARLIER
 from .. import options
 from ..console import note, say, usage
 from .shared import Address, Engine, Folder, Workers, check_engine, described, reporting
@@ -107,6 +108,11 @@ def _model(folder: Path, corpus: Corpus, checkpoint: Path | None, device: str) -
 
     (part,) = corpus.parts
     if checkpoint is None:
+        if part.checkpoint in EARLIER:
+            raise ValueError(
+                f"the corpus was begun with the weights {part.checkpoint!r} of an earlier version, which this one does "
+                f"not have: resume it with that version, or give its {part.checkpoint}.safetensors by --checkpoint"
+            )
         if not part.shipped:
             raise ValueError(
                 f"the corpus was begun with the checkpoint {part.checkpoint!r}, which is not opened unless you give "

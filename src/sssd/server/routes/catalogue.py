@@ -121,7 +121,6 @@ def _quality(name: str, plan: Plan) -> Quality:
         sampler=plan.sampling.sampler,
         steps=plan.steps,
         eta=_eta(plan.sampling),
-        weights=plan.weights,
     )
 
 

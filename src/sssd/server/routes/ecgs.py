@@ -160,7 +160,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         full = asked.request(re.split(r"[+ ]", stem), measure=form is encode.JSON)
         check_asked(backend.generator, form, full)
         work, client = await work_of(backend, full, settings.records, "an address"), client_of(request)
-        tag = f'"{_fingerprint(backend.generator.weights_hash(work.plan), full.model_dump_json(), suffix)}"'
+        tag = f'"{_fingerprint(backend.generator.hash, full.model_dump_json(), suffix)}"'
         headers = {
             "ETag": tag,
             "Cache-Control": f"{'private' if settings.key_sha256 else 'public'}, max-age={KEPT_S}",

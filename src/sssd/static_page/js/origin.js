@@ -4,7 +4,7 @@
 import { csv, header, zip } from "./local/files.js";
 import { complete, finder, hints } from "./local/statements.js";
 
-export const QUALITY = "draft"; // the weights of the others are loaded when they are asked for
+export const QUALITY = "draft"; // the fewest evaluations, since browsers are slower than services; all qualities have the same network
 export const SERVICE = false;
 
 const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];

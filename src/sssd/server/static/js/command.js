@@ -3,7 +3,7 @@
 export function inShell({ statements, exact, quality, sampler, steps, eta, seed, age, sex, heart_rate }, model) {
   const builtIn = (model?.name ?? "builtin") === "builtin";
   const how = builtIn ? [] : [`--checkpoint '${model.name}'`];
-  if (quality && builtIn) how.push(`--quality ${quality}`);
+  if (quality) how.push(`--quality ${quality}`);
   else {
     how.push(`--sampler ${sampler}`, sampler === "ddpm" ? "" : `--steps ${steps}`);
     if (sampler === "ddim") how.push(`--eta ${eta}`);

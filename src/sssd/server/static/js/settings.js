@@ -1,5 +1,5 @@
 // One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age, sex and heart rate.
-// A quality stands for a sampler, steps, eta and weights. It is null if sampler, steps and eta are chosen one by one.
+// A quality stands for a sampler, steps and eta. It is null if sampler, steps and eta are chosen one by one.
 
 import { QUALITY, SERVICE } from "./origin.js";
 import { Statements } from "./statements.js";
