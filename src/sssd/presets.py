@@ -15,6 +15,12 @@ from . import hub
 if TYPE_CHECKING:
     from .config.schema import Config
 
+# What the built-in model learnt from, and under which licences.
+SOURCES = (
+    "PTB-XL (P. Wagner, N. Strodthoff, R.-D. Bousseljot, W. Samek, T. Schaeffer, *PTB-XL, a large publicly available "
+    "electrocardiography dataset*, PhysioNet, doi:10.13026/kfzx-aw45, CC BY 4.0), Chapman-Shaoxing and Ningbo, CPSC "
+    "2018, Georgia and PTB (PhysioNet, CC BY 4.0), and LUDB (Kalyakulina et al. 2020, PhysioNet, ODC-By 1.0)"
+)
 WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"  # of the built-in model
 BUILTIN = "builtin"
 ALIASES = ("default", "built-in")  # other names of `BUILTIN`, which earlier versions wrote

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..config.schema import Config
 from ..factory import label_names
+from ..presets import SOURCES
 from ..version import __version__
 
 _FIGURES = (  # type and name of the metric, where it is in the file, where that of real records is, what it should be
@@ -150,6 +151,6 @@ def _licence(shipped: bool) -> str:
     if not shipped:
         return "The licence follows from the data that the model was trained on; whoever trained it knows it."
     return (
-        "Code and weights are under the MIT licence. The model learnt from PTB-XL (P. Wagner et al., *PTB-XL*, "
-        "PhysioNet, doi:10.13026/kfzx-aw45, CC BY 4.0): name it where you pass on the model or its ECGs."
+        "Code and weights are under the MIT licence. The model learnt from "
+        f"{SOURCES}: name them where you pass on the model or its ECGs."
     )

@@ -9,6 +9,7 @@ from typing import Any
 from ..checks import counted
 from ..io.files import write_bytes
 from ..leads import EIGHT
+from ..presets import SOURCES
 from .schema import Corpus, Recipe
 
 HOW_TO_READ = {
@@ -63,10 +64,8 @@ def write_card(folder: Path, corpus: Corpus, summary: Mapping[str, Any] | None =
         "",
         "## Licence",
         "",
-        "CC BY 4.0. The built-in model learnt from PTB-XL (P. Wagner, N. Strodthoff, R.-D. Bousseljot, W. Samek, "
-        "T. Schaeffer, *PTB-XL, a large publicly available electrocardiography dataset*, PhysioNet, "
-        "doi:10.13026/kfzx-aw45, CC BY 4.0): name it where you pass these records on. If the records were made with "
-        "another checkpoint, ask its maker what it requires.",
+        f"CC BY 4.0. The built-in model learnt from {SOURCES}: name them where you pass these records on. If "
+        "the records were made with another checkpoint, ask its maker what it requires.",
         "",
     ]
     if summary is not None:
