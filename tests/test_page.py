@@ -140,7 +140,7 @@ def test_generate_with_the_keyboard_and_watch(open_page):
     ]
     assert seen[-1] == f"done, {steps} steps"
     assert page.evaluate(PIXELS) != empty
-    assert re.fullmatch(r"\d{2,3} bpm", page.inner_text("[data-measure=heart_rate_bpm]"))
+    assert re.fullmatch(r"\d{2,3} bpm|–", page.inner_text("[data-measure=heart_rate_bpm]"))  # "–": in doubt
     assert "AFIB atrial fibrillation" in page.inner_text(".names")
 
     done = page.evaluate(PIXELS)  # the slider shows each step again

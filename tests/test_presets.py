@@ -66,7 +66,10 @@ def test_weights_of_earlier_versions(
     ):
         assert main(call) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
-        assert f"use the quality {quality} of the built-in model" in line and "one set of weights" in line
+        assert (
+            f"the quality {quality!r} of the built-in model takes their place" in line
+            and "one set of weights" in line
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -44,6 +44,8 @@ def expected(sampler, steps, eta, spacing):
         if steps not in (None, T):
             return f"steps is {steps}: ddpm always takes all 20"
         return f"spacing is {spacing!r}: ddpm visits every step" if spacing else (sampler, T, None, None)
+    if sampler == "consistency":
+        return "sampler is 'consistency': only distilled models have it"
     if sampler == "fitted" and spacing:
         return f"spacing is {spacing!r}: a fitted solver brings its own steps"
     steps = 5 if steps is None else steps

@@ -123,7 +123,7 @@ def checkpoint_file(checkpoint: str | os.PathLike[str] | None) -> Path:
     path = Path(checkpoint)
     if str(path) in EARLIER and not path.exists():
         raise ValueError(
-            f"there are no weights {str(path)!r} any more, since this version has one set of weights: use the quality "
-            f"{EARLIER[str(path)]} of the built-in model"
+            f"there are no weights {str(path)!r} any more, since this version has one set of weights; the quality "
+            f"{EARLIER[str(path)]!r} of the built-in model takes their place"
         )
     return path / hub.FILE if (path / hub.FILE).is_file() else path

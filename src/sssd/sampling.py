@@ -121,6 +121,10 @@ class Sampling:
             )
         if sampler == "ddpm":
             return self._resolve_ddpm(T)
+        if sampler == "consistency" and own.sampler != "consistency":
+            raise ValueError(
+                "sampler is 'consistency': only distilled models have it, and this model is not one of them"
+            )
         if sampler == "fitted" and self.spacing is not None:
             raise ValueError(
                 f"spacing is {self.spacing!r}: a fitted solver brings its own steps; leave it out"
@@ -232,7 +236,7 @@ def _fit(own: DdimConfig, steps: int) -> Fit:
         known = (
             f"fitted solvers for {' or '.join(map(str, sorted(fits)))} steps" if fits else "no fitted solvers"
         )
-        raise ValueError(f"steps is {steps}: this model has {known}; unipc takes any number")
+        raise ValueError(f"steps is {steps}: this model has {known}; sde-dpmpp-2m takes any number")
     return fits[steps]
 
 
