@@ -17,7 +17,7 @@ EXAMPLES = """Examples:
 
 sssd-ecg edit recording.hea --label CLBBB+SR --out edited
 
-sssd-ecg edit recording.npz --own-label NORM+SR --label AFIB --strength 0.6 --format wfdb,png --out edited
+sssd-ecg edit recording.npz --own-label NORM+SR --label AFIB --strength 0.5 --format wfdb,png --out edited
 
 sssd-ecg edit recording.hea --own-age 40 --age 80 --out edited
 """
@@ -42,7 +42,8 @@ def command(
     strength: Annotated[
         float | None,
         typer.Option(
-            help="How much may change, from above 0 to 1; by default 0.4. Another rhythm needs more, such as 0.6."
+            help="How much may change, from above 0 to 1; by default 0.48. More of it shows more of "
+            "the statements and keeps less of the recording."
         ),
     ] = None,
     own_age: Annotated[

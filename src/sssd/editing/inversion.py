@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STEPS = 50  # of a whole run, to invert
 EDIT_STEPS = 25  # of a whole run; docs/recordings.md compares methods, strengths and guidance
-STRENGTH = 0.4  # of an edit
+STRENGTH = 0.48  # of an edit; more of it enlarges the records of the built-in model
 GUIDANCE = 3.0  # how much further an edit goes than the difference of the conditions
 ROUNDS = 2  # network evaluations by which one step is run backwards
 

@@ -260,7 +260,7 @@ class EditRequest(ChangeRequest):
     ] = None
     strength: Annotated[
         float,
-        Field(gt=0, le=1, description="How much may change; another rhythm takes 0.6 or so", examples=[0.4]),
+        Field(gt=0, le=1, description="How much may change", examples=[STRENGTH]),
     ] = STRENGTH
     own_age: Annotated[
         float | None, Field(ge=0, le=120, description="The patient's age in years, if it is known")
