@@ -1,12 +1,10 @@
 """Measure completions beside other ways to complete recordings, and write the table and picture of docs/recordings.md.
 
     python scripts/measure_completion.py complete --data ../shared/data/ptbxl_folds1-9 --unet build/unet.pt
-    python scripts/measure_completion.py spread --data ../shared/data/ptbxl_folds1-9
 
-`complete` measures on fold 9, which the model has not seen, beside linear regression, Dower's lead vectors where they
-apply, and the U-Net of completion_unet.py, which is trained once and kept in --unet. `spread` measures on fold 8 how
-much of the recordings lies inside the completions for several factors, from which `completion.SPREAD` is chosen. Each
-takes about 10 minutes on one core of a CPU. --checkpoint measures another network than the built-in one.
+It measures on fold 9, which the model has not seen, beside linear regression, Dower's lead vectors where they apply,
+and the U-Net of completion_unet.py, which is trained once and kept in --unet. It takes about 10 minutes on one core of
+a CPU. --checkpoint measures another network than the built-in one.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from docs_page import IMAGES, ROOT, parser, table, write_parts
 from recordings_of_ptbxl import Data, chosen, draw
 
 from sssd import SSSDECG, Ecg
-from sssd.editing.completion import SPREAD, covariance, known_part, projection
+from sssd.editing.completion import covariance, known_part, projection
 from sssd.labels import CODES
 from sssd.leads import CLINICAL, EIGHT, to_twelve
 from sssd.signals.beats import find_beats
@@ -33,7 +31,6 @@ GAP_S = (4.0, 6.0)
 KNOWN = (["II"], ["I", "II"], ["I", "II", "V2"], None)  # None: all leads, but not in the gap
 GENERATED = 4  # records of the model that are completed as well
 SAMPLES = 19  # of which nine tenths of what is like them lies between the least and the largest one: 18 / 20
-FACTORS = (1.0, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
 EPOCHS = 16  # of the U-Net
 # The vectors of the eight leads for a dipole (x left, y down, z back) by Dower, Machado and Osborne (1980).
 DOWER = np.array(
@@ -126,21 +123,14 @@ def inside(real: np.ndarray, signal: np.ndarray, missing: list[int], part: slice
     return float(between[missing][:, part].mean())
 
 
-def by_factor(signal: np.ndarray, there: np.ndarray, factor: float) -> np.ndarray:
-    """The completions as if their distance from regression had grown by this factor in place of the built-in one."""
-    guess = regression(there)
-    moved = np.isfinite(there).any(axis=0)  # where nothing is known, there is no regression
-    return np.where(moved, guess + factor / SPREAD * (signal - guess), signal)
-
-
 def inside_of_generated(model: SSSDECG, labels: np.ndarray, seed: int, known: list[str]) -> float:
-    """The share of a generated record between its completions, without the factor: the sampler's own coverage."""
+    """The share of a generated record between its completions: the sampler's own coverage."""
     statements = [name for name, on in zip(CODES, labels, strict=True) if on]
     real = to_twelve(
         model.generate(["+".join(statements)], exact=True, seed=seed, return_numpy=True, progress=False)
     )[0]
-    signal, there = completions(model, Ecg(real, 100.0, statements=tuple(statements)), known, 2)
-    return inside(real, by_factor(signal, there, 1.0), *missing_in(known)[:2])
+    signal, _ = completions(model, Ecg(real, 100.0, statements=tuple(statements)), known, 2)
+    return inside(real, signal, *missing_in(known)[:2])
 
 
 def complete(model: SSSDECG, data: Data, options: argparse.Namespace) -> str:
@@ -151,7 +141,7 @@ def complete(model: SSSDECG, data: Data, options: argparse.Namespace) -> str:
     for known in KNOWN:
         missing, part, _ = missing_in(known)
         errors: dict[str, Errors] = {}
-        covered: dict[str, list[float]] = {"as built": [], "without": []}
+        covered: list[float] = []
         for row in rows:
             real = test.signal[row]
             signal, there = completions(model, test.ecg(row), known, 1)
@@ -165,17 +155,16 @@ def complete(model: SSSDECG, data: Data, options: argparse.Namespace) -> str:
             for name, one in ways.items():
                 if one is not None:
                     errors.setdefault(name, Errors()).add(one, real, missing, part)
-            covered["as built"].append(inside(real, signal, missing, part))
-            covered["without"].append(inside(real, by_factor(signal, there, 1.0), missing, part))
+            covered.append(inside(real, signal, missing, part))
             if known == ["I", "II"]:
                 if len(of_generated) < GENERATED:
                     of_generated.append(inside_of_generated(model, test.labels[row], int(row), known))
                 if row == rows[0]:
                     panels = [panel(lead, ways, signal, real) for lead in ("V1", "V5")]
         for name, one in errors.items():
-            shares = [f"{100 * np.mean(covered[kind]):.0f} %" for kind in ("as built", "without")]
+            share = f"{100 * np.mean(covered):.0f} %"
             what = f"{GAP_S[0]:g} s to {GAP_S[1]:g} s missing" if known is None else ", ".join(known)
-            out.append([what, name, *one.cells(known is None), *(shares if "mean" in name else ["", ""])])
+            out.append([what, name, *one.cells(known is None), share if "mean" in name else ""])
             print(*out[-1], flush=True)
     draw(IMAGES / "complete.png", panels, 10, "as named; I and II are known")
     head = [
@@ -186,11 +175,10 @@ def complete(model: SSSDECG, data: Data, options: argparse.Namespace) -> str:
         "R amplitude error, mV (median, 90th percentile)",
         "ST level error, mV (median, 90th percentile)",
         f"inside the 90 % interval of {SAMPLES}",
-        f"without the factor {SPREAD:g}",
     ]
     note = (
         f"These are {len(rows)} recordings with {SAMPLES} completions each. In {len(of_generated)} generated records, "
-        f"{100 * np.mean(of_generated):.0f} % of the values lie between their completions without the factor. "
+        f"{100 * np.mean(of_generated):.0f} % of the values lie between their completions. "
         f"In {len(test.signal)} recordings of fold 9, III, aVR, aVL and aVF follow from I and II to "
         f"{np.median(limb_error_uv(test.signal)):.1f} uV rms (median)."
     )
@@ -216,28 +204,7 @@ def limb_error_uv(signal: np.ndarray) -> np.ndarray:
     return 1e3 * np.sqrt(((limb - signal[:, 2:6]) ** 2).mean(axis=(1, 2)))
 
 
-def spread(model: SSSDECG, data: Data, options: argparse.Namespace) -> str:
-    tune = data.part([8])
-    rows = chosen(np.arange(len(tune.signal)), options.recordings, seed=3)
-    out = []
-    for known in KNOWN[:-1]:
-        missing, part, _ = missing_in(known)
-        made = [(tune.signal[row], *completions(model, tune.ecg(row), known, 1)) for row in rows]
-        shares = [
-            np.mean(
-                [inside(real, by_factor(signal, there, f), missing, part) for real, signal, there in made]
-            )
-            for f in FACTORS
-        ]
-        out.append([", ".join(known), *(f"{100 * share:.0f} %" for share in shares)])
-        print(*out[-1], flush=True)
-    head = ["known", *(f"factor {f:g}" for f in FACTORS)]
-    return (
-        f"{table(head, out)}\n\nThese are {len(rows)} recordings of fold 8 with {SAMPLES} completions each."
-    )
-
-
-PARTS = {"complete": complete, "spread": spread}
+PARTS = {"complete": complete}
 
 
 def main() -> None:

@@ -29,7 +29,6 @@ class Given:
 
     start: clean records, to which noise is added up to the noise level at which the table starts (Meng et al. 2022,
     SDEdit). noise: in place of the noise by seed. known: projects clean records (B, 8, L) onto what is known of them.
-    spread: (L,) factors by which the records are moved away, in the end, from what `known` makes of zeros.
     own: (B, K) conditions of `start`. The noise of each step is then the one by which the run gives `start` back under
     these conditions, and only what differs in the conditions of the run changes it. guidance: how much further than
     that it goes. circumstances: (B, 16) of the records, see sssd.circumstances; NaN where they are to be drawn.
@@ -38,7 +37,6 @@ class Given:
     start: Tensor | None = None
     noise: Tensor | None = None
     known: Callable[[Tensor], Tensor] | None = None
-    spread: Tensor | None = None
     own: Tensor | None = None
     guidance: float = 0.0
     circumstances: Tensor | None = None
@@ -62,8 +60,6 @@ class Given:
         if "start" in moved:
             moved["start"] = scale.to_network(moved["start"])
         known = self.known
-        if self.spread is not None:
-            moved["spread"] = self.spread.to(device)
         if known is not None:
             moved["known"] = lambda x: scale.to_network(known(scale.to_mv(x)))
         return replace(self, **moved)
@@ -161,8 +157,7 @@ def sample(
         x_T = float(table.alpha[0]) * given.start + float(table.sigma[0]) * x_T
     if given.known is not None:
         denoise = holding(table, denoise, given.known)
-    x = run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
-    return x if given.known is None or given.spread is None else given.known(given.spread * x)
+    return run(table, denoise, x_T, lambda i: noise(times[i]), on_step=on_step)
 
 
 @isolated()

@@ -4,9 +4,6 @@ In each row of the table the predicted clean record is moved to one that has wha
 13), by linear regression of the other leads on what it lacks. Any of the twelve leads may be known: each is a sum of
 the eight that the model makes, so that what is known is a linear equation for them at each sample. I and II give all
 limb leads, II alone gives one equation for two.
-
-Completed leads differ less from the regression than those of recordings do. So they are moved away from it in the end,
-by a factor that was chosen on fold 8 of PTB-XL; docs/recordings.md has the coverage with and without it.
 """
 
 from __future__ import annotations
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
 
 Gaps = Sequence[tuple[float, float]]
-SPREAD = 1.3  # of completed leads about the regression, over that of the network
 
 
 def complete(
@@ -51,18 +47,16 @@ def complete(
     there = known_part(taken.twelve_mv, known, gaps, fs_hz)
     sampling = partial_sampling(model, sampling)
     project = projection(there, covariance(), model.device)
-    spread = torch.from_numpy(np.where(np.isfinite(there).any(axis=0), SPREAD, 1.0)).float()
     leads_known = [lead for lead, row in zip(CLINICAL, there, strict=True) if np.isfinite(row).any()]
     facts = {
         **taken.facts,
         "operation": "complete",
         "known": "+".join(leads_known),
         "gaps_s": [[float(a), float(b)] for a, b in gaps],
-        "spread": SPREAD,
     }
     known_mv = determined(projection(there, covariance(), "cpu"), model.shape)
     circumstances = circumstances_of(model, known_mv, n)
-    given = Given(known=project, spread=spread, circumstances=circumstances)
+    given = Given(known=project, circumstances=circumstances)
     return Change(own.of(model, taken).request(model, n), sampling, 1.0, given, facts)
 
 
