@@ -24,10 +24,7 @@ SOURCES = (
 WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"  # of the built-in model
 BUILTIN = "builtin"
 ALIASES = ("default", "built-in")  # other names of `BUILTIN`, which earlier versions wrote
-EARLIER = {
-    "one-step": "draft",
-    "few-step": "standard",
-}  # weights of earlier versions: the quality in their place
+EARLIER = {"one-step": "draft", "few-step": "standard"}  # weights of earlier versions: what takes their place
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,7 @@ from ..schedule import FloatArray, steps_at
 
 POPULATION = 16  # solvers that are tried in a generation
 SPREAD = 0.3  # of the first generation around its start; half of it where the start was fitted before
-DECIDED = (
-    5.0,
-    0.2,
-)  # sigma / alpha, between which a record is decided: solvers that were fitted have most steps there
+DECIDED = 5.0, 0.2  # sigma / alpha, between which fitted solvers have most of their steps
 GAIN_UNIT = 0.1  # of ln gain, for a unit of a point
 
 Solver = tuple[Fit, float]  # a fit, and the factor of its records for all leads

@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TABLES = 256  # how many step tables are kept
-CPU = torch.device(
-    "cpu"
-)  # makes detail: answers have threads of their own, and a GPU belongs to that of the batches
+# It makes detail: answers have threads of their own, and a GPU belongs to that of the batches.
+CPU = torch.device("cpu")
 CPU_RECORDS = 8  # larger batches are no faster on a CPU, and each record waits for all of its batch
 
 
@@ -151,10 +150,9 @@ class Generator:
         return Plan(Sampling().resolve(self.model.config))
 
     def _plan(self, asked: GenerateRequest) -> Plan:
-        if asked.sampler not in (None, *self.samplers):
-            kind = "distilled models" if asked.sampler == "consistency" else "models with fitted solvers"
+        if asked.sampler == "fitted" and "fitted" not in self.samplers:
             raise ValueError(
-                f"sampler is {asked.sampler!r}: only {kind} have it, and this model is not one of them"
+                "sampler is 'fitted': only models with fitted solvers have it, and this model is not one of them"
             )
         return Plan(Sampling(**asked.sampling).resolve(self.model.config))
 
