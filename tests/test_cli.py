@@ -71,6 +71,13 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return code, captured.out, captured.err
 
 
+def test_a_command_of_an_earlier_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Fails when it is only said not to exist, or when what is named in its place does not exist."""
+    code, out, err = _run(capsys, "distill", "--teacher", "x")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "sssd-ecg fit" in err
+    assert _run(capsys, "fit", "--help")[0] == 0
+
+
 def _recordings(n: int = 12, names: tuple[str, ...] = CODES, **changes: Any) -> Recordings:
     random = np.random.default_rng(0)
     labels = np.zeros((n, len(names)), np.uint8)

@@ -241,6 +241,21 @@ def test_a_record_depends_on_its_number_not_on_its_row(model):
     assert ecg.provenance["index"] == 3
 
 
+def test_a_description_that_cannot_be_read_back_leaves_nothing(tmp_path):
+    """Fails when the folder is made before the description is looked at."""
+    from tests.test_wrapper import tiny
+
+    model = tiny(ddim_config={"ddim_timesteps": 3})
+    plan = by_counts("AFIB=2", exact=True)
+    corpus = recipe.describe(
+        model, plan, model.step_table(), seed=5, precision="float32", source="", checkpoint="x",
+        batch_size=2, threads=10**6, format="npz", shard_size=2,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="parts.0.threads is 1000000: Input should be less"):
+        run.create(tmp_path / "a" / "c", corpus, plan, run.local(recipe.generator(corpus.parts[0], model)))
+    assert not list(tmp_path.iterdir())
+
+
 def by_recipe(folder, model, plan, sampler, *, batch_size=3, shard_size=4):
     """All records of a corpus of `plan`, four steps of `sampler` or all of DDPM."""
     eta = 0.5 if sampler == "ddim" else None

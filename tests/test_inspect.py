@@ -127,7 +127,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(path)]) == 0
     told = capsys.readouterr().out
     assert "1 layers x 8 channels, S4 state 16, length 64, bidirectional" in told
-    assert "2 classes" in told
+    assert "2 statements" in told
     assert main(["inspect", str(path), "--real", str(tmp_path / "real.npz"), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["config"]["trainset_config"]["label_names"] == ["WARM", "COLD"]

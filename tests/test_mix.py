@@ -39,6 +39,21 @@ def test_contradictions(statements, said):
 
 
 @pytest.mark.parametrize(
+    ("heart_rate", "said"),
+    [
+        (50, ["STACH is a rate of more than 100 /min, and 50 /min is asked for"]),
+        (100, ["STACH is a rate of more than 100 /min, and 100 /min is asked for"]),
+        (100.5, []),
+        (None, []),
+    ],
+)
+def test_a_heart_rate_against_a_statement(heart_rate, said):
+    """Breaks when the limit itself counts as fast, or a rate says something of statements that have none."""
+    assert hints(["STACH"], heart_rate) == said
+    assert hints(["LVH"], heart_rate) == []
+
+
+@pytest.mark.parametrize(
     "statements", [[], ["AFIB"], ["2AVB", "NORM"], ["AFIB", "LVH"], ["NORM", "SR"], ["IMI", "LVH", "PVC"]]
 )
 def test_no_hint(statements):

@@ -266,6 +266,13 @@ def test_hints_on_contradictions(open_page):
     page.get_by_role("button", name="Remove STACH").first.click()
     page.wait_for_selector("#first .hints li", state="detached")
     assert not page.locator("#rare").is_visible()
+    page.fill("#heart-rate-a", "80")
+    page.wait_for_selector("#first .hints li")
+    assert page.locator("#first .hints li").all_inner_texts() == [
+        "SBRAD is a rate of less than 60 /min, and 80 /min is asked for"
+    ]
+    page.fill("#heart-rate-a", "55")
+    page.wait_for_selector("#first .hints li", state="detached")
 
 
 def test_stop(open_page):
@@ -655,9 +662,16 @@ def test_how_it_was_made(open_page, service):
     )
     assert facts["Seed"] == "18446744073709551615" and facts["Asked for"] == "AFIB"
     assert facts["SHA-256 of the weights"] == provenance["model"]
-    assert (facts["Sampler"], facts["Steps"], facts["Eta"]) == ("ddim", "4", "0.5")
+    assert (facts["Sampler"], facts["Steps"], facts["Eta"]) == ("DDIM", "4", "0.5")
     values = set(facts.values())
-    assert {str(v) for k, v in provenance.items() if k not in ("synthetic", "training_records")} <= values
+    assert {
+        str(v) for k, v in provenance.items() if k not in ("synthetic", "sampler", "training_records")
+    } <= values
+    page = open_page("#ecg=2AVB&quality=draft&seed=1")
+    wait_until_done(page)
+    page.click(".made summary")
+    said = page.locator(".made dl").first.inner_text()
+    assert "Fitted solver" in said and not re.search("S4|[{}_]", said)  # nothing that only a programmer reads
 
 
 # --- comparing, taking away, coming back --------------------------------------------------------------------
@@ -1147,7 +1161,7 @@ def test_qualities(open_page, tmp_path):
         draft, link = page.evaluate(PIXELS), page.url
         assert draft != standard
         assert page.inner_text(".how").startswith(
-            f"Draft · Fitted · {in_steps(PRESETS['draft'].steps)} · seed "
+            f"Draft · Fitted solver · {in_steps(PRESETS['draft'].steps)} · seed "
         )
         seed = int(re.search(r"seed=(\d+)", link)[1])
         (record,) = json.loads(from_service(own, statements=["NORM"], quality="draft", seed=seed))["records"]
@@ -1175,7 +1189,7 @@ def test_qualities(open_page, tmp_path):
         assert again.input_value("#steps-a") == str(fitted)
         again.click("#generate")
         again.wait_for_function(
-            f"() => /^Fitted · {fitted} steps/.test(document.querySelector('.how').textContent)"
+            f"() => /^Fitted solver · {fitted} steps/.test(document.querySelector('.how').textContent)"
         )
         wait_until_done(again)
     finally:

@@ -339,6 +339,9 @@ def test_hints(builtin, up):
     said = builtin[0].get("/v1/labels/hints?statements=sinus%20bradycardia,STACH,STACH")
     assert said == {"hints": ["None of 17418 recordings of PTB-XL carries both SBRAD and STACH"]}
     assert up.get("/v1/labels/hints?statements=SBRAD,STACH") == {"hints": []}
+    slow = builtin[0].get("/v1/labels/hints?statements=STACH&heart_rate=50")
+    assert slow == {"hints": ["STACH is a rate of more than 100 /min, and 50 /min is asked for"]}
+    assert builtin[0].refusal("/v1/labels/hints?statements=STACH&heart_rate=5")[0] == 422
     assert builtin[0].refusal("/v1/labels/hints?statements=AFIBB")[0] == 422
 
 

@@ -121,7 +121,7 @@ def test_jobs(up, model, tmp_path):
 @pytest.mark.parametrize(
     ("path", "changed", "message"),
     [
-        ("/v1/ecgs", {"fs": 250}, "fs is 250.0: this model makes records at 100 or 500 Hz"),
+        ("/v1/ecgs", {"fs": 250}, "fs is 250: this model makes records at 100 or 500 Hz"),
         ("/v1/ecgs", {"fs": -1}, None),
         ("/v1/ecgs", {"fs": 500, "count": 3}, "a record at 500 Hz counts as 5: a request holds at most 12"),
         (

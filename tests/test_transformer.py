@@ -749,6 +749,19 @@ def test_what_only_sssd_ecgs_network_can_do_is_refused(tmp_path: Path) -> None:
         fit_cauchy(path, read(recordings(tmp_path)))
 
 
+def test_nothing_is_said_of_kernels_that_a_transformer_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither by a record nor by `inspect`, which counts statements apart from age and sex."""
+    model = SSSDECG(tiny(), device="cpu")
+    model.model.load_state_dict(random_net().state_dict())
+    (ecg,) = model.generate_ecgs("NORM", sampler="ddim", steps=1, seed=1, progress=False)
+    assert "cauchy" not in ecg.provenance
+    assert main(["inspect", str(model.save_checkpoint(tmp_path / "transformer.safetensors"))]) == 0
+    said = capsys.readouterr().out
+    assert "cauchy" not in said and "71 statements, age and sex, turned" in said
+
+
 def test_every_sampler_gives_finite_records() -> None:
     """Every sampler takes the schedule, from 100 times the unit to 0.0015, and gives finite records."""
     model = SSSDECG(tiny(), device="cpu")

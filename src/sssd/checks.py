@@ -17,6 +17,7 @@ import numpy as np
 
 LEAST_S = 2.5  # seconds of a record, and of each part of one
 MOST_S = 600.0  # seconds of a record that a service or a corpus makes
+MOST_THREADS = 4096  # of a CPU, for a corpus
 
 
 def whole(name: str, value: Any) -> int:

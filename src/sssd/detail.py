@@ -68,7 +68,8 @@ def network_for(fs: Any, model_hz: float, device: torch.device) -> DetailNetwork
         return None
     if fs != FINE_HZ or model_hz != COARSE_HZ:
         possible = f"{model_hz:g}" + (f" or {FINE_HZ:g}" if model_hz == COARSE_HZ else "")
-        raise ValueError(f"fs is {fs!r}: this model makes records at {possible} Hz")
+        given = f"{fs:g}" if isinstance(fs, (int, float)) else repr(fs)
+        raise ValueError(f"fs is {given}: this model makes records at {possible} Hz")
     return trained(device)
 
 

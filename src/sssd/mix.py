@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .labels import CODES, RARE
+from .signals.rules import rate_hints
 
 FILE = Path(__file__).with_name("label_mix.npz")  # made by scripts/make_label_mix.py
 MANY = 6  # more statements than this are a hint of their own
@@ -37,12 +38,12 @@ def carrying(statements: Sequence[str]) -> int:
     return int(counts[vectors[:, columns].all(axis=1)].sum())
 
 
-def hints(statements: Sequence[str]) -> list[str]:
-    """Say in words which statements exclude each other in recordings, and whether these are unusually many.
+def hints(statements: Sequence[str], heart_rate: float | None = None) -> list[str]:
+    """Say in words what contradicts the heart rate, which statements exclude each other, and whether they are many.
 
-    statements: codes without repetitions. Pairs are named, those that the fewest recordings carry first, if both
-    statements are learnt but fewer than `labels.RARE` recordings carry both, or less than a tenth of the number that
-    would by chance. The list is empty where there is nothing to say.
+    statements: codes without repetitions. heart_rate: the one that is asked for, in beats per minute. Pairs are named,
+    those that the fewest recordings carry first, if both statements are learnt but fewer than `labels.RARE` recordings
+    carry both, or less than a tenth of the number that would by chance. The list is empty if there is nothing to say.
     """
     vectors, counts = label_mix()
     total, alone = int(counts.sum()), {code: carrying([code]) for code in statements}
@@ -51,7 +52,8 @@ def hints(statements: Sequence[str]) -> list[str]:
         both = carrying([one, other])
         if both < max(RARE, UNLIKELY * alone[one] * alone[other] / total):
             seldom.append((both, f"both {one} and {other}"))
-    said = [_recordings(both, total, pair) for both, pair in sorted(seldom)[:NAMED]]
+    said = [] if heart_rate is None else rate_hints(statements, heart_rate)
+    said += [_recordings(both, total, pair) for both, pair in sorted(seldom)[:NAMED]]
     if len(seldom) > NAMED:
         said.append(f"{len(seldom) - NAMED} more of these pairs hardly ever occur together")
     together = carrying(statements)

@@ -336,7 +336,8 @@ class SSSDECG(FromRecordings):
 
     def provenance(self, table: Table, *, seed: int, precision: str = "auto") -> dict[str, Any]:
         """Return the provenance that all records made with these arguments share."""
-        name, cauchy = precision_name(precision, self.device), self.model.cauchy
+        name = precision_name(precision, self.device)
+        cauchy = self.model.cauchy if self.config.transformer_config is None else None
         return provenance(table, model=self.model_hash, cauchy=cauchy, seed=seed, precision=name)
 
     def _resolve(self, labels: Any, how: Keywords) -> tuple[Request, Table, int, DetailNetwork | None]:

@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def provenance(
-    table: StepTable | Scheduler, *, model: str, cauchy: str, seed: int, precision: str
+    table: StepTable | Scheduler, *, model: str, cauchy: str | None, seed: int, precision: str
 ) -> dict[str, Any]:
     """Return the provenance that all records of a call share. Each record adds its index, its request and its patient.
 
-    model: SHA-256 of the weights. cauchy: convention of the S4 kernels. precision: "float32" or "bf16", of matrix
-    products.
+    model: SHA-256 of the weights. cauchy: convention of the S4 kernels; None for a network without them.
+    precision: "float32" or "bf16", of matrix products.
     """
     how: dict[str, Any] = {
         "synthetic": True,
         "generator": f"sssd-ecg {__version__}",
         "model": model,
-        "cauchy": cauchy,
+        **({} if cauchy is None else {"cauchy": cauchy}),
         "sampler": table.name,
         "steps": table.S,
         "precision": precision,

@@ -82,6 +82,10 @@ for name, module in COMMANDS.items():
     app.command(name=name, help=help_of(module.command), epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 
+GONE = {  # commands of earlier versions: what takes their place
+    "distill": "few steps now come from a solver that is fitted to a model, see sssd-ecg fit --help",
+}
+
 # click's own class, or the class of a version of typer that includes click
 _BAD_USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -96,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     given = [_at_home(text) for text in (sys.argv[1:] if arguments is None else arguments)]
+    if given and given[0] in GONE:
+        return _fail(f"there is no command {given[0]!r} any more: {GONE[given[0]]}", 2)
     try:
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0
         return _interrupted() if code == 130 else int(code)

@@ -5,6 +5,7 @@ request ─▶ label vectors ─▶ checks ─▶ model ─▶ 8 leads (n, 8, L)
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import Counter
 from collections.abc import Sequence
@@ -200,7 +201,7 @@ def command(
     total = len(request)
     if is_shipped(checkpoint):
         note_rare(rows.vectors)
-        note_hints([names_of(row, model.label_names) for row in rows.vectors])
+        note_hints([names_of(row, model.label_names) for row in rows.vectors], rows.heart_rate)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
 
@@ -279,11 +280,16 @@ def _beside(asked: Sequence[Sequence[str]], present: Sequence[Sequence[str]]) ->
     ]
 
 
-def note_hints(asked: Sequence[Sequence[str]]) -> None:
-    """Note on standard error what recordings hardly ever carry together of the statements that were asked for."""
+def note_hints(asked: Sequence[Sequence[str]], heart_rates: NDArray[np.float64]) -> None:
+    """Note on standard error what of the request recordings hardly ever carry together.
+
+    asked: the statements of each record. heart_rates: of each in beats per minute (n,), NaN where unknown.
+    """
     from ..mix import hints
 
-    said = [hint for statements in dict.fromkeys(map(tuple, asked)) for hint in hints(statements)]
+    rates = [None if math.isnan(rate) else rate for rate in heart_rates.tolist()]
+    different = dict.fromkeys(zip(map(tuple, asked), rates, strict=True))
+    said = [hint for statements, rate in different for hint in hints(statements, rate)]
     for hint in said[:MOST_DRAWN]:
         note(hint)
     if len(said) > MOST_DRAWN:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..checks import counted
 from ..leads import EIGHT
 from .console import progress_bar, say, usage
 
@@ -77,7 +78,7 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
     if schedule.rho is not None:
         levels = f"sigma / alpha {schedule.sigma_min:g} to {schedule.sigma_max:g}, rho {schedule.rho:g}"
     predicts = "velocity" if schedule.prediction == "v" else "noise (eps)"
-    scale = found.config.trainset_config.lead_scale_mv
+    scale, has_kernels = found.config.trainset_config.lead_scale_mv, found.config.transformer_config is None
     lines = [
         f"file           {found.path}",
         f"form           {found.form}, {found.size_bytes / 1e6:.1f} MB, {', '.join(found.dtypes)}",
@@ -87,7 +88,7 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
         f"predicts       {predicts}",
         f"unit           1 in the network is {_units(scale)}",
         f"configuration  from {found.config_from}",
-        f"cauchy         {found.cauchy or 'not stated in the file'}",
+        *([f"cauchy         {found.cauchy or 'not stated in the file'}"] if has_kernels else []),
         f"hash           {found.model_hash}",
     ]
     if fit is not None:
@@ -100,7 +101,7 @@ def _lines(found: Inspection, fit: CauchyFit | None) -> list[str]:
             lines.append(
                 f"               use it with --cauchy {fit.better}, or in Python with load_checkpoint(path, cauchy=...)"
             )
-    elif found.cauchy is None and found.config.transformer_config is None:
+    elif found.cauchy is None and has_kernels:
         lines.append("               use --real ECGS to find out which convention fits better")
     return lines
 
@@ -116,12 +117,15 @@ def _units(scale: Sequence[float] | None) -> str:
 
 def _network_lines(config: Config) -> list[str]:
     """Describe the size of the network and of its labels."""
-    net, transformer = config.wavenet_config, config.transformer_config
+    from ..factory import label_count
+
+    net, transformer, takes = config.wavenet_config, config.transformer_config, config.trainset_config.takes
+    inputs = counted(label_count(config), "statement") + (f", {takes.in_words}" if takes.columns else "")
     if transformer is not None:
         return [
             f"network        transformer, {transformer.layers} layers x {transformer.width} channels, "
             f"{transformer.heads} heads, patches of {transformer.patch} samples",
-            f"labels         {net.label_embed_classes} classes, turned into a vector of {transformer.embed} numbers",
+            f"labels         {inputs}, turned into a vector of {transformer.embed} numbers",
         ]
     direction = "bidirectional" if net.s4_bidirectional else "unidirectional"
     patch = f", patches of {net.patch} samples" if net.patch > 1 else ""
@@ -129,5 +133,5 @@ def _network_lines(config: Config) -> list[str]:
     return [
         f"network        {net.num_res_layers} layers x {net.res_channels} channels, S4 state {net.s4_d_state}, "
         f"length {net.s4_lmax}, {direction}, {norm}{patch}",
-        f"labels         {net.label_embed_classes} classes, turned into a vector of {net.label_embed_dim} numbers",
+        f"labels         {inputs}, turned into a vector of {net.label_embed_dim} numbers",
     ]

@@ -26,16 +26,22 @@ from .schema import Corpus, Recipe, parse_corpus
 FILE, REQUESTS = "corpus.json", "requests.npz"
 
 
+def checked(corpus: Corpus, requests: bytes | None) -> bytes:
+    """Return the contents of corpus.json; ValueError where the corpus could not be read back. See `begin`."""
+    content = _content(corpus)
+    right = requests is None or hashlib.sha256(requests).hexdigest() == corpus.parts[0].requests
+    if not right or parse_corpus(content) != corpus:
+        raise ValueError("the description of this corpus could not be read back")
+    return content
+
+
 def begin(folder: Path, corpus: Corpus, requests: bytes | None) -> None:
     """Write what the corpus is into `folder`, which exists; corpus.json comes last and makes the folder a corpus.
 
     requests: the contents of requests.npz, None for a merged corpus
     ValueError, before anything is written, where the corpus could not be read back.
     """
-    content = _content(corpus)
-    right = requests is None or hashlib.sha256(requests).hexdigest() == corpus.parts[0].requests
-    if not right or parse_corpus(content) != corpus:
-        raise ValueError("the description of this corpus could not be read back")
+    content = checked(corpus, requests)
     check_folders(folder)
     for name in (SPARE, SHARDS, DATA):
         (folder / name).mkdir(exist_ok=True)

@@ -39,13 +39,18 @@ Engine = Callable[[Path, Corpus, Plan, Iterator[int]], Generator[Step, None, Non
 def create(
     folder: Path, corpus: Corpus, plan: Plan, engine: Engine, *, progress: Report | None = None
 ) -> None:
-    """Make a corpus in a new or empty folder. FileExistsError if it holds something else."""
+    """Make a corpus in a new or empty folder. FileExistsError if it holds something else.
+
+    ValueError if the description of the corpus could not be read back; there is no folder then.
+    """
     check_new(folder)
+    requests = plan.to_bytes()
+    manifest.checked(corpus, requests)
     with explained(folder, "begin again with the same command", f"run `{repair_command(folder, corpus)}`"):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             check_new(folder)
-            manifest.begin(folder, corpus, plan.to_bytes())
+            manifest.begin(folder, corpus, requests)
             write_card(folder, corpus)
             write_croissant(folder, corpus)
             _fill(folder, corpus, plan, engine, progress)

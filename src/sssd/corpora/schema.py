@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..checks import LEAST_S, MOST_S
+from ..checks import LEAST_S, MOST_S, MOST_THREADS
 from ..config import names
 from ..config.schema import Fit
 from ..leads import CLINICAL, EIGHT
@@ -105,7 +105,7 @@ class Recipe:
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     precision: Annotated[str, _one_of("float32", "bf16")]
     batch_size: Size
-    threads: Annotated[int, Field(ge=1, le=4096)]
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)]
     device: Annotated[str, _one_of("cpu", "cuda", "mps")]
     machine: Text
     generator: Text

@@ -154,7 +154,7 @@ class Transformer(Network):
     ) -> None:
         super().__init__(velocity, takes)
         self.config, self.classes = config, classes
-        self.cauchy = "conjugate_pairs"  # files and provenance name one, though there are no S4 kernels
+        self.cauchy = "conjugate_pairs"  # files name one, though there are no S4 kernels
         self.columns = classes + 1 + len(config.sources) + (1 + CIRCUMSTANCES if config.circumstances else 0)
         width, embed, sines = config.width, config.embed, 2 * FREQUENCIES[2]
         self.step = nn.Linear(sines, embed)

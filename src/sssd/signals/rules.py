@@ -43,6 +43,11 @@ class Rule:
     limit: float
     words: str
 
+    @property
+    def expected(self) -> str:
+        """What is expected, in words and in the unit of readers, such as "more than 100"."""
+        return _EXPECTED[self.sign].format(f"{_WORDS[self.measure][2] * self.limit:g}")
+
     def obeyed(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Return whether each record obeys, (n,); a record that cannot be measured does not."""
         with np.errstate(invalid="ignore"):
@@ -77,10 +82,21 @@ class Check:
     def words(self) -> str:
         """Say what was measured and what was expected, such as "QRS: measured 106 ms, expected 120 or more"."""
         name, unit, factor, decimals = _WORDS[self.rule.measure]
-        expected = _EXPECTED[self.rule.sign].format(f"{factor * self.rule.limit:g}")
+        expected = self.rule.expected
         if self.value is None:
             return f"{name}: not measurable, expected {expected} {unit}"
         return f"{name}: measured {factor * self.value:.{decimals}f} {unit}, expected {expected}"
+
+
+def rate_hints(statements: Iterable[str], heart_rate: float) -> list[str]:
+    """Say which statements, given as codes, a heart rate in beats per minute contradicts."""
+    return [
+        f"{rule.statement} is a rate of {rule.expected} /min, and {heart_rate:g} /min is asked for"
+        for rule in RULES
+        if rule.measure == "heart_rate"
+        and rule.statement in statements
+        and not rule.obeyed(np.array(heart_rate))
+    ]
 
 
 def check(values: Mapping[str, float], statements: Iterable[str]) -> list[Check]:

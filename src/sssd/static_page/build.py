@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..server.page import STATIC
 from ..server.routes.catalogue import describe
 from ..server.settings import Settings
 from ..server.work import Plan
+from ..signals.rules import RULES
 from ..snomed import snomed
 from .runtime import runtime_files
 
@@ -108,6 +109,9 @@ def _data(generator: Generator, provenance: dict[str, Any]) -> dict[str, Any]:
             "codes": list(CODES),
             "rows": [np.flatnonzero(row).tolist() for row in vectors],
             "counts": counts.tolist(),
+            "rates": [
+                {**asdict(rule), "expected": rule.expected} for rule in RULES if rule.measure == "heart_rate"
+            ],
         },
         "snomed": dict(snomed().codes),
     }

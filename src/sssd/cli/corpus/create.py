@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...checks import LEAST_S, MOST_S, counted
+from ...checks import LEAST_S, MOST_S, MOST_THREADS, counted
 from ...hub import as_address
 from ...presets import checkpoint_name, is_shipped
 from .. import options
@@ -81,6 +81,7 @@ def command(
         int | None,
         typer.Option(
             min=1,
+            max=MOST_THREADS,
             help="CPU threads, the same for the whole corpus. Default: all cores; with Ray, 4 for each worker.",
         ),
     ] = None,

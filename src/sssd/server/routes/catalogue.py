@@ -46,15 +46,27 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
         statements: Annotated[
             str, Query(max_length=800, description="Statements, joined by commas", examples=["SBRAD,STACH"])
         ] = "",
+        heart_rate: Annotated[
+            float | None,
+            Query(
+                ge=25,
+                le=250,
+                description="The heart rate in beats per minute that is asked for too",
+                examples=[50],
+            ),
+        ] = None,
     ) -> Hints:
-        """Say what recordings hardly ever carry together. For models with other training data, nothing is said."""
+        """Say what recordings hardly ever carry together, and what contradicts the heart rate.
+
+        For models with other training data, nothing is said.
+        """
         if generator.name != BUILTIN:
             return Hints(hints=[])
         try:
             codes = [CODES[find(name)] for name in statements.split(",") if name.strip()]
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
-        return Hints(hints=mix.hints(list(dict.fromkeys(codes))))
+        return Hints(hints=mix.hints(list(dict.fromkeys(codes)), heart_rate))
 
     @router.get("/understand", summary="Ask what a sentence asks for", responses=problems(401, 422, 429))
     async def understand(

@@ -39,7 +39,7 @@ export async function ask(path, { body, headers = {}, signal } = {}) {
     if (route === "healthz") return json({});
     if (route === "v1/labels") return json(labels);
     if (route === "v1/models") return json(models);
-    if (route === "v1/labels/hints") return json({ hints: hints(asked.statements.split(",").filter(Boolean).map(codeOf(labels)), mix) });
+    if (route === "v1/labels/hints") return json({ hints: hints(asked.statements.split(",").filter(Boolean).map(codeOf(labels)), asked.heart_rate ? Number(asked.heart_rate) : null, mix) });
     if (route === "v1/ecgs/stream") return await streamed(await request(asked), signal);
     if (route === "v1/ecgs") return await file(await request(asked), headers.Accept, signal);
     if (/^v1\/ecgs\/[^/]+$/.test(route)) return await file(await request({ ...asked, statements: [decodeURIComponent(route.slice(8))] }), headers.Accept, signal);

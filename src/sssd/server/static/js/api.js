@@ -127,9 +127,11 @@ export async function kept(statement, { seed, quality }) {
   return (await (await ask(`v1/ecgs/${encodeURIComponent(statement)}.json?${how}`)).json()).records[0];
 }
 
-// What recordings hardly ever carry together of these statements, in words.
-export const hints = async (statements) =>
-  (await (await ask(`v1/labels/hints?statements=${encodeURIComponent(statements.join(","))}`)).json()).hints;
+// What recordings hardly ever carry together of these statements, and what contradicts the heart rate, in words.
+export async function hints(statements, heartRate) {
+  const rate = heartRate === null ? "" : `&heart_rate=${heartRate}`;
+  return (await (await ask(`v1/labels/hints?statements=${encodeURIComponent(statements.join(","))}${rate}`)).json()).hints;
+}
 
 // What a sentence asks for: {statements, age, sex, heart_rate, said: lines that say what was understood and what was not}.
 export const understand = async (text) => (await ask(`v1/understand?text=${encodeURIComponent(text)}`)).json();

@@ -18,9 +18,9 @@ const SAMPLERS = {
   unipc: "UniPC",
   "sde-dpmpp-2m": "SDE-DPM-Solver++ 2M",
   consistency: "Consistency",
-  fitted: "Fitted",
+  fitted: "Fitted solver",
 };
-const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
+export const samplerName = (sampler) => SAMPLERS[sampler] ?? sampler;
 export const inSteps = (n) => (n === 1 ? "1 step" : `${n} steps`);
 const capital = (name) => name[0].toUpperCase() + name.slice(1);
 
@@ -54,6 +54,7 @@ export class Settings {
       for (const e of root.querySelectorAll(`[${name}]`))
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
     this.statements = new Statements(root.querySelector(".statements"), onChange, {
+      heartRate: () => (this.input.heart_rate.value.trim() === "" ? null : Number(this.input.heart_rate.value)),
       onSentence: !SERVICE ? null : ({ statements, ...said }) => {
         const facts = Object.entries({ age: said.age, sex: said.sex, heart_rate: said.heart_rate });
         const told = facts.filter(([, value]) => statements.length || value !== null); // a sentence without statements adds to what is there
@@ -65,6 +66,7 @@ export class Settings {
       input.addEventListener("input", () => {
         if (["sampler", "steps", "eta"].includes(name)) this.quality = null;
         if (name === "sampler" && input.value === "fitted") this.#fit();
+        if (name === "heart_rate") this.statements.hint();
         this.#refresh();
         onChange();
       });
@@ -120,6 +122,7 @@ export class Settings {
     this.input.exact.checked = settings.exact;
     const { seed, age, sex, heart_rate } = settings;
     for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex, heart_rate })) this.input[name].value = value ?? "";
+    this.statements.hint();
     // A field that the model does not have is shown if a link has set it, so that it can be emptied.
     for (const name of ["age", "sex", "heart_rate"])
       this.root.querySelector(`[data-only=${name}]`).hidden = !this.model?.[name] && !this.input[name].value;
@@ -181,7 +184,7 @@ export class Settings {
     const steps = now.sampler === "ddpm" ? this.model?.steps_max : now.steps;
     const seconds = this.pace && steps ? this.pace * steps : 0;
     this.root.querySelector(".runs").textContent = [
-      `Runs ${samplerName(now.sampler)}`,
+      samplerName(now.sampler),
       ...(steps ? [inSteps(steps)] : now.sampler === "ddpm" ? ["all steps"] : []),
       ...(now.sampler === "ddim" && now.eta ? [`eta ${now.eta}`] : []),
       ...(this.second ? ["the same seed"] : []),

@@ -11,8 +11,9 @@ const GROUPS = { NORM: "Normal", MI: "Infarction and injury", STTC: "ST and T", 
 export class Statements {
   // root: .statements, which contains .chips, input[role=combobox], ul[role=listbox] and .count (a live region)
   // onSentence(found): a sentence was taken, of which the server understood this; without it, there are no sentences
-  constructor(root, onChange, { onSentence = null } = {}) {
-    this.onSentence = onSentence;
+  // heartRate(): the heart rate that is asked for too, or null
+  constructor(root, onChange, { onSentence = null, heartRate = () => null } = {}) {
+    Object.assign(this, { onSentence, heartRate });
     this.sentence = new Sentence((option) => this.#offer(option));
     this.understood = root.querySelector(".understood");
     this.root = root;
@@ -46,7 +47,7 @@ export class Statements {
 
   set(names) {
     this.chosen = [...new Set(names)];
-    this.#hint();
+    this.hint();
     const known = new Map(this.labels.map((label) => [label.name, label]));
     this.chips.replaceChildren(
       ...this.chosen.map((name) => {
@@ -72,12 +73,12 @@ export class Statements {
   }
 
   // What is unusual about the choice, as the server says it. An answer for an earlier choice is dropped.
-  async #hint() {
-    const chosen = this.chosen;
+  async hint() {
+    const [chosen, rate] = [this.chosen, this.heartRate()];
     const list = this.root.querySelector(".hints");
-    const known = chosen.length > 1 && chosen.every((name) => this.labels.some((label) => label.name === name));
-    const said = known ? await hints(chosen).catch(() => []) : [];
-    if (chosen !== this.chosen) return;
+    const known = (chosen.length > 1 || rate !== null) && chosen.every((name) => this.labels.some((label) => label.name === name));
+    const said = known ? await hints(chosen, rate).catch(() => []) : [];
+    if (chosen !== this.chosen || rate !== this.heartRate()) return;
     list.replaceChildren(...said.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   }
 

@@ -71,8 +71,9 @@ function probability(present, { log_share, log_lift }) {
 }
 
 // Sentences about statements, given by their codes, that recordings hardly carry together. mix: {codes, rows: the numbers
-// of the statements of each different label vector, counts: of recordings that carry it}
-export function hints(asked, { codes, rows, counts }) {
+// of the statements of each different label vector, counts: of recordings that carry it, rates: of statements, {statement,
+// sign, limit, expected}}. rate: the heart rate that is asked for, or null.
+export function hints(asked, rate, { codes, rows, counts, rates }) {
   const statements = [...new Set(asked)];
   const carrying = (some) => {
     const numbers = some.map((code) => codes.indexOf(code));
@@ -87,7 +88,9 @@ export function hints(asked, { codes, rows, counts }) {
     .map(([one, other]) => ({ both: carrying([one, other]), chance: (alone.get(one) * alone.get(other)) / total, pair: `both ${one} and ${other}` }))
     .filter(({ both, chance }) => both < Math.max(RARE, UNLIKELY * chance))
     .sort((a, b) => a.both - b.both || (a.pair < b.pair ? -1 : 1));
-  const told = seldom.slice(0, NAMED).map(({ both, pair }) => said(both, pair));
+  const broken = rates.filter(({ statement, sign, limit }) => rate !== null && statements.includes(statement) && !(sign === ">" ? rate > limit : rate < limit));
+  const told = broken.map(({ statement, expected }) => `${statement} is a rate of ${expected} /min, and ${rate} /min is asked for`);
+  told.push(...seldom.slice(0, NAMED).map(({ both, pair }) => said(both, pair)));
   if (seldom.length > NAMED) told.push(`${seldom.length - NAMED} more of these pairs hardly ever occur together`);
   const together = statements.length ? carrying(statements) : total;
   if (statements.length > 2 && !seldom.length && together < RARE && RARE <= Math.min(...alone.values())) told.push(said(together, `all of ${statements.join(", ")}`));
