@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+SOFTWARE_WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
 COMMAND = "import sys; from sssd.cli import main; sys.exit(main())"
 
 
@@ -65,6 +70,35 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def with_webgpu(browser: Any) -> Iterator[Any]:
+    """Start another browser, in which the processor computes WebGPU."""
+    arguments = [*(one for one in ARGUMENTS if one != "--disable-gpu"), *SOFTWARE_WEBGPU]
+    other = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
+    yield other
+    other.close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def serve(folder: Path, handler: type[Quiet] = Quiet) -> http.server.ThreadingHTTPServer:
+    """Serve the files of a folder until the server that is returned is shut down."""
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def compressed(folder: Path, names: Iterable[str]) -> int:
+    """Return how many bytes a server that compresses sends for these files of a folder."""
+    paths = {folder / name for name in names}
+    return sum(len(gzip.compress(path.read_bytes())) for path in paths if path.is_file())
 
 
 def wait_until_done(page: Any, records: int = 1) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import gzip
-import http.server
 import io
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -31,7 +28,7 @@ from sssd.mix import hints
 from sssd.noise import integers, normal, origin
 from sssd.presets import PRESETS
 from tests.fits import FITTED, fit
-from tests.page import CHROMIUM, chromium
+from tests.page import CHROMIUM, Quiet, chromium, compressed, serve, with_webgpu
 from tests.test_onnx import SMALL_TRANSFORMER, random_model
 from tests.test_transformer import tiny
 
@@ -39,8 +36,11 @@ onnx = pytest.importorskip("onnx", reason="pip install '.[onnx]'")
 pytest.importorskip("onnxscript")
 pytest.importorskip("fastapi")
 
+from sssd import static_page  # noqa: E402  once its libraries are known to be there
 from sssd.static_page import runtime, write_static_page  # noqa: E402  once its libraries are known to be there
 
+GPU = Path(static_page.__file__).parent / "js/local/gpu.js"
+HARDWARE = "Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });"
 NO_BROWSER = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed")
 SAME_MV = 5e-3
 ROUNDED_MV = 6e-4  # by writing whole uV
@@ -128,19 +128,17 @@ def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_nothing_is_loaded_twice(site: Path) -> None:
     """The table of circumstances, a hundred kilobytes, is beside the network and not in it as well."""
     files = sorted(path.name for path in (site / "networks").iterdir())
-    assert files == ["best.json", "default.onnx", "draft.json", "standard.json"]
+    assert files == ["best.json", "default.onnx.zlib", "draft.json", "standard.json"]
     told = json.loads((site / "networks" / "draft.json").read_text())
-    assert told["file"] == "networks/default.onnx"
+    assert told["file"] == "networks/default.onnx.zlib"
     assert told["facts"]["circumstances"]["shape"] == [8, 16]
-    assert not onnx.load(site / told["file"]).metadata_props
+    content = zlib.decompress((site / told["file"]).read_bytes())
+    bytes_ = bytearray(len(content))
+    bytes_[0::2], bytes_[1::2] = content[: (len(content) + 1) // 2], content[(len(content) + 1) // 2 :]
+    assert not onnx.load_from_string(bytes(bytes_)).metadata_props
 
 
 # --- in the browser -----------------------------------------------------------------------------------------
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 class Isolated(Quiet):
@@ -152,27 +150,39 @@ class Isolated(Quiet):
         super().end_headers()
 
 
-def serve(folder: Path, handler: type[Quiet] = Quiet) -> http.server.ThreadingHTTPServer:
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
 class Visit:
-    """A page that is open, with the files that it loaded. Errors of its scripts are kept in `complaints`."""
+    """A page that is open, with the files that it loaded. Errors of its scripts are kept in `complaints`.
 
-    def __init__(self, browser: Any, address: str, fragment: str = "") -> None:
+    gpu: JavaScript in the place of gpu.js, or in front of it if it ends with a semicolon.
+    """
+
+    def __init__(self, browser: Any, address: str, fragment: str = "", *, gpu: str = "") -> None:
         self.address, self.complaints, self.loaded = address, [], []
         self.page = browser.new_page(viewport={"width": 1360, "height": 900}, accept_downloads=True)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
         self.page.on("request", lambda request: self.loaded.append(request.url))
+        if gpu:
+            own = GPU.read_text() if gpu.endswith(";") else ""
+            answer = {"body": gpu + own, "content_type": "text/javascript"}
+            self.page.route("**/js/local/gpu.js", lambda route: route.fulfill(**answer))
         self.page.goto(address + fragment)
 
     def wait(self) -> None:
-        self.page.wait_for_selector(".sheet .take:not([hidden])", timeout=120_000)
+        self.page.wait_for_selector(".sheet .take:not([hidden])", timeout=300_000)
+
+    def place(self) -> str:
+        """Return what the page says of where the network runs."""
+        self.page.wait_for_function("document.getElementById('place').textContent", timeout=60_000)
+        return str(self.page.text_content("#place"))
+
+    def files(self) -> list[str]:
+        """Return the names of the files of the page that were loaded."""
+        return [url.removeprefix(self.address).split("#")[0] for url in self.loaded]
+
+    def builds(self) -> set[str]:
+        """Return the builds of onnxruntime-web that were loaded."""
+        return {url.rsplit("/", 1)[1] for url in self.loaded if "/ort/ort." in url}
 
     def run(self, code: str, argument: Any = None) -> Any:
         return self.page.evaluate(code, argument)
@@ -329,13 +339,13 @@ def test_the_page_loads_what_is_asked_for_and_nothing_from_elsewhere(visit: Call
     opened.wait()
     assert all(url.startswith((opened.address, "blob:", "data:")) for url in opened.loaded)
     networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
-    assert networks == {"draft.json", "default.onnx"}
+    assert networks == {"draft.json", "default.onnx.zlib"}
     opened.page.click("text=Standard")
     opened.page.click("#generate")
     opened.page.wait_for_function("document.querySelector('.how').textContent.startsWith('Standard')")
     opened.wait()
     networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
-    assert networks == {"draft.json", "default.onnx", "standard.json"}
+    assert networks == {"draft.json", "default.onnx.zlib", "standard.json"}
     assert opened.page.text_content(".film output") == f"done, {PRESETS['standard'].steps} steps"
     assert not opened.page.is_visible(".measured")
     assert opened.page.locator("text=HTTP interface").count() == 0
@@ -352,11 +362,104 @@ def test_an_isolated_page_has_threads_and_the_same_records(
     server = serve(site, Isolated)
     opened = Visit(browser, f"http://127.0.0.1:{server.server_port}/")
     assert opened.run("crossOriginIsolated")
+    threads = opened.run("Math.min(navigator.hardwareConcurrency, 4)")
+    assert threads < 2 or opened.place() == f"It runs in this browser, by WebAssembly on {threads} threads."
     together = opened.ask(body)["records"][0]
     assert np.abs(np.array(together["signal"]) - np.array(alone["signal"])).max() < SAME_MV
     opened.page.close()
     server.shutdown()
     assert opened.complaints == []
+
+
+# --- by WebGPU or by WebAssembly ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def graphics(browser: Any) -> Iterator[Any]:
+    """A browser with WebGPU, which its processor computes. The page takes it for hardware only if told so."""
+    with with_webgpu(browser) as other:
+        yield other
+
+
+def webgpu(graphics: Any, address: str, fragment: str = "", *, before: str = "") -> Visit:
+    """Open a page that takes the adapter for hardware; skip the test where there is no adapter."""
+    opened = Visit(graphics, address, fragment, gpu=f"{before}{HARDWARE}")
+    if not opened.run("navigator.gpu?.requestAdapter().then((adapter) => !!adapter) ?? false"):
+        pytest.skip("this Chromium has no WebGPU, not even by its processor")
+    return opened
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_webgpu_makes_the_records_of_the_command_line(graphics: Any, address: str, small: SSSDECG) -> None:
+    """Broken by the build without WebGPU, or by another provider than the one that was asked for."""
+    opened = webgpu(graphics, address)
+    assert opened.place() == "It runs in this browser, by WebGPU."
+    assert opened.builds() == {"ort.jspi.min.mjs"}
+    for quality in ("draft", "standard"):
+        (wanted,) = small.generate_ecgs("AFIB+LVH", seed=11, precision="float32", quality=quality, age=70)
+        body = {"statements": ["AFIB", "LVH"], "seed": 11, "quality": quality, "age": 70}
+        record = opened.ask(body)["records"][0]
+        assert tuple(record["statements"]) == wanted.statements
+        assert np.abs(np.array(record["signal"]) - wanted.signal).max() < SAME_MV
+    assert opened.builds() == {"ort.jspi.min.mjs"}
+    opened.page.close()
+    assert opened.complaints == []
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_webassembly_takes_over_where_webgpu_fails(
+    graphics: Any, browser: Any, address: str, visit: Callable[..., Visit]
+) -> None:
+    """At the session, and in the middle of the work. Broken by a page that gives up, or that begins at WebGPU again."""
+    body = {"statements": ["AFIB"], "seed": 7, "quality": "draft"}
+    wanted = np.array(visit().ask(body)["records"][0]["signal"])
+    without = Visit(browser, address, gpu="export const hasGpu = async () => true")  # which it has not
+    keep = (
+        "const { requestDevice } = GPUAdapter.prototype;"
+        "GPUAdapter.prototype.requestDevice = async function (...of) {"
+        " return (self.device = await requestDevice.apply(this, of)); };"
+    )
+    lost = webgpu(graphics, address, before=keep)
+    assert lost.place() == "It runs in this browser, by WebGPU."
+    lost.page.workers[0].evaluate("self.device.destroy()")
+    for opened in (without, lost):
+        for _ in range(2):
+            record = opened.ask(body)["records"][0]
+            assert np.abs(np.array(record["signal"]) - wanted).max() < SAME_MV
+        assert opened.place() == "It runs in this browser, by WebAssembly on one thread."
+        assert opened.builds() == {"ort.jspi.min.mjs", "ort.wasm.min.mjs"}
+        opened.page.close()
+
+
+@pytest.mark.browser
+@NO_BROWSER
+def test_webgpu_is_left_alone_where_it_would_be_slower_or_is_not_there(
+    graphics: Any, address: str, visit: Callable[..., Visit]
+) -> None:
+    """Broken by a page that takes software for hardware, or that loads the larger build before it knows."""
+    code = """async (stubs) => {
+        const { hasGpu } = await import("./js/local/gpu.js");
+        const found = [];
+        for (const [gpu, suspending] of stubs) {
+            Object.defineProperty(navigator, "gpu", { value: eval(gpu), configurable: true });
+            WebAssembly.Suspending = suspending ? Object : undefined;
+            found.push(await hasGpu());
+        }
+        return found;
+    }"""
+    software = "({ requestAdapter: async () => ({ info: { isFallbackAdapter: true } }) })"
+    hardware = software.replace("true", "false")
+    none = "({ requestAdapter: async () => null })"
+    broken = "({ requestAdapter: () => Promise.reject(new Error('no')) })"
+    stubs = [(hardware, True), (hardware, False), (software, True), (none, True), (broken, True), ("0", True)]
+    assert visit().run(code, stubs) == [True, False, False, False, False, False]
+    for opened in (visit("#ecg=AFIB&quality=draft&seed=7"), Visit(graphics, address, "#ecg=AFIB&seed=7")):
+        opened.wait()
+        assert opened.place() == "It runs in this browser, by WebAssembly on one thread."
+        assert opened.builds() == {"ort.wasm.min.mjs"}
+        assert not any("jspi" in url for url in opened.loaded)
 
 
 @pytest.mark.browser
@@ -435,37 +538,68 @@ def test_a_run_can_be_stopped_and_the_next_one_begins(visit: Callable[..., Visit
 # --- the model that ships -----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def shipped(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with the model that ships, from a process of its own."""
+    folder = tmp_path_factory.mktemp("shipped") / "page"
+    call = ["page", "--static", str(folder), "--runtime", str(package)]
+    subprocess.run([sys.executable, "-m", "sssd", *call], check=True, timeout=1200)
+    return folder
+
+
+def by_command(folder: Path, quality: str) -> tuple[list[str], np.ndarray]:
+    """Return the statements and the signal in mV of the record that the command line makes."""
+    made = ["generate", "--label", "AFIB", "--seed", "7", "--quality", quality, "--precision", "float32"]
+    call = [sys.executable, "-m", "sssd", *made, "--format", "npz", "--out", str(folder)]
+    subprocess.run(call, check=True)
+    with np.load(folder / "ecgs.npz", allow_pickle=False) as data:
+        return np.array(CODES)[data["labels"][0] > 0.5].tolist(), data["signal_uv"][0] / 1000
+
+
+def same(record: dict[str, Any], made: tuple[list[str], np.ndarray]) -> None:
+    statements, wanted = made
+    assert record["statements"] == statements
+    assert np.abs(np.array(record["signal"]) - wanted).max() < SAME_MV
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 @NO_BROWSER
-def test_the_shipped_page(package: Path, browser: Any, tmp_path: Path) -> None:
-    """Its records are those of the command line, in a process of its own, and its first comes as fast as is said."""
-    folder = tmp_path / "page"
-    call = ["page", "--static", str(folder), "--runtime", str(package)]
-    subprocess.run([sys.executable, "-m", "sssd", *call], check=True, timeout=1200)
-    server = serve(folder)
+def test_the_shipped_page(shipped: Path, browser: Any, tmp_path: Path) -> None:
+    """Its records are those of the command line, its first comes as fast as is said, and it loads as little."""
+    server = serve(shipped)
     began = time.monotonic()
     opened = Visit(browser, f"http://127.0.0.1:{server.server_port}/", "#ecg=AFIB&quality=draft&seed=7")
     opened.wait()
     seconds = time.monotonic() - began
-    loaded = [folder / url.removeprefix(opened.address).split("#")[0] for url in opened.loaded]
-    size = sum(len(gzip.compress(path.read_bytes())) for path in set(loaded) if path.is_file())
+    size = compressed(shipped, opened.files())
     print(f"first record after {seconds:.1f} s; {size / 1e6:.1f} MB compressed")
     for quality in ("draft", "standard"):
         record = opened.ask({"statements": ["AFIB"], "seed": 7, "quality": quality})["records"][0]
-        made = ["generate", "--label", "AFIB", "--seed", "7", "--quality", quality, "--precision", "float32"]
-        out = tmp_path / quality
-        subprocess.run(
-            [sys.executable, "-m", "sssd", *made, "--format", "npz", "--out", str(out)], check=True
-        )
-        with np.load(out / "ecgs.npz", allow_pickle=False) as data:
-            wanted = data["signal_uv"][0] / 1000
-            statements = np.array(CODES)[data["labels"][0] > 0.5].tolist()
-        assert record["statements"] == statements
-        assert np.abs(np.array(record["signal"]) - wanted).max() < SAME_MV
+        same(record, by_command(tmp_path / quality, quality))
     opened.page.close()
     server.shutdown()
     assert opened.complaints == []
     assert size < SMALL
     if os.getloadavg()[0] < QUIET:
         assert seconds < MEASURED_S
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@NO_BROWSER
+def test_the_shipped_page_by_webgpu(shipped: Path, graphics: Any, tmp_path: Path) -> None:
+    """Its records are those of the command line as well, and it loads as little. The processor needs minutes for it."""
+    server = serve(shipped)
+    opened = webgpu(graphics, f"http://127.0.0.1:{server.server_port}/", "#ecg=AFIB&quality=draft&seed=7")
+    opened.wait()
+    size = compressed(shipped, opened.files())
+    assert opened.place() == "It runs in this browser, by WebGPU."
+    record = opened.ask({"statements": ["AFIB"], "seed": 7, "quality": "draft"})["records"][0]
+    same(record, by_command(tmp_path / "draft", "draft"))
+    opened.page.close()
+    server.shutdown()
+    assert opened.complaints == []
+    assert opened.builds() == {"ort.jspi.min.mjs"}
+    print(f"{size / 1e6:.1f} MB compressed")
+    assert size < SMALL

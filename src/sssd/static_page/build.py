@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ..snomed import snomed
 from .runtime import runtime_files
 
 HERE = Path(__file__).parent
+NETWORK = "networks/default.onnx.zlib"
 SERVICE = '        <a href="docs">HTTP interface</a>\n'  # in the page: a link that only a service has
 
 
@@ -72,13 +74,16 @@ def _write_networks(page: Path, generator: Generator) -> None:
     """
     networks, provenance = page / "networks", {}
     networks.mkdir()
-    (networks / "default.onnx").write_bytes(onnx_bytes(generator.model, described=False))
+    (page / NETWORK).write_bytes(_packed(onnx_bytes(generator.model, described=False)))
     for quality, plan in generator.qualities.items():
         told, provenance[quality] = _network(generator.model, plan)
-        (networks / f"{quality}.json").write_text(
-            json.dumps({"file": "networks/default.onnx", **told}), encoding="utf-8"
-        )
+        (networks / f"{quality}.json").write_text(json.dumps({"file": NETWORK, **told}), encoding="utf-8")
     (page / "data.json").write_text(json.dumps(_data(generator, provenance)), encoding="utf-8")
+
+
+def _packed(content: bytes) -> bytes:
+    """Compress an ONNX file, its even bytes before its odd ones: of float16 weights, only the high bytes are alike."""
+    return zlib.compress(content[0::2] + content[1::2], 9)
 
 
 def _network(model: SSSDECG, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 VERSION = "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-FILES = (
+FILES = (  # of its folder dist: WebAssembly alone, then WebGPU through JSPI
     "ort.wasm.min.mjs",
     "ort-wasm-simd-threaded.mjs",
     "ort-wasm-simd-threaded.wasm",
-)  # of its folder dist
+    "ort.jspi.min.mjs",
+    "ort-wasm-simd-threaded.jspi.mjs",
+    "ort-wasm-simd-threaded.jspi.wasm",
+)
 
 
 def runtime_files(folder: Path | None = None) -> dict[str, bytes]:

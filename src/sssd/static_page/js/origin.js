@@ -16,12 +16,19 @@ const worker = new Worker(new URL("./local/worker.js", import.meta.url), { type:
 const waiting = new Map(); // the requests that the worker has, by their numbers
 let numbers = 0;
 worker.postMessage({ begin: QUALITY });
-worker.onmessage = ({ data: told }) => waiting.get(told.id)?.(told);
+worker.onmessage = ({ data: told }) => (told.place ? tellPlace(told) : waiting.get(told.id)?.(told));
+let tellPlace = () => {};
 let broken = "";
 worker.onerror = ({ message }) => {
   broken = `The network cannot run in this browser: ${message ?? "a file is missing"}.`;
   for (const take of waiting.values()) take({ problem: broken });
 };
+
+// tell(text) is called when it is known where the network runs.
+export function onPlace(tell) {
+  const threaded = (threads) => (threads > 1 ? `on ${threads} threads` : "on one thread");
+  tellPlace = ({ place, threads }) => tell(`It runs in this browser, by ${place === "webgpu" ? "WebGPU" : `WebAssembly ${threaded(threads)}`}.`);
+}
 
 class Refused extends Error {}
 

@@ -6,7 +6,7 @@ import { inShell } from "./command.js";
 import { fromFragment, toFragment } from "./link.js";
 import { clearFailure, copyText, failed, notice } from "./messages.js";
 import { More } from "./more.js";
-import { SERVICE } from "./origin.js";
+import { SERVICE, onPlace } from "./origin.js";
 import { learnt } from "./plain.js";
 import { canPresent } from "./present.js";
 import { fill } from "./print.js";
@@ -465,6 +465,7 @@ if (SERVICE)
     if (!inRoom()) startRoom();
     if (inRoom()) room.open(files);
   });
+onPlace((text) => ($("place").textContent = text));
 canPresent(sheets, $("present"));
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;

@@ -3,3 +3,4 @@
 export const ask = (path, options) => fetch(path, options);
 export const QUALITY = "standard"; // what is chosen at first
 export const SERVICE = true; // which reads recordings and sentences, and writes every type of file
+export const onPlace = () => {}; // is told where in the browser the network runs

@@ -1,21 +1,28 @@
-// Evaluates the networks, so that the page stays alive. It takes {id, quality, conditions, seed, index} and {id, stop}, and
-// sends {id, step, signal} for each step, then {id, signal} or {id, problem}. Signals are 8 leads in mV after each other.
+// Evaluates the networks, so that the page stays alive: by WebGPU where the machine has it, else by WebAssembly. It takes
+// {begin}, {id, quality, conditions, seed, index} and {id, stop}, and sends {place, threads} when a network is ready,
+// {id, step, signal} for each step, then {id, signal} or {id, problem}. Signals are 8 leads in mV after each other.
 
-import * as ort from "../../ort/ort.wasm.min.mjs";
 import { conditions, run } from "./flow.js";
+import { hasGpu } from "./gpu.js";
 
-ort.env.wasm.wasmPaths = new URL("../../ort/", import.meta.url).href;
-ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 4) : 1;
+// The builds of onnxruntime-web. A page loads one of them; the one for WebGPU is the larger.
+const BUILDS = { webgpu: "ort.jspi.min.mjs", wasm: "ort.wasm.min.mjs" };
+const QUIET = 3; // errors only: which nodes run on the CPU is no news
 
 const at = (name) => new URL(`../../${name}`, import.meta.url);
 const stopped = new Set();
-const sessions = new Map(); // by the file of the weights
+const runtimes = new Map(); // by place
+const sessions = new Map(); // by place and the file of the weights
 const plans = new Map(); // by quality: {file, facts, table}
+let place = hasGpu().then((gpu) => (gpu ? "webgpu" : "wasm"));
 let last = Promise.resolve();
 
+// What another place cannot help against.
+class Final extends Error {}
+
 async function load(name) {
-  const answer = await fetch(at(name));
-  if (!answer.ok) throw new Error(`${name} cannot be loaded: ${answer.status} ${answer.statusText}`);
+  const answer = await fetch(at(name)).catch(({ message }) => ({ status: message, statusText: "" }));
+  if (!answer.ok) throw new Final(`${name} cannot be loaded: ${answer.status} ${answer.statusText}`);
   return answer;
 }
 
@@ -29,22 +36,56 @@ function kept(map, key, make) {
 }
 
 const plan = (quality) => kept(plans, quality, async () => (await load(`networks/${quality}.json`)).json());
-const session = (file) =>
-  kept(sessions, file, async () => {
-    const bytes = new Uint8Array(await (await load(file)).arrayBuffer());
-    return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+
+// The ONNX file of the weights: zlib of all even bytes and then all odd ones (sssd/static_page/build.py).
+async function content(file) {
+  const inflated = (await load(file)).body.pipeThrough(new DecompressionStream("deflate"));
+  const parts = new Uint8Array(await new Response(inflated).arrayBuffer());
+  const [bytes, odd] = [new Uint8Array(parts.length), Math.ceil(parts.length / 2)];
+  for (let i = 0; i < odd; i++) bytes[2 * i] = parts[i];
+  for (let i = odd; i < parts.length; i++) bytes[2 * (i - odd) + 1] = parts[i];
+  return bytes;
+}
+
+const runtime = (name) =>
+  kept(runtimes, name, async () => {
+    const ort = await import(at(`ort/${BUILDS[name]}`));
+    ort.env.wasm.wasmPaths = at("ort/").href;
+    ort.env.wasm.numThreads = self.crossOriginIsolated && name === "wasm" ? Math.min(navigator.hardwareConcurrency || 1, 4) : 1;
+    return ort;
   });
+
+async function session(file) {
+  const name = await place;
+  return kept(sessions, `${name} ${file}`, async () => {
+    const [ort, bytes] = await Promise.all([runtime(name), content(file)]);
+    const network = await ort.InferenceSession.create(bytes, { executionProviders: [name], logSeverityLevel: QUIET });
+    postMessage({ place: name, threads: ort.env.wasm.numThreads });
+    return { Tensor: ort.Tensor, network };
+  });
+}
+
+// What `work` gives. Where WebGPU fails at it, WebAssembly takes over, for everything that comes after it as well.
+async function somewhere(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Final || (await place) === "wasm") throw error;
+    place = Promise.resolve("wasm");
+    return work();
+  }
+}
 
 async function make({ id, quality, seed, index, ...asked }) {
   const { file, facts, table } = await plan(quality);
-  const network = await session(file);
+  const { Tensor, network } = await session(file);
   const cond = conditions(facts, { ...asked, seed, index });
-  const tensors = { cond: new ort.Tensor("float32", cond, [1, cond.length]) };
+  const tensors = { cond: new Tensor("float32", cond, [1, cond.length]) };
   const shape = [1, facts.leads.length, facts.samples];
   const evaluate = async (x, step) => {
     await new Promise((resolve) => setTimeout(resolve)); // so that a message to stop can arrive
-    if (stopped.has(id)) throw new Error("stopped");
-    const one = { ...tensors, x: new ort.Tensor("float32", x, shape), step: new ort.Tensor("int64", BigInt64Array.of(BigInt(step)), [1]) };
+    if (stopped.has(id)) throw new Final("stopped");
+    const one = { ...tensors, x: new Tensor("float32", x, shape), step: new Tensor("int64", BigInt64Array.of(BigInt(step)), [1]) };
     const { eps, x0 } = await network.run(one);
     return { eps: eps.data, x0: x0.data };
   };
@@ -52,12 +93,14 @@ async function make({ id, quality, seed, index, ...asked }) {
   postMessage({ id, signal });
 }
 
+const begin = async (quality) => session((await plan(quality)).file);
+
 onmessage = ({ data }) => {
-  if (data.begin) plan(data.begin).then(({ file }) => session(file)).catch(() => {}); // a failure is told when it is asked for
+  if (data.begin) somewhere(() => begin(data.begin)).catch(() => {}); // a failure is told when it is asked for
   else if (data.stop) stopped.add(data.id);
   else
     last = last
-      .then(() => make(data))
+      .then(() => somewhere(() => make(data)))
       .catch((error) => postMessage({ id: data.id, problem: error.message }))
       .finally(() => stopped.delete(data.id));
 };
