@@ -40,25 +40,39 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "comparison.md"
 FS_HZ = 100
 LAGS_S = 2.0
 
-# From the documentation of the versions that were measured. "-": no such thing is described there.
+# From what each says of itself (`SOURCES`). "-": no such thing is described there.
 FEATURES = {
-    "": ("sssd-ecg", "ECGEN", "deepfake-ecg", "NeuroKit2 (ecg_simulate)"),
-    "what it is": ("generator with weights, and training", "framework for training", "generator with weights",
+    "": ("sssd-ecg", "ECGEN", "DiffuSETS", "SynthECG", "deepfake-ecg", "NeuroKit2 (ecg_simulate)"),
+    "what it is": ("generator with weights, and training", "framework for training",
+                   "generator with weights, and training", "framework for training and evaluation", "generator with weights",
                    "simulator (ordinary differential equations)"),
-    "weights in the package": ("yes, of PTB-XL", "no; one GAN at the Hugging Face Hub", "yes", "needs none"),
+    "weights in the package": ("yes, of PTB-XL", "no; one GAN at the Hugging Face Hub",
+                               "no package; at the Hugging Face Hub, of MIMIC-IV-ECG", "no package, no weights", "yes",
+                               "needs none"),
     "methods": ("diffusion with a transformer, in 6 to 200 evaluations; with S4 for checkpoints of SSSD-ECG",
-                "VAE, GAN, VQ-VAE, diffusion, flow matching, and these in latent space", "GAN", "ECGSYN"),
-    "statements": ("71 of PTB-XL, or your own", "class labels and statements, if trained with them", "-", "-"),
-    "age, sex": ("yes", "tabular fields, if trained with them", "-", "-"),
-    "heart rate": ("yes", "measurements, if trained with them", "-", "yes"),
-    "reports as text": ("known words, without a language model", "encoders, if trained with them", "-", "-"),
-    "recordings as a start": ("vary, edit, complete leads and samples", "inpainting of leads and time spans", "-", "-"),
-    "leads, rate": ("12 at 100 Hz", "as trained", "8 at 500 Hz", "12 at any rate"),
-    "files": ("WFDB, EDF+, DICOM, challenge, NPZ, CSV, pictures; sharded corpora", "CSV, NPY, pictures",
-              "ASC", "data frame"),
-    "evaluation": ("yes", "yes", "-", "-"),
-    "service, page": ("yes", "-", "-", "-"),
+                "VAE, GAN, VQ-VAE, diffusion with DDIM, rectified flow, and these in latent space",
+                "diffusion in latent space, 1,000 steps in its example",
+                "two GANs, two diffusion models (one is SSSD-ECG)", "GAN", "ECGSYN"),
+    "statements": ("71 of PTB-XL, or your own", "class labels and statements, if trained with them", "as text",
+                   "5 classes of PTB-XL, if trained with them", "-", "-"),
+    "age, sex": ("yes", "tabular fields, if trained with them", "yes", "-", "-", "-"),
+    "heart rate": ("yes", "measurements, if trained with them", "yes", "-", "-", "yes"),
+    "reports as text": ("known words, without a language model", "encoders, if trained with them",
+                        "yes, by embeddings of a language model", "-", "-", "-"),
+    "recordings as a start": ("vary, edit, complete leads and samples", "inpainting of leads and time spans", "-", "-",
+                              "-", "-"),
+    "leads, rate": ("12 at 100 Hz, files at 500 Hz", "as trained", "12 at 102.4 Hz", "12 at 100 Hz", "8 at 500 Hz",
+                    "12 at any rate"),
+    "files": ("WFDB, EDF+, DICOM, challenge, NPZ, CSV, pictures; sharded corpora", "WFDB, CSV, NPY, pictures",
+              "pictures", "NPY", "ASC", "data frame"),
+    "evaluation": ("yes", "yes", "scripts of its experiments", "yes", "-", "-"),
+    "service, page": ("yes", "-", "-", "-", "-", "-"),
 }  # fmt: skip
+SOURCES = (
+    "What is said of ECGEN comes from its page in the package index and its command line, what is said of DiffuSETS "
+    "and SynthECG from their repositories (PKUDigitalHealth/DiffuSETS, pedrodevog/SynthECG), and what is said of the "
+    "others from their code. `-` means that nothing of the kind was found there."
+)
 
 
 def installed(package: str) -> str | None:
@@ -175,11 +189,10 @@ def page(rows: dict[str, dict[str, float]], seconds: dict[str, float], records: 
         "## What each can do",
         "",
         f"| {' | '.join((head[0], *head[1]))} |",
-        f"|{'---|' * 5}",
+        f"|{'---|' * (1 + len(head[1]))}",
         *(f"| {name} | {' | '.join(cells)} |" for name, cells in features),
         "",
-        "What is said of ECGEN comes from its page in the package index, and what is said of the others from their "
-        "code. `-` means that nothing of the kind was found there.",
+        SOURCES,
         "",
         "## Time",
         "",
