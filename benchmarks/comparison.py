@@ -44,8 +44,8 @@ LAGS_S = 2.0
 FEATURES = {
     "": ("sssd-ecg", "ECGEN", "DiffuSETS", "SynthECG", "deepfake-ecg", "NeuroKit2 (ecg_simulate)"),
     "what it is": ("generator with weights, and training", "framework for training",
-                   "generator with weights, and training", "framework for training and evaluation", "generator with weights",
-                   "simulator (ordinary differential equations)"),
+                   "generator with weights, and training", "framework for training and evaluation",
+                   "generator with weights", "simulator (ordinary differential equations)"),
     "weights in the package": ("yes, of PTB-XL", "no; one GAN at the Hugging Face Hub",
                                "no package; at the Hugging Face Hub, of MIMIC-IV-ECG", "no package, no weights", "yes",
                                "needs none"),
