@@ -1,7 +1,8 @@
 """The pages of the documentation site. MkDocs calls these hooks (see mkdocs.yml).
 
 The site holds each page at the path that it has in the repository, so that links between pages work in both places. To
-these come pages of reference, one for each module or folder of the package.
+these come pages of reference, one for each module or folder of the package, and the page that generates in the browser,
+if `sssd-ecg page --static build/live` has written it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Link, Navigation
 
 ROOT = Path(__file__).parents[1]
+LIVE = ROOT / "build" / "live"
 PAGES = (
     "*.md",
     "docs/**/*",
@@ -64,4 +67,14 @@ def on_files(files: Files, config: Any) -> Files:
     for page, names in modules().items():
         text = f"# {page}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n"
         site.append(File.generated(config, f"reference/{page}.md", content=text))
+    for path in sorted(path for path in LIVE.rglob("*") if path.is_file()):
+        name = path.relative_to(LIVE.parent).as_posix()
+        site.append(File(name, str(LIVE.parent), config.site_dir, config.use_directory_urls))
     return Files(site)
+
+
+def on_nav(nav: Navigation, config: Any, files: Files) -> Navigation:
+    """Lead to the page that generates in the browser."""
+    if LIVE.exists():
+        nav.items.insert(1, Link("Generate ECGs here", "live/index.html"))
+    return nav

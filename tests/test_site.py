@@ -83,10 +83,16 @@ def module_file(name):
     return inner / "__init__.py" if inner.is_dir() else inner.with_suffix(".py")
 
 
-def test_every_public_name_is_in_the_reference(site):
+@pytest.fixture
+def docs_site():
+    """The hooks of the site, as a module."""
     spec = importlib.util.spec_from_file_location("docs_site", ROOT / "scripts" / "docs_site.py")
-    docs_site = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(docs_site)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_public_name_is_in_the_reference(site, docs_site):
     pages = docs_site.modules()
     missing, seen = [], 0
     for page, modules in pages.items():
@@ -120,6 +126,34 @@ def test_the_search_works_without_a_server(site):
     assert any(location.startswith("docs/ddim.html#") for location in titles)
     assert "docs/assets/iframe-worker.js" in Page(site / "index.html").loaded
     assert (site / "docs/assets/iframe-worker.js").is_file()
+
+
+def test_the_site_leads_to_the_page_that_generates(docs_site, tmp_path, monkeypatch):
+    """Where it was written, and only there; broken by a workflow that writes it elsewhere (seen: all)."""
+    from mkdocs.config import load_config
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.nav import Link, Navigation
+
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"))
+    workflow = (ROOT / ".github/workflows/docs.yml").read_text(encoding="utf-8")
+    monkeypatch.setattr(docs_site, "PAGES", ())
+    monkeypatch.setattr(docs_site, "modules", dict)
+    steps = re.findall(r"- run: (sssd-ecg page --static|python -m mkdocs build)(?: (build/\S+))?", workflow)
+    assert steps[0][1] and ROOT / steps[0][1] == docs_site.LIVE and len(steps) == 2
+    for live in (tmp_path / "absent", tmp_path / "live"):
+        monkeypatch.setattr(docs_site, "LIVE", live)
+        files = docs_site.on_files(Files([]), config)
+        nav = docs_site.on_nav(Navigation([Link("Home", "README.md")], []), config, files)
+        there = live.name == "live"
+        assert [item.url for item in nav.items] == ["README.md", *["live/index.html"] * there]
+        assert sorted(uri for uri in files.src_uris if uri.startswith("live")) == (
+            ["live/index.html", "live/js/main.js"] if there else []
+        )
+        (tmp_path / "live" / "js").mkdir(parents=True, exist_ok=True)
+        for name in ("index.html", "js/main.js"):
+            (tmp_path / "live" / name).write_text("<p>")
+    files.copy_static_files()
+    assert (tmp_path / "site/live/js/main.js").read_text() == "<p>"
 
 
 def test_addresses_elsewhere_are_told_apart():
