@@ -303,7 +303,7 @@ def test_every_interface_has_the_settings_of_sampling():
     from sssd.cli import generate
     from sssd.cli.corpus import create
     from sssd.corpora.schema import Recipe
-    from sssd.server.schemas import GenerateRequest
+    from sssd.server.asked import GenerateRequest
 
     settings = {field.name for field in fields(Sampling)} - {"steps_name"}
     assert settings == {"quality", "sampler", "steps", "eta", "spacing"}

@@ -31,8 +31,8 @@ from sssd.presets import BEST_OF_S4, PRESETS, UNFITTED
 from sssd.samplers import SAMPLERS
 from sssd.sampling import Sampling
 from sssd.server import encode
+from sssd.server.asked import GenerateRequest
 from sssd.server.generator import Generator, load_generator
-from sssd.server.schemas import GenerateRequest
 from sssd.server.security import digest
 from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings

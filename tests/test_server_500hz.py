@@ -12,8 +12,8 @@ import wfdb
 from sssd.detail import trained
 from sssd.io import npz
 from sssd.record import Ecg
+from sssd.server.asked import GenerateRequest
 from sssd.server.generator import Generator
-from sssd.server.schemas import GenerateRequest
 from tests.service import eventually, recording, service
 from tests.test_wrapper import velocity
 

@@ -13,9 +13,10 @@ import wfdb
 
 from sssd import SSSDECG
 from sssd.io import npz
+from sssd.server.answers import Record
+from sssd.server.asked import GenerateRequest
 from sssd.server.encode import record_json, to_json
 from sssd.server.generator import Generator
-from sssd.server.schemas import GenerateRequest, Record
 from sssd.server.work import Batch
 from tests.service import eventually, service
 from tests.test_wrapper import tiny

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.exceptions import RayTaskError
 
+from .answers import Job
 from .app import create_app
 from .generator import load_generator
 from .jobs import Jobs, Origin
-from .schemas import Job
 from .settings import Settings, read_settings
 from .work import EightLeads, Work
 

@@ -51,7 +51,7 @@ def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
 
 
 def record_json(ecg: Ecg, measured: bool) -> dict[str, Any]:
-    """Return one record as a dictionary for `to_json`, with the keys of schemas.Record.
+    """Return one record as a dictionary for `to_json`, with the keys of answers.Record.
 
     measured: whether it holds what is measured in the signal, and the checks of its statements.
     """

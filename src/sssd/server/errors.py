@@ -10,9 +10,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from .answers import Problem
 from .backend import DeadlineExceeded
 from .batching import QueueFull
-from .schemas import Problem
 
 NO_JSON = "the body cannot be read as JSON"
 MEANINGS = {

@@ -28,8 +28,9 @@ from ..samplers import SAMPLERS
 from ..sampling import Sampling
 from ..signals.rates import COARSE_HZ, FINE_HZ
 from ..strips import Strip, strip_of
+from .answers import Label
+from .asked import GenerateRequest
 from .recordings import ChangeRequest, RecordingRead, RecordingRequest
-from .schemas import GenerateRequest, Label
 from .work import Batch, EightLeads, OnStep, Plan, Work
 
 if TYPE_CHECKING:

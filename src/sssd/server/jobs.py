@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from .answers import Job
 from .batching import QueueFull
 from .fairness import OnProgress, is_over_share
-from .schemas import Job
 from .work import EightLeads, Work
 
 RETRY_S = 0.5  # how long a piece waits before it tries a full queue again

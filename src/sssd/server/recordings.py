@@ -23,7 +23,8 @@ from ..leads import CLINICAL
 from ..measurements import intervals, measurements
 from ..record import Ecg, as_statement
 from ..sampling import Sampling
-from .schemas import Asked, AskedOfSampler, Measured, Name, Sex
+from .answers import Measured
+from .asked import Asked, AskedOfSampler, Name, Sex
 
 if TYPE_CHECKING:
     from typing_extensions import Self

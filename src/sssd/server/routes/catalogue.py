@@ -12,9 +12,9 @@ from ... import mix, words
 from ...labels import CODES, find
 from ...presets import BUILTIN
 from ...sampling import Sampling
+from ..answers import Hints, Label, Model, Quality
 from ..errors import problems
 from ..generator import Generator
-from ..schemas import Hints, Label, Model, Quality
 from ..settings import Settings
 from ..work import Plan
 

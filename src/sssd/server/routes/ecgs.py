@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from ...config.names import Sampler
 from ...version import __version__
 from .. import encode, stream
+from ..asked import GenerateRequest, PictureQuery, Sex
 from ..backend import Backend, in_time
 from ..errors import problems
 from ..gate import Gate
 from ..middleware import accepts_gzip
-from ..schemas import GenerateRequest, PictureQuery, Sex
 from ..security import client_of
 from ..settings import Settings
 from .shared import (

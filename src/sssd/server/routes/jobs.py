@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 
 from ...drawing import USUAL, Drawing
 from .. import encode
+from ..answers import Job
+from ..asked import GenerateRequest, PictureQuery
 from ..backend import Backend
 from ..errors import problems
 from ..gate import Gate
 from ..jobs import Origin, Repeated
-from ..schemas import GenerateRequest, Job, PictureQuery
 from ..security import client_of, owner_of
 from ..settings import Settings
 from ..work import EightLeads, Work

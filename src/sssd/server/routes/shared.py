@@ -18,10 +18,11 @@ from ...models.detail import FACTOR
 from ...plot import LONGEST_S
 from ...record import Ecg
 from .. import encode
+from ..answers import Records
+from ..asked import GenerateRequest
 from ..backend import Backend, TooLong, in_time
 from ..generator import Generator
 from ..recordings import ChangeRequest
-from ..schemas import GenerateRequest, Records
 from ..security import client_of
 from ..settings import Settings
 from ..work import EightLeads, Work

@@ -5,6 +5,7 @@ import { change, inFile, patiently, read } from "./api.js";
 import { LEADS } from "./layout.js";
 import { seedOf, newSeed } from "./settings.js";
 import { Statements } from "./statements.js";
+import { contents } from "./uploads.js";
 
 export const ROOM = "#recording";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -27,22 +28,6 @@ function bounds(records) {
 
 // How far a result may be from the recording, in words.
 const far = (strength) => ["hardly changed", "a little changed", "changed", "much changed", "a new record"][Math.min(4, Math.floor(strength * 5))];
-
-// What the files hold, by name, in base64.
-async function contents(files) {
-  const all = await Promise.all(
-    [...files].map(
-      (file) =>
-        new Promise((resolve, reject) => {
-          const reader = new FileReader();
-          reader.onload = () => resolve([file.name, reader.result.slice(reader.result.indexOf(",") + 1)]);
-          reader.onerror = () => reject(new Error(`${file.name} cannot be read.`));
-          reader.readAsDataURL(file);
-        }),
-    ),
-  );
-  return Object.fromEntries(all);
-}
 
 export class Room {
   // root: #room. sheets: the two of the page. onShow(two): whether the second sheet is to be seen. onError(error).
@@ -277,20 +262,4 @@ export class Room {
     }
     this.onShow(!!made);
   }
-}
-
-// Let files be dropped anywhere. onFiles(files): they were.
-export function droppable(onFiles) {
-  const holds = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  let depth = 0;
-  const tell = (by) => document.body.classList.toggle("dropping", (depth = by === null ? 0 : Math.max(0, depth + by)) > 0);
-  addEventListener("dragenter", (event) => holds(event) && (event.preventDefault(), tell(1)));
-  addEventListener("dragleave", (event) => holds(event) && tell(-1));
-  addEventListener("dragover", (event) => holds(event) && event.preventDefault());
-  addEventListener("drop", (event) => {
-    if (!holds(event)) return;
-    event.preventDefault();
-    tell(null);
-    if (event.dataTransfer.files.length) onFiles(event.dataTransfer.files);
-  });
 }
