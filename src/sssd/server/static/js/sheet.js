@@ -224,8 +224,7 @@ export class Sheet {
     for (const dd of this.measures.querySelectorAll("[data-measure]")) {
       const value = measured?.[dd.dataset.measure];
       const known = value !== null && value !== undefined;
-      const unit = document.createElement("small");
-      unit.textContent = dd.dataset.unit === "°" ? "°" : ` ${dd.dataset.unit}`;
+      const unit = dd.dataset.unit === "°" ? "°" : Object.assign(document.createElement("small"), { textContent: ` ${dd.dataset.unit}` });
       dd.replaceChildren(known ? String(Math.round(value)).replace("-", "−") : "–", known ? unit : "");
       dd.title = measured && !known ? "This could not be measured in this record" : `This was measured in the ${this.settings?.recorded ? "recorded" : "generated"} signal`;
     }
