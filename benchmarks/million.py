@@ -79,7 +79,9 @@ def main(arguments: list[str] | None = None) -> None:
     name, model = checkpoint_name(given.checkpoint), SSSDECG.from_pretrained(given.checkpoint, device=device)
     preset = Preset(given.sampler, given.steps) if given.sampler else choose(given.quality, model.config)
     plan = like_ptbxl(given.records)
-    table = model.step_table(sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta)
+    table = model.step_table(
+        sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta, spacing=preset.spacing
+    )
     corpus = recipe.describe(
         model, plan, table, seed=1, precision="auto", source="a benchmark", checkpoint=name,
         batch_size=given.batch, shard_size=given.shard_size, threads=1 if given.gpus else None,

@@ -24,7 +24,10 @@ from sssd.samplers import key_of
 Result = Mapping[str, Any]
 COLUMNS = {
     "ddpm200": "DDPM 200",
-    **{key_of(of.sampler, of.steps, of.eta or 0.0): name for name, of in reversed(PRESETS.items())},
+    **{
+        key_of(of.sampler, of.steps, of.eta or 0.0, of.spacing): name
+        for name, of in reversed(PRESETS.items())
+    },
 }
 KS = {"pr": "PR", "qrs": "QRS", "qtc": "QTc", "heart_rate": "heart rate", "rr_variability": "RMSSD"}
 

@@ -8,13 +8,12 @@
 #
 #   OUT/base      the transformer, trained on all sets
 #   OUT/guided    it learns what it predicts under guidance
-#   OUT/fitted    the same weights with solvers of 12 and of 6 evaluations that are fitted to them: the model that ships
+#   OUT/calibrated  the same weights with the gains of draft and standard: the model that ships
 #   OUT/detail    the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured  ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these files
 #                 scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
 set -euo pipefail
 data=$1 out=$2 minutes=${3:-}
-fit_minutes=10 # for the search of a solver
 root=$(cd "$(dirname "$0")/.." && pwd)
 started=$(date +%s)
 gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
@@ -69,21 +68,10 @@ device() { # device N: the one of process N, where several run at once
     if [ "$gpus" -gt 0 ]; then echo "cuda:$(($1 % gpus))"; else echo cpu; fi
 }
 
-if [ ! -f "$out/fitted/model.safetensors" ]; then
-    if [ -n "$minutes" ] && [ $(($(date +%s) - started + 60 * fit_minutes)) -gt $((60 * ${minutes%.*})) ]; then
-        echo "stopped before the solvers are fitted, which takes $fit_minutes minutes: the same command goes on"
-        exit 0
-    fi
-    rm -rf "$out/fitted"
-    mkdir "$out/fitted"
-    searches=()
-    for steps in 12 6; do # at once, since a search leaves its GPU idle while it measures
-        python -m sssd fit --checkpoint "$out/guided/model.safetensors" --data "$data/ptbxl" --steps "$steps" \
-            --out "$out/fitted/$steps.safetensors" --max-minutes "$fit_minutes" --device "$(device ${#searches[@]})" &
-        searches+=($!)
-    done
-    for process in "${searches[@]}"; do wait "$process"; done # stops here if one of them failed
-    python "$root/scripts/join_fits.py" "$out"/fitted/{12,6}.safetensors "$out/fitted/model.safetensors"
+if [ ! -f "$out/calibrated/model.safetensors" ]; then
+    mkdir -p "$out/calibrated"
+    python "$root/scripts/calibrate.py" "$out/guided/model.safetensors" "$data/ptbxl" "$out/calibrated/part.safetensors"
+    mv "$out/calibrated/part.safetensors" "$out/calibrated/model.safetensors"
 fi
 
 if [ -d "$1/ecg_500hz" ] && [ ! -f "$out/detail/detail.safetensors" ]; then
@@ -94,11 +82,11 @@ fi
 
 # Three sets of each sampler for its quality; for each quality of the package one set for `sssd-ecg evaluate`.
 rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m50 sde-dpmpp-2m20 dpmpp-2m20 unipc20"
-rows="$rows fitted12 fitted6"
-shown="ddpm200 sde-dpmpp-2m50 fitted12 fitted6"
+rows="$rows sde-dpmpp-2m12_karras sde-dpmpp-2m8_karras"
+shown="ddpm200 sde-dpmpp-2m50 sde-dpmpp-2m12_karras sde-dpmpp-2m8_karras"
 sets() { # sets FOLDER SEED ROW...
     python "$root/scripts/make_evaluation_sets.py" "$data/ptbxl" "$out/measured/$1" "${@:3}" --seed "$2" \
-        --checkpoint "$out/fitted/model.safetensors"
+        --checkpoint "$out/calibrated/model.safetensors"
 }
 for seed in 7 8 9; do
     # shellcheck disable=SC2046,SC2086

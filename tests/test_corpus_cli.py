@@ -162,8 +162,9 @@ def test_age_and_sex(capsys, checkpoint, patients, tmp_path):  # noqa: F811
 
 def test_the_built_in_model_keeps_its_name(capsys, patients, tmp_path, monkeypatch):
     """Fails when the recipe holds a path, which is another one on another machine."""
-    from sssd.presets import UNFITTED
+    from sssd.presets import OF_S4
 
+    standard = OF_S4["standard"]
     mine = tmp_path / "here.safetensors"
     mine.write_bytes(patients.read_bytes())
     monkeypatch.setattr("sssd.presets.WEIGHTS", mine)
@@ -171,9 +172,9 @@ def test_the_built_in_model_keeps_its_name(capsys, patients, tmp_path, monkeypat
     how = ["create", "--counts", "AFIB=3,LVH=2", "--seed", 7, "--shard-size", 2, "--format", "npz"]
     assert run(capsys, *how, "--quality", "standard", "--out", "a")[0] == 0
     recipe = manifest.read(Path("a")).parts[0]
-    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("builtin", UNFITTED.sampler, UNFITTED.steps)
+    assert (recipe.checkpoint, recipe.sampler, recipe.steps) == ("builtin", standard.sampler, standard.steps)
     assert "| model | builtin, SHA-256" in Path("a/README.md").read_text()
-    by_hand = ["--checkpoint", "default", "--sampler", UNFITTED.sampler, "--steps", UNFITTED.steps]
+    by_hand = ["--checkpoint", "default", "--sampler", standard.sampler, "--steps", standard.steps]
     assert run(capsys, *how, *by_hand, "--out", "b")[0] == 0
     assert contents(Path("a")) == contents(Path("b"))
 

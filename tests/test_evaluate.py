@@ -515,7 +515,10 @@ def test_pages_are_written_from_what_was_measured(
     other = json.loads(json.dumps(compared[0]))
     other["utility"]["ratio"], other["privacy"]["membership_inference_auc"] = 0.1234, None
     draft = PRESETS["draft"]
-    for row, result in (("ddpm200", compared[0]), (key_of(draft.sampler, draft.steps), other)):
+    for row, result in (
+        ("ddpm200", compared[0]),
+        (key_of(draft.sampler, draft.steps, spacing=draft.spacing), other),
+    ):
         (measured / f"{row}.json").write_text(json.dumps(result))
     rated = replace(ecgs(8, 3), heart_rate=np.full(8, 80.0))
     write(measured / "all" / "rate_ddpm200.npz", rated)

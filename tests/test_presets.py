@@ -7,9 +7,8 @@ import pytest
 
 from sssd.config.schema import Config
 from sssd.presets import (
-    BEST_OF_S4,
+    OF_S4,
     PRESETS,
-    UNFITTED,
     WEIGHTS,
     Preset,
     check_alone,
@@ -19,14 +18,20 @@ from sssd.presets import (
     presets_of,
 )
 from sssd.sampling import Sampling
-from tests.fits import FITTED, fit
 
 TRANSFORMER: dict[str, Any] = {"diffusion_config": {"prediction": "v"}, "transformer_config": {}}
 
 
-def config(fits: list[int], *, transformer: bool = True, **sampling: Any) -> Config:
-    own = {"ddim_config": {"fits": [fit(n, 200) for n in fits], **sampling}}
-    return Config.model_validate({**(TRANSFORMER if transformer else {}), **own})
+SIX = {
+    "steps": [199, 120, 100, 90, 80, 60],
+    "eta": [0.3] * 5 + [0.0],
+    "slope": [0.0] * 6,
+    "before": [0.0] * 6,
+}
+
+
+def config(*, transformer: bool = True, **sampling: Any) -> Config:
+    return Config.model_validate({**(TRANSFORMER if transformer else {}), "ddim_config": sampling})
 
 
 @pytest.mark.parametrize("name", [None, "builtin", "default", "built-in", Path("builtin")])
@@ -74,7 +79,7 @@ def test_weights_of_earlier_versions(
 
 
 def test_the_built_in_model_has_all_qualities() -> None:
-    """Each names a sampler with its steps. Fails when a sampler is renamed, or the file lacks a fitted solver."""
+    """Each names a sampler with its steps. Fails when a sampler is renamed, or a gain is missing."""
     from sssd import SSSDECG
 
     model = SSSDECG.from_pretrained(device="cpu")
@@ -82,16 +87,16 @@ def test_the_built_in_model_has_all_qualities() -> None:
     for name, preset in PRESETS.items():
         table = model.step_table(quality=name)
         assert (table.name, table.S, table.settings.get("eta")) == (preset.sampler, preset.steps, preset.eta)
+        assert (table.gain != 1.0).any() == (name != "best")
     assert model.step_table().key == model.step_table(quality="standard").key
+    assert model.step_table(steps=8).key == model.step_table(quality="draft").key
 
 
 def test_qualities_are_samplers_of_the_model() -> None:
-    """Fails when a quality needs a solver that the model does not have, or more steps than it has."""
-    assert presets_of(config(FITTED)) == PRESETS
-    assert presets_of(config([8])) == {"standard": UNFITTED, "best": PRESETS["best"]}
-    assert presets_of(config(FITTED[:1])) == {**PRESETS, "standard": UNFITTED}
-    assert presets_of(config([], transformer=False)) == {"standard": UNFITTED, "best": BEST_OF_S4}
-    few = config([], transformer=False, sampler="consistency", ddim_timesteps=4)
+    """Fails when an S4 network has the qualities of a transformer, or a quality takes more steps than there are."""
+    assert presets_of(config()) == PRESETS
+    assert presets_of(config(transformer=False)) == OF_S4
+    few = config(transformer=False, sampler="consistency", ddim_timesteps=4)
     assert presets_of(few) == {"standard": Preset("consistency", 4)}
     short = Config.model_validate({"diffusion_config": {"T": 15}, "ddim_config": {"ddim_timesteps": 5}})
     assert [of.steps for of in presets_of(short).values()] == [15, 15]
@@ -102,24 +107,26 @@ def test_what_a_model_does_unless_told() -> None:
 
     def sampled(of: Config, **asked: Any) -> tuple[Any, ...]:
         found = Sampling.of(**asked).resolve(of)
-        return found.sampler, found.steps, found.eta
+        return found.sampler, found.steps, found.eta, found.spacing
 
     standard = PRESETS["standard"]
-    assert sampled(config(FITTED)) == (standard.sampler, standard.steps, standard.eta)
-    assert sampled(config([])) == (UNFITTED.sampler, UNFITTED.steps, None)
-    assert sampled(config(FITTED, sampler="unipc", ddim_timesteps=8)) == ("unipc", 8, None)
-    assert sampled(config(FITTED, transformer=False)) == ("ddim", 50, 0.0)
-    assert sampled(config(FITTED, transformer=False, use_ddim=False)) == ("ddpm", 200, None)
-    assert sampled(config(FITTED), steps=FITTED[0]) == ("fitted", FITTED[0], None)
-    assert sampled(config(FITTED), steps=30) == ("sde-dpmpp-2m", 30, None)
-    assert sampled(config(FITTED), use_ddim=False) == ("ddpm", 200, None)
-    assert sampled(config(FITTED), ddim_timesteps=10) == ("ddim", 10, 0.0)
-    assert sampled(config(FITTED), quality="best") == ("sde-dpmpp-2m", 50, None)
+    assert sampled(config()) == (standard.sampler, standard.steps, None, "karras")
+    assert sampled(config(sampler="unipc", ddim_timesteps=8)) == ("unipc", 8, None, "trailing")
+    assert sampled(config(transformer=False)) == ("ddim", 50, 0.0, "uniform")
+    assert sampled(config(transformer=False, use_ddim=False)) == ("ddpm", 200, None, None)
+    assert sampled(config(fits=[SIX])) == sampled(config())
+    assert sampled(config(fits=[SIX]), steps=6) == ("fitted", 6, None, None)
+    assert sampled(config(), steps=30) == ("sde-dpmpp-2m", 30, None, "karras")
+    assert sampled(config(), steps=30, spacing="uniform") == ("sde-dpmpp-2m", 30, None, "uniform")
+    assert sampled(config(), sampler="sde-dpmpp-2m", steps=30) == ("sde-dpmpp-2m", 30, None, "trailing")
+    assert sampled(config(), use_ddim=False) == ("ddpm", 200, None, None)
+    assert sampled(config(), ddim_timesteps=10) == ("ddim", 10, 0.0, "uniform")
+    assert sampled(config(), quality="best") == ("sde-dpmpp-2m", 50, None, "trailing")
 
 
 def test_a_quality_chooses_all_or_nothing() -> None:
     with pytest.raises(ValueError, match="^quality is 'draft': this model has standard and best$"):
-        Sampling(quality="draft").resolve(config([]))
+        Sampling(quality="draft").resolve(config(transformer=False))
     with pytest.raises(ValueError, match="^quality chooses ddim_eta itself: give one of the two$"):
         Sampling.of(quality="draft", ddim_eta=0.0)
     with pytest.raises(ValueError, match="^--quality chooses --eta itself"):

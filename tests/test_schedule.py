@@ -102,7 +102,7 @@ def test_every_number_of_steps_is_exact(name, spacing):
         assert (np.diff(steps) < 0).all() and steps[0] < schedule.T and steps[-1] >= 0
         if spacing != "leading":
             assert steps[0] == schedule.T - 1
-        if spacing == "leading" or (spacing != "trailing" and S > 1):
+        if spacing == "leading" or (spacing not in ("trailing", "karras") and S > 1):
             assert steps[-1] == 0
     np.testing.assert_array_equal(steps, np.arange(schedule.T)[::-1])
 
@@ -143,6 +143,21 @@ def test_log_snr_is_even_in_lambda():
     assert choose_steps(zero, 5, "log_snr")[1] > 150  # the infinite lambda of the first step spoils nothing
 
 
+def test_karras_spacing():
+    """Pure noise, then levels whose fourth roots are even (Karras et al. 2022, eq. 5), on whichever schedule.
+
+    Broken by another rho, and where the first of a schedule that begins below 7 is counted twice (seen).
+    """
+    wanted = np.linspace(7.0**0.25, 0.006**0.25, 11) ** 4
+    for schedule in (karras(20_000, 0.0015, 100.0, 7.0), karras(20_000, 0.003, 5000.0, 5.0)):
+        level = (schedule.sigma / schedule.alpha)[choose_steps(schedule, 12, "karras")]
+        assert level[0] == pytest.approx(schedule.sigma[-1] / schedule.alpha[-1])
+        np.testing.assert_allclose(level[1:], wanted, rtol=2e-3)
+    low = karras(20_000, 0.0015, 3.0, 7.0)
+    level = (low.sigma / low.alpha)[choose_steps(low, 12, "karras")]
+    np.testing.assert_allclose(level, np.linspace(3.0**0.25, 0.006**0.25, 12) ** 4, rtol=2e-3)
+
+
 @pytest.mark.parametrize("S", [0, -1, 201, 2.5, True, "20", None, np.nan])
 def test_wrong_number_of_steps_is_refused(S):
     with pytest.raises(ValueError, match=r"steps is .*: expected 1\.\.200"):
@@ -150,8 +165,8 @@ def test_wrong_number_of_steps_is_refused(S):
 
 
 def test_unknown_spacing_is_refused():
-    with pytest.raises(ValueError, match="spacing is 'karras': expected one of uniform, leading"):
-        choose_steps(linear(), 20, "karras")
+    with pytest.raises(ValueError, match="spacing is 'cosine': expected one of uniform, leading"):
+        choose_steps(linear(), 20, "cosine")
 
 
 def test_whole_numbers_of_numpy_are_accepted():

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -27,7 +28,7 @@ from sssd.io import npz, wfdb
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
-from sssd.presets import BEST_OF_S4, PRESETS, UNFITTED
+from sssd.presets import OF_S4, PRESETS
 from sssd.samplers import SAMPLERS
 from sssd.sampling import Sampling
 from sssd.server import encode
@@ -37,8 +38,9 @@ from sssd.server.security import digest
 from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings
 from sssd.server.work import Batch, Plan
-from tests.fits import FITTED, fit
 from tests.service import Service, eventually, service
+from tests.test_onnx import random_model
+from tests.test_transformer import tiny as small_transformer
 from tests.test_wrapper import LENGTH, tiny
 
 UV = 1e-3 + 1e-6  # mV
@@ -65,10 +67,10 @@ def patients():
 
 @pytest.fixture
 def builtin():
-    """(a service that takes its model, which has fitted solvers, for the built-in one, and this model)."""
-    fitted = tiny(ddim_config={"fits": [fit(n, 20) for n in FITTED], "ddim_timesteps": 5})
-    with service(fitted, "builtin") as running:
-        yield running, fitted
+    """(a service that takes its model, a transformer, for the built-in one, and this model)."""
+    transformer = random_model(small_transformer(length=LENGTH))
+    with service(transformer, "builtin") as running:
+        yield running, transformer
 
 
 def signals(answer):
@@ -162,12 +164,11 @@ def test_files_hold_age_and_sex(patients, tmp_path):
 def test_qualities(builtin):
     """Fails when a quality uses another sampler or other steps than `generate --quality`, or batches mix them."""
     up, model = builtin
-    wanted = {**PRESETS, "best": BEST_OF_S4}
     assert [(q["name"], q["sampler"], q["steps"]) for q in up.get("/v1/models")[0]["qualities"]] == [
-        (name, of.sampler, min(of.steps, 20)) for name, of in wanted.items()
+        (name, of.sampler, of.steps) for name, of in PRESETS.items()
     ]
     answers = together(up, [{"statements": ["AFIB"], "seed": 3, "quality": name} for name in PRESETS] * 3)
-    for (name, of), answer in zip(list(wanted.items()) * 3, answers, strict=True):
+    for (name, of), answer in zip(list(PRESETS.items()) * 3, answers, strict=True):
         alone = model.generate_ecgs("AFIB", seed=3, quality=name, precision="float32")
         np.testing.assert_allclose(signals(answer)[0], alone[0].signal, atol=1.5 * UV, err_msg=name)
         how = answer["provenance"]
@@ -175,7 +176,7 @@ def test_qualities(builtin):
 
 
 def test_qualities_of_another_model(builtin, model):
-    """Fails when draft is offered for a model without a fitted solver, or depends on what the model is called."""
+    """Fails when draft is offered for an S4 network, or depends on what the model is called."""
     assert list(Generator(builtin[1], "mine").qualities) == ["draft", "standard", "best"]
     generator = Generator(model, "builtin")
     assert list(generator.qualities) == ["standard", "best"]
@@ -600,8 +601,7 @@ def test_labels_and_models(up, model):
     assert about["hash"] == model.model_hash and about["steps_max"] == 20
     assert not about["age"] and not about["sex"] and not about["heart_rate"]
     assert [(q["name"], q["sampler"], q["steps"]) for q in about["qualities"]] == [
-        ("standard", UNFITTED.sampler, min(UNFITTED.steps, 20)),
-        ("best", BEST_OF_S4.sampler, min(BEST_OF_S4.steps, 20)),
+        (name, of.sampler, min(of.steps, 20)) for name, of in OF_S4.items()
     ]
     assert about["default"] == {"sampler": "ddim", "steps": 5, "eta": 0.0}
     assert (
@@ -701,7 +701,10 @@ def test_other_weights_are_another_record(builtin):
     up, model = builtin
     address = "/v1/ecgs/NORM.csv?seed=1&quality=draft"
     tag = up.ask(address)[1]["etag"]
-    with service(tiny(seed=1, ddim_config=model.config.ddim_config.model_dump()), "builtin") as other:
+    changed = random_model(model.config)
+    with torch.no_grad():
+        next(changed.model.parameters()).add_(0.1)
+    with service(changed, "builtin") as other:
         assert other.ask(address)[1]["etag"] != tag
 
 

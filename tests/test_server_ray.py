@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from sssd.presets import UNFITTED
+from sssd.presets import OF_S4
 from sssd.server.security import digest
 from tests.service import Service, eventually
 from tests.test_wrapper import LENGTH, tiny
@@ -109,7 +109,7 @@ def test_a_job_from_any_replica(cluster):
     _, _, content = up.ask(f"/v1/jobs/{job['id']}/result", accept="application/x-npz")
     with np.load(io.BytesIO(content)) as file:
         made = file["signal_uv"]
-    how = {"sampler": UNFITTED.sampler, "steps": min(20, UNFITTED.steps)}
+    how = {"sampler": OF_S4["standard"].sampler, "steps": min(20, OF_S4["standard"].steps)}
     alone = model.generate_ecgs("NORM", num_samples=30, seed=3, sex="female", precision="float32", **how)
     np.testing.assert_allclose(made, np.stack([ecg.signal for ecg in alone]) * 1000, atol=2)
     status, headers, _ = up.ask("/v1/jobs", {**ask, "count": 100})

@@ -27,7 +27,7 @@ from sssd.leads import CLINICAL
 from sssd.mix import hints
 from sssd.noise import integers, normal, origin
 from sssd.presets import PRESETS
-from tests.fits import FITTED, fit
+from sssd.samplers import key_of
 from tests.page import CHROMIUM, Quiet, chromium, compressed, serve, with_webgpu
 from tests.test_onnx import SMALL_TRANSFORMER, random_model
 from tests.test_transformer import tiny
@@ -66,13 +66,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_model() -> SSSDECG:
-    """A small transformer as the built-in model: circumstances, heart rate, raised high frequencies, fitted solvers."""
+    """A small transformer as the built-in model: circumstances, heart rate, raised high frequencies, gains."""
     content = tiny(length=1000).model_dump()
     content["transformer_config"] = SMALL_TRANSFORMER
     content["trainset_config"] |= {"heart_rate": True}
     content["wavenet_config"]["label_embed_classes"] = 77
-    content["ddim_config"]["fits"] = [fit(n, 200) for n in FITTED]
-    content["ddim_config"]["gains"] = {f"fitted{n}": [0.9, *[1.0] * 6, 1.1] for n in FITTED}
+    keys = [key_of(of.sampler, of.steps, of.eta or 0.0, of.spacing) for of in PRESETS.values()]
+    content["ddim_config"]["gains"] = {key: [0.9, *[1.0] * 6, 1.1] for key in keys}
     return random_model(Config.model_validate(content))
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's settings for the whole process are as before after training, fitting, and after errors."""
+"""PyTorch's settings for the whole process are as before after training, and after errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sssd.fitting.solver import Generation, search, starting_solver
-from sssd.model_wrapper import SSSDECG
 from sssd.models import s4
 from sssd.models.precision import float32_products
 from sssd.training.loop import train
-from tests.networks import config, saved
 from tests.test_training import records, tiny
 
 
@@ -41,7 +38,7 @@ class Stopped(Exception):
 
 
 def stop(progress: Any) -> None:
-    assert torch.get_float32_matmul_precision() == "high" or isinstance(progress, Generation)
+    assert torch.get_float32_matmul_precision() == "high"
     raise Stopped
 
 
@@ -58,18 +55,6 @@ def test_training_leaves_no_trace(tmp_path: Path, legacy: str) -> None:
         assert state() == before
     finally:
         torch.set_float32_matmul_precision("highest")
-
-
-def test_fitting_leaves_no_trace(tmp_path: Path) -> None:
-    """CMA-ES seeds NumPy's global generator. Fails if that is not undone."""
-    model = SSSDECG.from_pretrained(saved(tmp_path, config()), device="cpu")
-    begin, _ = starting_solver(model, 3)
-    before = state()
-    search(lambda solvers, _: [0.0] * len(solvers), begin, generations=1)
-    assert state() == before
-    with pytest.raises(Stopped):
-        search(lambda solvers, _: [0.0] * len(solvers), begin, generations=1, on_generation=stop)
-    assert state() == before
 
 
 def test_kernels_are_built_in_full_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,15 +195,17 @@ def of_quality(
     """Generate records of one quality: 8 leads in an array, or records with 12 leads."""
     make = model.generate_ecgs if twelve else model.generate
     return make(
-        "NORM", num_samples=records, sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta, seed=0,
-        batch_size=records, precision=precision, progress=False,
+        "NORM", num_samples=records, sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta,
+        spacing=preset.spacing, seed=0, batch_size=records, precision=precision, progress=False,
     )  # fmt: skip
 
 
 def corpus_seconds(model: SSSDECG, preset: Preset, records: int, precision: str) -> float:
     """Make a corpus in a temporary folder, verify it and remove it; return the seconds of the first two."""
     plan = like_ptbxl(records)
-    table = model.step_table(sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta)
+    table = model.step_table(
+        sampler=preset.sampler, steps=preset.steps, ddim_eta=preset.eta, spacing=preset.spacing
+    )
     corpus = recipe.describe(
         model, plan, table, seed=0, precision=precision, source="a benchmark",
         checkpoint=BUILTIN,

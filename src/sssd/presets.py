@@ -29,41 +29,36 @@ EARLIER = {"one-step": "draft", "few-step": "standard"}  # weights of earlier ve
 
 @dataclass(frozen=True)
 class Preset:
-    """A sampler and the number of its network evaluations. eta: of DDIM; None for other samplers."""
+    """A sampler and the number of its network evaluations.
+
+    eta: of DDIM; None for other samplers. spacing: of the steps; None for the default of the sampler.
+    """
 
     sampler: str
     steps: int
     eta: float | None = None
+    spacing: str | None = None
 
 
 PRESETS = {
-    "draft": Preset("fitted", 6),
-    "standard": Preset("fitted", 12),
+    "draft": Preset("sde-dpmpp-2m", 8, spacing="karras"),
+    "standard": Preset("sde-dpmpp-2m", 12, spacing="karras"),
     "best": Preset("sde-dpmpp-2m", 50),
 }
-# In the place of fitted solvers that a model lacks, and of what is best for a transformer.
-UNFITTED = Preset("sde-dpmpp-2m", 20)
-BEST_OF_S4 = Preset("ddim", 50, eta=1.0)
+OF_S4 = {"standard": Preset("sde-dpmpp-2m", 20), "best": Preset("ddim", 50, eta=1.0)}
 
 
 def presets_of(config: Config) -> dict[str, Preset]:
-    """Return the qualities of a model: those of `PRESETS` where it has the fitted solvers, and a draft only then.
+    """Return the qualities of a model: those of `PRESETS`, or of `OF_S4`, which has no draft, for S4 networks.
 
     A distilled model has its own sampler as its standard, and no other quality.
     """
     own = config.ddim_config
     if own.sampler == "consistency":
         return {"standard": Preset("consistency", own.ddim_timesteps)}
-    fitted = {len(fit.steps) for fit in own.fits}
-    found = {
-        "standard": UNFITTED,
-        "best": BEST_OF_S4 if config.transformer_config is None else PRESETS["best"],
-    }
-    for name, preset in PRESETS.items():
-        if preset.sampler == "fitted" and preset.steps in fitted:
-            found[name] = preset
+    found = OF_S4 if config.transformer_config is None else PRESETS
     most = config.diffusion_config.T
-    return {name: replace(of, steps=min(of.steps, most)) for name in PRESETS if (of := found.get(name))}
+    return {name: replace(preset, steps=min(preset.steps, most)) for name, preset in found.items()}
 
 
 def check_alone(quality: Any, *, prefix: str = "", **given: Any) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from .checks import flag, one_of, whole
 from .config.schema import Config, DdimConfig, Fit
 from .models.settings import isolated
-from .presets import UNFITTED, check_alone, choose
+from .presets import PRESETS, check_alone, choose
 from .progress import Progress
 from .samplers import BY_STEPS, SAMPLERS, StepTable, ddim, ddpm, default_spacing, fitted, key_of
 from .samplers.adapter import Scheduler, adapt, is_scheduler
@@ -105,10 +105,13 @@ class Sampling:
         """
         own, T = config.ddim_config, config.diffusion_config.T
         check_alone(self.quality, sampler=self.sampler, steps=self.steps, eta=self.eta, spacing=self.spacing)
-        quality = "standard" if self.quality is None and self._is_left_to(config) else self.quality
-        if quality is not None:
-            chosen = choose(quality, config)
-            return Sampling(chosen.sampler, chosen.steps, chosen.eta).resolve(config)
+        left, has_fit = self.is_left_to(config), self.steps in [len(fit.steps) for fit in own.fits]
+        if left and self.steps is not None and not has_fit:
+            few = PRESETS["standard"]
+            return replace(self, sampler=few.sampler, spacing=few.spacing).resolve(config)
+        if self.quality is not None or (left and self.steps is None):
+            chosen = choose(self.quality or "standard", config)
+            return Sampling(chosen.sampler, chosen.steps, chosen.eta, chosen.spacing).resolve(config)
         _check_sampler(self.sampler)
         sampler = _default_sampler(self, config) if self.sampler is None else self.sampler
         if is_scheduler(sampler):
@@ -163,17 +166,15 @@ class Sampling:
             else:
                 table = BY_STEPS[chosen.sampler](schedule, times)
             table = replace(table, settings={**table.settings, "spacing": chosen.spacing})
-        gain = own.gains.get(key_of(chosen.sampler, chosen.steps, chosen.eta or 0.0))
-        if gain is None or chosen.spacing not in (None, default_spacing(chosen.sampler)):
-            return table
-        return replace(table, gain=np.array(gain))
+        gain = own.gains.get(key_of(chosen.sampler, chosen.steps, chosen.eta or 0.0, chosen.spacing))
+        return table if gain is None else replace(table, gain=np.array(gain))
 
-    def _is_left_to(self, config: Config) -> bool:
-        """Return whether neither the caller nor the configuration of a transformer names a sampler.
+    def is_left_to(self, config: Config) -> bool:
+        """Return whether neither the caller nor the configuration of a transformer names a sampler; steps may be given.
 
         Configurations of S4 networks always do, by the use_ddim of SSSD-ECG.
         """
-        given = (self.sampler, self.steps, self.eta, self.spacing)
+        given = (self.sampler, self.eta, self.spacing, self.quality)
         named = config.transformer_config is None or config.ddim_config.sampler is not None
         return not named and all(value is None for value in given)
 
@@ -211,14 +212,15 @@ def _check_sampler(sampler: Any) -> None:
 def _default_sampler(asked: Sampling, config: Config) -> str:
     """Use DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM.
 
-    A transformer whose configuration names none has the solver that was fitted for these steps, else SDE-DPM-Solver++.
+    A transformer whose configuration names none has the solver that was fitted for these steps, else that of its
+    standard.
     """
     own = config.ddim_config
     if asked.eta is not None:
         return "ddim"
     if own.sampler is None and config.transformer_config is not None:
         has_fit = asked.spacing is None and asked.steps in {len(fit.steps) for fit in own.fits}
-        return "fitted" if has_fit else UNFITTED.sampler
+        return "fitted" if has_fit else PRESETS["standard"].sampler
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 

@@ -19,7 +19,9 @@ from .checks import one_of
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-SPACINGS = ("uniform", "leading", "trailing", "log_snr")
+SPACINGS = ("uniform", "leading", "trailing", "log_snr", "karras")
+# Of the spacing "karras": sigma / alpha between which all steps but the first lie, and rho.
+KARRAS, KARRAS_RHO = (7.0, 0.006), 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,8 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
     trailing: round(i T / S) - 1, i = S .. 1; starts at T-1 (Lin et al. 2024, table 2).
     log_snr: evenly spaced in lambda (Lu et al. 2022, DPM-Solver), both ends included. A step without signal, where
         lambda is infinite, comes first, and the others are spread over the finite part.
+    karras: the noisiest step, and then levels sigma / alpha between those of `KARRAS`, spread as in Karras et al.
+        (2022, eq. 5). If the noisiest step lies below them, they begin there.
     Where two positions round to the same integer, the nearest free one is taken. S = T gives every step, whatever the
     spacing; S = 1 gives step T-1 (0 for "leading"). Raises ValueError for another S or spacing.
     """
@@ -135,8 +139,10 @@ def choose_steps(schedule: Schedule, S: int, spacing: str = "uniform") -> IntArr
         position = np.floor_divide(np.arange(S - 1, -1, -1) * T, S).astype(np.float64)
     elif spacing == "trailing":
         position = np.arange(S, 0, -1) * T / S - 1.0
-    else:
+    elif spacing == "log_snr":
         position = _log_snr_positions(schedule, S)
+    else:
+        return steps_at(schedule, _karras_levels(schedule, S))
     return _distinct_integers(position, T)
 
 
@@ -173,6 +179,15 @@ def _log_snr_positions(schedule: Schedule, S: int) -> FloatArray:
     position = np.interp(target, lam[first::-1], t)
     position[0] = T - 1
     return position
+
+
+def _karras_levels(schedule: Schedule, S: int) -> FloatArray:
+    """Return S decreasing levels sigma / alpha, the first of which stands for the noisiest step."""
+    noisiest = np.exp(-schedule.lam[-1])
+    high, low = (level ** (1.0 / KARRAS_RHO) for level in (min(KARRAS[0], noisiest), KARRAS[1]))
+    if noisiest <= KARRAS[0]:
+        return np.asarray(np.linspace(high, low, S) ** KARRAS_RHO)
+    return np.concatenate(([np.inf], np.linspace(high, low, S - 1) ** KARRAS_RHO))
 
 
 def _distinct_integers(position: FloatArray, T: int) -> IntArray:

@@ -23,7 +23,6 @@ from . import (
     edit,
     evaluate,
     export,
-    fit,
     generate,
     inspection,
     labels,
@@ -71,7 +70,6 @@ COMMANDS = {
     "inspect": inspection,
     "prepare": prepare,
     "train": train,
-    "fit": fit,
     "evaluate": evaluate,
     "benchmark": benchmark,
     "export": export,
@@ -82,8 +80,12 @@ for name, module in COMMANDS.items():
     app.command(name=name, help=help_of(module.command), epilog=module.EXAMPLES)(module.command)
 app.add_typer(corpus.app, name="corpus")
 
+FEW_STEPS = (
+    "the qualities draft and standard take few steps with any transformer, see sssd-ecg generate --help"
+)
 GONE = {  # commands of earlier versions: what takes their place
-    "distill": "few steps now come from a solver that is fitted to a model, see sssd-ecg fit --help",
+    "distill": FEW_STEPS,
+    "fit": FEW_STEPS,
 }
 
 # click's own class, or the class of a version of typer that includes click

@@ -10,7 +10,7 @@ import typer
 
 from .. import drawing
 from ..config import names
-from ..presets import PRESETS, check_alone, is_builtin
+from ..presets import check_alone, is_builtin
 from .console import UsageError
 
 Exact = Annotated[
@@ -23,8 +23,8 @@ Sampler = Annotated[
     names.Sampler | None,
     typer.Option(
         metavar="<name>",
-        help=f"One of {', '.join(get_args(names.Sampler))}. By default the model's own. With few steps, use fitted "
-        f"({' or '.join(str(of.steps) for of in PRESETS.values() if of.sampler == 'fitted')}) or sde-dpmpp-2m.",
+        help=f"One of {', '.join(get_args(names.Sampler))}. By default the model's own. With few steps, use "
+        "sde-dpmpp-2m with the spacing karras.",
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all of them.")]
@@ -33,7 +33,7 @@ Spacing = Annotated[
     names.Spacing | None,
     typer.Option(
         metavar="<name>",
-        help="How the steps are spread: uniform, leading, trailing or log_snr. By default uniform for ddim and "
+        help="How the steps are spread: uniform, leading, trailing, log_snr or karras. By default uniform for ddim and "
         "trailing for the others.",
     ),
 ]

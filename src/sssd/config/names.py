@@ -11,4 +11,4 @@ Other = Literal[  # all but DDIM and DDPM
     "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency", "fitted"
 ]
 Sampler = Literal["ddim", "ddpm", Other]
-Spacing = Literal["uniform", "leading", "trailing", "log_snr"]
+Spacing = Literal["uniform", "leading", "trailing", "log_snr", "karras"]

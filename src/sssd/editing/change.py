@@ -19,7 +19,7 @@ from torch import Tensor
 from ..batch import Given
 from ..circumstances import of_recordings, takes_circumstances
 from ..labels import encode
-from ..presets import UNFITTED
+from ..presets import Preset
 from ..records import Records
 from ..request import Request
 from ..samplers import StepTable
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from ..model_wrapper import SSSDECG
     from .source import Taken
+
+PARTIAL = Preset("sde-dpmpp-2m", 20, spacing="trailing")
 
 
 class PatientKeywords(TypedDict, total=False):
@@ -141,12 +143,12 @@ def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | N
 def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:
     """Return the sampling, resolved. ValueError for samplers that are made for whole runs.
 
-    If none is asked for and the model's own is fitted, it is the one of models without a fitted solver.
+    A transformer for which none is named has that of `PARTIAL`, whatever its standard is for whole runs.
     """
     chosen = sampling.resolve(model.config)
-    if chosen.sampler == "fitted" and sampling.sampler is None and sampling.quality is None:
-        steps = min(UNFITTED.steps, model.schedule.T) if sampling.steps is None else sampling.steps
-        chosen = Sampling(UNFITTED.sampler, steps).resolve(model.config)
+    if sampling.is_left_to(model.config):
+        steps = min(PARTIAL.steps, model.schedule.T) if sampling.steps is None else sampling.steps
+        chosen = Sampling(PARTIAL.sampler, steps, None, PARTIAL.spacing).resolve(model.config)
     if is_scheduler(chosen.sampler) or chosen.sampler == "fitted":
         raise ValueError("recordings are changed with a sampler that takes any steps, such as ddim or unipc")
     return chosen

@@ -34,9 +34,13 @@ def default_spacing(sampler: str) -> str:
     return "trailing" if sampler in BY_STEPS else "uniform"
 
 
-def key_of(sampler: str, steps: int, eta: float = 0.0) -> str:
-    """Return a sampler with its steps and its eta as one word, such as "unipc10", "ddim50" or "ddim50_eta1"."""
-    return f"{sampler}{steps}" + (f"_eta{eta:g}" if eta else "")
+def key_of(sampler: str, steps: int, eta: float = 0.0, spacing: str | None = None) -> str:
+    """Return a sampler with its steps, its eta and their spacing as one word, such as "unipc10" or "ddim50_eta1".
+
+    The default spacing of the sampler is left out, as in "sde-dpmpp-2m50" beside "sde-dpmpp-2m12_karras".
+    """
+    usual = spacing in (None, default_spacing(sampler))
+    return f"{sampler}{steps}" + (f"_eta{eta:g}" if eta else "") + ("" if usual else f"_{spacing}")
 
 
 __all__ = [
