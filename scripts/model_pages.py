@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="the folder with the pages")
     options = parser.parse_args()
     results = {
-        row: {**json.loads(path.read_text(encoding="utf-8")), "heart_rate": asked(options.measured, row)}
+        row: with_heart_rate(json.loads(path.read_text(encoding="utf-8")), asked(options.measured, row))
         for row in COLUMNS
         if (path := options.measured / f"{row}.json").exists()
     }
@@ -57,6 +57,11 @@ def asked(folder: Path, row: str) -> dict[str, Any] | None:
     """Return how many records have the heart rate that they were asked for; None if there is no such set."""
     path = folder / "all" / f"rate_{row}.npz"
     return delivered(read(path)) if path.exists() else None
+
+
+def with_heart_rate(result: Result, delivered: dict[str, Any] | None) -> Result:
+    """Return a result with what was measured of heart rates, unless nothing was."""
+    return result if delivered is None else {**result, "heart_rate": delivered}
 
 
 def measured(results: Mapping[str, Result]) -> str:
@@ -120,6 +125,10 @@ def _spectra(of: str, figure: str) -> Callable[[Result], str]:
     return _at("detectability", of, "0.5-39.5 Hz", figure, digits=2)
 
 
+def _judges(result: Result) -> str:
+    return str(int(result["about"]["classifier"].split("width ")[1].split(",")[0]))
+
+
 def _rules_passed(result: Result) -> str:
     judged = [rule["passed"] for rule in result["rules"] if rule["enough"]]
     return f"{sum(judged)} of {len(judged)}"
@@ -129,6 +138,7 @@ def _rules_passed(result: Result) -> str:
 FIGURES: list[tuple[str, str, Callable[[Result], str] | str, Callable[[Result], str]]] = [
     ("simple detector, all bands: AUC", "0.65 to 0.80", _detector("simple_real", "raw"), _detector("simple", "raw")),
     ("the same, 0.5 to 25 Hz", "", _detector("simple_real", "0.5-25 Hz"), _detector("simple", "0.5-25 Hz")),
+    ("width of the networks that judge, here and below", "", "", _judges),
     ("deep detector: AUC", "0.85 to 0.95", "0.5", _detector("deep", "raw")),
     ("the same, below 20 Hz", "0.70 to 0.85", "0.5", _detector("deep", "below 20 Hz")),
     ("power in nine bands, decades from recordings", "-0.05 to 0.05", "0", _at("detectability", "bands", "difference")),
