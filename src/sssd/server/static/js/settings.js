@@ -65,7 +65,6 @@ export class Settings {
     for (const [name, input] of Object.entries(this.input))
       input.addEventListener("input", () => {
         if (["sampler", "steps", "eta"].includes(name)) this.quality = null;
-        if (name === "sampler" && input.value === "fitted") this.#fit();
         if (name === "heart_rate") this.statements.hint();
         this.#refresh();
         onChange();
@@ -88,12 +87,6 @@ export class Settings {
     this.qualities = model.qualities.map((quality) => ({ ...quality, radio: this.#radio(quality) }));
     this.root.querySelector(".quality").append(...this.qualities.map(({ radio }) => radio.parentElement));
     this.set(settings);
-  }
-
-  // Solvers are fitted for a few numbers of steps only. If the field has another number, take the largest of these.
-  #fit() {
-    const known = this.model?.fitted_steps ?? [];
-    if (known.length && !known.includes(Number(this.input.steps.value))) this.input.steps.value = Math.max(...known);
   }
 
   #radio({ name, steps }) {
