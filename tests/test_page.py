@@ -671,7 +671,7 @@ def test_how_it_was_made(open_page, service):
     wait_until_done(page)
     page.click(".made summary")
     said = page.locator(".made dl").first.inner_text()
-    assert "karras" in said and "Factor of the amplitude" in said and not re.search("S4|[{}_]", said)  # nothing that only a programmer reads
+    assert "karras" in said and "Factor of the amplitude" in said and not re.search("S4|[{}_]", said)
 
 
 # --- comparing, taking away, coming back --------------------------------------------------------------------
