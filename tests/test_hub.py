@@ -17,7 +17,7 @@ from .hub import StandIn, stand_in
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "tests/golden/sssd_ecg_small.pkl"
-RESULT = ROOT / "benchmarks/results/model_standard_h200.json"
+RESULT = ROOT / "benchmarks/results/model_standard_cpu.json"
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
 

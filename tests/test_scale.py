@@ -38,6 +38,18 @@ def test_a_wave_is_raised_by_its_factor(frequency: float) -> None:
     assert factors(1000, 100.0)[k] == pytest.approx(raised)
 
 
+def test_means_are_lowered_and_nothing_else() -> None:
+    """Fails when the mean is raised in mV, or when another coefficient of the transform changes with it."""
+    x = torch.randn(2, 8, 1000, generator=torch.Generator().manual_seed(1)) + 0.3
+    whole, lowered = SCALE.to_mv(x), Scale(LEADS, 100.0, emphasis=True, mean=0.32).to_mv(x)
+    mean = whole.mean(-1, keepdim=True)
+    torch.testing.assert_close(lowered, whole - 0.68 * mean, atol=2e-6, rtol=1e-5)
+    back = Scale(LEADS, 100.0, emphasis=True, mean=0.32).to_network(lowered)
+    torch.testing.assert_close(back, x, atol=2e-5, rtol=1e-4)
+    with pytest.raises(ValueError, match="mean is 0.5: only networks with emphasis have it"):
+        Config.model_validate({"trainset_config": {"mean": 0.5}})
+
+
 def test_the_filter_is_that_of_ptbxl() -> None:
     """The amplitudes measured on 300 pairs of records at 500 and 100 Hz, in the 200 strongest leads of each band."""
     measured = {35.5: 1.0, 40.5: 0.992, 41.5: 0.955, 42.5: 0.861, 43.5: 0.703, 44.5: 0.543, 45.5: 0.345}

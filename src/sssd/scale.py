@@ -5,6 +5,9 @@ and 95 % at 48 Hz. The power that remains there is 10,000 times below that of a 
 little wrong everywhere is wrong there first. With `emphasis` it works on records in which the filter is undone up to
 47 Hz and high frequencies are raised, as in FM radio. Records in mV come back through the inverse, which lowers the
 network's errors by the same factors.
+
+In 95 % of the leads of PTB-XL, the mean over the record is within 8 uV, since filters take it out. A network makes means
+that are three times larger, and a classifier sees that. `mean` is the share of them that remains in mV.
 """
 
 from __future__ import annotations
@@ -34,17 +37,19 @@ class Scale:
     """Says what a network's numbers are in mV.
 
     lead_mv: (8,) the voltages in mV that are 1 to the network. fs_hz: sampling rate. emphasis: whether high frequencies
-    are raised.
+    are raised. mean: the share of a lead's mean that remains when high frequencies are lowered again.
     """
 
     lead_mv: tuple[float, ...] = (1.0,) * 8
     fs_hz: float = 100.0
     emphasis: bool = False
+    mean: float = 1.0
 
     @classmethod
     def of(cls, config: TrainsetConfig) -> Scale:
         """Return the scale of a network that was trained on these records."""
-        return cls(tuple(config.lead_scale_mv or cls.lead_mv), config.sampling_rate, config.emphasis)
+        leads = tuple(config.lead_scale_mv or cls.lead_mv)
+        return cls(leads, config.sampling_rate, config.emphasis, config.mean or 1.0)
 
     def to_network(self, signal_mv: Tensor) -> Tensor:
         """Bring records (..., 8, L) from mV to the network's scale."""
@@ -60,7 +65,7 @@ class Scale:
 
     def _filtered(self, x: Tensor, power: int) -> Tensor:
         dtype = torch.float32 if x.device.type == "mps" else torch.float64  # a sum over L terms, rounded once
-        return (x.to(dtype) @ _matrix(x.shape[-1], self.fs_hz, power, x.device, dtype)).to(x.dtype)
+        return (x.to(dtype) @ _matrix(x.shape[-1], self.fs_hz, self.mean, power, x.device, dtype)).to(x.dtype)
 
     def _leads(self, x: Tensor) -> Tensor:
         return _column(self.lead_mv, x.device, x.dtype)
@@ -71,10 +76,14 @@ def roll_off(frequency_hz: Floats) -> Floats:
     return 1 / (1 + np.exp((frequency_hz - HALF_HZ) / WIDTH_HZ))
 
 
-def factors(length: int, fs_hz: float) -> Floats:
-    """Return the factors (length,) of the coefficients of a record's discrete cosine transform."""
+def factors(length: int, fs_hz: float, mean: float = 1.0) -> Floats:
+    """Return the factors (length,) of the coefficients of a record's discrete cosine transform.
+
+    mean: see `Scale`; the first coefficient is the mean.
+    """
     frequency = np.arange(length) * fs_hz / (2 * length)
     raised = np.sqrt(1 + (frequency / CORNER_HZ) ** 2) / roll_off(frequency)
+    raised[0] /= mean
     return np.minimum(raised, LARGEST)
 
 
@@ -91,9 +100,11 @@ def cosine_filter(factors: Floats) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _matrix(length: int, fs_hz: float, power: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _matrix(
+    length: int, fs_hz: float, mean: float, power: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Return the filter of `factors` ** power, kept on the device."""
-    return cosine_filter(factors(length, fs_hz) ** power).to(device, dtype)
+    return cosine_filter(factors(length, fs_hz, mean) ** power).to(device, dtype)
 
 
 @lru_cache(maxsize=8)

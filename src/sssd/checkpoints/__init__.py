@@ -8,7 +8,7 @@ from .card import card
 from .model import Checkpoint, model_bytes, open_checkpoint, write_model
 from .read import configuration_of, read_state
 from .state import compact, infer_config, load_into, state_hash
-from .write import write_pickle, write_safetensors, write_sampling
+from .write import write_configured, write_pickle, write_safetensors
 
 __all__ = [
     "Checkpoint",
@@ -24,5 +24,5 @@ __all__ = [
     "write_model",
     "write_pickle",
     "write_safetensors",
-    "write_sampling",
+    "write_configured",
 ]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..io.files import replacing, write_bytes
-from ..models.s4 import Cauchy
 from .read import configuration_of, read_state
 
 
@@ -59,18 +58,13 @@ def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Pa
     return path
 
 
-def write_sampling(
-    source: Path, out: Path, change: Callable[[dict[str, Any]], None], cauchy: Cauchy | None = None
-) -> Path:
-    """Write the checkpoint `source` to `out` as .safetensors with another ddim_config and the same weights.
+def write_configured(source: Path, out: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Write the checkpoint `source` to `out` as .safetensors with another configuration and the same weights.
 
-    change: a function that changes the ddim_config, a dict, in place.
-    cauchy: the convention to note in the file; None keeps the one of `source`.
+    change: a function that changes the content of the configuration, a dict, in place.
     """
     state, metadata = read_state(source)
     config, _ = configuration_of(source, state, metadata)
     content = config.content()
-    change(content["ddim_config"])
-    if cauchy is not None:
-        metadata = {**metadata, "cauchy": cauchy}
+    change(content)
     return write_safetensors(out, state, {**metadata, "config": json.dumps(content)})

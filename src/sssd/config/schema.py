@@ -167,6 +167,7 @@ class TrainsetConfig(_Section):
     segment_length   samples of a record; sampling_rate: of them in a second
     lead_scale_mv    (8,) the voltages in mV that are 1 to the network; without them it works in mV
     emphasis         whether the network works on records whose high frequencies are raised (sssd.scale)
+    mean             the share of a lead's mean that remains of what the network makes (sssd.scale); needs `emphasis`
     label_names      names of the classes
     patient          whether four classes behind the labels are the patient's age and sex (sssd.patient)
     heart_rate       whether the last two classes of the network are the heart rate, behind those of `patient`
@@ -180,9 +181,16 @@ class TrainsetConfig(_Section):
         Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)] | None
     ) = None
     emphasis: bool = False
+    mean: Annotated[float, Field(gt=0, le=1)] | None = None
     label_names: list[str] | None = None
     patient: bool = False
     heart_rate: bool = False
+
+    @model_validator(mode="after")
+    def _mean_needs_emphasis(self) -> TrainsetConfig:
+        if self.mean is not None and not self.emphasis:
+            raise ValueError(f"mean is {self.mean}: only networks with emphasis have it")
+        return self
 
     @property
     def takes(self) -> Takes:

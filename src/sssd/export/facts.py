@@ -93,5 +93,5 @@ def _circumstances(network: Network) -> dict[str, Any] | None:
 
 def _scale(scale: Scale, length: int) -> dict[str, Any]:
     """Return the voltages (8,) that are 1 to the network, and the factors (L,) of its cosine transform, or None."""
-    raised = factors(length, scale.fs_hz).tolist() if scale.emphasis else None
+    raised = factors(length, scale.fs_hz, scale.mean).tolist() if scale.emphasis else None
     return {"lead_mv": list(scale.lead_mv), "emphasis": raised}
