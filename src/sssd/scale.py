@@ -6,8 +6,8 @@ little wrong everywhere is wrong there first. With `emphasis` it works on record
 47 Hz and high frequencies are raised, as in FM radio. Records in mV come back through the inverse, which lowers the
 network's errors by the same factors.
 
-In 95 % of the leads of PTB-XL, the mean over the record is within 8 uV, since filters take it out. A network makes means
-that are three times larger, and a classifier sees that. `mean` is the share of them that remains in mV.
+In 95 % of the leads of PTB-XL, the mean over the record is within 8 uV, since filters take it out. A network makes
+means that are three times larger, and a classifier sees that. `mean` is the share of them that remains in mV.
 """
 
 from __future__ import annotations
