@@ -184,8 +184,9 @@ def test_the_built_in_model_obeys(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "x").exists()
     shipped = SSSDECG.from_pretrained(device="cpu")
     for bpm in (50, 110):
-        made = shipped.generate("NORM+SR", num_samples=4, heart_rate=bpm, seed=1, return_numpy=True)
-        assert np.median(measured_heart_rates(made, shipped.fs_hz)) == pytest.approx(bpm, abs=5)
+        made = shipped.generate("NORM+SR", num_samples=8, heart_rate=bpm, seed=1, return_numpy=True)
+        found = measured_heart_rates(made, shipped.fs_hz)
+        assert np.isfinite(found).sum() >= 6 and np.nanmedian(found) == pytest.approx(bpm, abs=5)
 
 
 def test_the_command_line(tmp_path: Path) -> None:
