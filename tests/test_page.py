@@ -961,7 +961,7 @@ def test_quiz(open_page):
 
 def test_print(open_page):
     """Fails when a lead is cut off, the form is printed, or the paper is not true to scale."""
-    page = open_page("#ecg=CLBBB,2AVB&quality=standard&seed=7")
+    page = open_page("#ecg=CLBBB,2AVB&quality=standard&seed=11")
     wait_until_done(page)
     pages = re.findall(rb"MediaBox \[0 0 (\S+) (\S+)\]", page.pdf(prefer_css_page_size=True))
     assert [(round(float(w)), round(float(h))) for w, h in pages] == [(842, 595)]  # A4
