@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..config.schema import Config
 from ..io.files import replacing, write_bytes
 from .read import configuration_of, read_state
 
@@ -61,10 +62,12 @@ def write_pickle(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Pa
 def write_configured(source: Path, out: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """Write the checkpoint `source` to `out` as .safetensors with another configuration and the same weights.
 
-    change: a function that changes the content of the configuration, a dict, in place.
+    change: a function that changes the content of the configuration, a dict, in place. ValueError if the result is no
+    configuration.
     """
     state, metadata = read_state(source)
     config, _ = configuration_of(source, state, metadata)
     content = config.content()
     change(content)
-    return write_safetensors(out, state, {**metadata, "config": json.dumps(content)})
+    changed = Config.model_validate(content).content()  # keys in their order
+    return write_safetensors(out, state, {**metadata, "config": json.dumps(changed)})
