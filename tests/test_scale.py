@@ -46,6 +46,8 @@ def test_means_are_lowered_and_nothing_else() -> None:
     torch.testing.assert_close(lowered, whole - 0.68 * mean, atol=2e-6, rtol=1e-5)
     back = Scale(LEADS, 100.0, emphasis=True, mean=0.32).to_network(lowered)
     torch.testing.assert_close(back, x, atol=2e-5, rtol=1e-4)
+    small = Scale(LEADS, 100.0, emphasis=True, mean=0.01).to_mv(x)  # beyond the largest factor
+    torch.testing.assert_close(small, whole - 0.99 * mean, atol=2e-6, rtol=1e-5)
     with pytest.raises(ValueError, match="mean is 0.5: only networks with emphasis have it"):
         Config.model_validate({"trainset_config": {"mean": 0.5}})
 

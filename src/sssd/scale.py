@@ -82,9 +82,9 @@ def factors(length: int, fs_hz: float, mean: float = 1.0) -> Floats:
     mean: see `Scale`; the first coefficient is the mean.
     """
     frequency = np.arange(length) * fs_hz / (2 * length)
-    raised = np.sqrt(1 + (frequency / CORNER_HZ) ** 2) / roll_off(frequency)
-    raised[0] /= mean
-    return np.minimum(raised, LARGEST)
+    found = np.minimum(np.sqrt(1 + (frequency / CORNER_HZ) ** 2) / roll_off(frequency), LARGEST)
+    found[0] /= mean
+    return found
 
 
 def cosine_filter(factors: Floats) -> Tensor:
