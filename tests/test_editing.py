@@ -12,7 +12,7 @@ from sssd.circumstances import of_recordings
 from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.editing import completion, take
-from sssd.editing.change import partial_table
+from sssd.editing.change import partial_sampling, partial_table
 from sssd.editing.completion import projection
 from sssd.editing.inversion import slerp
 from sssd.io.recording import read_recording
@@ -64,6 +64,22 @@ def test_a_variation_is_the_textbook_run_from_the_noised_recording(model, ecg):
         np.testing.assert_allclose(to_eight(one.signal), expected, atol=2e-4)
         assert one.statements == ("NORM", "SR") and one.synthetic
         assert one.provenance["operation"] == "vary" and one.provenance["source_statements"] == "NORM+SR"
+
+
+def test_a_transformer_takes_more_steps_for_changes_than_for_its_standard():
+    """20 trailing ones unless told. Fails when its standard is taken, or a solver that was fitted for whole runs."""
+    content = small_transformer().model_dump()
+    fit = {"steps": [199, 100, 40], "eta": [0.0] * 3, "slope": [0.0] * 3, "before": [0.0] * 3}
+    content["ddim_config"]["fits"] = [fit]
+    transformer = SSSDECG(Config.model_validate(content), device="cpu")
+    for asked, steps in ((Sampling(), 20), (Sampling(steps=30), 30), (Sampling(steps=3), 3)):
+        found = partial_sampling(transformer, asked)
+        assert found == Sampling("sde-dpmpp-2m", steps, None, "trailing")
+    assert partial_sampling(transformer, Sampling(quality="draft")).spacing == "karras"
+    with pytest.raises(ValueError, match="^ddim_timesteps is 0: expected 1..200"):
+        partial_sampling(transformer, Sampling(steps=0, steps_name="ddim_timesteps"))
+    with pytest.raises(ValueError, match="a sampler that takes any steps"):
+        partial_sampling(transformer, Sampling("fitted", 3))
 
 
 def test_the_distance_grows_with_the_strength(model, ecg):

@@ -105,11 +105,13 @@ class Sampling:
         """
         own, T = config.ddim_config, config.diffusion_config.T
         check_alone(self.quality, sampler=self.sampler, steps=self.steps, eta=self.eta, spacing=self.spacing)
-        left, has_fit = self.is_left_to(config), self.steps in [len(fit.steps) for fit in own.fits]
-        if left and self.steps is not None and not has_fit:
-            few = PRESETS["standard"]
-            return replace(self, sampler=few.sampler, spacing=few.spacing).resolve(config)
-        if self.quality is not None or (left and self.steps is None):
+        left = self.is_left_to(config)
+        if left and self.steps is not None:
+            if self.steps in [len(fit.steps) for fit in own.fits]:
+                return replace(self, sampler="fitted").resolve(config)
+            usual = PRESETS["standard"]
+            return replace(self, sampler=usual.sampler, spacing=usual.spacing).resolve(config)
+        if self.quality is not None or left:
             chosen = choose(self.quality or "standard", config)
             return Sampling(chosen.sampler, chosen.steps, chosen.eta, chosen.spacing).resolve(config)
         _check_sampler(self.sampler)
@@ -212,15 +214,13 @@ def _check_sampler(sampler: Any) -> None:
 def _default_sampler(asked: Sampling, config: Config) -> str:
     """Use DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM.
 
-    A transformer whose configuration names none has the solver that was fitted for these steps, else that of its
-    standard.
+    A transformer whose configuration names none has that of its standard.
     """
     own = config.ddim_config
     if asked.eta is not None:
         return "ddim"
     if own.sampler is None and config.transformer_config is not None:
-        has_fit = asked.spacing is None and asked.steps in {len(fit.steps) for fit in own.fits}
-        return "fitted" if has_fit else PRESETS["standard"].sampler
+        return PRESETS["standard"].sampler
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 

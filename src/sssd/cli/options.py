@@ -33,7 +33,7 @@ Spacing = Annotated[
     names.Spacing | None,
     typer.Option(
         metavar="<name>",
-        help="How the steps are spread: uniform, leading, trailing, log_snr or karras. By default uniform for ddim and "
+        help=f"How the steps are spread: {', '.join(get_args(names.Spacing))}. By default uniform for ddim and "
         "trailing for the others.",
     ),
 ]

@@ -19,7 +19,6 @@ from torch import Tensor
 from ..batch import Given
 from ..circumstances import of_recordings, takes_circumstances
 from ..labels import encode
-from ..presets import Preset
 from ..records import Records
 from ..request import Request
 from ..samplers import StepTable
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from .source import Taken
 
-PARTIAL = Preset("sde-dpmpp-2m", 20, spacing="trailing")
+PARTIAL, STEPS = "sde-dpmpp-2m", 20  # the sampler of changes, and its steps of a whole run
 
 
 class PatientKeywords(TypedDict, total=False):
@@ -143,12 +142,12 @@ def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | N
 def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:
     """Return the sampling, resolved. ValueError for samplers that are made for whole runs.
 
-    A transformer for which none is named has that of `PARTIAL`, whatever its standard is for whole runs.
+    A transformer for which none is named has `PARTIAL` over its usual steps, whatever its standard is for whole runs.
     """
-    chosen = sampling.resolve(model.config)
     if sampling.is_left_to(model.config):
-        steps = min(PARTIAL.steps, model.schedule.T) if sampling.steps is None else sampling.steps
-        chosen = Sampling(PARTIAL.sampler, steps, None, PARTIAL.spacing).resolve(model.config)
+        steps = min(STEPS, model.schedule.T) if sampling.steps is None else sampling.steps
+        sampling = replace(sampling, sampler=PARTIAL, steps=steps)
+    chosen = sampling.resolve(model.config)
     if is_scheduler(chosen.sampler) or chosen.sampler == "fitted":
         raise ValueError("recordings are changed with a sampler that takes any steps, such as ddim or unipc")
     return chosen

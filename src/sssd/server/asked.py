@@ -81,8 +81,8 @@ class AskedOfSampler(Asked):
     sampler: Annotated[
         Sampler | None,
         Field(
-            description="The model's own sampler unless given. fitted and sde-dpmpp-2m suit few steps; consistency "
-            "needs a distilled model",
+            description="The model's own sampler unless given. sde-dpmpp-2m suits few steps; consistency needs a "
+            "distilled model, and fitted one with fitted solvers",
             examples=["ddim"],
         ),
     ] = None
