@@ -126,7 +126,7 @@ def _spectra(of: str, figure: str) -> Callable[[Result], str]:
 
 
 def _judges(result: Result) -> str:
-    return str(int(result["about"]["classifier"].split("width ")[1].split(",")[0]))
+    return result["about"]["classifier"].split("width ")[1].split(",")[0]
 
 
 def _rules_passed(result: Result) -> str:

@@ -6,12 +6,12 @@
 # Needs pip install '.[train,eval]'. What a run goes on from is kept in parts of 15 MB as well (OUT/*/last.pt.part-*),
 # for machines that files must be carried to.
 #
-#   OUT/base      the transformer, trained on all sets
-#   OUT/guided    it learns what it predicts under guidance
-#   OUT/calibrated  the same weights with the gains of draft and standard: the model that ships
-#   OUT/detail    the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
-#   OUT/measured  ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these files
-#                 scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
+#   OUT/base        the transformer, trained on all sets
+#   OUT/guided      it learns what it predicts under guidance
+#   OUT/calibrated  the same weights with the gains of draft and standard and the share of means: the model that ships
+#   OUT/detail      the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
+#   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these
+#                   files scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
 set -euo pipefail
 data=$1 out=$2 minutes=${3:-}
 root=$(cd "$(dirname "$0")/.." && pwd)

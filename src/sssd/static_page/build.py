@@ -98,11 +98,7 @@ def _network(model: SSSDECG, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]
 def _data(generator: Generator, provenance: dict[str, Any]) -> dict[str, Any]:
     """Return the statements, the model and how statements occur together, as the service would answer."""
     model = describe(generator, Settings()).model_dump(mode="json")
-    model |= {
-        "samplers": [],
-        "fitted_steps": [],
-        "precision": "float32",
-    }  # only the qualities have their steps here
+    model |= {"samplers": [], "precision": "float32"}  # only the qualities have their steps here
     vectors, counts = mix.label_mix()
     tables = together()
     return {
