@@ -1,4 +1,4 @@
-"""Synthetic 12-lead ECGs from named statements: SSSD-ECG with fast samplers. Importing this does not import torch."""
+"""Synthetic 12-lead ECGs from diagnostic statements, by diffusion models. Importing this does not import torch."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ class Given:
 
     start: clean records, to which noise is added up to the noise level at which the table starts (Meng et al. 2022,
     SDEdit). noise: in place of the noise by seed. known: projects clean records (B, 8, L) onto what is known of them.
-    own: (B, K) conditions of `start`. The noise of each step is then the one by which the run gives `start` back under
-    these conditions, and only what differs in the conditions of the run changes it. guidance: how much further than
-    that it goes. circumstances: (B, 16) of the records, see sssd.circumstances; NaN where they are to be drawn.
+    own: (B, K) conditions of `start`. The noise of each step is then the one with which the run gives `start` back
+    under these conditions, so that only the differences between them and the conditions of the run change it. guidance:
+    how many times these differences are added on top. circumstances: (B, 16) of the records, see sssd.circumstances;
+    NaN where they are to be drawn.
     """
 
     start: Tensor | None = None

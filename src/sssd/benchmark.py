@@ -113,7 +113,7 @@ def measure(
 ) -> Iterator[Row | Missing]:
     """Yield the rows of the table as they are measured, which takes about three minutes on two CPU cores.
 
-    What is measured elsewhere only is told in the end. ValueError if this machine does not have the device.
+    In the end come rows that say what this machine does not measure. ValueError if it does not have the device.
     """
     where = choose_device(device)
     dtype = choose_precision(precision, where)

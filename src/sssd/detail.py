@@ -6,9 +6,9 @@ The detail is what the leads have above 46.5 Hz: the sharp parts of QRS complexe
 amplifiers. How strong that noise is in each lead and band differs by more than a decade from recording to recording. So
 the levels are drawn first, from those of recordings that are alike at 100 Hz, and the rest is drawn under them.
 
-The network works on a scale (`DetailScale`) on which noise of these levels is white and equally strong everywhere.
-Noise is right there before the network has learnt anything; what it learns is how the detail follows from the record.
-The record at 100 Hz stays what it was: the detail only adds what is lost at 100 Hz (sssd.signals.rates).
+The network works on a scale (`DetailScale`) on which noise of these levels is white and equally strong everywhere. On
+this scale noise comes out right even before training, so the network only learns how the detail follows from the
+record. The record at 100 Hz stays what it was: the detail only adds what is lost at 100 Hz (sssd.signals.rates).
 
 B records, L samples at 100 Hz, N = 5 L samples at 500 Hz. All signals are in mV.
 """
@@ -90,9 +90,9 @@ def at_500_hz(
     seeds: Sequence[int],
     index: Sequence[int],
 ) -> NDArray[np.float32]:
-    """Return records (B, 8, 5 L) at 500 Hz of records (B, 8, L), which are what is left of them at 100 Hz.
+    """Return records (B, 8, 5 L) at 500 Hz that become the given records (B, 8, L) when they are brought to 100 Hz.
 
-    What `plausible` takes out of these is not left.
+    Only what `plausible` takes out of the given records is missing then.
 
     seeds, index: (B,) as those of the records; each record's detail depends on its own and on the record only.
     """

@@ -1,6 +1,6 @@
-"""What a corpus has beside its signals on request: noise, with the records without it, and annotations.
+"""The noise and the annotations of a corpus that has them.
 
-Seed and index decide the noise, as in `SSSDECG.generate_ecgs`, and annotations are those of the record without it.
+Seed and index decide the noise, as in `SSSDECG.generate_ecgs`. Annotations are those of the record without noise.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def annotated(corpus: Corpus, columns: Block, eight: NDArray[np.float32]) -> Blo
 
 
 def longest_text(corpus: Corpus) -> int:
-    """Return how many characters the annotations of a record may have: more than the fastest heart needs."""
+    """Return the largest number of characters that annotations of a record may have: enough for the fastest heart."""
     return 1000 + 8 * corpus.length
 
 

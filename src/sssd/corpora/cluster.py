@@ -75,7 +75,7 @@ def connected(address: str | None = None) -> Iterator[None]:
 def describe(
     model: SSSDECG, plan: Plan, table: StepTable, *, device: str | None, threads: int | None, **settings: Any
 ) -> Corpus:
-    """Do as `recipe.describe` does, but on a worker, which alone knows its device and what fits on it.
+    """Return what `recipe.describe` returns, from a worker, which alone knows its device and what fits on it.
 
     device: "cuda" or "cpu"; without it, "cuda" if the cluster has a GPU. ValueError if it has none of this kind.
     """

@@ -1,7 +1,7 @@
 """The metadata of a corpus in the Croissant format (ML Commons, version 1.0), which dataset tools read: croissant.json.
 
-It says of a corpus what corpus.json says, in words that other programs know. Parquet shards are described down to their
-columns, so that `mlcroissant` reads the records; of the other formats it names the files.
+It describes a corpus as corpus.json does, but in terms that other programs know. For Parquet shards it describes the
+columns, so that `mlcroissant` reads the records; for the other formats it only names the files.
 """
 
 from __future__ import annotations

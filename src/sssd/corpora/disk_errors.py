@@ -1,4 +1,4 @@
-"""Errors of the disk, in words: what a full disk, a read-only or a missing folder means for a corpus."""
+"""Errors of the disk in words: a full disk, a read-only folder, a missing one, and what to do then."""
 
 from __future__ import annotations
 

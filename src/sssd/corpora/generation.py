@@ -91,9 +91,9 @@ def _microvolts(twelve: NDArray[np.float32]) -> NDArray[np.int16]:
 def write_shard(folder: Path, corpus: Corpus, number: int, pieces: Pieces) -> Iterator[int | Future[Note]]:
     """Generate the records of a shard and write them, in another thread, to its file.
 
-    Yields the number of records generated so far and, when all are, the note that is to come: the rest is written,
-    hashed and flushed to the disk while the caller goes on. What fails in the writing thread is raised here or by the
-    note, and nothing of the shard is left.
+    Yields the number of records generated so far. When all are generated, it yields a future of the note: the rest of
+    the shard is written, hashed and flushed to the disk while the caller goes on. What fails in the writing thread is
+    raised here or by the note, and nothing of the shard is left.
     """
     thread = ThreadPoolExecutor(1, "writer")
     opened = thread.submit(Shard, folder, corpus, number)

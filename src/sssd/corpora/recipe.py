@@ -65,7 +65,7 @@ def describe(
     batch_size: records at once; a strip counts as its windows. fs: samples per second, by default those of the model.
 
     ValueError if the plan has an age, a sex or a heart rate that the model does not take, the noise makes no sense, or
-    there is no way to this rate.
+    records of this rate cannot be made.
     """
     import torch
 

@@ -44,7 +44,7 @@ class Recordings:
         return tuple(f"{text} ({counted(texts.count(text), 'recording')})" for text in dict.fromkeys(texts))
 
     def given(self, model: SSSDECG) -> Callable[[Sequence[str]], Given]:
-        """Return the function that says what a run is given which varies the recordings of these names."""
+        """Return the function from names of recordings to what a run that varies them is given."""
         from ..batch import Given
         from ..editing.change import circumstances_of
 

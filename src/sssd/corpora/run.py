@@ -1,4 +1,4 @@
-"""Creating and resuming a corpus: the missing shards are handed to an engine, and noted as they come back.
+"""Creating and resuming a corpus: an engine makes the missing shards, and each gets a note when it is done.
 
 The engine makes shards in this process (`local`) or on the workers of a cluster (`workers.engine`). Notes are written
 by one process, the one that holds the folder: a shard counts once its note is there, and never before.

@@ -1,12 +1,12 @@
-"""Recordings in, ECGs out: what the model makes of a recording instead of a name.
+"""What the model makes of a recording: more like it, the same with other statements, or what is missing in it.
 
     recording ─▶ 8 leads at the model's rate ─▶ where the run starts, what it holds fixed ─▶ the loop of every sampler
 
-vary      more like this one: the run starts from the recording with noise added
-edit      the same recording with other statements: it starts from the noise that belongs to the recording
-complete  leads and samples that are missing: what is known is held fixed
+vary      more records like the recording: the run starts from the recording with noise added
+edit      the same recording with other statements: the run starts from the noise that belongs to the recording
+complete  leads and samples that are missing: the run holds fixed what is known
 
-Each of these returns a `Change`, which has yet to be computed.
+Each of these returns a `Change`, which describes the run; `Change.records` computes it.
 """
 
 from .change import Change, Own

@@ -1,9 +1,9 @@
-"""What is made of a recording, before it is computed: a request, a table, and what the run is given.
+"""A change of a recording, before it is computed: a request, a sampling, and what the run is given.
 
     recording, what it shows (Own), what is wanted of it  ->  Change  ->  records
 
-`vary`, `edit` and `complete` return a change. A model computes it at once, the service beside others, and a corpus
-makes it of each recording of a folder.
+`vary`, `edit` and `complete` return a change. A model computes it at once, the service together with other requests,
+and a corpus for each recording of a folder.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PARTIAL, STEPS = "sde-dpmpp-2m", 20  # the sampler of changes, and its steps of 
 
 
 class PatientKeywords(TypedDict, total=False):
-    """The keywords that say of whom a recording is, and its heart rate."""
+    """The keywords for the age and the sex of the patient, and for the heart rate."""
 
     age: Any
     sex: Any
@@ -45,14 +45,14 @@ class PatientKeywords(TypedDict, total=False):
 
 
 class OwnKeywords(PatientKeywords, total=False):
-    """The keywords of `vary`, `invert` and `complete` that say what the recording is, see `Own`."""
+    """The keywords of `vary`, `invert` and `complete` that say what the recording shows, see `Own`."""
 
     statements: Sequence[str] | str | None
 
 
 @dataclass(frozen=True)
 class Own:
-    """What a recording shows, and of whom.
+    """What a recording shows, and the age and sex of its patient.
 
     statements: codes or words, as a sequence or joined by "+"; None for those that the recording carries. Without any,
     the model is not conditioned. age, sex: as in `generate`; None where unknown. heart_rate: None to measure it, where
@@ -74,7 +74,7 @@ class Own:
         return replace(self, statements=statements, heart_rate=rate)
 
     def otherwise(self, other: Own) -> Own:
-        """Return the same, with what is not said here as in `other`."""
+        """Return the same, with what is None here taken from `other`."""
         said = {name: value for name, value in vars(self).items() if value is not None}
         return replace(other, **said)
 
@@ -86,10 +86,10 @@ class Own:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What is made of a recording, ready to be computed.
+    """A change of a recording, ready to be computed.
 
-    request: of the records. sampling: resolved. strength: the share of the noise levels at which the run starts.
-    given: what the run is given. facts: for the provenance.
+    request: for the records. sampling: resolved. strength: the share of the noise levels at which the run starts.
+    given: where the run starts, and what it holds fixed. facts: for the provenance.
     """
 
     request: Request

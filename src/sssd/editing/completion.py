@@ -1,9 +1,9 @@
 """Leads and samples that are missing, made by the model, while what is known is held fixed.
 
 In each row of the table the predicted clean record is moved to one that has what is known (Wang et al. 2023, DDNM, eq.
-13), by linear regression of the other leads on what it lacks. Any of the twelve leads may be known: each is a sum of
-the eight that the model makes, so that what is known is a linear equation for them at each sample. I and II give all
-limb leads, II alone gives one equation for two.
+13). The known leads are set, and the other leads are moved by linear regression on the error in the known ones. Any of
+the twelve leads may be known: each is a sum of the eight that the model makes, so at each sample a known lead is a
+linear equation for these. I and II give all limb leads; II alone is one equation for the two leads I and aVF.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def complete(
     own: Own,
     sampling: Sampling,
 ) -> Change:
-    """Return what makes n records that have what is known of a recording; see `SSSDECG.complete`."""
+    """Return the change that completes a recording to n records; see `SSSDECG.complete`."""
     n, taken = whole("n", n), take(model, recording, partial=True)
     fs_hz = model.fs_hz
     there = known_part(taken.twelve_mv, known, gaps, fs_hz)

@@ -57,7 +57,7 @@ def edit(
     own: Own,
     steps: int | None,
 ) -> Change:
-    """Return what changes a recording into a set of one record; see `SSSDECG.edit`."""
+    """Return the change that edits a recording, to one record; see `SSSDECG.edit`."""
     if wanted == Own():
         raise ValueError("there is nothing to edit: give statements, an age, a sex or a heart rate")
     steps = min(EDIT_STEPS, model.schedule.T) if steps is None else steps
@@ -84,7 +84,7 @@ def interpolate(
     *,
     precision: str = "auto",
 ) -> Change:
-    """Return what makes n records on the way from one recording to another; see `SSSDECG.interpolate`."""
+    """Return the change that makes n records on the way from one recording to another; see `SSSDECG.interpolate`."""
     n, sampling = whole("n", n), _ddim(model, steps)
     table = partial_table(model, sampling, 1.0)
     ends = [take(model, one) for one in (first, last)]

@@ -24,7 +24,7 @@ def vary(
     own: Own,
     sampling: Sampling,
 ) -> Change:
-    """Return what makes n variations of a recording; see `SSSDECG.vary`.
+    """Return the change that makes n variations of a recording; see `SSSDECG.vary`.
 
     Noise is added to the recording up to a share `strength` of the noise levels, and the sampler goes on from there.
     """

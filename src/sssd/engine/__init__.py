@@ -1,1 +1,1 @@
-"""The denoiser made fast: `bound.bind` computes everything that does not depend on x once; the rest is its means."""
+"""Fast evaluation of a network: `bound.bind` computes what does not depend on x once; the other modules serve it."""

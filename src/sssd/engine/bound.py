@@ -75,9 +75,9 @@ def whole(
 ) -> Any | None:
     """Return flow(bind, *given), all steps of a sampler, computed by one CUDA graph; None where there is none.
 
-    For a few records, launching the kernels between evaluations takes longer than their work. There is a graph from the
-    second time on that the same is asked for, because recording takes longer than a run. Where recording fails, a
-    warning says so, and there are no such graphs for these weights.
+    For a few records, launching the kernels between evaluations takes longer than the kernels themselves. A graph is
+    recorded when the same is asked for a second time, because recording takes longer than a run. Where recording fails,
+    a warning says so, and there are no such graphs for these weights.
 
     bind: from conditions (B, K') to the network as `bind` returns it. given: (B, ...) each, on the device; what flow
     does depends on them and on what `name` stands for. It returns a tuple of tensors, and waits for nothing.

@@ -24,9 +24,9 @@ Evaluate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class Form(Protocol):
-    """A network for records of one length and one precision of products; it goes with the present weights.
+    """A network for records of one length and one precision of products. It is valid until the weights change.
 
-    It does not keep the network, which is given to each function.
+    A form does not keep the network, which is given to each of its functions.
     """
 
     def of_steps(self, net: Any, steps: Tensor) -> Tensor:

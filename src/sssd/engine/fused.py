@@ -1,4 +1,4 @@
-"""The network on hand-written kernels, and on matrix products that add to their output: eight launches per block.
+"""The S4 network on hand-written kernels, and on matrix products that add to their output: eight launches per block.
 
     x (B, L, C) --3-tap convolution--> u (B, H, L) --long convolution, linear, norm + label--> u (B, H, L)
                 --long convolution, linear, norm + gate--> g (B, L, C) --residual--> x

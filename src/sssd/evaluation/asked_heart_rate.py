@@ -1,4 +1,4 @@
-"""The heart rate that was asked for, and the one that was delivered: how often the two are near each other."""
+"""How often a record has the heart rate that it was asked for."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ IRREGULAR = "AFIB"  # records with it do not count, since no single RR interval 
 def delivered(synthetic: Recordings) -> dict[str, Any] | None:
     """Return how many records were asked for a heart rate ("records"), and the share whose rate is within 5 /min.
 
-    Those count that were asked for 40 to 160 /min without AFIB. The rate that is delivered is 60 s over the mean RR
-    interval; a record in which it cannot be measured misses. "share" comes with its 95 % interval ("low", "high",
-    Wilson 1927), and with the median of |delivered - asked| in /min ("median_difference"). None if no record counts.
+    Only records that were asked for 40 to 160 /min and have no AFIB count. The rate of a record is 60 s over its mean
+    RR interval; a record in which it cannot be measured counts as not near. "share" comes with its 95 % interval
+    ("low", "high", Wilson 1927), and with the median of |delivered - asked| in /min ("median_difference"). None if no
+    record counts.
     """
     if synthetic.heart_rate is None:
         return None

@@ -19,7 +19,7 @@ RESAMPLES = 1000
 
 
 def frequent(y: NDArray[np.integer], *, min_positives: int = MIN_POSITIVES) -> NDArray[np.int64]:
-    """Return the statements (columns of y (n, K)) that `min_positives` records or more carry, and as many do not."""
+    """Return the columns of y (n, K) whose statement `min_positives` records or more carry, and as many do not."""
     positives = np.asarray(y, dtype=np.int64).sum(axis=0)
     return np.flatnonzero((positives >= min_positives) & (len(y) - positives >= min_positives))
 

@@ -199,7 +199,7 @@ def detectability(
 def privacy(
     train: Recordings, test: Recordings, synthetic: Recordings, device: torch.device, on_stage: Stage
 ) -> dict[str, Any]:
-    """Return distances of normalised records to the nearest training record, and the reverse for membership."""
+    """Return distances of normalised records to the nearest training record; the reverse, for membership inference."""
     on_stage("nearest training records", 0, 2)
     made, real, trained = eight(synthetic), eight(test), eight(train)
     near, row = memorisation.nearest(made, trained, device=device)

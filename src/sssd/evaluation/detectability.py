@@ -355,7 +355,7 @@ def what_decides(
 
 
 def single_features(recorded: FloatArray, generated: FloatArray, names: Sequence[str]) -> list[Feature]:
-    """Return the features that tell most by themselves, by max(AUC, 1 - AUC) of the feature as a score."""
+    """Return the features that give most away by themselves, by max(AUC, 1 - AUC) of the feature as a score."""
     y = _kinds(len(recorded))
     found = []
     for k, name in enumerate(names):

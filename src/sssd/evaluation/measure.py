@@ -39,7 +39,7 @@ def measure(
     width: int = classifier.WIDTH,
     on_stage: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure named synthetic sets against real records; one classifier per seed serves all of them.
+    """Compare named synthetic sets with real records; one classifier per seed serves all of them.
 
     real_train trains the classifier and is what memorisation looks for; real_test is never trained on.
     synthetic_test: sets generated for the label vectors of real_test. synthetic_train: sets generated for

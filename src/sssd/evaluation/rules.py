@@ -38,7 +38,8 @@ def compare(
 
     "recorded" and "generated" hold how many records carry the statement ("records"), the share of them that obeys
     ("share") and its 95 % interval ("low", "high", Wilson 1927). "enough" says whether there are 20 recordings or more,
-    and "passed" whether the generated share is at least that of the recordings less 5 points (None if not "enough").
+    and "passed" whether the generated share is at least that of the recordings less 5 percentage points (None if not
+    "enough").
     """
     found = []
     for rule in RULES:

@@ -80,7 +80,7 @@ def aligned(name: str, records: Recordings, train: Recordings) -> Recordings:
 
 
 def at_100_hz(records: Recordings) -> Recordings:
-    """Return the records at 100 Hz, at which statements and copies are looked for; slower ones stay as they are."""
+    """Return the records at 100 Hz, for classifiers and the search for copies; slower ones stay as they are."""
     if records.fs_hz <= COARSE_HZ:
         return records
     slow = [np.rint(resampled(one.astype(np.float64), records.fs_hz, COARSE_HZ)) for one in records.signal_uv]

@@ -1,1 +1,1 @@
-"""The network of SSSD-ECG: its parameters, their effective weights, the function, and the module (denoiser)."""
+"""The networks: that of SSSD-ECG (denoiser), the transformer of the built-in model, and one for detail at 500 Hz."""

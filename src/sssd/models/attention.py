@@ -2,8 +2,8 @@
 
 An S4 layer is a fixed filter: it cannot find the other beats of a record and make its own beat like them. Half of each
 head's channels are rotated by an angle that grows with time (RoPE, Su et al. 2021), so that attention can depend on the
-interval between two beats. The other half are not rotated, so that it can depend on the shape of a
-beat at any interval.
+interval between two beats. The other half are not rotated, so that attention can also depend on the shape of a beat,
+whatever the interval.
 
 Shapes as in function.py: C channels, B records, L tokens.
 """

@@ -2,7 +2,7 @@
 
 parameters (parameters.py) -> effective weights (weights.py) -> the pure function `denoise` (function.py)
 
-Training computes the effective weights in each step, inference once.
+Training computes the effective weights in each step, and sampling once per checkpoint.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .weights import Weights, effective_weights
 class Denoiser(Network):
     """The network of SSSD-ECG; see `Network`.
 
-    What it `takes` are the last of the K columns (sssd.patient). cond may leave them out, which means that all of it is
-    unknown.
+    Age, sex and heart rate, if the network takes them, are the last of the K columns (sssd.patient). Where cond leaves
+    these columns out, all three are unknown.
     """
 
     config: DenoiserConfig

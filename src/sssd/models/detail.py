@@ -1,4 +1,4 @@
-"""The network that knows what a record has above 46.5 Hz: a small one of convolutions that reads its shape beside.
+"""The network that makes what a record at 500 Hz has above 46.5 Hz: convolutions that also read the record's shape.
 
     x (B, 8, 5 L), the record's shape (B, 32, L) and its levels (B, 48) -> (B, 8, width, L) -> blocks -> v (B, 8, 5 L)
 

@@ -99,8 +99,8 @@ def residual_block(
 ) -> tuple[Tensor, Tensor]:
     """Apply a gated residual block to x (C, B, L), step (C, B), label (2 C, B); return the next x and the skip output.
 
-    The attention behind the block, if there is one, is part of it. `convolve` is used if kernels are two-sided taps; it
-    takes u (H, B, L) and the taps.
+    If attention follows the block, it is computed here too. convolve: a function of u (H, B, L) and the taps, which is
+    used where kernels are two-sided taps.
     """
     h = (x + step[..., None])[..., :valid]
     h = F.pad(h, (1, 1 + x.shape[-1] - valid))

@@ -1,4 +1,4 @@
-"""What every network has: it is called as SSSD-ECG's is, and keeps what is computed from its weights."""
+"""What all networks share: they are called like that of SSSD-ECG, and keep what is computed from their weights."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class Network(nn.Module, ABC):
     With `velocity`, a pair (alpha, sigma) of (T,) tables, the raw output is v = alpha eps - sigma x_0 (Salimans and Ho
     2022). It is turned into eps = sigma x + alpha v here, in float32; `predict` returns v itself.
 
-    config: the size. columns: K. cauchy: the convention of S4 kernels, for networks that have them (sssd.models.s4).
-    takes: which of the K columns are age, sex and heart rate, behind the labels (sssd.patient).
+    config: the size of the network. columns: K. cauchy: the convention of S4 kernels, for networks that have them
+    (sssd.models.s4). takes: which of age, sex and heart rate the network takes, in columns behind the labels
+    (sssd.patient).
     """
 
     config: Any
@@ -58,7 +59,7 @@ class Network(nn.Module, ABC):
         """Return the raw output (B, 8, L), eps or v, for x (B, 8, L), cond (B, K) and steps (B, 1)."""
 
     def unconditional(self, cond: Tensor) -> Tensor:
-        """Return conditions (B, K) in which statements and what is behind them are left out."""
+        """Return conditions (B, K) that name no statement, age, sex or heart rate, as guidance needs them."""
         return torch.zeros_like(cond)
 
     @torch.no_grad()
@@ -76,7 +77,7 @@ class Network(nn.Module, ABC):
         return cast("T", self._cache[what][1])
 
     def forget(self) -> None:
-        """Drop what is kept. Call it where gradients begin, because weights may then change without being counted."""
+        """Drop what is kept. Call it where training begins: fused optimizers change weights without being counted."""
         self._cache.clear()
 
     def __getstate__(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a caller has set for PyTorch as a whole, kept out of what is computed here, and left as it was."""
+"""Keeps what a caller has set for PyTorch as a whole from changing what is computed here, and leaves it as it was."""
 
 from __future__ import annotations
 

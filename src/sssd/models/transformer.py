@@ -2,9 +2,9 @@
 
     x (B, 8, L) and a high-passed copy, each of unit variance -> tokens (B, N, width) -> layers -> F (B, 8, L) -> v
 
-Step, statements and patient scale, shift and gate both halves of every layer, so they have a say where small waves are
-decided. The residual stream, the input and the output are float32; the products of the layers run in the precision of
-their weights. float32 at the ends matters: next to a QRS complex of 1 mV, bf16 cannot represent a change of 1 uV.
+Step, statements and patient scale, shift and gate both halves of every layer, so that they can also change small waves.
+The residual stream, the input and the output are float32; the products of the layers run in the precision of their
+weights. float32 at the ends matters: next to a QRS complex of 1 mV, bf16 cannot represent a change of 1 uV.
 
 B records, N tokens of `patch` samples, K columns of conditions, E width of their embedding, T steps.
 """

@@ -1,4 +1,4 @@
-"""Effective weights: folded weight norms and computed S4 kernels. They depend on the parameters only."""
+"""Effective weights: the weights after weight normalisation, and the S4 kernels. They depend on the parameters only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs any scheduler of `diffusers` on this schedule and network, in place of a table.
+"""Runs a scheduler of `diffusers` on this schedule and network, in place of a step table.
 
 The library computes the steps with its float32 coefficients. Where it asks for a time between two steps, the network is
 evaluated at the nearest whole one, since it was trained at those only. Noise is drawn for each record separately.

@@ -13,8 +13,8 @@ def consistency(schedule: Schedule, steps: IntArray) -> StepTable:
 
     Each row predicts the clean record and adds new noise to it.
 
-    Unlike DDIM, it keeps none of the noise in x, so that each row can correct what the rows before it did.
-    Raises ValueError unless the steps are in 0 .. T-1 and strictly decreasing.
+    Unlike DDIM, a row keeps none of the noise in x, so that it can correct what the rows before it did. Raises
+    ValueError unless the steps are in 0 .. T-1 and strictly decreasing.
     """
     alpha, sigma = nodes(schedule, steps)
     return StepTable(

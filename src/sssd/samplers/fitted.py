@@ -1,4 +1,4 @@
-"""A solver for few evaluations, whose steps, noise and weights were fitted to one network (sssd.fitting.solver).
+"""A solver for few evaluations, whose steps, noise and weights an earlier version fitted to one network.
 
 Its rows are those of DDIM (Song et al. 2021, eq. 12), each with its own share eta_i of the noise of DDPM. They go
 towards a clean record that is extrapolated from the last three predictions:

@@ -69,7 +69,7 @@ def eps_denoiser(table: StepTable, net: Network) -> Denoise:
 def holding(table: StepTable, denoise: Denoise, project: Callable[[Tensor], Tensor]) -> Denoise:
     """Return a denoiser whose clean records are projected onto what is known (Wang et al. 2023, DDNM, eq. 13).
 
-    project(x0) keeps what is unknown and sets what is known, (B, C, L) to (B, C, L). eps follows from x and x0.
+    project(x0) keeps what is unknown and sets what is known: from (B, C, L) to (B, C, L). eps follows from x and x0.
     """
     alpha, sigma = table.alpha.tolist(), table.sigma.tolist()
 
@@ -81,7 +81,7 @@ def holding(table: StepTable, denoise: Denoise, project: Callable[[Tensor], Tens
 
 
 def invert(table: StepTable, denoise: Denoise, x0: Tensor, *, rounds: int) -> Tensor:
-    """Take clean records x0 (B, C, L) to noise level 0 of a table of DDIM without noise, from which it gives them back.
+    """Return x (B, C, L) at noise level 0 of a table of DDIM without noise, from which it gives x0 (B, C, L) back.
 
     Each row is inverted by fixed-point iteration on the noise that the network predicts at the noisier end (Garibi et
     al. 2024, ReNoise, without its averages). One round is the usual inversion of DDIM (Song et al. 2021, section 4.3),
@@ -102,11 +102,11 @@ def invert(table: StepTable, denoise: Denoise, x0: Tensor, *, rounds: int) -> Te
 
 
 def remainders(table: StepTable, denoise: Denoise, path: Sequence[Tensor]) -> list[Tensor]:
-    """Return what each row leaves over of the step from path[i] to path[i + 1], (S,) tensors (B, C, L).
+    """Return the part of the step from path[i] to path[i + 1] that row i does not explain: (S,) tensors (B, C, L).
 
-    path: (S + 1,) records at the nodes of the table, the last one clean. Taken as the noise of their rows, the
-    remainders lead through the path again (Huberman-Spiegelglas et al. 2024, edit-friendly DDPM inversion, eq. 5),
-    except for the last row, which has no noise: its remainder is added to what `run` returns.
+    path: (S + 1,) records at the nodes of the table, the last one clean. With the remainders as the noise of their
+    rows, `run` follows the path again (Huberman-Spiegelglas et al. 2024, edit-friendly DDPM inversion, eq. 5), except
+    for the last row, which has no noise: its remainder is added to what `run` returns.
     """
     left: list[Tensor] = []
     history: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""A linear sampler, written as a table of coefficients that checks itself.
+"""A linear sampler, written as a table of coefficients, which are checked when the table is created.
 
 Row i takes x from noise level i to noise level i + 1. With h, the history that `history` names:
 

@@ -1,4 +1,4 @@
-"""UniPC (Zhao et al. 2023) corrects each prediction by the output of the network there, without another evaluation.
+"""UniPC (Zhao et al. 2023) corrects each prediction by the network's output at its node, without another evaluation.
 
 Row i predicts node i + 1 from the corrected state of node i. The prediction and the correction of a node start from the
 same a x. Correcting node i therefore only adds multiples of the history, and one row does both:

@@ -1,4 +1,4 @@
-"""The JSON that the service answers with, as OpenAPI describes it."""
+"""The JSON of the service's answers, as OpenAPI describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service is asked for, in JSON and in addresses, as OpenAPI describes it."""
+"""The requests that the service takes, in JSON and in addresses, as OpenAPI describes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
 class Asked(Rate):
-    """What all requests for records say."""
+    """The keys of all requests for records."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -132,7 +132,7 @@ class GenerateRequest(AskedOfSampler, Extras):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What the request says of sssd.sampling.Sampling."""
+        """The sampling that the request asks for."""
         return {"quality": self.quality, "sampler": self.sampler, "steps": self.steps, "eta": self.eta}
 
 

@@ -62,7 +62,7 @@ class Backend:
         )
 
     def check(self, work: Work, client: str) -> None:
-        """Raise TooLong if the request can never be done in time, and QueueFull if it cannot be done in time now."""
+        """Raise TooLong if the request would take too long even alone, and QueueFull if it would because of others."""
         limit = self._settings.request_s
         alone = self.batcher.seconds(work.cost)
         if alone > limit:

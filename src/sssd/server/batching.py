@@ -94,11 +94,10 @@ class Batcher:
     ) -> Ticket:
         """Put a request into the queue. Its ticket's `result` is a future of the records (n, 8, L).
 
-        cost: of the job of which this is a piece. Pieces are not refused: jobs have their own limits, and pieces leave
-        others their turns.
-        on_step(i, x0) is called from the batches' thread; only requests for a single record may have it.
-        on_progress(evaluations of the network that were just done) is called from there too.
-        Raises QueueFull where there is no room, and RuntimeError when the queue is closed.
+        cost: of the job of which this is a piece. Pieces are not refused, because jobs have limits of their own and
+        wait for their turn. on_step(i, x0) is called from the batches' thread; only requests for a single record may
+        have it. on_progress(evaluations of the network that were just done) is called from there too. Raises QueueFull
+        where there is no room, and RuntimeError when the queue is closed.
         """
         whole = work.cost if cost is None else cost
         ticket = Ticket(work, whole, on_step, time.monotonic(), client, cost is not None, on_progress)
@@ -144,7 +143,7 @@ class Batcher:
         return not self._queue and not self._running
 
     def seconds(self, cost: float) -> float:
-        """Return expected seconds for so many evaluations of the network; 0 before the first batch."""
+        """Return the expected seconds of this many evaluations of the network; 0 before the first batch."""
         return cost * self._spent_s / self._did if self._did else 0.0
 
     def expected_s(self, client: str, work: Work, cost: int | None = None) -> float:

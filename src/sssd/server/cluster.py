@@ -1,4 +1,4 @@
-"""The same application on a Ray cluster: replicas follow the load, and jobs are spread over all of them.
+"""The service on a Ray cluster: the number of replicas follows the load, and jobs are spread over all replicas.
 
     serve run sssd.server.cluster:build settings=server.json replicas_max=8 gpus=1
 

@@ -94,7 +94,8 @@ class RecordExtras(BaseModel):
 def seconds_of(asked: Extras, statements: list[str]) -> tuple[list[str], tuple[float, ...]]:
     """Return the statements of a request, one for each part of a strip, and the seconds of the parts.
 
-    There are no seconds for what the network makes at once. ValueError if times and durations contradict each other.
+    There are no seconds for records of the length that the network makes. ValueError if times and durations contradict
+    each other.
     """
     names, seconds = timed(statements)
     if seconds and asked.duration is not None:

@@ -96,7 +96,7 @@ def deal(size: int, tickets: Sequence[Ticket]) -> list[Piece]:
 class Turns:
     """How much each client has been served, in evaluations of the network.
 
-    A client that comes back has saved up nothing.
+    A client that comes back after a pause is not owed anything for it.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Turns:
 def work_ahead(
     client: str, work: Work, cost: int, waiting: Sequence[Ticket], running: int, shortest: float
 ) -> tuple[float, float]:
-    """Return the evaluations of the network that come before a new request, and how much slower they and it are done.
+    """Return the evaluations of the network that come before a new request, and the factor by which all take longer.
 
     cost: of the new request with everything that its client asked for. waiting: the queue. running: what running
     batches still have to do. shortest: the least cost of a request in the running batch, 0 if none runs.

@@ -164,7 +164,7 @@ class Generator:
         return plan.sampling.table(model.schedule, model.config)
 
     def work(self, asked: GenerateRequest) -> Work:
-        """Return the request as arrays. Raises ValueError if the model lacks the statement, sampler, age and so on."""
+        """Return the request as arrays. ValueError if the model does not have the statement, the sampler and so on."""
         names, seconds = asked.parts
         plan, classes = (
             self._plan(asked)._replace(seconds=seconds, windows=self.windows(seconds)),
@@ -196,7 +196,7 @@ class Generator:
     def changed(self, asked: ChangeRequest) -> Work:
         """Return a request to change a recording as arrays. ValueError if the recording or the model lacks something.
 
-        What is computed here is little, in a thread of its own.
+        What it computes is little, and runs in a thread of its own (see `in_own_thread`).
         """
         change = in_own_thread(isolated()(asked.change), self.model)
         steps = partial_table(self.model, change.sampling, change.strength).S

@@ -66,7 +66,7 @@ class RequestMetrics:
 
 
 class SecurityHeaders:
-    """Add the headers that keep browsers from guessing types, telling addresses and loading what is not ours."""
+    """Add headers that forbid browsers to guess types, pass on the page's address, or load anything from elsewhere."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

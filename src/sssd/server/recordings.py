@@ -1,4 +1,4 @@
-"""Recordings as clients send them, and what is asked to be made of them.
+"""Recordings as clients send them, and the requests to vary, edit or complete them.
 
 A recording comes as numbers in JSON, the form in which records are answered, or as the contents of its files in
 base64. No file is written or read.
@@ -190,12 +190,12 @@ class ChangeRequest(Asked, Sent):
 
     @property
     def own(self) -> Own:
-        """What the recording shows, and of whom."""
+        """What the recording shows, and the age and sex of its patient."""
         return Own(None, self.age, self.sex, self.heart_rate)
 
 
 class ManyRequest(ChangeRequest, AskedOfSampler):
-    """What to make of a recording several times."""
+    """A request for several records that are made of a recording."""
 
     @property
     def records(self) -> int:

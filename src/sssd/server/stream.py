@@ -1,6 +1,7 @@
 """A record as it forms: server-sent events (WHATWG HTML, 9.2) of the clean signal predicted at each step.
 
-A line that cannot take all steps gets the newest ones: what has become old while an event was being sent is left out.
+A connection that is too slow for all steps gets the newest ones: steps that grew old while an event was sent are left
+out.
 """
 
 from __future__ import annotations

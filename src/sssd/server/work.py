@@ -22,11 +22,11 @@ OnStep = Callable[[int, Any], None]  # (row of the step table, predicted clean r
 class Plan(NamedTuple):
     """How records are generated. Equal plans can share a batch.
 
-    sampling: resolved. strength: of a change of recordings, see sssd.editing; None without one.
-    rows: steps of the table, where they are not all of the sampling. passes: evaluations of the network in each step.
-    seconds: of the parts of strips, see sssd.strips; none where the network makes the whole record at once. windows:
-    that a strip consists of. alone: a number that no other request has, where the records of a request must not share
-    a batch with others.
+    sampling: resolved. strength: of a change of recordings, see sssd.editing; None without one. rows: the number of
+    steps in the table, if it is not that of the sampling. passes: evaluations of the network in each step. seconds: of
+    the parts of strips, see sssd.strips; none where the network makes the whole record at once. windows: the number of
+    windows of a strip. alone: a number that no other request has, where the records of a request must not share a batch
+    with others.
     """
 
     sampling: Sampling
@@ -59,9 +59,10 @@ class Plan(NamedTuple):
 class Work:
     """The request of one client, its seed and its plan.
 
-    given: what the run is given of recordings. facts: of these, for the provenance. noise: what is added to each record
-    (sssd.added_noise). annotated: whether each gets annotations (sssd.annotations). fine: whether records are brought
-    to 500 Hz (sssd.detail). The queue and jobs hold them as the network makes them; the rest follows with the answer.
+    given: what the run takes from a recording (`batch.Given`). facts: about the recording, for the provenance. noise:
+    what is added to each record (sssd.added_noise). annotated: whether each gets annotations (sssd.annotations). fine:
+    whether records are brought to 500 Hz (sssd.detail). The queue and jobs hold them as the network makes them; the
+    rest follows with the answer.
     """
 
     request: Request

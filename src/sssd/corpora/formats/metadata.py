@@ -17,7 +17,7 @@ SIGNAL = "int16 microvolts, little-endian, lead after lead"
 
 
 def recipes(corpus: Corpus) -> list[dict[str, Any]]:
-    """Return how the records of each part were made, as far as every record says so itself."""
+    """Return how the records of each part were made, with the keys that the provenance of a record has, too."""
     return [{name: getattr(part, name) for name in RECORDED} | _calibration(part) for part in corpus.parts]
 
 

@@ -1,4 +1,4 @@
-"""What can be asked for: statements and models, and what is unusual together."""
+"""The routes that list what can be asked for: statements and models, and what is unusual together."""
 
 from __future__ import annotations
 

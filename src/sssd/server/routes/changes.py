@@ -1,4 +1,4 @@
-"""Records that are made of a recording which the client sends."""
+"""The routes for records that are made of a recording, which the client sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records in one answer, and one record as it forms."""
+"""The routes for records in one answer, and for one record as it forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets too large for one answer."""
+"""The routes for jobs, which make sets that are too large for one answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators ask: whether the service answers and takes requests, and its counters."""
+"""The routes for operators: whether the service answers, whether it takes requests, and its counters."""
 
 from __future__ import annotations
 
