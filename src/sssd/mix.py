@@ -39,7 +39,7 @@ def carrying(statements: Sequence[str]) -> int:
 
 
 def hints(statements: Sequence[str], heart_rate: float | None = None) -> list[str]:
-    """Say in words what contradicts the heart rate, which statements exclude each other, and whether they are many.
+    """Say in words what contradicts the heart rate, what hardly ever occurs together, and if there are many statements.
 
     statements: codes without repetitions. heart_rate: the one that is asked for, in beats per minute. Pairs are named,
     those that the fewest recordings carry first, if both statements are learnt but fewer than `labels.RARE` recordings

@@ -1,6 +1,6 @@
 """Strips: records longer than the network's, from overlapping windows that are denoised together.
 
-    strip (B, 8, L) ─▶ windows ─▶ the network ─▶ predictions, averaged where windows overlap ─▶ strip (B, 8, L)
+    strip (B, 8, L) ─▶ windows ─▶ the network ─▶ predictions, crossfaded where windows overlap ─▶ strip (B, 8, L)
 
 In each step of the sampler the network reads every window of the strip, and its predictions are put together (Bar-Tal
 et al. 2023, MultiDiffusion, eq. 5). Windows thus share their noise and see in every step what their neighbours made, so

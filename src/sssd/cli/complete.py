@@ -31,7 +31,7 @@ def command(
     sampler: options.Sampler = None,
     steps: options.Steps = None,
 ) -> Make:
-    """Make the leads and samples that a recording lacks; several completions show how sure they are.
+    """Make the leads and samples that a recording lacks; several completions show how sure the model is.
 
     What is known stays as it is. What is made is synthetic: a guess from other recordings, which can miss what is wrong
     with this patient. Missing samples (NaN) and missing leads of the file are made without being named.

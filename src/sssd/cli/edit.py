@@ -42,7 +42,7 @@ def command(
     strength: Annotated[
         float | None,
         typer.Option(
-            help="How much may change, from above 0 to 1; by default 0.48. More of it shows more of "
+            help="How much may change, from above 0 to 1; by default 0.48. A larger strength shows more of "
             "the statements and keeps less of the recording."
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""`sssd-ecg evaluate`: generated ECGs against real ones."""
+"""`sssd-ecg evaluate` compares generated ECGs with real ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def command(
 ) -> None:
     """Measure utility, fidelity, detectability, rhythm, adherence, diversity and privacy of generated ECGs.
 
-    500 records take several minutes on two cores, because classifiers are trained on the spot.
+    500 records take several minutes on two cores, because the command trains classifiers. docs/evaluation.md defines
+    all figures.
     """
     with usage():
         for file in (json_file, html_file):

@@ -1,4 +1,4 @@
-"""`sssd-ecg export`: a model as a file for programs without PyTorch."""
+"""`sssd-ecg export` writes a model as a file for programs without PyTorch."""
 
 from __future__ import annotations
 

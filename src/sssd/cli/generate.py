@@ -100,7 +100,7 @@ def command(
         bool,
         typer.Option(
             "--require-shown",
-            help="Like --check, and also draw each record again until it shows what was asked for, up to "
+            help="Like --check, and also make each record anew until it shows what was asked for, up to "
             f"{shown_in.ATTEMPTS} times in all. If some still do not show it, the exit code is 1.",
         ),
     ] = False,

@@ -33,8 +33,8 @@ def command(
     real: Annotated[
         Path | None,
         typer.Option(
-            help="Real ECGs (NPZ, or a prepared folder). With them the command also reports which Cauchy "
-            "convention fits better, judged by the denoising loss."
+            help="Real ECGs (NPZ, or a prepared folder). With them the command also reports which "
+            "convention for the kernels of S4 layers (--cauchy) fits better, judged by the denoising loss."
         ),
     ] = None,
     records: Annotated[int, typer.Option(min=2, help="The number of real ECGs to use.")] = 16,
@@ -45,7 +45,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Report the form, size and configuration of a checkpoint, and which Cauchy convention fits it better."""
+    """Report the form, size and configuration of a checkpoint, and which convention for S4 kernels fits it better."""
     with usage():
         from ..checkpoints.inspection import fit_cauchy, inspect
         from ..data import recordings
