@@ -8,7 +8,8 @@
 #
 #   OUT/base        the transformer, trained on all sets
 #   OUT/guided      it learns what it predicts under guidance
-#   OUT/calibrated  the same weights with the gains of draft and standard and the share of means: the model that ships
+#   OUT/refined     calibrated first, it learns by what a discriminator tells its records from recordings
+#   OUT/calibrated  these weights with the gains of draft and standard and the share of means: the model that ships
 #   OUT/detail      the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these
 #                   files scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
@@ -68,9 +69,19 @@ device() { # device N: the one of process N, where several run at once
     if [ "$gpus" -gt 0 ]; then echo "cuda:$(($1 % gpus))"; else echo cpu; fi
 }
 
+if [ ! -f "$out/refined/model.safetensors" ]; then
+    mkdir -p "$out/refined"
+    python "$root/scripts/calibrate.py" "$out/guided/model.safetensors" "$data/ptbxl" \
+        "$out/refined/calibrated.safetensors"
+    python "$root/scripts/refine.py" "$out/refined/calibrated.safetensors" "$data/ptbxl" \
+        "$out/refined/part.safetensors" | tee "$out/refined/log.txt"
+    mv "$out/refined/part.safetensors" "$out/refined/model.safetensors"
+fi
+
 if [ ! -f "$out/calibrated/model.safetensors" ]; then
     mkdir -p "$out/calibrated"
-    python "$root/scripts/calibrate.py" "$out/guided/model.safetensors" "$data/ptbxl" "$out/calibrated/part.safetensors"
+    python "$root/scripts/calibrate.py" "$out/refined/model.safetensors" "$data/ptbxl" \
+        "$out/calibrated/part.safetensors"
     mv "$out/calibrated/part.safetensors" "$out/calibrated/model.safetensors"
 fi
 

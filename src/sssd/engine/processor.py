@@ -60,7 +60,7 @@ class TransformerForm(OfTransformer):
         def evaluate(x: Tensor, step: Tensor, cond: Tensor | None) -> Tensor:
             assert cond is not None
             at = step.reshape(-1).long()
-            scales = net.scales(at)
+            scales = net.scales(at, "skip", "out", "whole", "high")
             added = F.linear(net.embedded(cond, at), *self.modulation)
             added = added.view(len(cond), len(self.layers), 6, 1, net.config.width)
             parts = (x.split(at_once), added.split(at_once))

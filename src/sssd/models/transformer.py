@@ -218,10 +218,19 @@ class Transformer(Network):
 
         block: the function that applies a layer, which training compiles.
         """
+        skip, out = self.scales(steps.reshape(-1).long(), "skip", "out")
+        h = self.tokens(x, cond, steps, weights, block)
+        y = self.last(F.layer_norm(h, h.shape[-1:])).unflatten(-1, (LEADS, self.config.patch))
+        y = y.permute(0, 2, 1, 3).flatten(2)[..., : x.shape[-1]]
+        return skip * x - out * y
+
+    def tokens(
+        self, x: Tensor, cond: Tensor, steps: Tensor, weights: Sequence[LayerWeights], block: Block = layer
+    ) -> Tensor:
+        """Return what the layers make of the tokens of a record, (B, N, width) float32; see `evaluate`."""
         at = steps.reshape(-1).long()
-        skip, out, whole, high = self.scales(at)
-        batch, _, length = x.shape
-        patch = self.config.patch
+        whole, high = self.scales(at, "whole", "high")
+        length, patch = x.shape[-1], self.config.patch
         tokens = -(-length // patch)
         u = torch.cat((whole * x, high * high_passed(x)), 1)
         u = F.pad(u, (0, tokens * patch - length)).unflatten(-1, (tokens, patch))
@@ -231,13 +240,11 @@ class Transformer(Network):
         rotation = angle.cos(), angle.sin()
         for w in weights:
             h = block(h, e, w, rotation, self.config.heads)
-        y = self.last(F.layer_norm(h, h.shape[-1:])).unflatten(-1, (LEADS, patch))
-        y = y.permute(0, 2, 1, 3).reshape(batch, LEADS, tokens * patch)[..., :length]
-        return skip * x - out * y
+        return h
 
-    def scales(self, at: Tensor) -> tuple[Tensor, ...]:
-        """Return skip, out, whole and high of `preconditioning` at steps (B,) or (1,), each (B, 1, 1)."""
-        return tuple(self.get_buffer(name)[at][:, None, None] for name in ("skip", "out", "whole", "high"))
+    def scales(self, at: Tensor, *names: str) -> tuple[Tensor, ...]:
+        """Return these tables of `preconditioning` at steps (B,) or (1,), each (B, 1, 1)."""
+        return tuple(self.get_buffer(name)[at][:, None, None] for name in names)
 
     def embedded(self, cond: Tensor, at: Tensor) -> Tensor:
         """Embed steps (B,) or (1,) and conditions (B, K): (B, E)."""
