@@ -556,12 +556,13 @@ def by_command(folder: Path, quality: str) -> tuple[list[str], np.ndarray]:
         return np.array(CODES)[data["labels"][0] > 0.5].tolist(), data["signal_uv"][0] / 1000
 
 
-def same(record: dict[str, Any], made: tuple[list[str], np.ndarray], share: float = 1.0) -> None:
-    """Compare a record with that of the command line, of which this share of the samples has to be the same."""
+def same(record: dict[str, Any], made: tuple[list[str], np.ndarray]) -> None:
+    """Compare a record with that of the command line."""
     statements, wanted = made
     assert record["statements"] == statements
-    off = np.abs(np.array(record["signal"]) - wanted)
-    assert np.quantile(off, share) < SAME_MV and off.max() < 4 * SAME_MV
+    off = np.abs(np.array(record["signal"]) - wanted).max()
+    print(f"{1000 * off:.1f} uV apart")
+    assert off < SAME_MV
 
 
 @pytest.mark.slow
@@ -591,14 +592,17 @@ def test_the_shipped_page(shipped: Path, browser: Any, tmp_path: Path) -> None:
 @pytest.mark.browser
 @NO_BROWSER
 def test_the_shipped_page_by_webgpu(shipped: Path, graphics: Any, tmp_path: Path) -> None:
-    """Its records are nearly those of the command line, and it loads as little. The processor needs a minute for it."""
+    """Its records are those of the command line, and it loads as little. The processor needs a minute for it.
+
+    Broken by a sine that the graphics processor computes (12 uV in 0.1 % of the samples).
+    """
     server = serve(shipped)
     opened = webgpu(graphics, f"http://127.0.0.1:{server.server_port}/", "#ecg=AFIB&quality=draft&seed=7")
     opened.wait()
     size = compressed(shipped, opened.files())
     assert opened.place() == "It runs in this browser, by WebGPU."
     record = opened.ask({"statements": ["AFIB"], "seed": 7, "quality": "draft"})["records"][0]
-    same(record, by_command(tmp_path / "draft", "draft"), share=0.99)
+    same(record, by_command(tmp_path / "draft", "draft"))
     opened.page.close()
     server.shutdown()
     assert opened.complaints == []

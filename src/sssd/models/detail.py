@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load, save
@@ -87,9 +86,7 @@ class DetailNetwork(nn.Module):
         self.register_buffer("rows", torch.zeros(rows, LEVELS, dtype=torch.float16))
         self.register_buffer("leads", torch.eye(LEADS))
         schedule = detail_schedule()
-        low, high, count = FREQUENCIES
-        constants = preconditioning(schedule.alpha.tolist(), schedule.sigma.tolist())
-        for name, values in {**constants, "frequency": np.geomspace(low, high, count)}.items():
+        for name, values in preconditioning(schedule.alpha.tolist(), schedule.sigma.tolist()).items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     @classmethod
@@ -114,8 +111,7 @@ class DetailNetwork(nn.Module):
         folded = (whole * x).view(batch, LEADS, -1, FACTOR).transpose(2, 3)
         u = torch.cat((folded, shape), 2)  # (B, 8, 9, L)
         h = self.first(u.flatten(0, 1)).view(batch, LEADS, WIDTH, -1) + self.lead
-        phase = self.get_buffer("log_level")[at][:, None] * self.get_buffer("frequency")
-        e = F.silu(self.step(torch.cat((phase.sin(), phase.cos()), 1)) + self.levels(given[:, :LEVELS]))
+        e = F.silu(self.step(self.get_buffer("sines")[at]) + self.levels(given[:, :LEVELS]))
         e = F.silu(self.mix(e))
         for block in self.blocks:
             h = block(h, e)

@@ -170,17 +170,9 @@ class Transformer(Network):
         scale = torch.stack((torch.zeros(CIRCUMSTANCES), torch.ones(CIRCUMSTANCES)))
         for name, values in (("circumstances", table), ("circumstances_scale", scale)):
             self.register_buffer(name, values if config.circumstances else None)
-        for name, constant in preconditioning(*velocity).items():
-            self.register_buffer(
-                name, torch.tensor(constant, dtype=torch.float32, device="cpu"), persistent=False
-            )
-        low, high, count = FREQUENCIES
         planes = width // config.heads // 2
-        constants = {
-            "frequency": np.geomspace(low, high, count),
-            "turn": np.geomspace(1.0, SLOWEST, planes),  # radians per token
-        }
-        for name, constant in constants.items():
+        turn = np.geomspace(1.0, SLOWEST, planes)  # radians per token
+        for name, constant in {**preconditioning(*velocity), "turn": turn}.items():
             self.register_buffer(
                 name, torch.tensor(constant, dtype=torch.float32, device="cpu"), persistent=False
             )
@@ -249,8 +241,7 @@ class Transformer(Network):
     def embedded(self, cond: Tensor, at: Tensor) -> Tensor:
         """Embed steps (B,) or (1,) and conditions (B, K): (B, E)."""
         cond = self.full(cond)
-        phase = self.get_buffer("log_level")[at][:, None] * self.get_buffer("frequency")
-        e = F.silu(self.step(torch.cat((phase.sin(), phase.cos()), 1)) + self.early(cond))
+        e = F.silu(self.step(self.get_buffer("sines")[at]) + self.early(cond))
         return F.silu(self.mix(e) + self.late(cond))
 
     def full(self, cond: Tensor) -> Tensor:
@@ -282,8 +273,8 @@ def preconditioning(alpha: Sequence[float], sigma: Sequence[float]) -> dict[str,
         v = (alpha x - c_skip x / alpha - c_out F) / sigma = skip x - out F
         skip = s (1 - d^2) / (s^2 + d^2),    out = d sqrt(1 + s^2) / sqrt(s^2 + d^2)
 
-    where no digits are lost at small s. whole and high scale x and its high-passed copy to unit variance; log_level is
-    log s. ValueError if a step has no signal, since s is infinite there.
+    where no digits are lost at small s. whole and high scale x and its high-passed copy to unit variance; sines are
+    `sines` of log s. ValueError if a step has no signal, since s is infinite there.
     """
     a, b = np.asarray(alpha), np.asarray(sigma)
     if not (a > 0).all():
@@ -299,5 +290,19 @@ def preconditioning(alpha: Sequence[float], sigma: Sequence[float]) -> dict[str,
         "out": d * np.sqrt((1 + s**2) / (s**2 + d**2)),
         "whole": np.sqrt((1 + s**2) / (s**2 + d**2)),
         "high": np.sqrt((1 + s**2) / (left * s**2 + HIGH_STD**2)),
-        "log_level": np.log(s),
+        "sines": sines(np.log(s)),
     }
+
+
+def sines(log_level: np.ndarray) -> np.ndarray:
+    """Return the sines and cosines (T, 64) of levels (T,) at FREQUENCIES, float32.
+
+    They are a table because a sine by WebGPU is off by 2e-4 (WGSL allows 5e-4, and more beyond pi).
+    """
+    low, high, count = FREQUENCIES
+    level, frequency = (
+        torch.tensor(values, dtype=torch.float32, device="cpu")
+        for values in (log_level, np.geomspace(low, high, count))
+    )
+    phase = level[:, None] * frequency
+    return torch.cat((phase.sin(), phase.cos()), 1).numpy()
