@@ -145,6 +145,16 @@ def test_without_a_connection(
         model.push_to_hub("org/new", token="hf_test")
 
 
+def test_another_cache(model: SSSDECG, hub: StandIn, tmp_path: Path) -> None:
+    """Broken by a folder that is not passed on (seen)."""
+    model.push_to_hub("org/small", token="hf_test")
+    assert _same(SSSDECG.from_pretrained("org/small", cache_dir=tmp_path / "mine"), model)
+    assert list((tmp_path / "mine").rglob("model.safetensors")) and not (tmp_path / "cache").exists()
+    assert _same(
+        SSSDECG.from_pretrained("org/small", cache_dir=tmp_path / "mine", local_files_only=True), model
+    )
+
+
 def test_what_the_hub_does_not_have(model: SSSDECG, hub: StandIn) -> None:
     hub.put("org/other", {"README.md": b"text"})
     for name, how, message in (

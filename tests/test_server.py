@@ -708,6 +708,14 @@ def test_other_weights_are_another_record(builtin):
         assert other.ask(address)[1]["etag"] != tag
 
 
+def test_another_version_is_another_record(up, monkeypatch):
+    """Fails when a cache keeps a record of the version before, which may have made it otherwise."""
+    address = "/v1/ecgs/NORM.csv?seed=1&steps=1"
+    tag = up.ask(address)[1]["etag"]
+    monkeypatch.setattr("sssd.server.routes.ecgs.__version__", "0.0.0")
+    assert up.ask(address, if_none_match=tag)[0] == 200 and up.ask(address)[1]["etag"] != tag
+
+
 def test_gzip(up):
     """Fails when texts travel uncompressed, pictures are compressed again, or a client gets gzip unasked."""
     plain = up.ask("/v1/labels")
