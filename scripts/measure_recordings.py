@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,16 +22,17 @@ from recordings_of_ptbxl import READ, Data, Reader, beats_kept, chosen, draw, ow
 from sssd import SSSDECG, Ecg
 from sssd.batch import Given, _bound
 from sssd.circumstances import with_circumstances
-from sssd.editing import inversion
-from sssd.editing.change import Own, partial_table
+from sssd.editing import Change, Taken, inversion, take
+from sssd.editing.change import Own, circumstances_of, partial_table
 from sssd.editing.inversion import EDIT_STEPS, GUIDANCE, STRENGTH, conditions_of
 from sssd.labels import CODES
-from sssd.leads import to_twelve
+from sssd.leads import to_eight, to_twelve
 from sssd.noise import origin
 from sssd.request import Request
 from sssd.samplers import StepTable, eps_denoiser, invert, run, v_denoiser
 from sssd.sampling import Sampling
-from sssd.signals.beats import find_beats
+from sssd.signals.beats import find_beats, mean_heart_rate
+from sssd.signals.heart_rate import measured_heart_rates
 
 PAGE = ROOT / "docs/recordings.md"
 
@@ -119,6 +121,12 @@ def edits(
         inversion.edit(model, ecg, Own(statements), strength, Own(), None)
         for ecg, statements in zip(ecgs, wanted, strict=True)
     ]
+    request, given = batched(model, changes)
+    return request, replace(given, guidance=guidance)
+
+
+def batched(model: SSSDECG, changes: Sequence[Change]) -> tuple[Request, Given]:
+    """Changes of one record each, as one batch."""
     unknown = np.full(1, np.nan)
     known = {
         name: np.concatenate([unknown if one is None else one for one in column])
@@ -129,8 +137,7 @@ def edits(
         np.concatenate([change.request.vectors for change in changes]),
         **{name: values for name, values in known.items() if np.isfinite(values).any()},
     )
-    given = changes[0].given.beside([change.given for change in changes[1:]])
-    return request, replace(given, guidance=guidance)
+    return request, changes[0].given.beside([change.given for change in changes[1:]])
 
 
 def edited(
@@ -302,6 +309,93 @@ def of_recordings(reader: Reader, test: Data) -> list[str]:
     return ["recordings that have them", "", "", "", *shares, "", "", ""]
 
 
+# --- rate ---------------------------------------------------------------------------------------------------
+
+RATES = (  # what is asked of recordings with SR at 60 to 90 beats per minute, and between which rates it is shown
+    ("50 /min", {"heart_rate": 50.0}, 45, 55),
+    ("100 /min", {"heart_rate": 100.0}, 95, 105),
+    ("120 /min", {"heart_rate": 120.0}, 115, 125),
+    ("STACH in place of SR", {"statements": "STACH"}, 100, 250),
+    ("SBRAD in place of SR", {"statements": "SBRAD"}, 0, 60),
+)
+RECORDINGS = 16
+
+
+def median_beat(signal: np.ndarray) -> np.ndarray:
+    """The median beat (12, 40) of a record (12, L), from 0.2 s before its R peaks to 0.2 s behind them."""
+    whole = [at for at in find_beats(signal, 100.0) if 20 <= at < signal.shape[1] - 20]
+    beats = np.array([signal[:, at - 20 : at + 20] for at in whole])
+    return np.median(beats - np.median(beats, axis=2, keepdims=True), axis=0)
+
+
+def rate(model: SSSDECG, data: Data) -> str:
+    test = data.part([9])
+    rows = test.having("SR", "STACH+SBRAD")
+    usual = measured_heart_rates(to_eight(test.signal[rows]), 100.0)
+    rows = chosen(rows[(usual >= 60) & (usual <= 90)], RECORDINGS)
+    out, panels = [], []
+    for name, asked, low, high in RATES:
+        line, pictures = [name], []
+        for move in (False, True):
+            made = at_asked_rate(model, [test.ecg(row) for row in rows], asked, move)
+            found = np.array([mean_heart_rate(find_beats(x, 100.0), 100.0) for x in made])
+            beats = [(median_beat(x), median_beat(y)) for x, y in zip(made, test.signal[rows], strict=True)]
+            like = [np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(x, y, strict=True)]) for x, y in beats]
+            size = [x.std() / y.std() for x, y in beats]
+            line += [
+                f"{100 * np.mean((found >= low) & (found <= high)):.0f} %",
+                f"{np.median(like):.2f}",
+                f"{np.median(size):.2f}",
+            ]
+            pictures.append(made)
+        print(*line, flush=True)
+        out.append(line)
+        if "heart_rate" in asked:
+            panels.append((f"edited to {name}", [("", pictures[1][0, 1], "tab:blue")]))
+    draw(
+        IMAGES / "edit_rate.png", [("recording", [("", test.signal[rows[0], 1], "black")]), *panels], 10, "II"
+    )
+    head = ["asked for"]
+    for beats in ("left", "moved"):
+        head += [f"beats {beats}: rate shown", "median beat's correlation", "amplitude"]
+    text = (
+        f"These are {len(rows)} recordings with SR at 60 to 90 beats per minute. A rate is shown if it is within "
+        "5 /min of the one that was asked for, above 100 /min for STACH and below 60 /min for SBRAD. The correlation "
+        "of the median beat with the recording's is taken from 0.2 s before to 0.2 s behind the R peak (mean over the "
+        "leads, median over the records); the amplitude is the standard deviation of the edit's median beat over that "
+        "of the recording's (median). With the beats left where they are, only the network is told what is asked for."
+    )
+    return f"{table(head, out)}\n\n{text}\n\n![A recording at other heart rates](images/edit_rate.png)"
+
+
+def at_asked_rate(model: SSSDECG, ecgs: Sequence[Ecg], asked: dict[str, Any], move: bool) -> np.ndarray:
+    """Edit recordings with SR to another rate, with their beats moved or left where they are: (B, 12, L)."""
+    changes = [change_to_rate(model, take(model, ecg), asked, move) for ecg in ecgs]
+    request, given = batched(model, changes)
+    assert given.start is not None and given.own is not None
+    if torch.equal(given.own, conditions_of(model, request)):
+        return to_twelve(given.start.numpy())  # a null edit
+    table = partial_table(model, changes[0].sampling, STRENGTH)
+    return to_twelve(model.sample(request, table, seed=1, given=given, progress=False).numpy())
+
+
+def change_to_rate(model: SSSDECG, taken: Taken, asked: dict[str, Any], move: bool) -> Change:
+    if "statements" in asked:
+        rest = [name for name in taken.statements if name != "SR"]
+        asked = {"statements": [asked["statements"], *rest]}
+    change = inversion.edit(model, taken, Own(**asked), STRENGTH, Own(), None)
+    if move:
+        return change
+    own = Own().of(model, taken)
+    given = replace(
+        change.given,
+        start=taken.eight[None],
+        own=conditions_of(model, own.request(model)),
+        circumstances=circumstances_of(model, taken.eight),
+    )
+    return replace(change, request=Own(**asked).otherwise(own).request(model), given=given)
+
+
 def mean_beat(signal: np.ndarray) -> np.ndarray:
     """The mean beat (12, 65) of a record (12, L), from 0.25 s before its R peaks to 0.4 s behind them."""
     whole = [at for at in find_beats(signal, 100.0) if 25 <= at < signal.shape[1] - 40]
@@ -368,14 +462,16 @@ def happened(model: SSSDECG, data: Data) -> str:
     )
 
 
-PARTS = {"vary": vary, "edit": edit}
-
-
 def main() -> None:
-    options = parser(__doc__, PARTS).parse_args()
+    options = parser(__doc__, ("vary", "edit", "rate")).parse_args()
     data, model = Data.read(options.data), SSSDECG.from_pretrained(options.checkpoint, device="cpu")
-    reader = Reader(data)
-    write_parts(PAGE, {name: partial(PARTS[name], model, data, reader) for name in options.parts})
+    reader = cache(partial(Reader, data))
+    parts = {
+        "vary": lambda: vary(model, data, reader()),
+        "edit": lambda: edit(model, data, reader()),
+        "rate": lambda: rate(model, data),
+    }
+    write_parts(PAGE, {name: parts[name] for name in options.parts})
 
 
 if __name__ == "__main__":

@@ -8,19 +8,22 @@ import pytest
 import torch
 
 from sssd import SSSDECG, Ecg
+from sssd.checks import Notice
 from sssd.circumstances import of_recordings
 from sssd.cli import main
 from sssd.config.schema import Config
-from sssd.editing import completion, take
-from sssd.editing.change import partial_sampling, partial_table
+from sssd.editing import completion, inversion, rate, take
+from sssd.editing.change import Own, partial_sampling, partial_table
 from sssd.editing.completion import projection
 from sssd.editing.inversion import slerp
+from sssd.editing.rate import at_rate, continued
 from sssd.io.recording import read_recording
-from sssd.leads import CLINICAL, to_eight
+from sssd.leads import CLINICAL, to_eight, to_twelve
 from sssd.noise import normal
 from sssd.samplers import ddim, invert, run
 from sssd.sampling import Sampling
 from sssd.schedule import linear
+from sssd.signals.beats import find_beats, mean_heart_rate
 from sssd.signals.heart_rate import measured_heart_rates
 from tests.inputs.records import beats_mv, wfdb_record
 from tests.reference import textbook
@@ -207,6 +210,124 @@ def test_the_heart_rate_of_the_recording_is_measured(told, beating):
     other = told.edit(beating, "AFIB", own_heart_rate=150, heart_rate=rate, steps=4, seed=1)
     assert difference(other, given[0]) > 0.005
     assert told.vary(beating, 1, seed=1)[0].provenance["heart_rate"] == pytest.approx(rate)
+
+
+def heart_mv(rr=0.8, seconds=10.0, wander_hz=0.2):
+    """Leads (8, L) in mV of a heart with P, QRS and T, which wander: R peaks at 0.5, 0.5 + rr, ..."""
+    t = np.arange(round(100 * seconds)) / 100
+    x = np.zeros_like(t)
+    for r in np.arange(0.5, seconds + 1, rr):
+        for away, height, width in (
+            (-0.16, 0.15, 0.02),
+            (0.0, 1.0, 0.012),
+            (0.03, -0.3, 0.01),
+            (0.28, 0.3, 0.04),
+        ):
+            x += height * np.exp(-0.5 * ((t - r - away) / width) ** 2)
+    return np.outer(np.linspace(0.5, 1.5, 8), x) + wander(len(t), wander_hz)
+
+
+def wander(samples, hz):
+    return 0.1 * np.sin(2 * np.pi * hz * np.arange(samples) / 100)
+
+
+@pytest.mark.parametrize("bpm", [40.0, 60.0, 74.0, 76.0, 100.0, 120.0, 180.0])
+def test_at_another_rate_beats_keep_their_shape(bpm):
+    """P, PQ and QRS, copied where there is room; T after a QT of the cube root of RR. Fails for a stretched record."""
+    x = heart_mv()
+    beats = find_beats(x, 100.0)
+    made = at_rate(x, beats, 75.0 / bpm, 100.0)
+    found = find_beats(made, 100.0)
+    assert made.shape == x.shape and mean_heart_rate(found, 100.0) == pytest.approx(bpm, rel=0.01)
+    first = 22 if bpm < 100 else 6
+
+    def beat(signal, at):
+        cut = (signal - wander(1000, 0.2))[:, at - first : at + 6]
+        return cut - cut[:, :1]
+
+    for at in found[(found >= first) & (found < 990)]:
+        np.testing.assert_allclose(beat(made, at), beat(x, beats[4]), atol=0.02)
+    if bpm < 100:
+        t = [at + 15 + int(made[7, at + 15 : at + 45].argmax()) - at for at in found[:-1]]
+        expected = (28 + 6) * (75.0 / bpm) ** (1 / 3) - 6  # from the onset of QRS to the peak of T
+        assert np.median(t) == pytest.approx(expected, abs=2)
+    low = np.abs(np.fft.rfft(made - x))[:, 2] / len(x[0])  # wander of 0.2 Hz
+    assert low.max() < 0.01
+
+
+def test_a_record_goes_on_by_itself_without_a_seam():
+    x = heart_mv()
+    beats = find_beats(x, 100.0)
+    long, more = continued(x, beats, 3000, 25)
+    np.testing.assert_array_equal(long[:, : beats[-1] - 40], x[:, : beats[-1] - 40])
+    assert long.shape == (8, 3000) and set(np.diff(more)) == {80} and more[-1] > 2900
+    long, _ = continued(heart_mv(wander_hz=0), beats, 3000, 25)
+    np.testing.assert_allclose(long, heart_mv(seconds=30, wander_hz=0), atol=1e-6)
+    rising, _ = continued(np.tile(np.linspace(0.0, 1.0, 1000), (8, 1)), beats, 1500, 25)
+    assert np.abs(np.diff(rising)).max() < 0.15  # in place of one step of 0.9
+
+
+def test_a_rate_needs_beats():
+    with pytest.raises(ValueError, match="got 2 beats: expected at least 5"):
+        at_rate(heart_mv(), np.array([100, 200]), 0.5, 100.0)
+
+
+@pytest.fixture(scope="module")
+def heart():
+    return Ecg(to_twelve(heart_mv(seconds=6.4)), 100.0, statements=("NORM", "SR"))
+
+
+def change_of(model, ecg, **wanted):
+    return inversion.edit(model, ecg, Own(**wanted), 0.5, Own(), 4)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bpm"),
+    [
+        ({"heart_rate": 120}, 120),
+        ({"statements": "NORM+STACH"}, 109),
+        ({"statements": "NORM+SBRAD"}, 49),
+        ({"statements": "NORM+SBRAD", "heart_rate": 55}, 55),
+    ],
+)
+def test_an_edit_moves_the_beats_to_the_rate(told, heart, wanted, bpm):
+    change = change_of(told, heart, **wanted)
+    start = change.given.start[0].numpy()
+    assert mean_heart_rate(find_beats(start, 100.0), 100.0) == pytest.approx(bpm, abs=1.5)
+    assert change.facts["beats"] == f"moved from 75 to {bpm} /min"
+    assert float(change.request.known["heart_rate"][0]) == pytest.approx(bpm)
+    made = told.edit(heart, **wanted, steps=4, seed=1)
+    nearly = float(np.abs(to_eight(made[0].signal) - start).max())
+    assert (nearly < 1e-3) == (
+        "statements" not in wanted
+    )  # a rate alone is a null edit of the moved recording
+    assert made[0].provenance["beats"] == change.facts["beats"]
+
+
+def test_a_network_without_a_heart_rate_gets_moved_beats_too(heart):
+    model = SSSDECG(small_transformer(length=640), device="cpu")
+    change = change_of(model, heart, statements="STACH")
+    assert change.facts["beats"] == "moved from 75 to 109 /min" and change.request.known["heart_rate"] is None
+
+
+def test_other_edits_leave_the_recording_as_it_is(told, heart, monkeypatch):
+    """Fast hearts with STACH, and rates that it has, too."""
+    monkeypatch.setattr(rate, "at_rate", None)
+    fast = replace(heart, signal=to_twelve(heart_mv(0.5, 6.4)))
+    asked = (heart, {"statements": "AFIB"}), (heart, {"age": 50}), (heart, {"heart_rate": 75.3})
+    for ecg, wanted in (*asked, (fast, {"statements": "STACH"})):
+        change = change_of(told, ecg, **wanted)
+        assert torch.equal(change.given.start[0], take(told, ecg).eight) and "beats" not in change.facts
+
+
+def test_beats_that_cannot_be_moved_stay_with_a_note(told, heart):
+    few = replace(heart, signal=to_twelve(heart_mv(2.5, 6.4)))
+    fibrillation = replace(heart, statements=("AFIB",))
+    for ecg, why in ((few, "is in doubt"), (fibrillation, "with AFIB, waves do not follow")):
+        with pytest.warns(Notice, match=f"the beats are left where they are: .*{why}") as said:
+            change = change_of(told, ecg, heart_rate=120)
+        assert len(said) == 1 and why in change.facts["beats"]
+        assert torch.equal(change.given.start[0], take(told, ecg).eight)
 
 
 def test_a_network_is_given_the_circumstances_of_the_recording(told, beating, monkeypatch):

@@ -20,6 +20,8 @@ sssd-ecg edit recording.hea --label CLBBB+SR --out edited
 sssd-ecg edit recording.npz --own-label NORM+SR --label AFIB --strength 0.5 --format wfdb,png --out edited
 
 sssd-ecg edit recording.hea --own-age 40 --age 80 --out edited
+
+sssd-ecg edit recording.hea --heart-rate 120 --out edited
 """
 
 
@@ -36,7 +38,8 @@ def command(
     heart_rate: Annotated[
         float | None,
         typer.Option(
-            help="The heart rate that the ECG is to have, in beats per minute, for models that take it."
+            help="The heart rate that the ECG is to have, in beats per minute, for models that take it. "
+            "The beats are moved to it."
         ),
     ] = None,
     strength: Annotated[

@@ -3,6 +3,7 @@
 edit         The recording is noised, and for each step of the sampler the noise is found by which it gives the
              recording back under its own statements (Huberman-Spiegelglas et al. 2024, edit-friendly DDPM inversion).
              The same noise under the wanted statements gives the edit. Under its own, a null edit, nothing changes.
+             To another heart rate the recording is brought beforehand (`rate`), since its noise holds its beats.
 invert       The sampler without noise is run backwards (DDIM inversion, Song et al. 2021).
 interpolate  The noise and the statements of two recordings are mixed, and the sampler is run forwards.
 """
@@ -10,6 +11,7 @@ interpolate  The noise and the statements of two recordings are mixed, and the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +21,13 @@ from torch import Tensor
 from ..batch import Given, noise_of
 from ..checks import whole
 from ..device import choose_precision
+from ..labels import names_of
+from ..leads import to_eight
 from ..request import Request, conditions
 from ..samplers import StepTable
 from ..sampling import Sampling
 from .change import Change, Own, checked_strength, circumstances_of, partial_sampling, partial_table
+from .rate import moved, usual_bpm
 from .source import Source, Taken, take
 
 if TYPE_CHECKING:
@@ -63,16 +68,38 @@ def edit(
     steps = min(EDIT_STEPS, model.schedule.T) if steps is None else steps
     sampling = partial_sampling(model, Sampling("ddim", steps, 1.0, "trailing"))
     strength, taken = checked_strength(strength), take(model, recording)
-    before = own.of(model, taken)
+    eight, before, beats = _at_wanted_rate(model, taken, wanted, own.of(model, taken))
     request = wanted.otherwise(before).request(model)
     given = Given(
-        taken.eight[None],
+        eight[None],
         own=conditions_of(model, before.request(model)),
         guidance=GUIDANCE,
-        circumstances=circumstances_of(model, taken.eight),
+        circumstances=circumstances_of(model, eight),
     )
     facts = {**taken.facts, "operation": "edit", "strength": strength, "guidance": GUIDANCE}
+    facts |= {"beats": beats} if beats else {}
     return Change(request, sampling, strength, given, facts)
+
+
+def _at_wanted_rate(model: SSSDECG, taken: Taken, wanted: Own, own: Own) -> tuple[Tensor, Own, str]:
+    """Bring a recording to the rate that is wanted; return it (8, L) in mV, what it shows then, and what was done.
+
+    Where no other rate than its own is wanted, these are the recording as it is, `own` and "".
+    """
+    requests = wanted.otherwise(own).request(model), own.request(model)
+    rates = [one.known["heart_rate"] for one in requests]
+    asked, there = (np.nan if one is None else float(one[0]) for one in rates)
+    codes, own_codes = (names_of(one.vectors[0], model.label_names) for one in requests)
+    eight, fs_hz = to_eight(taken.twelve_mv), model.fs_hz
+    if wanted.heart_rate is None:
+        asked = usual_bpm(set(codes) - set(own_codes), eight, fs_hz)
+    if np.isnan(asked) or asked == there:
+        return taken.eight, own, ""
+    made, said = moved(eight, own_codes, asked, fs_hz)
+    if made is None:
+        return taken.eight, own, said
+    shown = replace(own, heart_rate=asked) if model.takes_heart_rate else own
+    return torch.from_numpy(made).float(), shown, said
 
 
 def interpolate(

@@ -118,6 +118,8 @@ class FromRecordings(PretrainedModel):
             default what it carries, and the heart rate that is measured in it. strength: how far the recording is
             noised, above 0 to 1: the more, the more may change. steps: of a whole run, of which this takes the share
             `strength`; by default 25, with three evaluations each.
+        Before that, the beats of the recording are moved to the heart rate that it is to have, or to the usual one of
+        STACH or SBRAD, see `editing.rate`.
         """
         check_keywords("edit", how, EditKeywords)
         wanted = Own(statements, **only(how, PatientKeywords))
