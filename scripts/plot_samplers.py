@@ -25,14 +25,16 @@ FAMILIES = {
     "ddim_eta": ("DDIM, eta above 0", "tab:blue", "o"),
     "ddim": ("DDIM", "tab:cyan", "o"),
     "sde-dpmpp-2m": ("SDE-DPM-Solver++(2M)", "tab:orange", "^"),
+    "sde-ode-dpmpp-2m": ("SDE- then DPM-Solver++(2M)", "tab:red", "v"),
     "unipc": ("UniPC", "tab:green", "D"),
     "fitted": ("fitted to the model", "tab:purple", "P"),
 }
 
 
 def family(name: str) -> str:
-    if name.startswith("sde-"):
-        return "sde-dpmpp-2m"
+    for sde in ("sde-dpmpp-2m", "sde-ode-dpmpp-2m"):
+        if name.startswith(sde):
+            return sde
     return "ddim_eta" if "_eta" in name else re.split(r"\d", name)[0]
 
 

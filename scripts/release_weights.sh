@@ -93,8 +93,8 @@ fi
 
 # Three sets of each sampler for its quality; for each quality of the package one set for `sssd-ecg evaluate`.
 rows="ddpm200 ddim100_eta1 ddim50_eta1 ddim50 ddim20 sde-dpmpp-2m50 sde-dpmpp-2m20 dpmpp-2m20 unipc20"
-rows="$rows sde-dpmpp-2m12_karras sde-dpmpp-2m8_karras"
-shown="ddpm200 sde-dpmpp-2m50 sde-dpmpp-2m12_karras sde-dpmpp-2m8_karras"
+shown="ddpm200 sde-dpmpp-2m24_karras sde-ode-dpmpp-2m12_karras sde-ode-dpmpp-2m8_karras"
+rows="$rows ${shown#ddpm200 }"
 sets() { # sets FOLDER SEED ROW...
     python "$root/scripts/make_evaluation_sets.py" "$data/ptbxl" "$out/measured/$1" "${@:3}" --seed "$2" \
         --checkpoint "$out/calibrated/model.safetensors"

@@ -87,7 +87,7 @@ def test_a_model_brings_its_fits(tmp_path: Path) -> None:
         one, other, rtol=0, atol=0.01
     )  # of about 1 mV; an untrained network magnifies rounding
     with pytest.raises(
-        ValueError, match="steps is 4: this model has fitted solvers for 3 steps; sde-dpmpp-2m takes any"
+        ValueError, match="steps is 4: this model has fitted solvers for 3 steps; sde-ode-dpmpp-2m takes any"
     ):
         again.step_table(sampler="fitted", steps=4)
     with pytest.raises(ValueError, match="leave it out"):

@@ -17,11 +17,13 @@ from sssd.samplers import (
     eps_denoiser,
     run,
     sde_dpmpp_2m,
+    sde_ode_dpmpp_2m,
     unipc,
     v_denoiser,
 )
+from sssd.samplers.dpmpp import NOISE_FROM
 from sssd.samplers.multistep import exact_weights, row_orders
-from sssd.schedule import SPACINGS, Schedule, choose_steps, linear, rescaled
+from sssd.schedule import SPACINGS, Schedule, choose_steps, karras, linear, rescaled
 from tests.reference import textbook
 from tests.test_samplers import MIXTURE, SCHEDULES, exact_network, exact_velocity, no_noise, start
 
@@ -358,3 +360,17 @@ def test_rows_of_order_one_are_ddims_with_all_noise():
     np.testing.assert_allclose(sde.a[0], plain.a[0], rtol=1e-10)
     np.testing.assert_allclose(sde.b[0, 0], plain.b[0, 0], rtol=1e-10)
     np.testing.assert_allclose(sde.c, plain.c, rtol=1e-10)
+
+
+def test_sde_ode_adds_noise_above_its_level_only():
+    """Above it, rows are those of the SDE, below it those of the ODE. Fails when a row takes the other's weights."""
+    schedule = karras()
+    steps = choose_steps(schedule, 12, "karras")
+    mixed, sde, ode = (make(schedule, steps) for make in (sde_ode_dpmpp_2m, sde_dpmpp_2m, dpmpp_2m))
+    noisy = (schedule.sigma / schedule.alpha)[steps] >= NOISE_FROM
+    assert 0 < noisy.sum() < 12
+    for name in ("a", "b", "c"):
+        rows = getattr(mixed, name)
+        np.testing.assert_array_equal(rows[noisy], getattr(sde, name)[noisy])
+        np.testing.assert_array_equal(rows[~noisy], getattr(ode, name)[~noisy])
+    assert mixed.c[noisy].all() and not mixed.c[~noisy].any()

@@ -148,14 +148,14 @@ def test_karras_spacing():
 
     Broken by another rho, and where the first of a schedule that begins below 7 is counted twice (seen).
     """
-    wanted = np.linspace(7.0**0.25, 0.006**0.25, 11) ** 4
-    for schedule in (karras(20_000, 0.0015, 100.0, 7.0), karras(20_000, 0.003, 5000.0, 5.0)):
+    wanted = np.linspace(7.0**0.25, 0.002**0.25, 11) ** 4
+    for schedule in (karras(20_000, 0.0015, 100.0, 7.0), karras(20_000, 0.0018, 5000.0, 5.0)):
         level = (schedule.sigma / schedule.alpha)[choose_steps(schedule, 12, "karras")]
         assert level[0] == pytest.approx(schedule.sigma[-1] / schedule.alpha[-1])
         np.testing.assert_allclose(level[1:], wanted, rtol=2e-3)
     low = karras(20_000, 0.0015, 3.0, 7.0)
     level = (low.sigma / low.alpha)[choose_steps(low, 12, "karras")]
-    np.testing.assert_allclose(level, np.linspace(3.0**0.25, 0.006**0.25, 12) ** 4, rtol=2e-3)
+    np.testing.assert_allclose(level, np.linspace(3.0**0.25, 0.002**0.25, 12) ** 4, rtol=2e-3)
 
 
 @pytest.mark.parametrize("S", [0, -1, 201, 2.5, True, "20", None, np.nan])

@@ -90,9 +90,11 @@ class SSSDECG(FromRecordings):
         quality: "draft", "standard" or "best", in place of the sampler and its settings; some models have no draft.
             The built-in model makes a record of "standard" unless a sampler is given (sssd.presets).
         sampler: "ddim", "ddpm" (all steps), "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m",
-            "consistency" (distilled models only), "fitted" (models with fitted solvers), or a scheduler of diffusers.
+            "sde-ode-dpmpp-2m", "consistency" (distilled models only), "fitted" (models with fitted solvers), or a
+            scheduler of diffusers.
         steps: number of network evaluations; ddpm always takes all. Given alone to a transformer whose configuration
-            names no sampler, it means "sde-dpmpp-2m" with the spacing "karras", or the solver fitted for this number.
+            names no sampler, it means the spacing "karras" and the sampler of "best" from 24 steps on, else that of
+            "standard", or the solver fitted for this number.
         spacing: how the steps are spread, see sssd.schedule.choose_steps; by default "uniform" for ddim and "trailing"
             for the others.
         use_ddim, ddim_timesteps, ddim_eta: SSSD-ECG's keywords. use_ddim chooses DDIM or DDPM, ddim_timesteps is the

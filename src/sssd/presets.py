@@ -41,11 +41,16 @@ class Preset:
 
 
 PRESETS = {
-    "draft": Preset("sde-dpmpp-2m", 8, spacing="karras"),
-    "standard": Preset("sde-dpmpp-2m", 12, spacing="karras"),
-    "best": Preset("sde-dpmpp-2m", 50),
+    "draft": Preset("sde-ode-dpmpp-2m", 8, spacing="karras"),
+    "standard": Preset("sde-ode-dpmpp-2m", 12, spacing="karras"),
+    "best": Preset("sde-dpmpp-2m", 24, spacing="karras"),
 }
 OF_S4 = {"standard": Preset("sde-dpmpp-2m", 20), "best": Preset("ddim", 50, eta=1.0)}
+
+
+def suited(steps: int | None) -> Preset:
+    """Return the preset of a transformer whose sampler and spacing suit this number of steps; None means standard's."""
+    return PRESETS["standard" if steps is None or steps < PRESETS["best"].steps else "best"]
 
 
 def presets_of(config: Config) -> dict[str, Preset]:

@@ -16,7 +16,7 @@ import numpy as np
 from .checks import flag, one_of, whole
 from .config.schema import Config, DdimConfig, Fit
 from .models.settings import isolated
-from .presets import PRESETS, check_alone, choose
+from .presets import check_alone, choose, suited
 from .progress import Progress
 from .samplers import BY_STEPS, SAMPLERS, StepTable, ddim, ddpm, default_spacing, fitted, key_of
 from .samplers.adapter import Scheduler, adapt, is_scheduler
@@ -109,8 +109,8 @@ class Sampling:
         if left and self.steps is not None:
             if self.steps in [len(fit.steps) for fit in own.fits]:
                 return replace(self, sampler="fitted").resolve(config)
-            usual = PRESETS["standard"]
-            return replace(self, sampler=usual.sampler, spacing=usual.spacing).resolve(config)
+            like = suited(check_steps(self.steps, T, self.steps_name))
+            return replace(self, sampler=like.sampler, spacing=like.spacing).resolve(config)
         if self.quality is not None or left:
             chosen = choose(self.quality or "standard", config)
             return Sampling(chosen.sampler, chosen.steps, chosen.eta, chosen.spacing).resolve(config)
@@ -220,7 +220,7 @@ def _default_sampler(asked: Sampling, config: Config) -> str:
     if asked.eta is not None:
         return "ddim"
     if own.sampler is None and config.transformer_config is not None:
-        return PRESETS["standard"].sampler
+        return suited(asked.steps).sampler
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 
@@ -238,7 +238,7 @@ def _fit(own: DdimConfig, steps: int) -> Fit:
         known = (
             f"fitted solvers for {' or '.join(map(str, sorted(fits)))} steps" if fits else "no fitted solvers"
         )
-        raise ValueError(f"steps is {steps}: this model has {known}; sde-dpmpp-2m takes any number")
+        raise ValueError(f"steps is {steps}: this model has {known}; sde-ode-dpmpp-2m takes any number")
     return fits[steps]
 
 

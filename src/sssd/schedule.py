@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 
 SPACINGS = ("uniform", "leading", "trailing", "log_snr", "karras")
 # Of the spacing "karras": sigma / alpha between which all steps but the first lie, and rho.
-KARRAS, KARRAS_RHO = (7.0, 0.006), 4.0
+KARRAS, KARRAS_RHO = (7.0, 0.002), 4.0
 
 
 @dataclass(frozen=True, eq=False)

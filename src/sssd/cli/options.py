@@ -24,7 +24,7 @@ Sampler = Annotated[
     typer.Option(
         metavar="<name>",
         help=f"One of {', '.join(get_args(names.Sampler))}. By default the model's own. With few steps, use "
-        "sde-dpmpp-2m with the spacing karras.",
+        "sde-ode-dpmpp-2m with the spacing karras.",
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Number of steps, 1 to 200; ddpm always takes all of them.")]

@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Literal
 
 Other = Literal[  # all but DDIM and DDPM
-    "dpmpp-2m", "dpmpp-3m", "dpmpp-3m-exact", "deis", "unipc", "sde-dpmpp-2m", "consistency", "fitted"
+    "dpmpp-2m",
+    "dpmpp-3m",
+    "dpmpp-3m-exact",
+    "deis",
+    "unipc",
+    "sde-dpmpp-2m",
+    "sde-ode-dpmpp-2m",
+    "consistency",
+    "fitted",
 ]
 Sampler = Literal["ddim", "ddpm", Other]
 Spacing = Literal["uniform", "leading", "trailing", "log_snr", "karras"]

@@ -7,7 +7,7 @@ from .consistency import consistency
 from .ddim import ddim
 from .ddpm import ddpm
 from .deis import deis
-from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact, sde_dpmpp_2m
+from .dpmpp import dpmpp_2m, dpmpp_3m, dpmpp_3m_exact, sde_dpmpp_2m, sde_ode_dpmpp_2m
 from .fitted import fitted
 from .loop import Denoise, away_from, eps_denoiser, holding, invert, remainders, run, v_denoiser
 from .table import StepTable
@@ -22,7 +22,12 @@ MULTISTEP: dict[str, Callable[[Schedule, IntArray], StepTable]] = {
     "unipc": unipc,
 }
 # Samplers that need only a schedule and steps. ddpm takes all steps, ddim also has an eta, and fitted its own values.
-BY_STEPS = {**MULTISTEP, "sde-dpmpp-2m": sde_dpmpp_2m, "consistency": consistency}
+BY_STEPS = {
+    **MULTISTEP,
+    "sde-dpmpp-2m": sde_dpmpp_2m,
+    "sde-ode-dpmpp-2m": sde_ode_dpmpp_2m,
+    "consistency": consistency,
+}
 SAMPLERS = ("ddim", "ddpm", *BY_STEPS, "fitted")
 
 
@@ -37,7 +42,7 @@ def default_spacing(sampler: str) -> str:
 def key_of(sampler: str, steps: int, eta: float = 0.0, spacing: str | None = None) -> str:
     """Return a sampler with its steps, its eta and their spacing as one word, such as "unipc10" or "ddim50_eta1".
 
-    The default spacing of the sampler is left out, as in "sde-dpmpp-2m50" beside "sde-dpmpp-2m12_karras".
+    The default spacing of the sampler is left out, as in "sde-dpmpp-2m20" beside "sde-dpmpp-2m24_karras".
     """
     usual = spacing in (None, default_spacing(sampler))
     return f"{sampler}{steps}" + (f"_eta{eta:g}" if eta else "") + ("" if usual else f"_{spacing}")
@@ -66,6 +71,7 @@ __all__ = [
     "remainders",
     "run",
     "sde_dpmpp_2m",
+    "sde_ode_dpmpp_2m",
     "unipc",
     "v_denoiser",
 ]

@@ -13,6 +13,8 @@ from .table import StepTable, nodes
 # (lambda of the newest p nodes, newest first; lambda of the node to reach) -> weights (p,) of their x0, of sum 1
 Weights = Callable[[FloatArray, float], FloatArray]
 
+NOISE_FROM = 2.5  # sigma / alpha from which on `sde_ode_dpmpp_2m` adds noise
+
 
 def dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
     """Return the table of DPM-Solver++(2M) over `steps` (S,), strictly decreasing: Lu et al. 2022b, algorithm 2.
@@ -42,18 +44,36 @@ def sde_dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
     Lu et al. 2022b, section 5 and appendix. Its rows of order 1 are those of DDIM with eta = 1. Raises ValueError as
     `nodes` does.
     """
-    return _table("sde-dpmpp-2m", schedule, steps, 2, _second, noisy=True)
+    return _table("sde-dpmpp-2m", schedule, steps, 2, _second, noise_from=0.0)
+
+
+def sde_ode_dpmpp_2m(schedule: Schedule, steps: IntArray) -> StepTable:
+    """Return the table of SDE-DPM-Solver++(2M) at sigma / alpha of `NOISE_FROM` or more, and of DPM-Solver++(2M) below.
+
+    As Karras et al. (2022, algorithm 2) do with S_tmin, it adds noise only where the levels are high. There it makes
+    rhythms regular; in few large steps at low levels, its traces would stay in the record. Raises ValueError as `nodes`
+    does.
+    """
+    return _table("sde-ode-dpmpp-2m", schedule, steps, 2, _second, noise_from=NOISE_FROM)
 
 
 def _table(
-    name: str, schedule: Schedule, steps: IntArray, order: int, weights: Weights, *, noisy: bool = False
+    name: str,
+    schedule: Schedule,
+    steps: IntArray,
+    order: int,
+    weights: Weights,
+    *,
+    noise_from: float | None = None,
 ) -> StepTable:
+    """Return a table whose rows add noise where sigma / alpha is `noise_from` or more, or none of them."""
     alpha, sigma = nodes(schedule, steps)
     lam = log_snr(alpha, sigma)
     a = sigma[1:] / sigma[:-1]  # eq. 9, factor of x
     c = np.zeros_like(a)
-    if noisy:
-        decay = a * alpha[:-1] / alpha[1:]  # e^-h
+    if noise_from is not None:
+        noisy = sigma[:-1] >= noise_from * alpha[:-1]
+        decay = np.where(noisy, a * alpha[:-1] / alpha[1:], 1.0)  # e^-h in rows with noise
         a, c = a * decay, sigma[1:] * np.sqrt(1.0 - decay**2)
     gain = (
         alpha[1:] - alpha[:-1] * a

@@ -81,7 +81,7 @@ class AskedOfSampler(Asked):
     sampler: Annotated[
         Sampler | None,
         Field(
-            description="The model's own sampler unless given. sde-dpmpp-2m suits few steps; consistency needs a "
+            description="The model's own sampler unless given. sde-ode-dpmpp-2m suits few steps; consistency needs a "
             "distilled model, and fitted one with fitted solvers",
             examples=["ddim"],
         ),

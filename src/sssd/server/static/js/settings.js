@@ -17,6 +17,7 @@ const SAMPLERS = {
   deis: "DEIS",
   unipc: "UniPC",
   "sde-dpmpp-2m": "SDE-DPM-Solver++ 2M",
+  "sde-ode-dpmpp-2m": "SDE- then DPM-Solver++ 2M",
   consistency: "Consistency",
   fitted: "Fitted solver",
 };
