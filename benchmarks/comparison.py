@@ -49,7 +49,7 @@ FEATURES = {
     "weights in the package": ("yes, of PTB-XL", "no; one GAN at the Hugging Face Hub",
                                "no package; at the Hugging Face Hub, of MIMIC-IV-ECG", "no package, no weights", "yes",
                                "needs none"),
-    "methods": ("diffusion with a transformer, in 6 to 200 evaluations; with S4 for checkpoints of SSSD-ECG",
+    "methods": ("diffusion with a transformer, in 8 to 200 evaluations; with S4 for checkpoints of SSSD-ECG",
                 "VAE, GAN, VQ-VAE, diffusion with DDIM, rectified flow, and these in latent space",
                 "diffusion in latent space, 1,000 steps in its example",
                 "two GANs, two diffusion models (one is SSSD-ECG)", "GAN", "ECGSYN"),

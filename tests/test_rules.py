@@ -43,6 +43,8 @@ def test_shares_by_hand() -> None:
     assert rules.compare(recorded, labels, made, made_labels, names)[0]["passed"] is True
     few = rules.compare(values(19, pr=[300.0] * 19), labels[:19], made, made_labels, names)[0]
     assert few["enough"] is False and few["passed"] is None
+    few = rules.compare(recorded, labels, values(9, pr=[300.0] * 9), made_labels[:9], names)[0]
+    assert few["enough"] is False and few["passed"] is None
 
 
 def test_limits() -> None:

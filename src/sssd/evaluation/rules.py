@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from ..labels import has
 from ..signals.rules import RULES, Rule
 
-LEAST_RECORDINGS = 20  # fewer do not say how often recordings obey
+LEAST = 20, 10  # recordings and generated records; fewer do not say how often they obey
 MARGIN = 0.05  # generated records may obey this much less often
 
 Values = Mapping[str, NDArray[np.floating]]
@@ -37,9 +37,9 @@ def compare(
     recorded, generated: measures of each record, see `rhythm.rhythm_and_shape`; labels (n, K) with K names.
 
     "recorded" and "generated" hold how many records carry the statement ("records"), the share of them that obeys
-    ("share") and its 95 % interval ("low", "high", Wilson 1927). "enough" says whether there are 20 recordings or more,
-    and "passed" whether the generated share is at least that of the recordings less 5 percentage points (None if not
-    "enough").
+    ("share") and its 95 % interval ("low", "high", Wilson 1927). "enough" says whether there are 20 recordings and 10
+    generated records or more, and "passed" whether the generated share is at least that of the recordings less 5
+    percentage points (None if not "enough").
     """
     found = []
     for rule in RULES:
@@ -50,7 +50,7 @@ def compare(
         made = _share(rule, generated, generated_labels[:, column])
         if real is None or made is None:
             continue
-        enough = real["records"] >= LEAST_RECORDINGS
+        enough = real["records"] >= LEAST[0] and made["records"] >= LEAST[1]
         found.append(
             {
                 "statement": rule.statement,

@@ -81,7 +81,7 @@ def rows(result: Mapping[str, Any]) -> list[Row]:
         )
     for rule in result["rules"]:
         made, real = rule["generated"], rule["recorded"]
-        aim = "as high" if rule["enough"] else f"(few: {real['records']})"
+        aim = "as high" if rule["enough"] else f"(few: {made['records']}, {real['records']})"
         found.append(Row("rules", f"{rule['statement']}: {rule['rule']}", _share(made), _share(real), aim))
     found += [
         Row("adherence", "requested statements found: AUC", _area(a["macro_auc"]), _area(a["real"]), "as high"),
