@@ -23,8 +23,8 @@ from sssd.training.checkpoint import save_model
 from tests.test_transformer import LENGTH, random_net, tiny
 
 ROOT = Path(__file__).parents[1]
-QUALITIES = ("draft", "standard")
-KEYS = [key_of(of.sampler, of.steps, spacing=of.spacing) for of in map(PRESETS.__getitem__, QUALITIES)]
+QUALITIES = tuple(PRESETS)
+KEYS = [key_of(of.sampler, of.steps, spacing=of.spacing) for of in PRESETS.values()]
 
 
 def recordings(n: int = 100) -> Recordings:
