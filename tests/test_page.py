@@ -879,9 +879,9 @@ def test_present(open_page):
 @pytest.mark.parametrize("device", [{"viewport": DESKTOP}, PHONE])
 def test_the_paper_says_what_was_measured_and_that_it_is_synthetic(open_page, service, device):
     """Fails when the printout on the paper is not what the server measured, or SYNTHETIC can be scrolled away."""
-    page = open_page("#ecg=LVH&quality=standard&seed=7", **device)
+    page = open_page("#ecg=LVH&quality=standard&seed=3", **device)
     wait_until_done(page)
-    body = {"statements": ["LVH"], "quality": "standard", "seed": 7, "measure": True}
+    body = {"statements": ["LVH"], "quality": "standard", "seed": 3, "measure": True}
     (record,) = json.loads(from_service(service, **body))["records"]
     said = dict(
         zip(
@@ -1161,7 +1161,7 @@ def test_qualities(open_page, tmp_path):
         draft, link = page.evaluate(PIXELS), page.url
         assert draft != standard
         assert page.inner_text(".how").startswith(
-            f"Draft · SDE-DPM-Solver++ 2M · {in_steps(PRESETS['draft'].steps)} · seed "
+            f"Draft · SDE- then DPM-Solver++ 2M · {in_steps(PRESETS['draft'].steps)} · seed "
         )
         seed = int(re.search(r"seed=(\d+)", link)[1])
         (record,) = json.loads(from_service(own, statements=["NORM"], quality="draft", seed=seed))["records"]
