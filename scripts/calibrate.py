@@ -3,8 +3,8 @@
 For label vectors of folds 1 to 8, records of each quality are made. The gain of a lead is the median amplitude of the
 recordings over that of the records. The mean of a lead is lowered to a share: the median absolute mean of the
 recordings over that of the records, multiplied by their gains. IN's configuration with these numbers, and IN's weights,
-go to OUT. An earlier calibration, and solvers that were fitted, are left out. It takes about four minutes on two cores
-of a CPU.
+go to OUT. An earlier calibration, and solvers that were fitted, are left out. It took twelve minutes on two cores of a
+CPU that had other work as well.
 """
 
 from __future__ import annotations

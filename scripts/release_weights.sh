@@ -9,7 +9,7 @@
 #   OUT/base        the transformer, trained on all sets
 #   OUT/guided      it learns what it predicts under guidance
 #   OUT/refined     calibrated first, it learns by what a discriminator tells its records from recordings
-#   OUT/calibrated  these weights with the gains of draft and standard and the share of means: the model that ships
+#   OUT/calibrated  these weights with the gains of the qualities and the share of means: the model that ships
 #   OUT/detail      the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these
 #                   files scripts/model_pages.py writes the tables of the model card and of docs/samplers.md

@@ -120,6 +120,9 @@ def test_what_a_model_does_unless_told() -> None:
     assert sampled(config(), steps=23) == ("sde-ode-dpmpp-2m", 23, None, "karras")
     assert sampled(config(), steps=30, spacing="uniform") == ("sde-dpmpp-2m", 30, None, "uniform")
     assert sampled(config(), sampler="sde-dpmpp-2m", steps=30) == ("sde-dpmpp-2m", 30, None, "trailing")
+    for wrong in ("20", 2.5, 0):  # Fails when steps are compared before they are checked.
+        with pytest.raises(ValueError, match="^steps is .*: expected 1..200, a whole number"):
+            sampled(config(), steps=wrong, spacing="uniform")
     assert sampled(config(), use_ddim=False) == ("ddpm", 200, None, None)
     assert sampled(config(), ddim_timesteps=10) == ("ddim", 10, 0.0, "uniform")
     assert sampled(config(), quality="best") == ("sde-dpmpp-2m", 24, None, "karras")

@@ -214,13 +214,16 @@ def _check_sampler(sampler: Any) -> None:
 def _default_sampler(asked: Sampling, config: Config) -> str:
     """Use DDIM if an eta is given, else the sampler of the configuration; if that is DDPM and steps are given, DDIM.
 
-    A transformer whose configuration names none has that of its standard.
+    A transformer whose configuration names none has the one that suits the number of steps.
     """
     own = config.ddim_config
     if asked.eta is not None:
         return "ddim"
     if own.sampler is None and config.transformer_config is not None:
-        return suited(asked.steps).sampler
+        steps = asked.steps
+        if steps is not None:
+            steps = check_steps(steps, config.diffusion_config.T, asked.steps_name)
+        return suited(steps).sampler
     return own.sampler or ("ddim" if own.use_ddim or asked.steps is not None else "ddpm")
 
 
