@@ -45,7 +45,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     """Return the type of matrix products: "float32", "bf16", or "auto".
 
     "auto" means bf16 on a GPU that multiplies it natively, else float32. On CPUs bf16 saves 10 to 30 % of the time and
-    moves distilled records by up to 2.7 mV (docs/ddim.md). ValueError for another precision.
+    moves distilled records by up to 2.7 mV (docs/samplers.md). ValueError for another precision.
     """
     if one_of("precision", precision, PRECISIONS) == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32

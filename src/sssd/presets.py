@@ -1,6 +1,6 @@
 """The built-in model by its names, and the qualities draft, standard and best, which choose a sampler for the user.
 
-A quality is a sampler of the model itself. docs/samplers.md has the figures on which the choice rests.
+A quality is a sampler of the model itself. docs/decisions/transformer.md has the figures on which the choice rests.
 """
 
 from __future__ import annotations

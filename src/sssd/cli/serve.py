@@ -27,7 +27,7 @@ def command(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on, up to 65535; 0 chooses a free port.")] = 8000,
     settings: Annotated[
-        Path | None, typer.Option(help="JSON file with limits and API keys; see docs/server.md.")
+        Path | None, typer.Option(help="JSON file with limits and API keys; see docs/operations.md.")
     ] = None,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Print a new API key and its hash, then exit.")
