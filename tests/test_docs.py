@@ -23,6 +23,9 @@ import pytest
 from sssd.cli import main
 from sssd.data.recordings import Recordings, write
 from sssd.labels import CODES
+from sssd.presets import OF_S4, PRESETS
+from sssd.samplers import SAMPLERS
+from sssd.schedule import SPACINGS
 from tests.test_data import ptbxl, table, write_wfdb
 
 ROOT = Path(__file__).parents[1]
@@ -156,3 +159,46 @@ def test_the_page_of_the_flow_names_files_that_exist():
     assert not [name for name in named if not (package / name).exists()]
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
     assert not [name for name in folders if f"`{name}/" not in page]
+
+
+def named(page, heading):
+    """The first names in backquotes of the rows below a heading: {name: row}, with every name of a first cell."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [
+        line
+        for line in re.sub(r"^\|.*\n(?=\|-)", "", text, flags=re.MULTILINE).splitlines()
+        if line[:3] == "| `"
+    ]
+    return {
+        name.strip('"'): line for line in lines for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])
+    }
+
+
+def test_the_page_on_samplers_names_what_there_is():
+    """Broken by a sampler or a spacing that the page leaves out, and by another number of steps (seen: all)."""
+    assert set(named("samplers.md", "The samplers")) == set(SAMPLERS)
+    assert set(named("samplers.md", "Settings of every sampler")) == set(SPACINGS)
+    rows = named("samplers.md", "The qualities")
+    assert set(rows) == set(PRESETS)
+    for name, row in rows.items():
+        of = [PRESETS[name], OF_S4.get(name)]
+        said = [(found[1], int(found[2])) for found in re.finditer(r"`([\w-]+)`, (\d+) steps", row)]
+        assert said == [(one.sampler, one.steps) for one in of if one is not None]
+
+
+def test_the_pages_of_the_service_name_every_key_and_setting():
+    """Broken by a key that a page leaves out or that is gone, and by another default (seen: all)."""
+    pytest.importorskip("fastapi")
+    from sssd.server.asked import GenerateRequest
+    from sssd.server.settings import Settings
+
+    assert set(named("server.md", "What a request holds")) == set(GenerateRequest.model_fields)
+    rows = named("operations.md", "Settings")
+    assert set(rows) == set(Settings.model_fields)
+    for line in set(rows.values()):
+        names, said = (cell.strip() for cell in line.split(" | ")[:2])
+        names, said = re.findall(r"`([^`]+)`", names), said.split(", ")
+        defaults = [Settings.model_fields[name].default for name in names]
+        if names not in (["key_sha256"], ["batch_records"]):  # no keys; by the device
+            told = [format(of, "g") if isinstance(of, float) else str(of) for of in defaults]
+            assert said == [one.lower() if one in ("True", "False") else one for one in told]

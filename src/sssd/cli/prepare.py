@@ -25,7 +25,7 @@ def command(
         Path,
         typer.Argument(
             help="The PTB-XL download, a set in the form of the PhysioNet challenges, or, with --labels, a folder of "
-            "WFDB or NPZ records."
+            "WFDB, NPZ, CSV, EDF or DICOM records."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The folder to write signals.npz and prepare.json to.")],

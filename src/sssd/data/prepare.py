@@ -53,12 +53,12 @@ def prepare(
     with rate="500". A record has a statement when the code is among its scp_codes, whatever its likelihood. The folds
     are PTB-XL's: 1-8 to train, 9 to validate, 10 to test.
 
-    With `labels_csv`, `source` is any folder of WFDB or NPZ records of 12 leads at any sampling rate. The first column
-    of the table is the path of the record in `source`, with or without suffix. Then comes one column of 0 / 1 for each
-    label, or one column `labels` with names joined by "+". Optional columns are `age` (years), `sex` (female or male,
-    or PTB-XL's 1 and 0) and `strat_fold` (1 to 10). Without strat_fold, folds follow from a hash of `patient_id`, where
-    there is such a column, or else of the record's path. An NPZ record holds signal_uv (12, L) in microvolts or
-    signal_mv (12, L) in mV, fs_hz, and leads unless they are in the clinical order.
+    With `labels_csv`, `source` is any folder of records (WFDB, NPZ, CSV, EDF, DICOM) of 12 leads at any sampling rate.
+    The first column of the table is the path of the record in `source`, with or without suffix. Then comes one column
+    of 0 / 1 for each label, or one column `labels` with names joined by "+". Optional columns are `age` (years), `sex`
+    (female or male, or PTB-XL's 1 and 0) and `strat_fold` (1 to 10). Without strat_fold, folds follow from a hash of
+    `patient_id`, where there is such a column, or else of the record's path. An NPZ record holds signal_uv (12, L) in
+    microvolts or signal_mv (12, L) in mV, fs_hz, and leads unless they are in the clinical order.
 
     Where `source` is neither, but its headers have lines "#Dx: ..." with SNOMED CT codes, as in the PhysioNet
     challenges of 2020 and 2021, labels, age and sex are read from the headers, and `stated` in signals.npz tells labels
