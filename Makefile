@@ -46,7 +46,7 @@ lint: $(VENV)/developing
 
 # The documentation as a site that opens without a server and without a network: build/docs/index.html.
 docs: $(VENV)/developing
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Choose the versions to test a release with: the newest that are published, but for PyTorch, which brings its own Triton.
 constraints: $(VENV)/developing

@@ -7,6 +7,7 @@ if `sssd-ecg page --static build/live` has written it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ PAGES = (
     "Dockerfile",
     "compose.yaml",
     "LICENSE",
+    "src/sssd/server/static/font/OFL.txt",
 )
 NOT_REFERENCE = (
     "__main__",
@@ -71,6 +73,11 @@ def on_files(files: Files, config: Any) -> Files:
         name = path.relative_to(LIVE.parent).as_posix()
         site.append(File(name, str(LIVE.parent), config.site_dir, config.use_directory_urls))
     return Files(site)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Leave out the mark of blocks that tests/test_docs.py does not run, with which they would be no blocks here."""
+    return re.sub(r"^(```\w+) no-run$", r"\1", markdown, flags=re.MULTILINE)
 
 
 def on_nav(nav: Navigation, config: Any, files: Files) -> Navigation:

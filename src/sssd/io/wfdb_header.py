@@ -1,8 +1,11 @@
 """Brings WFDB headers into the form that the WFDB library reads, if it refuses one although the signal is fine.
 
-Record line: RECORD_NAME[/SEGMENTS] LEADS [RATE[/COUNTER] [SAMPLES [TIME [DATE]]]] (Moody, WFDB Applications Guide,
-header(5)). Headers of public sets have "E1.mat" or "dir/name" as the record's name, a rate of "5e2", 0 samples for an
-unknown number, dates of a year only, and units with a micro sign.
+The record line is, by header(5) of the WFDB Applications Guide (Moody),
+
+    RECORD_NAME[/SEGMENTS] LEADS [RATE[/COUNTER] [SAMPLES [TIME [DATE]]]]
+
+Headers of public sets have "E1.mat" or "dir/name" as the record's name, a rate of "5e2", 0 samples for an unknown
+number, dates of a year only, and units with a micro sign.
 """
 
 from __future__ import annotations
