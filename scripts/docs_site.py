@@ -26,6 +26,7 @@ PAGES = (
     "CITATION.cff",
     "Dockerfile",
     "compose.yaml",
+    "deploy/prometheus.yml",
     "LICENSE",
     "src/sssd/server/static/font/OFL.txt",
 )

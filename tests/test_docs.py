@@ -205,6 +205,15 @@ def test_the_pages_of_the_service_name_every_key_and_setting():
             assert said == [one.lower() if one in ("True", "False") else one for one in told]
 
 
+def test_the_page_on_running_the_service_names_every_metric():
+    """Broken by a metric that the page leaves out (seen)."""
+    metrics = pytest.importorskip("sssd.server.metrics").Metrics(lambda: 0.0, {"version": "0"})
+    told = re.findall(
+        r"^# TYPE (sssd_\w+?)(?:_total|_info|_created)? ", metrics.text().decode(), re.MULTILINE
+    )
+    assert set(named("operations.md", "Metrics")) == set(told)
+
+
 def test_the_first_steps_of_the_service_run(tmp_path):
     """Broken by a key or a route that the service does not have, and by another number of records (seen: all)."""
     pytest.importorskip("fastapi")
