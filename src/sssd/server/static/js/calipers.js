@@ -6,6 +6,7 @@ const STEP_S = 0.01; // An arrow key moves a point by 10 ms
 const STEP_MV = 0.05; // or by 0.05 mV; with Shift it moves ten times as far.
 const LEAST_MARCH = 2; // mm; lines that are closer would hide the record
 const [NEAR, FAR] = [14, 160]; // how far from the points their label may be, in pixels
+const ASIDE = [0, -0.6, 0.6]; // and how far aside, in its own width
 
 // {ms, bpm, mv} between two points in mm of paper; bpm is null if they are less than 10 ms apart.
 export function reading(a, b, { speed, gain }) {
@@ -146,22 +147,24 @@ export class Calipers {
       path.setAttribute("d", lines(this.points, paper.geometry, this.marching).map((mm) => `M${mm * s} 0V${height * s}`).join(""));
       label.textContent = `${this.name()} ${this.reading}`.trim();
       const [wide, high] = [label.offsetWidth, label.offsetHeight];
-      const left = Math.max(0, Math.min(x + w / 2 - wide / 2, width * s - wide));
+      const lefts = ASIDE.map((by) => Math.max(0, Math.min(x + w / 2 - wide / 2 + by * wide, width * s - wide)));
       const far = Array.from({ length: (FAR - NEAR) / 4 }, (_, k) => NEAR + 4 * k);
       const tops = far.flatMap((away) => [y - away - high, y + h + away]).filter((top) => top >= 0 && top + high <= height * s);
       const signals = paper.traces.map(({ signal }) => signal);
-      const clear = (top) => isFree(paper.geometry, signals, { left: left / s, right: (left + wide) / s, top: top / s - 0.5, bottom: (top + high) / s + 0.5 });
-      label.style.left = `${left}px`;
-      label.style.top = `${tops.find(clear) ?? tops[0]}px`;
+      const places = lefts.flatMap((left) => tops.map((top) => ({ left, top })));
+      const clear = ({ left, top }) => isFree(paper.geometry, signals, { left: left / s, right: (left + wide) / s, top: top / s - 0.5, bottom: (top + high) / s + 0.5 });
+      const place = places.find(clear) ?? places[0];
+      label.style.left = `${place.left}px`;
+      label.style.top = `${place.top}px`;
       handles.forEach((handle, i) => {
         const p = this.points[i];
         Object.assign(handle.style, { left: `${p.x * s}px`, top: `${p.y * s}px` });
         const where = under(paper.geometry, p.x, p.y);
         const name = i ? "second" : "first";
-        const place = where
+        const at = where
           ? `${where.seconds.toFixed(2)} s, ${((where.zero - p.y) / paper.geometry.gain).toFixed(2)} mV in ${where.lead}`
           : "beside the traces";
-        handle.setAttribute("aria-label", `Caliper, ${name} point: ${place}. Arrow keys move it`);
+        handle.setAttribute("aria-label", `Caliper, ${name} point: ${at}. Arrow keys move it`);
       });
     };
     this.view = render;

@@ -107,7 +107,7 @@ export function drawTraces(context, geometry, view, colour, traces) {
 // long as its trace does.
 function drawNames(context, geometry, { scale, left, ink }, colour) {
   if (!geometry.leadIn) return; // a strip has no names
-  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 22 * ink))}px Hyperlegible, system-ui, sans-serif`;
+  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 44))}px Hyperlegible, system-ui, sans-serif`;
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = colour("paper");

@@ -19,10 +19,11 @@ const ROWS = {
   "6x2": [["I", "V1"], ["II", "V2"], ["III", "V3"], ["aVR", "V4"], ["aVL", "V5"], ["aVF", "V6"], null],
   "12x1": LEADS.map((lead) => [lead]),
 };
+// From the top to the first zero line, between zero lines, to the bottom: on the screen, where all leads are to be seen at
+// once, and on a page in print, which they fill.
 const GAPS = {
-  "3x4": [25, 40, 40, 40, 25], // from the top to the first zero line, between zero lines, to the bottom
-  "6x2": [25, ...Array(6).fill(20), 25],
-  "12x1": [20, ...Array(11).fill(20), 20],
+  screen: { "3x4": [20, 30, 30, 30, 20], "6x2": [20, ...Array(6).fill(20), 20], "12x1": [15, ...Array(11).fill(20), 15] },
+  page: { "3x4": [25, 40, 40, 40, 25], "6x2": [25, ...Array(6).fill(20), 25], "12x1": [20, ...Array(11).fill(20), 20] },
 };
 
 // The calibration pulse of 1 mV for 0.2 s: points in mm from the beginning of the traces and over the zero line.
@@ -34,8 +35,8 @@ export function pulse({ speed, gain }) {
 // {width, height, leadIn, speed, gain, fs, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}. A segment shows
 // samples first to last - 1 of a lead and begins at x. label is the place of the lead's name, in mm from the beginning of
 // the segment and over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm, where their
-// traces would overlap.
-export function layOut(drawing, { seconds = 10, fs = 100, signals = [], head = PRINTOUT } = {}) {
+// traces would overlap. on: screen or page
+export function layOut(drawing, { seconds = 10, fs = 100, signals = [], on = "screen" } = {}) {
   const { layout, speed, gain, rhythm } = { ...USUAL, ...drawing };
   const scale = { speed, gain, fs };
   const length = Math.round(seconds * fs);
@@ -50,9 +51,9 @@ export function layOut(drawing, { seconds = 10, fs = 100, signals = [], head = P
       return { lead, row, first, last, x: leadIn + (speed * first) / fs, label: placeLabel(signals, row, first, scale) };
     }),
   }));
-  const gaps = GAPS[layout].slice();
+  const gaps = GAPS[on][layout].slice();
   if (signals.length) needed(rows, signals, scale, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
-  let y = head;
+  let y = on === "screen" ? PRINTOUT : 0;
   rows.forEach((row, i) => (row.zero = y += gaps[i]));
   return { layout, width, height: y + gaps.at(-1), leadIn, rows, ...scale };
 }

@@ -4,8 +4,8 @@
 import { clear, drawGrid, drawTraces } from "./ink.js";
 import { USUAL, layOut } from "./layout.js";
 
-const READABLE = 1.7; // Where the width fits at fewer pixels per mm than this,
-const COMFORTABLE = 2.4; // the paper has this size instead and is scrolled.
+const READABLE = 1.7; // Where the paper fits at fewer pixels per mm than this,
+const COMFORTABLE = 2.4; // it has this size instead, or that of its width, and is scrolled.
 const LARGEST = 24;
 
 export class Paper {
@@ -25,6 +25,7 @@ export class Paper {
     this.stale = { grid: true, traces: true };
     scroller.addEventListener("scroll", () => this.#moved(), { passive: true });
     new ResizeObserver(() => this.resize()).observe(scroller);
+    addEventListener("resize", () => this.resize()); // a higher window leaves more room
     this.#pinch();
   }
 
@@ -35,7 +36,9 @@ export class Paper {
   get usual() {
     if (this.whole) return Math.min(this.fit, innerHeight / this.geometry.height); // the whole paper on the screen
     const fit = (this.fit * this.geometry.speed) / USUAL.speed; // a faster paper is wider, not smaller
-    return fit >= READABLE ? fit : COMFORTABLE;
+    const wide = fit >= READABLE ? fit : COMFORTABLE;
+    const high = parseFloat(getComputedStyle(this.scroller).maxHeight) / this.geometry.height; // NaN on a phone
+    return high >= Math.max(READABLE, wide / 2) ? Math.min(wide, high) : wide; // the whole paper, unless it were too small
   }
 
   get scale() {

@@ -18,7 +18,6 @@ export function canPresent(sheets, button) {
   const toggle = (on) => present(on, sheets, button);
   button.addEventListener("click", () => toggle(!presenting()));
   addEventListener("fullscreenchange", () => document.fullscreenElement || toggle(false));
-  addEventListener("resize", () => presenting() && sheets.forEach((sheet) => sheet.paper.resize()));
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
     if (event.key === "f") toggle(!presenting());

@@ -23,7 +23,7 @@ function element(name, attributes, text = "") {
 const number = (mm) => Math.round(mm * 1000) / 1000;
 
 function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
-  const geometry = layOut(drawing, { signals: traces.flatMap(({ signal, band }) => [signal, ...(band ?? [])]), head: 0 });
+  const geometry = layOut(drawing, { signals: traces.flatMap(({ signal, band }) => [signal, ...(band ?? [])]), on: "page" });
   const width = geometry.width + 2 * SIDE;
   const height = geometry.height + HEAD + FOOT;
   const shape = drawing.layout === "12x1" ? "tall" : "wide";

@@ -179,10 +179,10 @@ export class Settings {
     const seconds = this.pace && steps ? this.pace * steps : 0;
     this.root.querySelector(".runs").textContent = [
       samplerName(now.sampler),
-      ...(steps ? [inSteps(steps)] : now.sampler === "ddpm" ? ["all steps"] : []),
+      ...(steps ? [inSteps(steps).replace(" ", "\u00a0")] : now.sampler === "ddpm" ? ["all steps"] : []),
       ...(now.sampler === "ddim" && now.eta ? [`eta ${now.eta}`] : []),
       ...(this.second ? ["the same seed"] : []),
-      ...(seconds ? [`about ${seconds < 9.5 ? seconds.toFixed(1) : Math.round(seconds)} s`] : []),
+      ...(seconds ? [`about\u00a0${seconds < 9.5 ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`] : []),
     ].join(", ");
   }
 

@@ -1,0 +1,122 @@
+"""The page on screens of usual sizes, in headless Chromium: what is visible at once, and whether it can be read."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.page import CHROMIUM, wait_until_done
+from tests.test_page import PHONE, browser, open_page, service  # noqa: F401  (fixtures)
+
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("fastapi")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed"),
+]
+
+DESKS = {(1366, 768), (1440, 900), (1920, 1080), (3840, 2160)}
+SIZES = [*sorted(DESKS), (390, 844)]
+LEAST_PX = {3840: 17}  # of text, by the width of the window; others have LEAST
+LEAST = 11
+RECORD = "#ecg=AFIB,LVH&quality=draft&seed=1"
+TWO = "#ecg=CLBBB&quality=draft&seed=2&vs.ecg=NORM"
+
+# Elements that reach out of the window, but for those that their own scroller clips or that only screen readers see.
+OUTSIDE = """() => [...document.querySelectorAll('body *')].filter((e) => {
+  if (!e.checkVisibility({ visibilityProperty: true }) || e.closest('.paper, .strips, .skip, svg')) return false;
+  const box = e.getBoundingClientRect();
+  return box.width > 1 && box.height > 1 && (box.left < -1 || box.right > innerWidth + 1);
+}).map((e) => e.outerHTML.slice(0, 80))"""
+
+# Pairs of controls that cover each other. Of a radio button, its label is the control.
+OVERLAPS = """() => {
+  const parts = [...document.querySelectorAll('button, select, input, summary, .segments label, .switch, a')]
+    .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.skip, .paper') && e.type !== 'radio')
+    .map((e) => [e, e.getBoundingClientRect()])
+    .filter(([, box]) => box.width > 1 && box.height > 1);
+  const before = (a, b) => a.right <= b.left + 1.5 || a.bottom <= b.top + 1.5;
+  const apart = (a, b) => before(a, b) || before(b, a);
+  const found = [];
+  parts.forEach(([a, boxA], i) => parts.slice(i + 1).forEach(([b, boxB]) => {
+    if (!a.contains(b) && !b.contains(a) && !apart(boxA, boxB)) found.push([a, b].map((e) => e.outerHTML.slice(0, 60)));
+  }));
+  return found;
+}"""
+
+# The sizes of all visible text in pixels, with the text.
+TEXTS = """() => {
+  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode()); ) {
+    const e = node.parentElement, box = e.getBoundingClientRect();
+    if (!node.textContent.trim() || !e.checkVisibility({ visibilityProperty: true }) || box.width <= 1) continue;
+    found.push([parseFloat(getComputedStyle(e).fontSize), node.textContent.trim().slice(0, 30)]);
+  }
+  return found;
+}"""
+
+PAPER = """() => {
+  const [frame, paper, extent] = ['.frame', '.paper', '.extent'].map((part) => document.querySelector(part));
+  const box = frame.getBoundingClientRect(), film = document.querySelector('.film').getBoundingClientRect();
+  return { top: box.top + scrollY, bottom: box.bottom + scrollY, film: film.bottom + scrollY, width: extent.clientWidth,
+           area: extent.clientWidth * paper.clientHeight / innerWidth / innerHeight,
+           hidden: [paper.scrollWidth - paper.clientWidth, paper.scrollHeight - paper.clientHeight],
+           mm: parseFloat(getComputedStyle(extent).getPropertyValue('--mm')) };
+}"""
+
+
+def device(width, height):
+    return PHONE if width == 390 else {"viewport": {"width": width, "height": height}}
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize(
+    ("fragment", "records"), [("", 0), (RECORD, 1), (TWO, 2)], ids=["empty", "one", "two"]
+)
+def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, height, fragment, records):  # noqa: F811
+    """Fails when the page is wider than the window, a control covers another, or text is below a legible size."""
+    page = open_page(fragment, **device(width, height))
+    if records:
+        wait_until_done(page, records)
+    page.evaluate("() => document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate(OVERLAPS) == []
+    least = LEAST_PX.get(width, LEAST)
+    texts = page.evaluate(TEXTS)
+    assert len(texts) > 20 and [text for text in texts if text[0] < least] == []
+
+
+@pytest.mark.parametrize(("width", "height"), sorted(DESKS))
+@pytest.mark.parametrize("layout", ["3x4", "6x2"])
+def test_all_leads_are_visible_at_once(open_page, width, height, layout):  # noqa: F811
+    """Fails when one has to scroll to see a lead or how far the record has formed, or room is left unused."""
+    page = open_page(f"{RECORD}&layout={layout}", **device(width, height))
+    wait_until_done(page)
+    seen = page.evaluate(PAPER)
+    assert seen["top"] > 0 and seen["bottom"] <= height and seen["film"] <= height + 1, seen
+    assert max(seen["hidden"]) <= 1, seen
+    assert seen["mm"] >= 1.7
+    if layout == "3x4":
+        assert seen["area"] >= (0.6 if width == 3840 else 0.45), seen
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_at_each_size(open_page, width, height, scheme):  # noqa: F811
+    """Fails when axe finds a violation at one of the sizes."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(RECORD, **device(width, height), color_scheme=scheme)
+    wait_until_done(page)
+    found = axe.run(page, options={"resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_higher_window_shows_a_larger_paper(open_page):  # noqa: F811
+    """Fails when the paper keeps its size while the window grows, or is cut off when it becomes lower."""
+    page = open_page(RECORD, viewport={"width": 1366, "height": 600})
+    wait_until_done(page)
+    low = page.evaluate(PAPER)
+    assert low["bottom"] <= 600 and low["hidden"][1] <= 1
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.wait_for_function("was => document.querySelector('.extent').clientWidth > was", arg=low["width"])
+    assert page.evaluate(PAPER)["bottom"] <= 768
