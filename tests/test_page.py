@@ -1077,9 +1077,9 @@ def test_link_round_trip(open_page):
           const { toFragment, fromFragment } = await import('./js/link.js');
           const { DEFAULTS } = await import('./js/settings.js');
           const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], exact: true, quality: null, sampler: 'ddim', steps: 33,
-                      eta: 0.25, seed: 2 ** 53 - 1, age: 61.5, sex: 'female', heart_rate: 72.5 };
+                      eta: 0.25, seed: 2 ** 53 - 1, duration: 42.5, age: 61.5, sex: 'female', heart_rate: 72.5 };
           const b = { ...a, statements: ['NORM'], exact: false, steps: 50, age: null, sex: null, heart_rate: null };
-          const drawing = { layout: '6x2', speed: 50, gain: 5, rhythm: 'V1' };
+          const drawing = { layout: '6x2', speed: 50, gain: 5, rhythm: 'V1', at: 30 };
           const fragment = toFragment(a, { other: b, model: 'abcdef0123456789', drawing });
           const read = fromFragment('#' + fragment, DEFAULTS);
           const nonsense = '#ecg=NORM&steps=0&seed=1e99&eta=7&layout=5x5&gain=7&age=old&sex=f&heart_rate=24';
@@ -1098,8 +1098,8 @@ def test_link_round_trip(open_page):
     )
     read, wrong = result["read"], result["wrong"]
     assert read["settings"] == result["a"] and read["other"] == result["b"] and read["problems"] == []
-    assert read["drawing"] == {"layout": "6x2", "speed": 50, "gain": 5, "rhythm": "V1"}
-    assert "&layout=6x2&speed=50&gain=5&rhythm=V1&model=" in result["fragment"]
+    assert read["drawing"] == {"layout": "6x2", "speed": 50, "gain": 5, "rhythm": "V1", "at": 30}
+    assert "&layout=6x2&speed=50&gain=5&rhythm=V1&at=30&model=" in result["fragment"]
     assert read["model"] == "abcdef012345"
     assert not set(result["words"]) & set(result["names"])  # samplers have names for people
     assert "ecg=PRC(S),LAO/LAE,ISC_" in result["fragment"] and result["none"] is None

@@ -20,6 +20,7 @@ LEAST_PX = {3840: 17}  # of text, by the width of the window; others have LEAST
 LEAST = 11
 RECORD = "#ecg=AFIB,LVH&quality=draft&seed=1"
 TWO = "#ecg=CLBBB&quality=draft&seed=2&vs.ecg=NORM"
+STRIP = "#ecg=SR&quality=draft&seed=1&duration=60"
 
 # Elements that reach out of the window, but for those that their own scroller clips or that only screen readers see.
 OUTSIDE = """() => [...document.querySelectorAll('body *')].filter((e) => {
@@ -70,7 +71,9 @@ def device(width, height):
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize(
-    ("fragment", "records"), [("", 0), (RECORD, 1), (TWO, 2)], ids=["empty", "one", "two"]
+    ("fragment", "records"),
+    [("", 0), (RECORD, 1), (TWO, 2), (STRIP, 1)],
+    ids=["empty", "one", "two", "strip"],
 )
 def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, height, fragment, records):  # noqa: F811
     """Fails when the page is wider than the window, a control covers another, or text is below a legible size."""
@@ -87,16 +90,18 @@ def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, he
 
 
 @pytest.mark.parametrize(("width", "height"), sorted(DESKS))
-@pytest.mark.parametrize("layout", ["3x4", "6x2"])
-def test_all_leads_are_visible_at_once(open_page, width, height, layout):  # noqa: F811
-    """Fails when one has to scroll to see a lead or how far the record has formed, or room is left unused."""
-    page = open_page(f"{RECORD}&layout={layout}", **device(width, height))
+@pytest.mark.parametrize(
+    ("record", "layout"), [(RECORD, "3x4"), (RECORD, "6x2"), (STRIP, "strip"), (STRIP, "3x4")]
+)
+def test_all_leads_are_visible_at_once(open_page, width, height, record, layout):  # noqa: F811
+    """Fails when one has to scroll to see a lead, a row or how far the record has formed, or room is left unused."""
+    page = open_page(f"{record}&layout={layout}", **device(width, height))
     wait_until_done(page)
     seen = page.evaluate(PAPER)
     assert seen["top"] > 0 and seen["bottom"] <= height and seen["film"] <= height + 1, seen
     assert max(seen["hidden"]) <= 1, seen
     assert seen["mm"] >= 1.7
-    if layout == "3x4":
+    if (record, layout) == (RECORD, "3x4"):
         assert seen["area"] >= (0.6 if width == 3840 else 0.45), seen
 
 

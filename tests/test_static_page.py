@@ -503,6 +503,7 @@ def test_what_needs_a_service_is_refused_in_words(visit: Callable[..., Visit]) -
     opened = visit()
     for more, said in (
         ({"noise": "muscle:20uV"}, "install sssd-ecg"),
+        ({"duration": 60}, "duration: This page works without a service"),
         ({"statements": ["AFIBB"]}, "unknown statement 'AFIBB'"),
         ({"quality": "fast"}, "draft, standard, best"),
         ({"age": 200}, "age is 200"),
@@ -517,7 +518,8 @@ def test_what_needs_a_service_is_refused_in_words(visit: Callable[..., Visit]) -
         return dispatchEvent(new DragEvent("drop", { dataTransfer, cancelable: true }));
     }"""
     assert opened.run(left)  # a file that is dropped is left to the browser
-    assert opened.page.is_hidden("#start-room")
+    assert opened.page.is_hidden("#start-room") and opened.page.is_hidden("#first .length")
+    assert "sssd-ecg serve" in opened.page.inner_text("#first .lacking")
 
 
 @pytest.mark.browser

@@ -1,6 +1,6 @@
 // Functions that call the service. They throw ApiError with a message for people; `unreachable` is set if nobody answered.
 
-import { LEADS } from "./layout.js";
+import { LEADS, isStrip } from "./layout.js";
 import { ask as send } from "./origin.js";
 
 export class ApiError extends Error {
@@ -84,22 +84,34 @@ export const health = async () => void (await ask("healthz"));
 
 // The request for a record with these settings. Settings that do not apply are left out.
 export function request(settings) {
-  const { statements, exact, quality, sampler, steps, eta, seed, age, sex, heart_rate } = settings;
+  const { statements, exact, quality, sampler, steps, eta, seed, duration, age, sex, heart_rate } = settings;
   const body = { statements, seed, ...(quality ? { quality } : { sampler }) };
   if (exact) body.exact = true;
   if (!quality && sampler !== "ddpm") body.steps = steps;
   if (!quality && sampler === "ddim") body.eta = eta;
+  if (duration) body.duration = duration;
   if (age !== null && age !== undefined) body.age = age;
   if (sex) body.sex = sex;
   if (heart_rate !== null && heart_rate !== undefined) body.heart_rate = heart_rate;
   return body;
 }
 
-// What a file needs beside its record. Only JSON has a place for measurements, and only pictures are drawn. fs: its rate
-// in Hz, or null for that of the network.
-export function inFile(body, accept, drawing, fs) {
-  const how = accept === "application/json" ? { measure: true } : /^image|pdf$/.test(accept) ? drawing : {};
+// Whether a record of this request is measured at once. Strips are not, as that would take longer than to make them.
+const measured = ({ duration }) => !isStrip(duration ?? 0);
+
+// What a file needs beside its record. Only JSON has a place for measurements, and only pictures are drawn, strips with all
+// leads in full length. fs: its rate in Hz, or null for that of the network.
+export function inFile(body, accept, { at, ...drawing }, fs) {
+  if (drawing.layout === "strip") drawing.layout = "12x1";
+  const how = accept === "application/json" ? { measure: measured(body) } : /^image|pdf$/.test(accept) ? drawing : {};
   return { ...body, ...how, ...(fs ? { fs } : {}) };
+}
+
+// What is measured in 10 s of a record: 12 leads in mV.
+export async function measure(signal, statements, fs_hz, { signal: abort }) {
+  const rows = signal.map((lead) => Array.from(lead, (mv) => Math.round(1000 * mv) / 1000));
+  const recording = { fs_hz, leads: LEADS, signal: rows, statements };
+  return (await (await ask("v1/recordings", { body: { recording }, signal: abort })).json()).measured;
 }
 
 // A file with the record of these settings.
@@ -139,8 +151,8 @@ export const understand = async (text) => (await ask(`v1/understand?text=${encod
 // The record with these settings. onStep({step, steps, rows}) gets the clean ECG that is predicted at each step, as 12
 // leads in mV. A slow line gets the newest steps only.
 export async function stream(settings, { onStep, signal }) {
-  const body = { ...request(settings), measure: true };
-  const answer = await ask("v1/ecgs/stream?signal=delta", { body, accept: "text/event-stream", signal });
+  const body = request(settings);
+  const answer = await ask("v1/ecgs/stream?signal=delta", { body: { ...body, measure: measured(body) }, accept: "text/event-stream", signal });
   try {
     for await (const { event, data } of events(answer.body)) {
       if (event === "step") onStep({ step: data.step, steps: data.steps, rows: twelve(data) });

@@ -1,6 +1,6 @@
 // Calipers on ECG paper: two points in mm that mouse, finger or keys move, and the ms, bpm and mV between them.
 
-import { LEADS, isFree, under } from "./layout.js";
+import { LEADS, ROW_S, isFree, nearest, under } from "./layout.js";
 
 const STEP_S = 0.01; // An arrow key moves a point by 10 ms
 const STEP_MV = 0.05; // or by 0.05 mV; with Shift it moves ten times as far.
@@ -18,26 +18,34 @@ export function words({ ms, bpm, mv }) {
   return `${ms} ms · ${bpm ?? "–"} bpm · ${mv < 0 ? "−" : ""}${Math.abs(mv).toFixed(2)} mV`;
 }
 
+// A point of a strip as if its rows were one line.
+function inLine(geometry, { x, y }) {
+  const row = nearest(geometry, y);
+  return { x: x + row * ROW_S * geometry.speed, y: y - geometry.rows[row].zero };
+}
+
 // Two points in lead II: on a beat in the middle of the record and on the next beat. Without a record they are 1 s apart.
-// A beat is where all leads together change fastest.
+// A beat is where all leads together change fastest. In a strip, they are in the row that is chosen.
 export function place(geometry, signal) {
-  const row = geometry.rows.find((r) => r.segments.length === 1 && r.segments[0].lead === "II") ?? geometry.rows.at(-1);
-  const point = (sample, mv) => ({ x: geometry.leadIn + (sample * geometry.speed) / geometry.fs, y: row.zero - mv * geometry.gain });
-  if (!signal) return [point(400, 0), point(500, 0.5)];
-  signal = signal.map((samples) => samples.map((mv) => (mv === mv ? mv : 0))); // some may be missing
+  const row = geometry.rows[geometry.chosen] ?? geometry.rows.find((r) => r.segments.length === 1 && r.segments[0].lead === "II") ?? geometry.rows.at(-1);
+  const [{ lead: name, first: begin, x: left }, end] = [row.segments[0], row.segments.at(-1).last];
+  const point = (sample, mv) => ({ x: left + (sample * geometry.speed) / geometry.fs, y: row.zero - mv * geometry.gain });
+  const length = end - begin;
+  if (!signal || length < 200) return [point(0.4 * length, 0), point(0.5 * length, 0.5)];
+  signal = signal.map((samples) => samples.slice(begin, end).map((mv) => (mv === mv ? mv : 0))); // some may be missing
   const change = (i) => signal.reduce((sum, lead) => sum + Math.abs(lead[i + 1] - lead[i - 1]), 0);
   const fastest = (from, to) => {
     let best = from;
     for (let i = from; i < Math.min(to, signal[0].length - 1); i++) if (change(i) > change(best)) best = i;
     return best;
   };
-  const lead = signal[LEADS.indexOf("II")];
+  const lead = signal[LEADS.indexOf(name)];
   const summit = (at) => {
     let best = at;
     for (let i = at - 6; i <= at + 6; i++) if (Math.abs(lead[i]) > Math.abs(lead[best])) best = i;
     return best;
   };
-  const first = fastest(300, 450);
+  const first = fastest(0.3 * length, 0.45 * length);
   const far = fastest(first + 35, first + 150);
   const near = fastest(first + 35, Math.max(first + 36, far - 35)); // a beat that may lie between the two
   const next = far > first + 70 && change(near) > 0.6 * change(far) ? near : far;
@@ -65,7 +73,8 @@ export class Calipers {
 
   // What is between the points, in words.
   get reading() {
-    return words(reading(...this.points, this.paper.geometry));
+    const { geometry } = this.paper;
+    return words(reading(...(geometry.layout === "strip" ? this.points.map((one) => inLine(geometry, one)) : this.points), geometry));
   }
 
   set(points) {
@@ -144,7 +153,9 @@ export class Calipers {
       const [w, h] = [Math.abs(a.x - b.x) * s, Math.abs(a.y - b.y) * s];
       Object.assign(frame.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
       const { width, height } = paper.geometry;
-      path.setAttribute("d", lines(this.points, paper.geometry, this.marching).map((mm) => `M${mm * s} 0V${height * s}`).join(""));
+      const { zero } = paper.geometry.layout === "strip" ? paper.geometry.rows[nearest(paper.geometry, a.y)] : {}; // lines go through this row alone
+      const [from, to] = zero === undefined ? [0, height] : [zero - 11, zero + 8];
+      path.setAttribute("d", lines(this.points, paper.geometry, this.marching).map((mm) => `M${mm * s} ${from * s}V${to * s}`).join(""));
       label.textContent = `${this.name()} ${this.reading}`.trim();
       const [wide, high] = [label.offsetWidth, label.offsetHeight];
       const lefts = ASIDE.map((by) => Math.max(0, Math.min(x + w / 2 - wide / 2 + by * wide, width * s - wide)));

@@ -44,18 +44,22 @@ export function drawGrid(context, geometry, view, colour) {
 function drawMarks(context, geometry, { scale }, colour) {
   context.lineWidth = Math.max(1, Math.min(0.3 * scale, 4));
   context.strokeStyle = colour("pulse");
+  const chosen = geometry.rows[geometry.chosen];
+  if (chosen) {
+    context.fillStyle = colour("second");
+    context.globalAlpha = 0.13;
+    context.fillRect(scale, (chosen.zero - 9) * scale, (geometry.width - 2) * scale, 16 * scale);
+    context.globalAlpha = 1;
+  }
   for (const row of geometry.rows) {
     const y0 = row.zero * scale;
-    if (geometry.leadIn) {
+    if (row.pulse) {
       context.beginPath();
       for (const [dx, dy] of pulse(geometry)) context.lineTo((geometry.leadIn + dx) * scale, y0 - dy * scale);
       context.stroke();
     }
-    for (const { first, x: mm } of row.segments) {
-      const x0 = mm * scale;
-      context.fillStyle = colour("pulse");
-      if (first > 0 && geometry.leadIn) for (const from of [-5, 3]) context.fillRect(x0 - 0.5, y0 + from * scale, 1, 2 * scale);
-    }
+    context.fillStyle = colour("pulse");
+    for (const { x } of row.segments.slice(1)) for (const from of [-5, 3]) context.fillRect(x * scale - 0.5, y0 + from * scale, 1, 2 * scale);
   }
 }
 
@@ -113,10 +117,10 @@ function drawNames(context, geometry, { scale, left, ink }, colour) {
   context.strokeStyle = colour("paper");
   context.fillStyle = colour("ink");
   for (const { zero, segments } of geometry.rows)
-    for (const { lead, first, last, x, label } of segments) {
-      const end = (x + ((last - first) * geometry.speed) / geometry.fs) * scale - context.measureText(lead).width - 4;
+    for (const { name, first, last, x, label } of segments) {
+      const end = (x + ((last - first) * geometry.speed) / geometry.fs) * scale - context.measureText(name).width - 4;
       const at = Math.min(Math.max((x + label.dx) * scale, left + 6), end);
-      for (const draw of ["strokeText", "fillText"]) context[draw](lead, at, (zero - label.dy) * scale);
+      for (const draw of ["strokeText", "fillText"]) context[draw](name, at, (zero - label.dy) * scale);
     }
 }
 

@@ -9,9 +9,22 @@ const PRINTOUT = 10; // room above the traces for what is measured
 const LABEL_MM = 8; // the width of a lead's name
 const CLEAR = 2; // smallest distance between the traces of neighbouring rows
 
-// How a record is drawn: speed in mm/s, gain in mm/mV; rhythm is the lead in full length below those that are cut.
-export const CHOICES = { layout: ["3x4", "6x2", "12x1"], speed: [25, 50], gain: [5, 10, 20], rhythm: LEADS };
-export const USUAL = { layout: "3x4", speed: 25, gain: 10, rhythm: "II" };
+// How a record is drawn: speed in mm/s, gain in mm/mV; rhythm is the lead in full length below those that are cut. A strip
+// is longer than ROW_S. Its layout "strip" shows the rhythm lead in rows of ROW_S; the others show the stretch that begins
+// in the row `at` s.
+export const CHOICES = { layout: ["3x4", "6x2", "12x1", "strip"], speed: [25, 50], gain: [5, 10, 20], rhythm: LEADS };
+export const USUAL = { layout: "3x4", speed: 25, gain: 10, rhythm: "II", at: 0 };
+export const ROW_S = 10;
+export const isStrip = (seconds) => seconds > ROW_S;
+export const usual = (seconds) => (isStrip(seconds) ? { ...USUAL, layout: "strip" } : USUAL);
+export const rowsIn = (seconds) => Math.max(1, Math.ceil(seconds / ROW_S - 1e-9));
+// Where the stretch begins and ends, in s. The last one is as long as the others.
+export function stretchOf(at, seconds) {
+  const from = Math.max(0, Math.min(at, seconds - ROW_S));
+  return [from, Math.min(from + ROW_S, seconds)];
+}
+// 75 s as 1:15
+export const clock = (s) => `${Math.floor(s / 60)}:${String(Math.round((s % 60) * 10) / 10).replace(/^\d(?!\d)/, "0$&")}`;
 export const inScale = ({ speed, gain }) => `${speed} mm/s · ${gain} mm/mV`;
 
 const ROWS = {
@@ -32,30 +45,45 @@ export function pulse({ speed, gain }) {
   return [[0, 0], [1.5, 0], [1.5, gain], [1.5 + wide, gain], [1.5 + wide, 0], [3 + wide, 0]].map(([x, y]) => [x - wide - 6.5, y]);
 }
 
-// {width, height, leadIn, speed, gain, fs, rows: [{zero, segments: [{lead, row, first, last, x, label}]}]}. A segment shows
-// samples first to last - 1 of a lead and begins at x. label is the place of the lead's name, in mm from the beginning of
-// the segment and over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm, where their
-// traces would overlap. on: screen or page
-export function layOut(drawing, { seconds = 10, fs = 100, signals = [], on = "screen" } = {}) {
-  const { layout, speed, gain, rhythm } = { ...USUAL, ...drawing };
+// {width, height, leadIn, speed, gain, fs, chosen, rows: [{zero, pulse, segments: [{lead, name, row, first, last, x, label}]}]}.
+// A segment shows samples first to last - 1 of a lead and begins at x. label is the place of its name, in mm from the
+// beginning of the segment and over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm,
+// where their traces would overlap. chosen: the row of a strip that shows the stretch, or null. on: screen or page. part: the
+// first row of a strip, and the one after the last
+export function layOut(drawing, { seconds = ROW_S, fs = 100, signals = [], on = "screen", part = [] } = {}) {
+  const { layout, speed, gain, rhythm, at } = { ...USUAL, ...drawing };
   const scale = { speed, gain, fs };
-  const length = Math.round(seconds * fs);
   const leadIn = 10 + 0.2 * speed; // room for the calibration pulse on the left
-  const width = Math.ceil((leadIn + speed * seconds + TAIL) / 5) * 5;
-  const rows = ROWS[layout].map((leads) => ({
-    zero: 0,
-    segments: (leads ?? [rhythm]).map((lead, i, all) => {
-      const first = Math.round((i * length) / all.length);
-      const last = Math.round(((i + 1) * length) / all.length);
-      const row = LEADS.indexOf(lead);
-      return { lead, row, first, last, x: leadIn + (speed * first) / fs, label: placeLabel(signals, row, first, scale) };
-    }),
-  }));
-  const gaps = GAPS[on][layout].slice();
+  const width = Math.ceil((leadIn + speed * ROW_S + TAIL) / 5) * 5;
+  const strip = layout === "strip";
+  const rows = strip ? stripRows(rhythm, leadIn, seconds, fs).slice(...part) : leadRows(layout, rhythm, leadIn, stretchOf(at, seconds), signals, scale);
+  const gaps = strip ? [15, ...Array(rows.length - 1).fill(20), 15] : GAPS[on][layout].slice();
   if (signals.length) needed(rows, signals, scale, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
   let y = on === "screen" ? PRINTOUT : 0;
   rows.forEach((row, i) => (row.zero = y += gaps[i]));
-  return { layout, width, height: y + gaps.at(-1), leadIn, rows, ...scale };
+  return { layout, width, height: y + gaps.at(-1), leadIn, rows, chosen: strip ? Math.round(at / ROW_S) : null, ...scale };
+}
+
+function leadRows(layout, rhythm, leadIn, [from, to], signals, scale) {
+  const [begin, length] = [from, to - from].map((s) => Math.round(s * scale.fs));
+  return ROWS[layout].map((leads) => ({
+    zero: 0,
+    pulse: true,
+    segments: (leads ?? [rhythm]).map((lead, i, all) => {
+      const [first, last] = [i, i + 1].map((k) => begin + Math.round((k * length) / all.length));
+      const row = LEADS.indexOf(lead);
+      return { lead, name: lead, row, first, last, x: leadIn + (scale.speed * (first - begin)) / scale.fs, label: placeLabel(signals, row, first, scale) };
+    }),
+  }));
+}
+
+// Rows of a strip have their times in place of a name, left of the trace.
+function stripRows(lead, leadIn, seconds, fs) {
+  const row = LEADS.indexOf(lead);
+  return Array.from({ length: rowsIn(seconds) }, (_, k) => {
+    const [first, last] = [k, k + 1].map((n) => Math.round(Math.min(n * ROW_S, seconds) * fs));
+    return { zero: 0, pulse: !k, segments: [{ lead, name: clock(k * ROW_S), row, first, last, x: leadIn, label: { dx: 3 - leadIn, dy: k ? -1.2 : -5 } }] };
+  });
 }
 
 // A part of one lead, around its largest deflection, without a pulse or a name, on paper that leaves 3 mm over and under it.
@@ -70,7 +98,7 @@ export function layOutStrip(lead, signal, { seconds, fs = 100, least = 0 }) {
   const [up, down] = [Math.max(...shown, 0), Math.max(...shown.map((mv) => -mv), 0)].map((mv) => gain * mv + 3);
   const spare = Math.max(0, least - up - down) / 2;
   const segment = { lead, row, first, last: first + length, x: 0, label: null };
-  return { width: speed * seconds, height: up + down + 2 * spare, leadIn: 0, rows: [{ zero: up + spare, segments: [segment] }], speed, gain, fs };
+  return { width: speed * seconds, height: up + down + 2 * spare, leadIn: 0, rows: [{ zero: up + spare, segments: [segment] }], chosen: null, speed, gain, fs };
 }
 
 // The lowest place above the trace that is not far to the right: {dx, dy}.
@@ -112,13 +140,18 @@ function needed(rows, signals, { speed, gain, fs }, width) {
   return [five(Math.max(...up[0])), ...between, five(Math.max(...down.at(-1)))];
 }
 
+export const nearest = ({ rows }, y) => rows.reduce((best, { zero }, i) => (Math.abs(zero - y) < Math.abs(rows[best].zero - y) ? i : best), 0);
+
 // What the nearest row shows at (x, y) mm: {lead, row, seconds, sample, zero}, or null beside the traces.
 export function under(geometry, x, y) {
-  const row = geometry.rows.reduce((a, b) => (Math.abs(b.zero - y) < Math.abs(a.zero - y) ? b : a));
-  const seconds = (x - geometry.leadIn) / geometry.speed;
-  const sample = Math.round(seconds * geometry.fs);
-  const segment = row.segments.find((s) => sample >= s.first && sample < s.last);
-  return segment ? { lead: segment.lead, row: segment.row, seconds, sample, zero: row.zero } : null;
+  const { speed, fs, rows } = geometry;
+  const { zero, segments } = rows[nearest(geometry, y)];
+  for (const { lead, row, first, last, x: from } of segments) {
+    const seconds = first / fs + (x - from) / speed;
+    const sample = Math.round(seconds * fs);
+    if (sample >= first && sample < last) return { lead, row, seconds, sample, zero };
+  }
+  return null;
 }
 
 // Whether no trace and no name of a lead goes through a part of the paper: {left, right, top, bottom} in mm.

@@ -2,16 +2,16 @@
 // #ecg=AFIB,LVH&sampler=ddim&steps=20&eta=0&seed=7 or #ecg=AFIB&quality=draft&seed=7. A second setting for comparison
 // follows as the values that differ: &vs.sampler=ddpm. How it is drawn follows where it is unusual: &layout=6x2&gain=20
 
-import { CHOICES, USUAL } from "./layout.js";
+import { CHOICES, ROW_S, USUAL, isStrip, rowsIn, usual } from "./layout.js";
 import { seedOf } from "./settings.js";
 
-const NUMBERS = ["steps", "eta", "seed", "age", "heart_rate"];
+const NUMBERS = ["steps", "eta", "seed", "duration", "age", "heart_rate"];
 const WORDS = ["quality", "sampler"];
 const PATIENT = ["age", "sex", "heart_rate"];
 const SEXES = ["female", "male"];
 const HOW = ["sampler", "steps", "eta"]; // what a quality stands for
-const LARGEST = { steps: 100000, eta: 1, age: 120, heart_rate: 250 };
-const LEAST = { steps: 1, heart_rate: 25 }; // of the others 0
+const LARGEST = { steps: 100000, eta: 1, duration: 600, age: 120, heart_rate: 250 };
+const LEAST = { steps: 1, duration: 2.5, heart_rate: 25 }; // of the others 0
 const WHOLE = ["steps"];
 
 export function toFragment(settings, { other = null, model = "", drawing = USUAL } = {}) {
@@ -23,7 +23,8 @@ export function toFragment(settings, { other = null, model = "", drawing = USUAL
     changed.push(...PATIENT.filter((name) => first.has(name) && !second.has(name)).map((name) => [name, ""])); // "" means unknown
     pairs.push(...(changed.length ? changed : [["seed", String(other.seed)]]).map(([n, v]) => [`vs.${n}`, v]));
   }
-  pairs.push(...Object.keys(USUAL).filter((name) => drawing[name] !== USUAL[name]).map((name) => [name, String(drawing[name])]));
+  const own = usual(settings.duration ?? ROW_S);
+  pairs.push(...Object.keys(own).filter((name) => drawing[name] !== own[name]).map((name) => [name, String(drawing[name])]));
   if (model) pairs.push(["model", model.slice(0, 12)]);
   // Commas and slashes are allowed in a fragment and are easier to read.
   return pairs.map(([n, v]) => `${n}=${encodeURIComponent(v).replace(/%2C/g, ",").replace(/%2F/g, "/")}`).join("&");
@@ -31,7 +32,7 @@ export function toFragment(settings, { other = null, model = "", drawing = USUAL
 
 function fields(settings) {
   const list = [["ecg", settings.statements.join(",")], ["exact", settings.exact ? "1" : "0"]];
-  for (const name of [...(settings.quality ? ["quality"] : HOW), "seed", ...PATIENT])
+  for (const name of [...(settings.quality ? ["quality"] : HOW), "seed", "duration", ...PATIENT])
     if (settings[name] !== null && settings[name] !== undefined && settings[name] !== "")
       list.push([name, String(settings[name])]);
   return list;
@@ -44,8 +45,11 @@ export function fromFragment(fragment, defaults) {
   if (!given.has("ecg")) return { settings: null, other: null, drawing: USUAL, model: "", problems };
   const settings = read(given, "", defaults, problems);
   const versus = [...given.keys()].some((name) => name.startsWith("vs."));
-  const drawing = { ...USUAL };
-  for (const [name, choices] of Object.entries(CHOICES)) {
+  const seconds = settings.duration ?? ROW_S;
+  const drawing = { ...usual(seconds) };
+  const starts = Array.from({ length: rowsIn(seconds) }, (_, k) => k * ROW_S);
+  const layouts = CHOICES.layout.filter((name) => name !== "strip" || isStrip(seconds));
+  for (const [name, choices] of Object.entries({ ...CHOICES, layout: layouts, at: starts })) {
     const chosen = choices.find((choice) => String(choice) === given.get(name));
     if (chosen !== undefined) drawing[name] = chosen;
     else if (given.has(name)) problems.push(`${name} is "${given.get(name)}" in the link: expected one of ${choices.join(", ")}`);

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { canBeDark } from "./appearance.js";
 import { inShell } from "./command.js";
+import { ROW_S, isStrip } from "./layout.js";
 import { fromFragment, toFragment } from "./link.js";
 import { clearFailure, copyText, failed, notice } from "./messages.js";
 import { Modes } from "./modes.js";
@@ -11,7 +12,7 @@ import { onPlace } from "./origin.js";
 import { Pair } from "./pair.js";
 import { learnt } from "./plain.js";
 import { canPresent } from "./present.js";
-import { DEFAULTS, Settings, newSeed } from "./settings.js";
+import { DEFAULTS, Settings, newSeed, windowsIn } from "./settings.js";
 import { Starts } from "./starts.js";
 import { View } from "./view.js";
 
@@ -35,17 +36,34 @@ const records = (name) => labels.find((label) => label.name === name)?.training_
 const first = new Settings(copy("settings", $("first")), { onChange: forget });
 const second = new Settings(copy("settings", $("second")), { second: true, onChange: forget });
 
-const pair = new Pair({ describe, records, onError: failed });
+const pair = new Pair({
+  describe,
+  records,
+  onError: failed,
+  onPick: (at) => {
+    view.set({ ...view.drawing, layout: "3x4", at });
+    draw();
+  },
+});
 const { sheets, a: sheetA, b: sheetB } = pair;
 
 const starts = new Starts(sheetA.root.querySelector(".starts"), ({ statement, seed }) => {
   first.set({ ...first.raw(), statements: [statement], ...(seed === undefined ? {} : { seed }) });
   generate();
 });
-const view = new View(document.querySelector(".tools"), () => {
+const view = new View(document.querySelector(".tools"), $("stretch"), draw);
+
+// Draw as the controls say, and say so in the address.
+function draw() {
   pair.setDrawing(view.drawing);
   if (shown) history.replaceState(null, "", fragment());
-});
+}
+
+// Make room for records of the length of these settings.
+function lengthen({ duration }) {
+  view.setSeconds(duration ?? ROW_S);
+  pair.setDrawing(view.drawing);
+}
 
 // --- generating ---------------------------------------------------------------------------------------------
 
@@ -53,7 +71,8 @@ async function generate({ record = true } = {}) {
   const one = first.read();
   const two = pair.comparing ? second.read() : null;
   if (!one || (pair.comparing && !two)) return;
-  if (two) two.seed = one.seed;
+  if (two) Object.assign(two, { seed: one.seed, duration: one.duration });
+  lengthen(one);
   running?.abort();
   const mine = (running = new AbortController());
   clearFailure();
@@ -73,7 +92,7 @@ async function generate({ record = true } = {}) {
     now.model = made.provenance.model;
     if (measured) pair.placeCalipers();
     if (record) history.replaceState(null, "", fragment());
-    if (work.length === 1 && sheetA.steps) first.setPace((performance.now() - began) / 1000 / sheetA.steps);
+    if (work.length === 1 && sheetA.steps) first.setPace((performance.now() - began) / 1000 / sheetA.steps / windowsIn(one.duration));
     notice(two ? "Both ECGs are ready." : "The ECG is ready.", { quiet: true });
   } catch (error) {
     if (running !== mine) return;
@@ -120,6 +139,7 @@ const more = new More($("more"), {
 // The strips stay while the record is one of them.
 function likeness(settings) {
   $("like-this").hidden = !model;
+  $("like-this").disabled = isStrip(settings.duration ?? 0); // six strips would take minutes
   if (!more.mark(settings)) more.hide();
 }
 $("like-this").addEventListener("click", () => more.show(shown.first, model, view.drawing.rhythm));
@@ -155,6 +175,7 @@ function open() {
   first.set(link.settings);
   if (link.other) second.set(link.other);
   pair.comparing = !!link.other;
+  lengthen(link.settings);
   view.set(link.drawing);
   pair.setDrawing(view.drawing);
   pair.arrange();
@@ -178,6 +199,7 @@ function close() {
   notice("");
   pair.hideCalipers();
   first.set({ ...DEFAULTS, seed: newSeed() });
+  lengthen(DEFAULTS);
   for (const sheet of sheets) sheet.clear();
   starts.show(model);
   sheetB.root.querySelector(".empty").hidden = true;
@@ -188,6 +210,7 @@ function close() {
 async function show(settings) {
   running?.abort();
   shown = null;
+  lengthen(settings);
   const mine = (running = new AbortController());
   clearFailure();
   notice("");

@@ -1,6 +1,7 @@
 // The two sheets: what they draw, how they are arranged, the calipers on their papers, and their pages in print.
 
 import { Calipers, place } from "./calipers.js";
+import { ROW_S, nearest } from "./layout.js";
 import { fill } from "./print.js";
 import { Sheet } from "./sheet.js";
 
@@ -10,8 +11,10 @@ const $ = (id) => document.getElementById(id);
 const trace = (sheet, colour) => ({ signal: sheet.signal, colour, band: sheet.band, alpha: sheet.final ? 1 : 0.45 + 0.5 * sheet.progress });
 
 export class Pair {
-  // describe(name), records(name): of statements, see Sheet. onError(error): a download failed.
-  constructor({ describe, records, onError }) {
+  // describe(name), records(name): of statements, see Sheet. onError(error): a download failed. onPick(at): a row of a strip
+  // was chosen, which begins at this second.
+  constructor({ describe, records, onError, onPick }) {
+    this.onPick = onPick;
     this.sheets = ["A", "B"].map((name) => {
       $("sheets").append($("sheet").content.cloneNode(true));
       const root = $("sheets").lastElementChild;
@@ -20,6 +23,7 @@ export class Pair {
       sheet.place = sheet.calipers.attach(sheet.paper, root.querySelector(".calipers"));
       for (const tag of root.querySelectorAll(".tag")) tag.textContent = name;
       sheet.paper.scroller.addEventListener("keydown", (event) => this.#key(event));
+      sheet.paper.scroller.addEventListener("click", (event) => this.#pick(sheet.paper, event));
       return sheet;
     });
     [this.a, this.b] = this.sheets;
@@ -51,8 +55,15 @@ export class Pair {
     const roomFor = visible.every((sheet) => sheet.final) ? visible.flatMap((sheet) => [sheet.signal, ...(sheet.band ?? [])]) : null;
     const first = visible.includes(a) ? [trace(a, "ink")] : [];
     const second = visible.includes(b) ? [trace(b, "second")] : [];
-    a.paper.show(this.overlaid ? [...first, ...second] : first, { roomFor });
-    if (this.comparing && !this.overlaid) b.paper.show(second, { roomFor });
+    const { seconds } = a;
+    a.paper.show(this.overlaid ? [...first, ...second] : first, { roomFor, seconds });
+    if (this.comparing && !this.overlaid) b.paper.show(second, { roomFor, seconds });
+  }
+
+  // A click on a row of a strip chooses it.
+  #pick(paper, event) {
+    if (paper.geometry.chosen === null || !paper.traces.length || this.measuring || event.target.closest("button")) return;
+    this.onPick(ROW_S * nearest(paper.geometry, paper.at(event).y));
   }
 
   // Both papers show the same part at the same size. A paper that was scrolled from here must not scroll the other back.
@@ -150,6 +161,8 @@ export class Pair {
       this.hideCalipers();
       event.currentTarget.focus({ preventScroll: true });
       event.stopPropagation();
+    } else if (event.key === "Enter" && this.a.paper.geometry.chosen !== null && event.target === event.currentTarget) {
+      this.onPick(ROW_S * this.a.paper.geometry.chosen);
     } else if (act) {
       event.preventDefault();
       act();
@@ -158,13 +171,10 @@ export class Pair {
 
   // Fill #print with a page for each record, or with one for both where they are overlaid.
   print() {
-    const pages = (this.comparing ? this.sheets : [this.a])
+    const [first, second] = (this.comparing ? this.sheets : [this.a])
       .filter((sheet) => sheet.signal)
       .map((sheet) => sheet.printed(sheet === this.b && this.overlaid ? "second" : "ink"));
-    if (this.overlaid && pages.length === 2) {
-      const [a, b] = pages;
-      pages.splice(0, 2, { ...a, asked: `A ${a.asked}    B ${b.asked}`, drawn: "", facts: "A black, B blue", how: `A ${a.how}    B ${b.how}`, traces: [...a.traces, ...b.traces] });
-    }
-    fill($("print"), pages);
+    const both = (a, b) => ({ ...a, asked: `A ${a.asked}    B ${b.asked}`, drawn: "", facts: "A black, B blue", how: `A ${a.how}    B ${b.how}`, traces: [...a.traces, ...b.traces] });
+    fill($("print"), this.overlaid && second ? first.map((page, i) => both(page, second[i])) : [...(first ?? []), ...(second ?? [])]);
   }
 }

@@ -2,7 +2,7 @@
 // part is drawn: both canvases when the window moves, and the traces alone when the signal changes.
 
 import { clear, drawGrid, drawTraces } from "./ink.js";
-import { USUAL, layOut } from "./layout.js";
+import { ROW_S, USUAL, layOut } from "./layout.js";
 
 const READABLE = 1.7; // Where the paper fits at fewer pixels per mm than this,
 const COMFORTABLE = 2.4; // it has this size instead, or that of its width, and is scrolled.
@@ -20,6 +20,7 @@ export class Paper {
     this.led = null; // {x, y} to which the other paper has scrolled this one
     this.traces = []; // see drawTraces; signals are 12 x L mV
     this.signals = [];
+    this.seconds = ROW_S;
     this.drawing = USUAL;
     this.geometry = layOut(USUAL);
     this.stale = { grid: true, traces: true };
@@ -34,11 +35,13 @@ export class Paper {
   }
 
   get usual() {
-    if (this.whole) return Math.min(this.fit, innerHeight / this.geometry.height); // the whole paper on the screen
+    const strip = this.drawing.layout === "strip";
+    if (this.whole && !strip) return Math.min(this.fit, innerHeight / this.geometry.height); // the whole paper on the screen
     const fit = (this.fit * this.geometry.speed) / USUAL.speed; // a faster paper is wider, not smaller
     const wide = fit >= READABLE ? fit : COMFORTABLE;
     const high = parseFloat(getComputedStyle(this.scroller).maxHeight) / this.geometry.height; // NaN on a phone
-    return high >= Math.max(READABLE, wide / 2) ? Math.min(wide, high) : wide; // the whole paper, unless it were too small
+    const least = Math.max(strip ? COMFORTABLE : READABLE, wide / 2);
+    return high >= least ? Math.min(wide, high) : wide; // the whole paper, unless it were too small
   }
 
   get scale() {
@@ -49,12 +52,18 @@ export class Paper {
   setDrawing(drawing) {
     this.drawing = drawing;
     this.#layOut();
+    const chosen = this.geometry.rows[this.geometry.chosen];
+    if (chosen) this.scroller.scrollTop = chosen.zero * this.scale - this.scroller.clientHeight / 2;
   }
 
-  // roomFor: signals for which the rows move apart; without it they stay where they are
-  show(traces, { roomFor = null } = {}) {
+  // roomFor: signals for which the rows move apart; without it they stay where they are. seconds: of the signals
+  show(traces, { roomFor = null, seconds = ROW_S } = {}) {
     if (!traces.length !== !this.traces.length) this.#draw({ grid: true });
     this.traces = traces;
+    if (seconds !== this.seconds) {
+      Object.assign(this, { seconds, signals: [] });
+      this.#layOut();
+    }
     if (!roomFor) return this.#draw({ traces: true });
     this.signals = roomFor;
     this.#layOut();
@@ -120,7 +129,8 @@ export class Paper {
   }
 
   #layOut() {
-    this.geometry = layOut(this.drawing, { signals: this.signals });
+    this.geometry = layOut(this.drawing, { signals: this.signals, seconds: this.seconds });
+    this.scroller.classList.toggle("strip", this.drawing.layout === "strip");
     this.resize();
   }
 

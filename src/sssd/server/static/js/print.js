@@ -2,13 +2,13 @@
 
 import { FINE, finerLead } from "./finer.js";
 import { BAND } from "./ink.js";
-import { inScale, layOut, pulse } from "./layout.js";
+import { ROW_S, inScale, layOut, pulse } from "./layout.js";
 
 const [SIDE, HEAD, FOOT] = [13.5, 27, 13]; // margins of a page in mm
 const PAGES = { wide: { width: 297, height: 210 }, tall: { width: 297, height: 420 } }; // A4 landscape, A3 portrait
 const COLOURS = { paper: "#fffafa", fine: "#f9d9dc", bold: "#efa9b1", ink: "#15171c", second: "#0a5bd0", grey: "#5c6068", warn: "#b3202e", amber: "#8a5a00" };
 
-// pages: [{drawing, asked, drawn, facts, rare, how, traces: [{signal, colour, band}]}], as strings but for the traces
+// pages: [{drawing, seconds, part: see layOut, asked, drawn, facts, rare, how, traces: [{signal, colour, band}]}], as strings but for the traces
 export function fill(root, pages) {
   root.replaceChildren(...pages.map(page));
 }
@@ -22,8 +22,8 @@ function element(name, attributes, text = "") {
 
 const number = (mm) => Math.round(mm * 1000) / 1000;
 
-function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
-  const geometry = layOut(drawing, { signals: traces.flatMap(({ signal, band }) => [signal, ...(band ?? [])]), on: "page" });
+function page({ drawing, seconds = ROW_S, part = [], asked, drawn, facts, rare, how, recorded, traces }) {
+  const geometry = layOut(drawing, { signals: traces.flatMap(({ signal, band }) => [signal, ...(band ?? [])]), on: "page", seconds, part });
   const width = geometry.width + 2 * SIDE;
   const height = geometry.height + HEAD + FOOT;
   const shape = drawing.layout === "12x1" ? "tall" : "wide";
@@ -54,9 +54,9 @@ function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
     });
     svg.append(element("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
   };
-  for (const { zero, segments } of geometry.rows) {
-    line(pulse(geometry).map(([x, y]) => [left + geometry.leadIn + x, top + zero - y]), COLOURS.ink, 0.32);
-    for (const { lead, row, first, last, x, label } of segments) {
+  for (const { zero, segments, pulse: marked } of geometry.rows) {
+    if (marked) line(pulse(geometry).map(([x, y]) => [left + geometry.leadIn + x, top + zero - y]), COLOURS.ink, 0.32);
+    for (const { name, row, first, last, x, label } of segments) {
       for (const { signal, colour, band } of traces) {
         if (band) {
           const side = (k) => Array.from(band[k][row].slice(first, last), (mv, i) => `${number(left + x + (i * geometry.speed) / geometry.fs)},${number(top + zero - geometry.gain * mv)}`);
@@ -69,7 +69,7 @@ function page({ drawing, asked, drawn, facts, rare, how, recorded, traces }) {
           0.32,
         );
       }
-      text(left + x + label.dx, top + zero - label.dy, 3.6, lead, { "font-weight": 600, stroke: COLOURS.paper, "stroke-width": 0.8, "paint-order": "stroke" });
+      text(left + x + label.dx, top + zero - label.dy, 3.6, name, { "font-weight": 600, stroke: COLOURS.paper, "stroke-width": 0.8, "paint-order": "stroke" });
     }
   }
   text(left, top - 9, 5, asked, { "font-weight": 700 });

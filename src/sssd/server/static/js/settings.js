@@ -1,11 +1,12 @@
-// One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, age, sex and heart rate.
+// One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, length, age, sex and heart rate.
 // A quality stands for a sampler, steps and eta. It is null if sampler, steps and eta are chosen one by one.
 
+import { ROW_S } from "./layout.js";
 import { QUALITY, SERVICE } from "./origin.js";
 import { Statements } from "./statements.js";
 
 export const DEFAULTS = {
-  statements: [], exact: false, quality: QUALITY, sampler: "ddim", steps: 20, eta: 0, seed: 1, age: null, sex: null, heart_rate: null,
+  statements: [], exact: false, quality: QUALITY, sampler: "ddim", steps: 20, eta: 0, seed: 1, duration: null, age: null, sex: null, heart_rate: null,
 };
 
 const SAMPLERS = {
@@ -31,12 +32,16 @@ export function seedOf(text) {
   return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text).toString();
 }
 
+// The windows of a record, to each of which the network is applied (sssd.strips).
+export const windowsIn = (seconds) => Math.max(1, Math.ceil(((seconds ?? 0) - 1.8) / 8));
+
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1000000;
 
-export function inWords({ quality, sampler, steps, eta, seed, age, sex, heart_rate }) {
+export function inWords({ quality, sampler, steps, eta, seed, duration, age, sex, heart_rate }) {
   const parts = quality ? [capital(quality)] : [];
   parts.push(...(sampler === "ddpm" ? ["DDPM", "all steps"] : [samplerName(sampler), inSteps(steps)]));
   if (sampler === "ddim" && eta) parts.push(`eta ${eta}`);
+  if (duration) parts.push(`${duration}\u00a0s`);
   if (age !== null && age !== undefined) parts.push(`${age} years`);
   if (sex) parts.push(sex);
   if (heart_rate !== null && heart_rate !== undefined) parts.push(`${heart_rate} /min`);
@@ -51,6 +56,15 @@ export class Settings {
     this.input = Object.fromEntries([...root.querySelectorAll("[data-field]")].map((e) => [e.dataset.field, e]));
     const suffix = second ? "-b" : "-a";
     for (const e of root.querySelectorAll("[id]")) e.id += suffix;
+    this.lengths = [...root.querySelectorAll("[name=length]")];
+    for (const radio of this.lengths) {
+      radio.name += suffix;
+      radio.addEventListener("change", () => {
+        this.input.duration.value = radio.value;
+        this.#refresh();
+        onChange();
+      });
+    }
     for (const name of ["for", "aria-controls", "aria-labelledby", "aria-describedby"])
       for (const e of root.querySelectorAll(`[${name}]`))
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
@@ -72,6 +86,7 @@ export class Settings {
       });
     root.querySelector(".tag").textContent = second ? "B" : "A";
     if (second) this.input.seed.closest(".row").hidden = true;
+    root.querySelector(".lacking").hidden = second || SERVICE;
     this.model = null;
     this.qualities = []; // the qualities of the model, each with its radio button
     this.set(DEFAULTS);
@@ -115,12 +130,19 @@ export class Settings {
     }
     this.input.exact.checked = settings.exact;
     const { seed, age, sex, heart_rate } = settings;
+    this.input.duration.value = settings.duration ?? this.#own;
+    this.root.querySelector(".length").hidden = this.second || (!SERVICE && !settings.duration); // a link may have set it
     for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex, heart_rate })) this.input[name].value = value ?? "";
     this.statements.hint();
     // A field that the model does not have is shown if a link has set it, so that it can be emptied.
     for (const name of ["age", "sex", "heart_rate"])
       this.root.querySelector(`[data-only=${name}]`).hidden = !this.model?.[name] && !this.input[name].value;
     this.#refresh();
+  }
+
+  // The length that the network makes, in s.
+  get #own() {
+    return this.model ? this.model.samples / this.model.fs_hz : ROW_S;
   }
 
   // The settings as typed, which may be wrong.
@@ -134,6 +156,7 @@ export class Settings {
       steps: number("steps"),
       eta: number("eta"),
       seed: seedOf(this.input.seed.value),
+      duration: number("duration") === this.#own ? null : number("duration"),
       age: number("age"),
       sex: this.input.sex.value || null,
       heart_rate: number("heart_rate"),
@@ -152,6 +175,8 @@ export class Settings {
     if (own && settings.sampler === "ddim" && !(settings.eta !== null && settings.eta >= 0 && settings.eta <= 1))
       problems.eta = "Eta must be a number from 0 to 1.";
     if (settings.seed === null) problems.seed = "The seed must be a whole number, 0 or more and below 2^64.";
+    if (settings.duration !== null && !(settings.duration >= 2.5 && settings.duration <= 600))
+      problems.duration = "The length must be a number of seconds from 2.5 to 600.";
     if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "The age must be a number of years from 0 to 120.";
     if (settings.heart_rate !== null && !(settings.heart_rate >= 25 && settings.heart_rate <= 250))
       problems.heart_rate = "The heart rate must be a number of beats per minute from 25 to 250.";
@@ -164,7 +189,7 @@ export class Settings {
     }
     const [wrong] = Object.keys(problems);
     if (!wrong) return settings;
-    if (!["statements", "age", "heart_rate"].includes(wrong)) this.root.querySelector("details").open = true;
+    if (!["statements", "duration", "age", "heart_rate"].includes(wrong)) this.root.querySelector("details").open = true;
     (this.input[wrong] ?? this.statements.input).focus();
     return null;
   }
@@ -176,7 +201,8 @@ export class Settings {
     this.input.steps.disabled = now.sampler === "ddpm" || ofQuality;
     this.input.eta.disabled = now.sampler !== "ddim";
     const steps = now.sampler === "ddpm" ? this.model?.steps_max : now.steps;
-    const seconds = this.pace && steps ? this.pace * steps : 0;
+    for (const radio of this.lengths) radio.checked = Number(radio.value) === Number(this.input.duration.value);
+    const seconds = this.pace && steps ? this.pace * steps * windowsIn(now.duration) : 0;
     this.root.querySelector(".runs").textContent = [
       samplerName(now.sampler),
       ...(steps ? [inSteps(steps).replace(" ", "\u00a0")] : now.sampler === "ddpm" ? ["all steps"] : []),
@@ -186,9 +212,9 @@ export class Settings {
     ].join(", ");
   }
 
-  // Show the expected time, from the seconds that a step took in the last run.
-  setPace(secondsPerStep) {
-    this.pace = secondsPerStep;
+  // Show the expected time, from the seconds that a step of one window took in the last run.
+  setPace(secondsPerWindow) {
+    this.pace = secondsPerWindow;
     this.#refresh();
   }
 }

@@ -1,13 +1,17 @@
 // One record on the page: its paper, title, measurements, the film of its denoising and its downloads.
 
-import { file } from "./api.js";
-import { inOrder, inScale } from "./layout.js";
+import { file, measure } from "./api.js";
+import { ROW_S, clock, inOrder, inScale, isStrip, rowsIn, stretchOf } from "./layout.js";
 import { SERVICE } from "./origin.js";
 import { Paper } from "./paper.js";
 import { PLAIN, learnt } from "./plain.js";
 import { fill } from "./made.js";
 import { inSteps, inWords } from "./settings.js";
 
+const FS = 100; // of what is shown, in Hz
+const WAIT_MS = 250; // before a stretch of a strip is measured, as the slider may move on
+const ON_A_PAGE = 7; // rows of a strip in print
+const LONGEST_S = { dcm: 81, png: 120, svg: 120, pdf: 120 }; // of records in these formats
 const BY_PAGE = ["zip", "csv", "json"]; // what the page writes without a service
 const FORMATS = [
   ["WFDB", "application/zip", "zip"],
@@ -21,10 +25,10 @@ const FORMATS = [
   ["PDF", "application/pdf", "pdf"],
 ].filter(([, , suffix]) => SERVICE || BY_PAGE.includes(suffix));
 
-// The name of a file with the record of these settings: AFIB_LVH_standard_seed7, or AFIB_ddim20_seed7.
-export function fileName({ statements, quality, sampler, steps, seed }) {
+// The name of a file with the record of these settings: AFIB_LVH_standard_seed7, AFIB_60s_standard_seed7 or AFIB_ddim20_seed7.
+export function fileName({ statements, quality, sampler, steps, seed, duration }) {
   const how = quality ?? (sampler === "ddpm" ? sampler : `${sampler}${steps}`);
-  return [...statements, how, `seed${seed}`].join("_").replace(/[^\w-]+/g, "_");
+  return [...statements, ...(duration ? [`${duration}s`] : []), how, `seed${seed}`].join("_").replace(/[^\w-]+/g, "_");
 }
 
 export class Sheet {
@@ -37,6 +41,8 @@ export class Sheet {
     this.paper = new Paper(root.querySelector(".paper"), { onView });
     this.measures = root.querySelector(".measured"); // of two sheets that are overlaid, both are on the first paper
     this.scale = root.querySelector(".printout .scale");
+    this.of = root.querySelector(".printout .of");
+    this.seconds = ROW_S;
     this.made = root.querySelector(".made");
     this.canvas = root.querySelector("canvas.traces");
     this.film = root.querySelector(".film");
@@ -49,11 +55,12 @@ export class Sheet {
     this.rate = take.querySelector("select");
     this.rate.setAttribute("aria-label", `Sampling rate of files of ECG ${name}`);
     take.setAttribute("aria-label", `Download ECG ${name}`);
-    for (const [title, accept, suffix] of FORMATS) {
+    this.files = FORMATS.map(([title, accept, suffix]) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: title });
       button.addEventListener("click", () => this.#download(button, accept, suffix).catch(onError));
       take.append(button);
-    }
+      return { button, longest: LONGEST_S[suffix] ?? Infinity };
+    });
     this.frames = [];
     this.record = this.band = null;
     this.settings = null;
@@ -70,10 +77,52 @@ export class Sheet {
     this.rate.hidden = rates.length < 2 || !SERVICE;
   }
 
-  // drawing: {layout, speed, gain, rhythm}
+  // drawing: {layout, speed, gain, rhythm, at}
   setDrawing(drawing) {
     this.paper.setDrawing(drawing);
-    this.scale.textContent = inScale(drawing);
+    this.#tellStretch();
+  }
+
+  get #stretch() {
+    return stretchOf(this.paper.drawing.at, this.seconds);
+  }
+
+  // What of a strip is on the paper, and what of it was measured.
+  #tellStretch() {
+    const { drawing } = this.paper;
+    const [strip, rows] = [isStrip(this.seconds), drawing.layout === "strip"];
+    const times = this.#stretch.map(clock).join("–");
+    this.scale.textContent = [inScale(drawing), ...(rows ? [`lead ${drawing.rhythm}, ${ROW_S} s in a row`] : strip ? [`${times} of ${clock(this.seconds)}`] : [])].join(" · ");
+    this.of.textContent = strip ? times : "";
+    clearTimeout(this.soon);
+    this.measuring?.abort();
+    if (!strip || !this.record) return;
+    const known = this.stretches.get(times);
+    this.#measured(known ?? null);
+    if (!known) this.soon = setTimeout(() => this.#measureStretch(times), WAIT_MS);
+  }
+
+  async #measureStretch(times) {
+    this.measuring = new AbortController();
+    const [from, to] = this.#stretch.map((s) => Math.round(s * FS));
+    const [stretches, { statements }] = [this.stretches, this.record];
+    try {
+      stretches.set(times, await measure(this.frames.at(-1).rows.map((lead) => lead.slice(from, to)), statements, FS, this.measuring));
+    } catch {
+      return; // it stays unmeasured
+    }
+    if (this.stretches === stretches) this.#measured(stretches.get(this.of.textContent) ?? null);
+  }
+
+  // The length of what is shown, in s. Some formats hold no long records.
+  #setSeconds(seconds) {
+    this.seconds = seconds;
+    this.stretches = new Map(); // what was measured in stretches, by their times
+    for (const { button, longest } of this.files) {
+      button.disabled = seconds > longest;
+      button.title = button.disabled ? `It holds at most ${longest} s` : "";
+    }
+    this.#tellStretch();
   }
 
   // Show a record that is there, a recording or what was made of one, without the film of its denoising.
@@ -82,6 +131,7 @@ export class Sheet {
   hold(record, about) {
     this.settings = about;
     this.record = record;
+    this.#setSeconds(ROW_S);
     this.band = about.band ?? null;
     this.frames = [];
     this.final = true;
@@ -108,10 +158,13 @@ export class Sheet {
     this.record = this.band = null;
     this.final = false;
     this.progress = 0;
+    if ((settings.duration ?? ROW_S) !== this.seconds) this.current = null; // its paper has another length
+    this.#setSeconds(settings.duration ?? ROW_S);
     this.onFrame(this); // the record from before grows faint
     this.#title(settings.statements);
     const asked = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean);
-    this.root.querySelector(".plain").textContent = asked.length ? `Asked for: ${asked.join(". ")}` : "";
+    const strip = isStrip(this.seconds) ? [`A strip of ${this.seconds} s in one piece. The ${ROW_S} s that are chosen are measured; the rules of statements are not applied. What drifts over minutes is not physiology`] : [];
+    this.root.querySelector(".plain").textContent = [...(asked.length ? [`Asked for: ${asked.join(". ")}`] : []), ...strip].join(". ");
     this.#checked(settings.statements, []);
     this.root.querySelector(".how").textContent = settings.statements.length ? inWords(settings) : "";
     this.root.classList.add("forming");
@@ -143,9 +196,10 @@ export class Sheet {
     fill(this.made.querySelector("dl"), record, this.settings.quality, this.settings.seed);
     const asked = this.settings.statements;
     this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
-    this.#measured(record.measured);
+    if (isStrip(this.seconds)) this.#tellStretch();
+    else this.#measured(record.measured);
     this.#checked(record.statements, record.checks ?? []);
-    this.canvas.setAttribute("aria-label", `12-lead ECG: ${record.statements.join(", ")}`);
+    this.canvas.setAttribute("aria-label", `12-lead ECG: ${[...record.statements, ...(isStrip(this.seconds) ? [`a strip of ${this.seconds} s`] : [])].join(", ")}`);
     this.#show(this.frames.length);
   }
 
@@ -169,23 +223,36 @@ export class Sheet {
     if (!this.record && this.frames.length) this.film.querySelector("output").textContent = `stopped at ${this.frames.length}`;
   }
 
-  // What print.js prints of this sheet: the step on the paper, with what is known of the record.
+  // The pages that print.js prints of this sheet: the step on the paper, with what is known of the record. A strip in rows
+  // takes as many pages as it needs.
   printed(colour) {
     const { statements } = this.settings;
-    const measured = this.final && this.record?.measured;
+    const { drawing } = this.paper;
+    const strip = isStrip(this.seconds);
+    const rows = strip && drawing.layout === "strip";
+    const measured = this.final && !rows && (strip ? this.stretches.get(this.of.textContent) : this.record?.measured);
     const value = (name, words, unit) => (measured?.[name] ? [`${words} ${measured[name]} ${unit}`] : []);
     const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qt_ms", "QT", "ms"), ...value("qtc_ms", "QTc", "ms"), ...value("axis_deg", "axis", "°")];
     const rare = statements.filter((name) => learnt(this.records(name))).map((name) => `${name}: ${learnt(this.records(name))}`);
-    return {
-      drawing: this.paper.drawing,
+    const what = this.final ? facts.join(" · ") : this.film.querySelector("output").textContent;
+    const page = {
+      drawing,
+      seconds: this.seconds,
       asked: statements.join("  "),
       drawn: this.record?.drawn.join("  ") ?? "",
-      facts: this.final ? facts.join(" · ") : this.film.querySelector("output").textContent,
+      facts: strip && !rows ? `${this.of.textContent} of ${clock(this.seconds)} · ${what}` : what,
       rare: rare.join(" · "),
       recorded: !!this.settings.recorded,
       how: this.root.querySelector(".how").textContent,
       traces: [{ signal: this.signal, colour, band: this.band }],
     };
+    if (!rows) return [page];
+    const count = rowsIn(this.seconds);
+    return Array.from({ length: Math.ceil(count / ON_A_PAGE) }, (_, i) => {
+      const part = [i * ON_A_PAGE, Math.min((i + 1) * ON_A_PAGE, count)];
+      const times = part.map((k) => clock(Math.min(k * ROW_S, this.seconds))).join(" to ");
+      return { ...page, part, facts: [`lead ${drawing.rhythm}, ${times} of ${clock(this.seconds)}`, ...(what ? [what] : [])].join(" · ") };
+    });
   }
 
   #show(number) {

@@ -1,0 +1,271 @@
+"""Strips on the page, in headless Chromium: made, shown in rows and in stretches, measured, taken away and printed."""
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sssd import Ecg
+from sssd.measurements import intervals, measurements
+from tests.page import CHROMIUM, Service, wait_until_done
+from tests.test_heart_rate import model
+from tests.test_page import PHONE, PIXELS, browser, from_service, made_by, open_page, service  # noqa: F401
+
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("fastapi")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed"),
+]
+STRIP = "#ecg=NORM&quality=draft&seed=1&duration=25"
+ASKED = {"statements": ["NORM"], "quality": "draft", "seed": 1, "duration": 25}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A service whose model makes minutes within seconds."""
+    folder = tmp_path_factory.mktemp("quick")
+    quick = Service("--checkpoint", str(model(patient=True).save_checkpoint(folder / "quick.safetensors")))
+    yield quick
+    quick.stop()
+
+
+@pytest.fixture(scope="module")
+def signal(service):  # noqa: F811
+    """What the service makes of the same request (12, 2500) in mV, and its statements."""
+    (record,) = json.loads(from_service(service, **ASKED))["records"]
+    return np.array(record["signal"]), record["statements"]
+
+
+def test_the_length_by_keyboard(open_page):  # noqa: F811
+    """Fails when a length cannot be chosen by keyboard, is not asked for, or the strip does not form step by step."""
+    page = open_page()
+    page.focus("#search-a")
+    page.keyboard.type("NORM")
+    page.keyboard.press("Enter")
+    page.locator("#first .quality label", has_text="Draft").click()
+    page.locator("[name=length-a]:checked").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("#duration-a") == "30"
+    page.focus("#duration-a")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("25")
+    assert page.locator("[name=length-a]:checked").count() == 0
+    page.evaluate(
+        """() => {
+          window.seen = new Set();
+          new MutationObserver(() => seen.add(document.querySelector('.film output').textContent))
+            .observe(document.querySelector('.film output'), { childList: true });
+        }"""
+    )
+    page.keyboard.press("Enter")
+    wait_until_done(page)
+    assert "&duration=25&" in page.url and "--duration 25 " in page.inner_text("#command")
+    assert {f"step {i} of 8" for i in range(1, 9)} <= set(page.evaluate("[...seen]"))
+    assert page.locator("#layout :checked").get_attribute("value") == "strip"
+    assert page.is_disabled("#like-this")
+    page.locator("#first .length label", has_text="10 s").click()
+    page.click("#generate")
+    wait_until_done(page)
+    assert "duration" not in page.url and page.locator("#stretch").is_hidden()
+    assert page.locator("#layout :checked").get_attribute("value") == "3x4"
+
+
+def test_rows_and_stretches_hold_every_sample_once(open_page):  # noqa: F811
+    """Fails when a sample of a strip is in no row or in two, or 12 leads show another stretch than is chosen."""
+    page = open_page()
+    rows, leads, times = page.evaluate(
+        """async () => {
+          const { clock, layOut, stretchOf } = await import('./js/layout.js');
+          const strip = layOut({ layout: 'strip', rhythm: 'V2', at: 20 }, { seconds: 25 });
+          const leads = layOut({ layout: '3x4', at: 20 }, { seconds: 25 });
+          const ends = ({ rows }) => rows.map(({ segments }) => segments.map((s) => [s.lead, s.first, s.last, s.x]));
+          return [[ends(strip), strip.chosen], ends(leads), [stretchOf(20, 25), [0, 9.5, 75, 600].map(clock)]];
+        }"""
+    )
+    assert rows == [[[["V2", 1000 * k, min(1000 * (k + 1), 2500), 15]] for k in range(3)], 2]
+    assert times == [[15, 25], ["0:00", "0:09.5", "1:15", "10:00"]]
+    assert [[one[0] for one in row] for row in leads][0] == ["I", "aVR", "V1", "V4"]
+    assert [one[1:] for one in leads[0]] == [
+        [1500 + 250 * k, 1750 + 250 * k, 15 + 62.5 * k] for k in range(4)
+    ]
+    assert leads[-1] == [["II", 1500, 2500, 15]]
+
+
+def test_a_stretch_is_chosen_and_measured(open_page, signal):  # noqa: F811
+    """Two routes, the page and the library: fails when what is said of a stretch is measured elsewhere in the strip."""
+    page = open_page(STRIP)
+    wait_until_done(page)
+    mv, statements = signal
+    whole = page.evaluate(PIXELS)
+
+    def told(first):
+        ecg = Ecg(mv[:, first : first + 1000], 100.0, statements=tuple(statements))
+        found = intervals(measurements(ecg))
+        return {"Rate": found["heart_rate_bpm"], "QRS": found["qrs_ms"], "QT": found["qt_ms"]}
+
+    def said():
+        page.wait_for_function(
+            "() => /\\d/.test(document.querySelector('[data-measure=heart_rate_bpm]').textContent)"
+        )
+        parts = page.evaluate(
+            """() => [...document.querySelectorAll('.sheet:first-child .measured div')]
+                 .map((one) => [one.children[0].textContent, parseFloat(one.children[1].textContent)])"""
+        )
+        return {name: value for name, value in parts if name in ("Rate", "QRS", "QT")}
+
+    assert said() == told(0)
+    page.focus("#stretch input")
+    page.keyboard.press("End")
+    page.wait_for_function("() => document.querySelector('.of').textContent === '0:15–0:25'")
+    assert page.get_attribute("#stretch input", "aria-valuetext") == "0:15 to 0:25 of 0:25"
+    assert page.text_content("[data-measure=heart_rate_bpm]") == "–"  # what was measured elsewhere is gone
+    assert said() == told(1500)
+    assert "&at=20" in page.url
+    page.focus(".paper")
+    page.keyboard.press("Enter")  # 12 leads of the row
+    page.wait_for_function("was => document.querySelector('canvas.traces').toDataURL() !== was", arg=whole)
+    assert "&layout=3x4&at=20" in page.url and "0:15–0:25 of 0:25" in page.inner_text(".scale")
+    assert said() == told(1500)
+
+    again = open_page(page.url[page.url.index("#") :])
+    wait_until_done(again)
+    page.wait_for_timeout(200)
+    assert again.evaluate(PIXELS) == page.evaluate(PIXELS)
+    again.locator("#layout label", has_text="Strip").click()
+    again.wait_for_timeout(200)
+    geometry = again.locator(".paper").first.bounding_box()
+    mm = again.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('.extent')).getPropertyValue('--mm'))"
+    )
+    again.mouse.click(geometry["x"] + geometry["width"] / 2, geometry["y"] + (10 + 15 + 22) * mm)
+    again.wait_for_function("() => location.hash.includes('&layout=3x4&at=10&')")
+
+
+def test_calipers_on_a_strip(open_page):  # noqa: F811
+    """Fails when the time between two rows is not counted, or lines run through rows of other times."""
+    page = open_page(STRIP)
+    wait_until_done(page)
+    page.click("#calipers")
+    ms = int(page.text_content("#reading").split()[0])
+    assert 300 <= ms <= 1500
+    low = page.evaluate("document.querySelector('.calipers path').getAttribute('d').match(/V([\\d.]+)/)[1]")
+    assert float(low) < page.locator(".extent").first.bounding_box()["height"] / 2
+    page.locator(".handle").nth(1).focus()
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    assert int(page.text_content("#reading").split()[0]) == ms + 10_000
+    assert page.locator(".handle").nth(1).get_attribute("aria-label").split(": ")[1].startswith("1")
+
+
+def test_downloads_of_a_strip(open_page, signal, tmp_path):  # noqa: F811
+    """Fails when a file, or the command beside the link, holds another strip than the page shows."""
+    wfdb = pytest.importorskip("wfdb")
+    page = open_page(STRIP)
+    wait_until_done(page)
+
+    def take(form):
+        with page.expect_download() as download:
+            page.get_by_role("group", name="Download ECG A").get_by_role(
+                "button", name=form, exact=True
+            ).click()
+        assert download.value.suggested_filename.startswith("NORM_25s_draft_seed1.")
+        return Path(download.value.path()).read_bytes()
+
+    zipfile.ZipFile(io.BytesIO(take("WFDB"))).extractall(tmp_path)
+    (header,) = tmp_path.rglob("*.hea")
+    np.testing.assert_allclose(wfdb.rdrecord(str(header.with_suffix(""))).p_signal.T, signal[0], atol=0.0016)
+    (record,) = json.loads(take("JSON"))["records"]
+    np.testing.assert_allclose(record["signal"], signal[0], atol=0.0016)
+    assert record["measured"] is None
+    svg = take("SVG").decode()
+    assert len(re.findall(r'<g id="V5-\d+">', svg)) == 1  # every lead in full length
+    np.testing.assert_allclose(made_by(page.inner_text("#command"), tmp_path / "ecg"), signal[0], atol=0.0021)
+
+
+def test_a_strip_is_printed_on_pages_of_rows(open_page):  # noqa: F811
+    """Fails when rows are missing in print, or a stretch is printed under another time."""
+    page = open_page(STRIP)
+    wait_until_done(page)
+
+    def pages():
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        return [svg.locator("text").all_text_contents() for svg in page.locator("#print svg").all()]
+
+    (texts,) = pages()
+    assert {"0:00", "0:10", "0:20"} <= set(texts) and "synthetic, not for diagnosis" in texts
+    assert any("lead II, 0:00 to 0:25 of 0:25" in text for text in texts)
+    page.locator("#layout label", has_text="3 × 4").click()
+    (texts,) = pages()
+    assert "aVR" in texts and any("0:00–0:10 of 0:25" in text for text in texts)
+    names = page.evaluate(
+        """async () => {
+          const { fill } = await import('./js/print.js');
+          const { USUAL } = await import('./js/layout.js');
+          const signal = Array(12).fill(new Float32Array(15000));
+          const words = { asked: '', drawn: '', facts: '', rare: '', how: '' };
+          const parts = [[0, 7], [7, 14], [14, 15]];
+          const root = document.createElement('div');
+          fill(root, parts.map((part) => ({ drawing: { ...USUAL, layout: 'strip' }, seconds: 150, part, ...words,
+            traces: [{ signal, colour: 'ink' }] })));
+          return [...root.children].map((svg) => [...svg.querySelectorAll('text')].map((t) => t.textContent)
+            .filter((text) => /^\\d+:\\d\\d$/.test(text)).length);
+        }"""
+    )
+    assert names == [7, 7, 1]
+
+
+def test_what_a_strip_cannot_have(open_page, quick):  # noqa: F811
+    """Fails when a wrong length is sent, or the page is silent on what the service or a format does not take."""
+    page = open_page("#ecg=NORM&steps=2&seed=1&duration=150", url=quick.url)
+    wait_until_done(page)
+    assert "in one piece" in page.inner_text(".plain") and "rules" in page.inner_text(".plain")
+    assert page.locator(".checks li").count() == 0
+    for form in ("DICOM", "PNG", "SVG", "PDF"):
+        button = page.get_by_role("group", name="Download ECG A").get_by_role("button", name=form, exact=True)
+        assert button.is_disabled() and "at most" in button.get_attribute("title")
+    for wrong in ("2", "601"):
+        page.fill("#duration-a", wrong)
+        page.click("#generate")
+        assert "2.5 to 600" in page.inner_text("#duration-problem-a")
+    page.fill("#duration-a", "600")
+    page.click("#generate")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "75 windows" in page.inner_text("#error")
+    page.goto(page.url.split("#")[0] + "#ecg=NORM&steps=2&seed=1&layout=strip")
+    page.wait_for_function("() => /layout is/.test(document.getElementById('notice').textContent)")
+
+
+def test_stop_a_strip(open_page, quick):  # noqa: F811
+    """Fails when Escape does not end a strip, or a record of 10 s cannot be made after it."""
+    page = open_page("#ecg=NORM&sampler=ddpm&seed=1&duration=300", url=quick.url)
+    page.wait_for_function("() => document.querySelector('.film output').textContent.startsWith('step')")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => document.getElementById('notice').textContent === 'Stopped.'")
+    page.goto(page.url.split("#")[0] + "#ecg=NORM&steps=3&seed=1")
+    wait_until_done(page)
+    assert page.locator("#stretch").is_hidden() and page.input_value("#duration-a") == "10"
+
+
+def test_two_strips_side_by_side(open_page, quick):  # noqa: F811
+    """Fails when two strips have other lengths or show other stretches."""
+    page = open_page("#ecg=NORM&steps=2&seed=1&duration=40&vs.ecg=AFIB&layout=6x2&at=30", url=quick.url)
+    wait_until_done(page, 2)
+    assert page.locator(".of").all_inner_texts() == ["0:30–0:40"] * 2
+    assert page.locator(".how").all_inner_texts() == ["DDIM · 2 steps · 40\u00a0s · seed 1"] * 2
+    assert page.locator("#second .length").is_hidden() and "vs.duration" not in page.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [{}, PHONE])
+def test_axe_with_a_strip(open_page, quick, scheme, device):  # noqa: F811
+    """Fails when axe finds any violation."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page("#ecg=NORM&steps=2&seed=1&duration=150", url=quick.url, color_scheme=scheme, **device)
+    wait_until_done(page)
+    found = axe.run(page, options={"resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
