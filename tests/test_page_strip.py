@@ -258,6 +258,10 @@ def test_two_strips_side_by_side(open_page, quick):  # noqa: F811
     assert page.locator(".of").all_inner_texts() == ["0:30–0:40"] * 2
     assert page.locator(".how").all_inner_texts() == ["DDIM · 2 steps · 40\u00a0s · seed 1"] * 2
     assert page.locator("#second .length").is_hidden() and "vs.duration" not in page.url
+    page.locator("#first .length label", has_text="30 s").click()
+    page.click("#generate")
+    wait_until_done(page, 2)
+    assert page.locator(".how").all_inner_texts() == ["DDIM · 2 steps · 30\u00a0s · seed 1"] * 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
