@@ -44,6 +44,10 @@ def main() -> None:
             page = show("#ecg=AFIB&quality=best&seed=1", viewport={"width": 1360, "height": 900})
             page.click("#calipers")
             page.screenshot(path=IMAGES / "page.png", full_page=True)
+            strip = "#ecg=AFIB&quality=best&seed=7&duration=60&at=20"
+            page = show(strip, viewport={"width": 1360, "height": 768})
+            page.wait_for_function("() => /\\d/.test(document.querySelector('[data-measure]').textContent)")
+            page.screenshot(path=IMAGES / "page_strip.png")
             both = "#ecg=CLBBB&quality=best&seed=2&vs.ecg=NORM"
             page = show(both, 2, viewport={"width": 1600, "height": 800}, color_scheme="dark")
             page.screenshot(path=IMAGES / "page_compare.png", full_page=True)
