@@ -264,6 +264,35 @@ def test_two_strips_side_by_side(open_page, quick):  # noqa: F811
     assert page.locator(".how").all_inner_texts() == ["DDIM · 2 steps · 30\u00a0s · seed 1"] * 2
 
 
+def test_a_long_strip_is_scrolled_to_its_stretch(open_page, quick):  # noqa: F811
+    """Fails when the row that is chosen, or what was measured in it, is out of sight, or the page is too high."""
+    page = open_page("#ecg=NORM&steps=2&seed=1&duration=303&at=200&gain=5", url=quick.url)
+    wait_until_done(page)
+    assert page.locator(".frame").first.bounding_box()["height"] < page.viewport_size["height"] - 200
+
+    def in_sight(row):
+        """Rows are at least 20 mm apart."""
+        return page.evaluate(
+            """async (row) => {
+              const { scrollTop, clientHeight } = document.querySelector('.paper');
+              const extent = document.querySelector('.extent');
+              const mm = parseFloat(getComputedStyle(extent).getPropertyValue('--mm'));
+              const y = (25 + 20 * row) * mm;
+              return extent.clientHeight > 2 * clientHeight && y > scrollTop && y < scrollTop + clientHeight;
+            }""",
+            row,
+        )
+
+    assert in_sight(20)
+    paper, told = (page.locator(one).first.bounding_box() for one in (".paper", ".of"))
+    assert paper["y"] <= told["y"] < paper["y"] + 20
+    page.focus("#stretch input")
+    page.keyboard.press("Home")
+    assert in_sight(0)
+    page.click(".made summary")
+    assert "Length, s\n303" in page.locator(".made dl").first.inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [{}, PHONE])
 def test_axe_with_a_strip(open_page, quick, scheme, device):  # noqa: F811

@@ -3,7 +3,7 @@
 import { samplerName } from "./settings.js";
 
 const NAMES = {
-  requested: "Asked for", drawn: "Drawn beside it", quality: "Quality", sampler: "Sampler", steps: "Steps", eta: "Eta", seed: "Seed",
+  requested: "Asked for", drawn: "Drawn beside it", quality: "Quality", sampler: "Sampler", steps: "Steps", eta: "Eta", seed: "Seed", seconds: "Length, s",
   index: "Number under the seed", age: "Age", sex: "Sex", heart_rate: "Heart rate", model: "SHA-256 of the weights", generator: "Software",
   precision: "Precision", spacing: "Spacing of the steps", gain: "Factor of the amplitude", cauchy: "Convention of S4", fit: "Fitted solver",
   training_records: "Training records of rare statements",

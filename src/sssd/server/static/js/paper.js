@@ -52,6 +52,11 @@ export class Paper {
   setDrawing(drawing) {
     this.drawing = drawing;
     this.#layOut();
+    this.#reveal();
+  }
+
+  // Scroll to the row of a strip that is chosen.
+  #reveal() {
     const chosen = this.geometry.rows[this.geometry.chosen];
     if (chosen) this.scroller.scrollTop = chosen.zero * this.scale - this.scroller.clientHeight / 2;
   }
@@ -63,6 +68,7 @@ export class Paper {
     if (seconds !== this.seconds) {
       Object.assign(this, { seconds, signals: [] });
       this.#layOut();
+      this.#reveal();
     }
     if (!roomFor) return this.#draw({ traces: true });
     this.signals = roomFor;
