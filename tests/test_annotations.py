@@ -17,8 +17,6 @@ from sssd.record import Annotation
 from sssd.signals.delineator import WAVES, waves_of
 from tests.test_cli import checkpoint  # noqa: F401
 
-pytest.importorskip("neurokit2")
-
 # wave: (centre after the beat in s, standard deviation in s, height in mV)
 SHAPE = {
     "P": (-0.16, 0.018, 0.15),

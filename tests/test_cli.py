@@ -99,7 +99,6 @@ def test_check_writes_what_each_record_shows(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when a record gets another record's verdict, a statement without a rule gets one, or more changes."""
-    pytest.importorskip("neurokit2")
     widths = iter([106.0, 140.0])
     monkeypatch.setattr("sssd.measurements.measurements", lambda ecg: {"qrs_width": next(widths)})
     common = (
@@ -130,7 +129,6 @@ def test_require_shown_draws_again(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Breaks when an attempt depends on other records, replaces the wrong one, or is not in the manifest."""
-    pytest.importorskip("neurokit2")
     from sssd import SSSDECG
     from sssd.io import wfdb
     from sssd.noise import seed_of_attempt
@@ -178,16 +176,6 @@ def test_require_shown_draws_again(
 
     code, _, errors = _run(capsys, *common, tmp_path / "none", "--label", "CLBBB", "--label", "NORM")
     assert code == 2 and "cannot judge NORM" in errors and not (tmp_path / "none").exists()
-
-
-def test_check_names_the_extra_it_needs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Breaks when records are generated before the missing package is noticed, or with a traceback."""
-    monkeypatch.setitem(sys.modules, "neurokit2", None)
-    code, _, errors = _run(capsys, "generate", "--label", "NORM", "--check", "--out", tmp_path / "none")
-    assert code == 2 and "sssd-ecg[eval]" in errors and "Traceback" not in errors
-    assert not (tmp_path / "none").exists()
 
 
 def test_generate_writes_a_set_with_its_manifest(

@@ -151,7 +151,6 @@ def test_amplitudes_and_correlations_of_leads() -> None:
 def test_beats_of_a_known_rhythm() -> None:
     """80 per minute, no variability, like beats; jitter and noise are seen. Breaks when RR is not in seconds, or a
     record's beats are compared with another's."""
-    pytest.importorskip("neurokit2")
     rng = np.random.default_rng(6)
     steady = pulses(np.arange(0.4, 10, 0.75))
     uneven = pulses(0.4 + np.cumsum(rng.uniform(0.5, 1.1, 12)))
@@ -191,7 +190,6 @@ def test_points_of_waves_go_to_their_beats() -> None:
 def test_intervals_of_a_simulated_heart() -> None:
     """A P wave 160 ms before each QRS of 80 ms, a T wave of 0.3 mV. Breaks with samples for milliseconds, or leads
     in the wrong order."""
-    pytest.importorskip("neurokit2")
     t = np.arange(1000) / 100
     lead = np.zeros(1000)
     for r in np.arange(0.5, 9.7, 0.8):
@@ -224,7 +222,6 @@ def test_membership() -> None:
 @pytest.fixture(scope="module")
 def compared() -> tuple[dict[str, Any], set[str]]:
     """Records like the real ones against these, and what was told on the way."""
-    pytest.importorskip("neurokit2")
     told: set[str] = set()
     stage = lambda what, *_: told.add(what)  # noqa: E731
     return evaluate(ecgs(24, 0), ecgs(18, 2), ecgs(16, 1), seeds=1, epochs=2, width=2, on_stage=stage), told
@@ -287,7 +284,6 @@ def at_500_hz(records: Recordings) -> Recordings:
 @pytest.mark.slow
 def test_evaluate_at_500_hz() -> None:
     """Statements and copies are looked for in the records at 100 Hz, and bands reach up to 250 Hz."""
-    pytest.importorskip("neurokit2")
     real, made, unseen = ecgs(16, 0), ecgs(16, 1), ecgs(16, 2)
     fine = [at_500_hz(records) for records in (real, made, unseen)]
     assert np.abs(at_100_hz(fine[0]).signal_uv - real.signal_uv.astype(int))[..., 20:-20].max() <= 30
@@ -361,7 +357,6 @@ def test_the_test_set() -> None:
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Files in, table, JSON and a page that needs no other file out; nothing is overwritten unasked. Breaks when a
     folder that `generate` wrote is not read."""
-    pytest.importorskip("neurokit2")
     from sssd.evaluation import classifier
 
     monkeypatch.chdir(tmp_path)
@@ -453,7 +448,6 @@ def test_rhythm_distance() -> None:
 def test_table_of_samplers(tmp_path: Path) -> None:
     """From folders of sets to table and plot; what was measured is not measured again. Breaks when a set for training
     is taken for one of the test labels."""
-    pytest.importorskip("neurokit2")
     real = ecgs(40, 0)
     fold = np.where(np.arange(40) < 24, 1, 9)
     write(tmp_path / "real.npz", Recordings(real.signal_uv, real.labels, NAMES, strat_fold=fold))

@@ -1,14 +1,9 @@
 """Heart rate and intervals that are shown beside a record, measured in ECGs for which they are known."""
 
 import dataclasses
-import time
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-
-pytest.importorskip("neurokit2")
 
 from sssd import measurements as module
 from sssd.leads import EIGHT, to_twelve
@@ -43,20 +38,6 @@ def test_heart_rate(bpm):
     """Fails when T waves count as beats, beats are missed, or the rate is not that of RR intervals."""
     rate = measure(heart(bpm, qt_s=0.38 if bpm < 100 else 0.28))["heart_rate_bpm"]
     assert abs(rate - bpm) <= 0.03 * bpm
-
-
-def test_measuring_in_threads_keeps_the_warnings(monkeypatch):
-    """Fails when threads that measure at the same time leave the process without its warnings."""
-
-    def slowly(*_, **__):
-        time.sleep(0.02)
-        raise ValueError
-
-    monkeypatch.setattr("neurokit2.ecg_clean", slowly)
-    before = list(warnings.filters)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(measure, [heart(75)] * 8))
-    assert warnings.filters == before
 
 
 def test_nothing_to_measure():

@@ -86,7 +86,6 @@ def test_a_statement_is_shown_if_all_of_its_rules_are_obeyed() -> None:
 def test_rules_of_recordings() -> None:
     """Recordings with a statement obey its rule more often than normal ones. Breaks with leads in the wrong order, or
     in another unit."""
-    pytest.importorskip("neurokit2")
     with np.load(REAL) as arrays:
         names, labels = [str(name) for name in arrays["label_names"]], arrays["labels"]
         signal = arrays["signal_uv"][:, [0, 6, 7, 8, 9, 10, 11, 5]]

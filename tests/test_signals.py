@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sssd.leads import EIGHT
-from sssd.signals import beats, voltage
+from sssd.signals import beats, filters, voltage, waves
 
 T = np.arange(1000) / 100
 
@@ -75,9 +75,6 @@ def test_voltages() -> None:
 
 def test_p_waves() -> None:
     """P waves before every beat, none, or at no steady distance. Breaks when any peak before R counts."""
-    pytest.importorskip("neurokit2")
-    from sssd.signals import waves
-
     rng = np.random.default_rng(0)
     times = np.arange(0.5, 9.7, 0.8)
     noise = 0.004 * rng.standard_normal(1000)
@@ -127,3 +124,66 @@ def test_beats_are_found_in_noise(kind: str, fs_hz: float) -> None:
     power = ((clean - clean.mean(axis=1, keepdims=True)) ** 2).mean() / (drawn**2).mean()
     found = beats.find_beats(clean + drawn * np.sqrt(power / 10**0.6), fs_hz)
     assert len(found) == len(times) and np.abs(found / fs_hz - times).max() <= 0.05
+
+
+def test_filters_and_peaks_are_those_of_scipy() -> None:
+    """Fails with one tap fewer, a base that is a sample off, another end of the signal, or no plateaus."""
+    from scipy import ndimage, signal
+
+    rng = np.random.default_rng(0)
+    for length, fs_hz in ((1000, 100.0), (997, 500.0), (5000, 2500.0)):
+        x = 0.1 * rng.standard_normal(length).cumsum() + 3.0
+        sections = signal.butter(5, 0.5, "highpass", output="sos", fs=fs_hz)
+        close = {"rtol": 0.0, "atol": 1e-10}
+        np.testing.assert_allclose(filters.highpass(x, 0.5, fs_hz), signal.sosfiltfilt(sections, x), **close)
+        size = int(fs_hz / 50)
+        wanted = signal.filtfilt(np.ones(size), [size], x)
+        np.testing.assert_allclose(filters.averaged_both_ways(x, size), wanted, **close)
+        for size in (50, 75):
+            wanted = ndimage.uniform_filter1d(x, size, mode="nearest")
+            np.testing.assert_allclose(filters.smoothed(x, size), wanted, **close)
+        both = np.stack((x, -x))
+        wanted = signal.resample_poly(both, 5, 1, axis=-1)
+        np.testing.assert_allclose(filters.upsampled(both, 5), wanted, **close)
+        rough = np.round(x, 1)  # which has plateaus
+        for y in (x, rough, -rough, rough[:3], rough[:1], np.zeros(9)):
+            peaks = filters.maxima(y)
+            np.testing.assert_array_equal(peaks, signal.find_peaks(y)[0])
+            for within in (None, 50, 51):
+                found = filters.prominences(y, peaks, within)
+                for ours, theirs in zip(found, signal.peak_prominences(y, peaks, within), strict=True):
+                    np.testing.assert_array_equal(ours, theirs)
+            high = peaks[y[peaks] >= np.median(y)]
+            wanted, _ = signal.find_peaks(y, height=np.median(y), distance=25)
+            np.testing.assert_array_equal(filters.apart(high, y[high], 25), wanted)
+
+
+def test_waves_are_those_of_neurokit() -> None:
+    """Every point of 120 leads. Fails with a width, a limit or a rule of the delineation that is another."""
+    neurokit2 = pytest.importorskip("neurokit2")
+    rng = np.random.default_rng(0)
+    names = {"p_onset": "P_Onsets", "p_peak": "P_Peaks", "p_end": "P_Offsets", "qrs_onset": "R_Onsets"}
+    names |= {"qrs_end": "R_Offsets", "t_onset": "T_Onsets", "t_peak": "T_Peaks", "t_end": "T_Offsets"}
+    compared = 0
+    for k in range(120):
+        fs_hz, rate = (100, 500)[k % 2], int(rng.integers(40, 150))
+        lead = neurokit2.ecg_simulate(
+            duration=10, sampling_rate=fs_hz, heart_rate=rate, noise=0.1 * (k % 5), random_state=k
+        )
+        lead = lead + rng.uniform(0, 0.3) * np.sin(np.arange(len(lead)) / fs_hz * rng.uniform(0.2, 2.0))
+        clean = neurokit2.ecg_clean(lead, sampling_rate=fs_hz)
+        _, peaks = neurokit2.ecg_peaks(clean, sampling_rate=fs_hz)
+        peaks = peaks["ECG_R_Peaks"]
+        found = waves.delineate(lead, float(fs_hz))
+        if len(peaks) < 3:
+            assert found is None
+            continue
+        assert found is not None
+        np.testing.assert_array_equal(found.r_peak, peaks)
+        _, theirs = neurokit2.ecg_delineate(clean, peaks, sampling_rate=fs_hz, method="prominence")
+        for ours, name in names.items():
+            before = ours.startswith(("p_", "qrs_onset"))
+            wanted = waves.beside(theirs[f"ECG_{name}"], peaks, before=before)
+            np.testing.assert_array_equal(getattr(found, ours), wanted)
+        compared += 1
+    assert compared > 100

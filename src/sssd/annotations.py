@@ -72,7 +72,7 @@ def annotate(ecg: Ecg) -> Ecg:
     """Return the record with annotations of its waves and beats; those that it has stay.
 
     A record with noise is annotated by its `clean` record. The provenance says how many waves of each kind were left
-    out. ModuleNotFoundError without NeuroKit2.
+    out.
     """
     if ecg.clean is not None:
         clean = annotate(ecg.clean)

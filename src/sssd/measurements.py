@@ -1,7 +1,7 @@
 """What is measured in one record: heart rate, intervals and voltages, shown beside it and compared with the rules.
 
 Heart rate and QRS follow from the beats (`signals.beats`). PR and QT are medians over the beats of lead II, delineated
-by prominence in NeuroKit2 (`signals.waves`). QTc = QT / sqrt(RR / 1 s) (Bazett 1920). A value that
+by prominence (`signals.waves`). QTc = QT / sqrt(RR / 1 s) (Bazett 1920). A value that
 cannot be measured is left out; PR is also left out for statements without P waves that belong to the beats.
 
 A record is not measured at all if its beats are not alike (`signals.beats.likeness` below 0.3) or follow as closely as
@@ -9,7 +9,7 @@ the search for them allows: so are beats found in noise. That leaves out none of
 STACH and IVCD, 1 of 60 with AFIB or PVC, 2 of 60 with CLBBB or CRBBB, and 6 of 37 with PACE. The QRS width is left out
 at the limit of its search.
 
-Nor is it measured if the beats of all leads and those that NeuroKit2 finds in lead II give rates that differ by more
+Nor is it measured if the beats of all leads and the R peaks in lead II give rates that differ by more
 than a fifth, as where T waves are taken for beats. Of recordings that are measured otherwise, that leaves out none of
 40 each with NORM and IVCD, none of 39 with AFIB, 1 of 40 with STACH, 1 of 39 with PVC, 3 of 38 with CLBBB, 3 of 40 with
 CRBBB and 2 of 26 with PACE.
@@ -39,6 +39,7 @@ from .signals.beats import (
     rr_s,
     rr_variability,
 )
+from .signals.filters import upsampled
 from .signals.voltage import axis, limb_voltage, sokolow_lyon
 from .signals.waves import delineate, median, p_waves
 
@@ -60,10 +61,8 @@ SHORTEST_RR_S = CLOSEST_S + 0.005  # beats that follow as closely as they are lo
 def measurements(ecg: Ecg) -> dict[str, float]:
     """Return what can be measured in a record, by the names of the measures in `signals.rules`, and qt in ms.
 
-    What cannot be measured is left out. ModuleNotFoundError without NeuroKit2.
+    What cannot be measured is left out.
     """
-    from scipy.signal import resample_poly  # here, because importing it takes as long as making a record
-
     beats = find_beats(ecg.signal, ecg.fs_hz)
     if len(beats) < LEAST_BEATS or rr_s(beats, ecg.fs_hz) <= SHORTEST_RR_S:
         return {}
@@ -80,7 +79,7 @@ def measurements(ecg: Ecg) -> dict[str, float]:
     }
     if found["qrs_width"] >= LONGEST_QRS_MS - 1e-6:
         del found["qrs_width"]
-    lead = resample_poly(ecg.lead("II").astype(np.float64), FINER, 1)
+    lead = upsampled(ecg.lead("II"), FINER)
     waves = delineate(lead, FINER * ecg.fs_hz)
     if waves is not None and len(waves.r_peak) >= LEAST_BEATS:
         other = rr_s(np.round(waves.r_peak).astype(np.int64), FINER * ecg.fs_hz)

@@ -149,9 +149,6 @@ def command(
                 "names)"
             )
         earlier_files(out.resolve(), overwrite)
-        for option, on in (("--require-shown", require_shown), ("--check", check), ("--annotate", annotate)):
-            if on:
-                shown_in.check_tools(option)
         label, seconds = timed(label or [])
         if duration is not None:
             if seconds:

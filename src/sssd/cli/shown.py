@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..checks import counted, needed_for
+from ..checks import counted
 from ..signals.rules import RULES
 from .console import UsageError
 
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 ATTEMPTS = 16  # how often --require-shown draws a record at most
 HAVE_RULES = frozenset(rule.statement for rule in RULES)
 Shown = Mapping[str, "bool | None"]  # statement -> whether the record shows it, of `signals.rules.shown`
-
-
-def check_tools(option: str) -> None:
-    """Raise UsageError if the packages are missing with which `option` measures records."""
-    try:
-        with needed_for(f"{option} needs", "eval"):
-            import neurokit2  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UsageError(str(error)) from error
 
 
 def check_rules(asked: Sequence[Sequence[str]]) -> None:

@@ -101,7 +101,7 @@ _NOTES = {
     "every generated record is found out. Simple: gradient boosting on power in bands, extremes and slopes. Deep: a "
     "residual network on the signals. Real: training records in place of the generated ones.",
     "rhythm": "Whether a record's beats belong to one heart: regularity and likeness of beats, heart rate, and "
-    "intervals and waves of lead II by NeuroKit2. KS is the largest gap between two cumulative distributions, 0 to 1.",
+    "intervals and waves of lead II by prominence. KS is the largest gap between two cumulative distributions, 0 to 1.",
     "rules": "How many of the records with a statement show what the statement says, by criteria that are measured in "
     "the same way on both sides. Real: all real records, training and test.",
     "adherence": "How well a classifier trained on real records finds the statements that were asked for.",

@@ -36,7 +36,7 @@ UNITS = {
     "rr_variability": "ms",  # root mean square of successive differences of RR intervals
     "pr": "ms",
     "qrs": "ms",
-    "qrs_width": "ms",  # over all leads, see `signals.beats`; `qrs` is NeuroKit2's in lead II
+    "qrs_width": "ms",  # over all leads, see `signals.beats`; `qrs` is that of lead II
     "qt": "ms",
     "qtc": "ms",  # Bazett 1920
     "p_waves": "",  # share of beats with a P wave, see `signals.waves`
@@ -53,7 +53,7 @@ def rhythm_and_shape(
 ) -> dict[str, NDArray[np.float64]]:
     """Return all of `UNITS` for each record, (n,) each: x (n, 8, L) in mV, leads I V1..V6 aVF.
 
-    on_record is called after each record. ModuleNotFoundError without NeuroKit2; ValueError for records of 2 s or less.
+    on_record is called after each record. ValueError for records of 2 s or less.
     """
     found = {name: np.full(len(x), np.nan) for name in UNITS}
     found["beat_regularity"] = beat_regularity(x, fs_hz=fs_hz)

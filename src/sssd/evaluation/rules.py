@@ -3,8 +3,9 @@
 Recordings do not all obey the rules either, so the share of generated records that obey is compared with the share of
 recordings, measured in the same way.
 
-PR, QTc and P waves come from NeuroKit2's delineation of lead II. The QRS width comes from `signals.beats.qrs_width`
-over all leads, because NeuroKit2's in lead II stayed below 120 ms in all of 120 bundle branch blocks of PTB-XL.
+PR, QTc and P waves come from the delineation of lead II (`signals.waves`). The QRS width comes from
+`signals.beats.qrs_width` over all leads, because the one in lead II stayed below 120 ms in all of 120 bundle branch
+blocks of PTB-XL.
 """
 
 from __future__ import annotations

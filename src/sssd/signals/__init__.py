@@ -2,6 +2,6 @@
 
 `rules` says which values are expected with which statement.
 
-The service shows these beside a record and the evaluation compares their distributions. `beats` needs SciPy alone;
-`waves` needs NeuroKit2, which the extras `eval` and `server` bring.
+The service and the page show these beside a record, and the evaluation compares their distributions. All of it is in
+NumPy (`filters`), so that it also runs in a browser. Only `delineator` is a network.
 """

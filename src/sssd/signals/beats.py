@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .filters import apart, maxima, upsampled
+
 FloatArray = NDArray[np.floating]
 Beats = NDArray[np.intp]
 
@@ -31,18 +33,15 @@ def find_beats(signal: FloatArray, fs_hz: float) -> Beats:
     from its median upwards: peaks reach 0.35 of the way from there to the 98th percentile, and are at least 0.25 s
     apart. docs/noise.md says how many beats are found in noise.
     """
-    from scipy.signal import find_peaks  # here, because importing it takes as long as making a record
-
     over = max(1, round(SLOPE_S * fs_hz))
     x = np.pad(np.asarray(signal, dtype=np.float64), ((0, 0), (over // 2, (over - 1) // 2)), mode="edge")
     slope = np.abs(x[:, over:] - x[:, :-over])  # (C, L - 1)
     scale = np.quantile(slope, 0.98, axis=-1, keepdims=True)
     slope = _smooth((slope / np.where(scale > 0, scale, 1.0)).sum(axis=0), 0.08 * fs_hz)
     usual, high = np.quantile(slope, (0.5, 0.98))
-    peaks, _ = find_peaks(
-        slope, height=usual + 0.35 * (high - usual), distance=max(1, round(CLOSEST_S * fs_hz))
-    )
-    return np.asarray(peaks, dtype=np.intp)
+    peaks = maxima(slope)
+    peaks = peaks[slope[peaks] >= usual + 0.35 * (high - usual)]
+    return apart(peaks, slope[peaks], max(1, round(CLOSEST_S * fs_hz)))
 
 
 def rr_s(beats: Beats, fs_hz: float) -> float:
@@ -98,10 +97,8 @@ def qrs_width(signal: FloatArray, beats: Beats, fs_hz: float) -> float:
     The complex lasts as long as the mean slope over the leads stays above 8 % of its peak. The median of 40 recordings
     each of PTB-XL with NORM, IRBBB, CRBBB and CLBBB is 81, 96, 137 and 161 ms.
     """
-    from scipy.signal import resample_poly
-
     rate = FINER * fs_hz
-    fine = resample_poly(np.asarray(signal, dtype=np.float64), FINER, 1, axis=-1)
+    fine = upsampled(signal, FINER)
     before, after = round(0.45 * rate), round(0.65 * rate)
     whole = [at for at in FINER * beats if before <= at <= fine.shape[1] - after]
     if len(whole) < LEAST_BEATS:

@@ -16,7 +16,6 @@ from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
 from ..requests import columns_of
-from ..shown import check_tools
 from .shared import Address, Engine, Format, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
@@ -106,8 +105,6 @@ def command(
             )
         if duration is not None and not LEAST_S <= duration <= MOST_S:
             raise UsageError(f"--duration is {duration:g}: expected {LEAST_S:g} to {MOST_S:g} s in a corpus")
-        if annotate:
-            check_tools("--annotate")
         checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
         )
