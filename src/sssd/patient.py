@@ -49,7 +49,7 @@ class Takes:
             return "age, sex and heart rate" if self.heart_rate else "age and sex"
         return "heart rate" if self.heart_rate else ""
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         """Whether the network takes this one of `KNOWN`."""
         return self.heart_rate if name == "heart_rate" else self.patient
 

@@ -13,14 +13,14 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from .labels import CODES, STATEMENTS
-from .patient import KNOWN, Takes, from_cells, heart_rates
+from .patient import KNOWN, from_cells, heart_rates
 
 _WORD = re.compile(r"[^\W_]+")
 _BREAK = re.compile(r"[.,;:!?\n]+")
@@ -71,7 +71,7 @@ class Understood:
         return said
 
 
-def taken(understood: Sequence[Understood], takes: Takes) -> tuple[list[Understood], list[str]]:
+def taken(understood: Sequence[Understood], takes: Container[str]) -> tuple[list[Understood], list[str]]:
     """Return these without what a model does not take, and what was left out, in words."""
     kept, said = [], []
     for one in understood:
@@ -166,6 +166,24 @@ def read(text: str, classes: Sequence[str] = CODES) -> Understood:
         denied=tuple(denied),
         left=tuple((words, _near(words, known)) for words in left),
     )
+
+
+def told(text: str, classes: Sequence[str] = CODES, *, takes: Container[str]) -> dict[str, Any]:
+    """Return what is understood of a sentence, for a model with these classes that takes these facts, as JSON values.
+
+    denied: statements. left: words that were not understood. said: lines of both. ValueError as `understand`, but for a
+    sentence that names no statement.
+    """
+    (one,), dropped = taken([read(text, classes)], takes)
+    return {
+        "statements": list(one.statements),
+        "age": one.age,
+        "sex": one.sex,
+        "heart_rate": one.heart_rate,
+        "denied": list(one.denied),
+        "left": [phrase for phrase, _ in one.left],
+        "said": [*one.lines(), *dropped],
+    }
 
 
 def _longest(

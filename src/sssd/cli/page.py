@@ -13,7 +13,7 @@ EXAMPLES = """Examples:
 
 sssd-ecg page --static site
 
-sssd-ecg page --static site --runtime node_modules/onnxruntime-web
+sssd-ecg page --static site --runtime node_modules/onnxruntime-web --pyodide pyodide
 """
 
 
@@ -23,21 +23,26 @@ def command(
         Path | None,
         typer.Option(help="The unpacked package onnxruntime-web; by default npm fetches it."),
     ] = None,
+    pyodide: Annotated[
+        Path | None,
+        typer.Option(help="A folder with Pyodide and its packages; by default npm and pip fetch them."),
+    ] = None,
 ) -> None:
     """Write the page as a folder of files that generates ECGs in the browser, without a service (docs/page.md).
 
     Any web server can offer the folder, and nothing is fetched from elsewhere. To build it takes a minute, the extras
-    `server` and `onnx`, and npm, from which one package comes.
+    `server`, `onnx` and `clinical`, and npm and pip, which fetch three packages.
     """
     try:
-        from ..static_page import write_static_page
+        from ..static_page.build import write_static_page
+
+        with usage():
+            folder = write_static_page(static, runtime=runtime, pyodide=pyodide)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("sssd"):
             raise
         raise UsageError(
-            f"this needs {error.name}, which is not installed: pip install 'sssd-ecg[server,onnx]'"
+            f"this needs {error.name}, which is not installed: pip install 'sssd-ecg[server,onnx,clinical]'"
         ) from None
-    with usage():
-        folder = write_static_page(static, runtime=runtime)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     say(f"{folder}  ({size / 1e6:.1f} MB; try it with: python -m http.server --directory {folder})")

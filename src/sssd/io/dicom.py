@@ -184,11 +184,12 @@ def _between(signal_mv: NDArray[np.float64], factor: int) -> NDArray[np.float64]
     """Return (12, factor * L) with the samples of (12, L) at every factor-th place."""
     if factor == 1:
         return signal_mv
-    from scipy.signal import resample
-
     length = signal_mv.shape[1]
-    mirrored = np.concatenate((signal_mv, signal_mv[:, ::-1]), axis=1)
-    made: NDArray[np.float64] = resample(mirrored, 2 * length * factor, axis=1)[:, : length * factor]
+    spectrum = np.fft.rfft(np.concatenate((signal_mv, signal_mv[:, ::-1]), axis=1))
+    spectrum[:, -1] /= (
+        2  # half of the Nyquist frequency, which has a mirror image of its own at the higher rate
+    )
+    made: NDArray[np.float64] = np.fft.irfft(spectrum, 2 * length * factor)[:, : length * factor] * factor
     return made
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from ..drawing import Drawing
@@ -71,7 +70,7 @@ def record_json(ecg: Ecg, measured: bool) -> dict[str, Any]:
         "leads": list(ecg.leads),
         "signal": signal_json(ecg.signal),
         "measured": intervals(values) if measured else None,
-        "checks": [_check_json(one) for one in check(values, ecg.statements)] if measured else None,
+        "checks": checks_json(check(values, ecg.statements)) if measured else None,
         **extras_json(ecg),
     }
 
@@ -87,18 +86,24 @@ def extras_json(ecg: Ecg) -> dict[str, Any]:
     return found
 
 
-def _check_json(one: Check) -> dict[str, Any]:
-    return {
-        "statement": one.rule.statement,
-        "rule": one.rule.words,
-        "value": one.value,
-        "shown": one.shown,
-        "words": one.words,
-    }
+def checks_json(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Return checks with the keys of answers.Check."""
+    return [
+        {
+            "statement": one.rule.statement,
+            "rule": one.rule.words,
+            "value": one.value,
+            "shown": one.shown,
+            "words": one.words,
+        }
+        for one in checks
+    ]
 
 
 def to_json(value: Any) -> bytes:
     """Return JSON of values that may hold NumPy arrays. orjson takes a tenth of the time of Python's own encoder."""
+    import orjson  # here, because a browser, which writes files by this module, has none
+
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -26,27 +26,30 @@ from ..server.settings import Settings
 from ..server.work import Plan
 from ..signals.rules import RULES
 from ..snomed import snomed
-from .runtime import runtime_files
+from .archives import archives
+from .fetched import python_files, runtime_files
 
 HERE = Path(__file__).parent
 NETWORK = "networks/default.onnx.zlib"
 SERVICE = '        <a href="docs">HTTP interface</a>\n'  # in the page: a link that only a service has
 
 
-def write_static_page(folder: Path, *, runtime: Path | None = None) -> Path:
+def write_static_page(folder: Path, *, runtime: Path | None = None, pyodide: Path | None = None) -> Path:
     """Write the page with the built-in model into a new or empty folder, and return the folder.
 
-    runtime: a folder with the unpacked package onnxruntime-web, which is fetched by npm otherwise. FileExistsError if
-    the folder has files; OSError or ValueError as `runtime_files`. The folder is complete or absent.
+    runtime: a folder with the unpacked package onnxruntime-web. pyodide: a folder with Pyodide and its packages. What is
+    not given is fetched. FileExistsError if the folder has files; OSError or ValueError as `runtime_files` and
+    `python_files`; ModuleNotFoundError as `archives`. The folder is complete or absent.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{str(folder)!r} exists and is no empty folder; choose another name")
-    files = runtime_files(runtime)
+    files = {"ort": runtime_files(runtime), "python": archives() | python_files(pyodide)}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch(folder.parent, folder.name) as temporary:
         page = temporary / "page"
         _copy_page(page)
-        _write_all(page / "ort", files)
+        for name, contents in files.items():
+            _write_all(page / name, contents)
         _write_networks(page, load_generator(device="cpu"))
         if folder.exists():
             folder.rmdir()
@@ -59,11 +62,9 @@ def _copy_page(page: Path) -> None:
     shutil.copytree(STATIC, page)
     index = page / "index.html"
     text = index.read_text(encoding="utf-8")
-    for old, new in ((SERVICE, ""), ('<html lang="en">', '<html lang="en" data-origin="browser">')):
-        if old not in text:
-            raise AssertionError(f"index.html has no {old.strip()}")
-        text = text.replace(old, new)
-    index.write_text(text, encoding="utf-8")
+    if SERVICE not in text:
+        raise AssertionError(f"index.html has no {SERVICE.strip()}")
+    index.write_text(text.replace(SERVICE, ""), encoding="utf-8")
     shutil.copytree(HERE / "js", page / "js", dirs_exist_ok=True)
 
 

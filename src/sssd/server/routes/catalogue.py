@@ -81,19 +81,10 @@ def catalogue(generator: Generator, settings: Settings) -> APIRouter:
     ) -> Understood:
         """Say what is understood of a sentence, and what is not. This is a search for known words."""
         try:
-            found = words.read(text, generator.model.label_names)
+            told = words.told(text, generator.model.label_names, takes=generator.model.classes.takes)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
-        (one,), dropped = words.taken([found], generator.model.classes.takes)
-        return Understood(
-            statements=list(one.statements),
-            age=one.age,
-            sex=one.sex,
-            heart_rate=one.heart_rate,
-            denied=list(one.denied),
-            left=[phrase for phrase, _ in one.left],
-            said=[*one.lines(), *dropped],
-        )
+        return Understood(**told)
 
     @router.get("/models", summary="List the models", responses=problems(401, 429))
     async def models() -> list[Model]:

@@ -1,11 +1,10 @@
-// Where records come from on the page without a service: networks that run in the browser. `ask` answers as the service
-// would (docs/server.md), for what needs no Python.
+// Where records come from on the page without a service: networks that run in the browser, and the package's own Python, which
+// measures them, writes files and understands sentences. `ask` answers as the service would (docs/server.md).
 
-import { csv, header, zip } from "./local/files.js";
 import { complete, finder, hints } from "./local/statements.js";
 
 export const QUALITY = "draft"; // the fewest evaluations, since browsers are slower than services; all qualities have the same network
-export const SERVICE = false;
+export const SERVICE = false; // nobody reads recordings
 
 const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 const UNIT_UV = 5; // of steps
@@ -32,7 +31,34 @@ export function onPlace(tell) {
 
 class Refused extends Error {}
 
-const json = (value, status = 200) => new Response(inJson(value), { status, headers: { "Content-Type": "application/json" } });
+let python = null; // the worker, which begins when it is needed first
+const pending = new Map(); // the requests that it has, by their numbers
+
+// What the function `name` of sssd/static_page/in_browser.py returns.
+function byPython(name, ...given) {
+  python ??= beginPython();
+  const id = ++numbers;
+  return new Promise((resolve, reject) => {
+    pending.set(id, { resolve, reject });
+    python.postMessage({ id, name, given });
+  }).finally(() => pending.delete(id));
+}
+
+function beginPython() {
+  const begun = new Worker(new URL("./local/python.js", import.meta.url), { type: "module" });
+  begun.onmessage = ({ data: { id, value, problem, refused } }) => {
+    if (problem === undefined) pending.get(id).resolve(value);
+    else pending.get(id).reject(refused ? new Refused(problem) : new Error(problem));
+  };
+  begun.onerror = ({ message }) => {
+    python = null; // the next request tries again
+    for (const { reject } of pending.values()) reject(new Error(`Python cannot run in this browser: ${message ?? "a file is missing"}.`));
+  };
+  return begun;
+}
+
+const json = (value, status = 200) => inText(inJson(value), status);
+const inText = (text, status = 200) => new Response(text, { status, headers: { "Content-Type": "application/json" } });
 // A seed may have more bits than a number; it is a number in JSON.
 const inJson = (value) => JSON.stringify(value, (_, v) => (typeof v === "bigint" ? `#${v}#` : v)).replace(/"#(\d+)#"/g, "$1");
 
@@ -40,16 +66,17 @@ export async function ask(path, { body, headers = {}, signal } = {}) {
   signal?.throwIfAborted();
   const { pathname, searchParams } = new URL(path, "http://page/");
   const route = pathname.slice(1);
-  const asked = body ? JSON.parse(body.replace(/"seed":\s*(\d+)/, '"seed":"$1"')) : Object.fromEntries(searchParams);
+  const given = body ? JSON.parse(body.replace(/"seed":\s*(\d+)/, '"seed":"$1"')) : Object.fromEntries(searchParams);
   const { labels, models, mix } = await data;
   try {
     if (route === "healthz") return json({});
     if (route === "v1/labels") return json(labels);
     if (route === "v1/models") return json(models);
-    if (route === "v1/labels/hints") return json({ hints: hints(asked.statements.split(",").filter(Boolean).map(codeOf(labels)), asked.heart_rate ? Number(asked.heart_rate) : null, mix) });
-    if (route === "v1/ecgs/stream") return await streamed(await request(asked), signal);
-    if (route === "v1/ecgs") return await file(await request(asked), headers.Accept, signal);
-    if (/^v1\/ecgs\/[^/]+$/.test(route)) return await file(await request({ ...asked, statements: [decodeURIComponent(route.slice(8))] }), headers.Accept, signal);
+    if (route === "v1/labels/hints") return json({ hints: hints(given.statements.split(",").filter(Boolean).map(codeOf(labels)), given.heart_rate ? Number(given.heart_rate) : null, mix) });
+    if (route === "v1/understand") return inText(await byPython("understood", given.text, JSON.stringify(FACTS.filter((name) => models[0][name]))));
+    if (route === "v1/ecgs/stream") return await streamed(await request(given), signal);
+    if (route === "v1/ecgs") return await file(await request(given), given, headers.Accept, signal);
+    if (/^v1\/ecgs\/[^/]+$/.test(route)) return await file(await request({ ...given, statements: [decodeURIComponent(route.slice(8))] }), {}, headers.Accept, signal);
     throw new Refused(LACKING);
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -66,39 +93,55 @@ const codeOf = (labels) => {
   };
 };
 
-const KNOWN = ["statements", "seed", "index", "quality", "exact", "age", "sex", "heart_rate", "measure", "layout", "speed", "gain", "rhythm"];
+const FACTS = ["age", "sex", "heart_rate"];
+const DRAWING = ["layout", "speed", "gain", "rhythm"];
+const KNOWN = ["statements", "seed", "index", "quality", "exact", "measure", ...FACTS, ...DRAWING];
 const RANGES = { age: [0, 120], heart_rate: [25, 250] };
 
 // What is asked for, checked: the statements by name and by number, drawn ones included.
-async function request(asked) {
+async function request(given) {
   const { labels, models: [model], together, provenance } = await data;
-  const other = Object.keys(asked).filter((name) => !KNOWN.includes(name) && asked[name] !== null);
+  const other = Object.keys(given).filter((name) => !KNOWN.includes(name) && given[name] !== null);
   if (other.length) throw new Refused(`${other.join(", ")}: ${LACKING}`);
-  const plan = model.qualities.find(({ name }) => name === (asked.quality ?? QUALITY));
-  if (!plan || !asked.statements?.length) throw new Refused(`Expected statements, and one of the qualities ${model.qualities.map(({ name }) => name).join(", ")}.`);
+  const plan = model.qualities.find(({ name }) => name === (given.quality ?? QUALITY));
+  if (!plan || !given.statements?.length) throw new Refused(`Expected statements, and one of the qualities ${model.qualities.map(({ name }) => name).join(", ")}.`);
   const patient = {};
-  for (const name of ["age", "sex", "heart_rate"]) {
-    if (asked[name] === null || asked[name] === undefined) continue;
+  for (const name of FACTS) {
+    if (given[name] === null || given[name] === undefined) continue;
     if (!model[name]) throw new Refused(`${name} is given, but this model does not take it: leave ${name} out`);
-    const value = name === "sex" ? asked[name] : Number(asked[name]);
+    const value = name === "sex" ? given[name] : Number(given[name]);
     const [least, most] = RANGES[name] ?? [];
-    if (name === "sex" ? !["female", "male"].includes(value) : !(value >= least && value <= most)) throw new Refused(`${name} is ${asked[name]}: this cannot be`);
+    if (name === "sex" ? !["female", "male"].includes(value) : !(value >= least && value <= most)) throw new Refused(`${name} is ${given[name]}: this cannot be`);
     patient[name] = value;
   }
-  const seed = asked.seed === undefined ? BigInt(crypto.getRandomValues(new Uint32Array(1))[0]) : BigInt(asked.seed);
-  const index = Number(asked.index ?? 0);
+  const seed = given.seed === undefined ? BigInt(crypto.getRandomValues(new Uint32Array(1))[0]) : BigInt(given.seed);
+  const index = Number(given.index ?? 0);
   if (seed >= 2n ** 64n || !Number.isSafeInteger(index) || index < 0) throw new Refused("Expected a seed below 2^64 and an index below 2^53.");
-  const names = [...new Set(asked.statements.map(codeOf(labels)))];
+  const names = [...new Set(given.statements.map(codeOf(labels)))];
   const numbers = names.map((name) => labels.findIndex((label) => label.name === name)).sort((a, b) => a - b);
-  const exact = asked.exact === true || asked.exact === "true";
+  const exact = given.exact === true || given.exact === "true";
   const all = together && !exact ? complete(numbers, together, seed, index) : numbers;
   const requested = numbers.map((k) => labels[k].name);
   const statements = all.sort((a, b) => a - b).map((k) => labels[k].name);
   return { statements, requested, numbers: all, patient, seed, index, plan, model, provenance: provenance[plan.name] };
 }
 
-// The record of a request as 8 leads in mV after each other. onStep(i, signal): what is predicted at row i.
-function made({ plan, numbers: statements, patient, seed, index }, signal, onStep = () => {}) {
+const HELD = 16;
+const held = new Map(); // the last records, by what was asked for, so that what is shown is measured and written as it is
+
+// The record of a request as `made` gives it, which is made unless it is held.
+const kept = (asked, signal) => held.get(keyOf(asked)) ?? made(asked, signal);
+const keyOf = ({ plan, numbers, patient, seed, index }) => inJson([plan.name, numbers, patient, seed, index]);
+
+function hold(asked, eight) {
+  held.set(keyOf(asked), eight);
+  if (held.size > HELD) held.delete(held.keys().next().value);
+  return eight;
+}
+
+// The record of a request as 8 leads in mV after each other, made anew. onStep(i, signal): what is predicted at row i.
+function made(asked, signal, onStep = () => {}) {
+  const { plan, numbers: statements, patient, seed, index } = asked;
   const id = ++numbers;
   return new Promise((resolve, reject) => {
     const stop = () => {
@@ -108,7 +151,7 @@ function made({ plan, numbers: statements, patient, seed, index }, signal, onSte
     signal?.addEventListener("abort", stop, { once: true });
     waiting.set(id, (told) => {
       if (told.problem) reject(new Error(told.problem));
-      else if (told.step === undefined) resolve(told.signal);
+      else if (told.step === undefined) resolve(hold(asked, told.signal));
       else onStep(told.step, told.signal);
     });
     if (broken) reject(new Error(broken));
@@ -127,7 +170,7 @@ function twelve(eight) {
 
 const rounded = (mv) => Math.round(mv * 1000) / 1000 + 0;
 
-// The record as the service's JSON has it. Nothing is measured here.
+// The record as the service's JSON has it, before it is measured.
 function inRecord({ statements, requested, patient, seed, index, model, provenance }, eight) {
   return {
     statements,
@@ -174,13 +217,17 @@ function compact(eight) {
   return { unit_uv: UNIT_UV, leads: ["I", "V1", "V2", "V3", "V4", "V5", "V6", "aVF"], delta: rows.map((row) => row.map((units, i) => units - (row[i - 1] ?? 0))) };
 }
 
-async function file(asked, accept, signal) {
-  const record = inRecord(asked, await made(asked, signal));
-  const { provenance, ...one } = record;
-  if (accept === "text/csv") return new Response(csv(record), { headers: { "Content-Type": "text/csv" } });
-  if (accept === "application/zip") {
-    const name = `ecg_${record.seed}_${record.index}`;
-    return new Response(zip({ ...header(name, record, await data), RECORDS: `${name}\n` }), { headers: { "Content-Type": "application/zip" } });
+// What Python needs of a record.
+const facts = ({ fs_hz, statements, index, provenance }) => inJson({ fs_hz, statements, provenance: { ...provenance, index } });
+
+async function file(asked, { measure, ...how }, accept, signal) {
+  const eight = await kept(asked, signal);
+  const record = inRecord(asked, eight);
+  if (accept !== "application/json") {
+    const drawing = Object.fromEntries(DRAWING.filter((name) => how[name] !== undefined).map((name) => [name, how[name]]));
+    return new Response(await byPython("file", facts(record), eight, accept, JSON.stringify(drawing)), { headers: { "Content-Type": accept } });
   }
-  return json({ records: [one], provenance });
+  const { provenance, ...one } = record;
+  const found = measure ? JSON.parse(await byPython("measured", facts(record), eight)) : {};
+  return json({ records: [{ ...one, ...found }], provenance });
 }

@@ -8,7 +8,7 @@ import { fromFragment, toFragment } from "./link.js";
 import { clearFailure, copyText, failed, notice } from "./messages.js";
 import { Modes } from "./modes.js";
 import { More } from "./more.js";
-import { onPlace } from "./origin.js";
+import { SERVICE, onPlace } from "./origin.js";
 import { Pair } from "./pair.js";
 import { learnt } from "./plain.js";
 import { canPresent } from "./present.js";
@@ -89,6 +89,7 @@ async function generate({ record = true } = {}) {
   const began = performance.now();
   try {
     const [made] = await Promise.all(work.map(([sheet, settings]) => form(sheet, settings, mine.signal)));
+    for (const [sheet, settings] of work) measure(sheet, settings);
     now.model = made.provenance.model;
     if (measured) pair.placeCalipers();
     if (record) history.replaceState(null, "", fragment());
@@ -119,6 +120,17 @@ async function form(sheet, settings, signal) {
   const record = await api.patiently(ask, { signal, onWait });
   sheet.finish(record);
   return record;
+}
+
+// Without a service, a record is shown before it is measured; then it is measured now.
+async function measure(sheet, settings) {
+  const { record } = sheet;
+  if (SERVICE) return;
+  try {
+    sheet.measure(record, await api.record(settings));
+  } catch (error) {
+    notice(`Nothing could be measured: ${error.message}`);
+  }
 }
 
 // Clear the messages about wrong settings as soon as a setting changes.
@@ -215,7 +227,9 @@ async function show(settings) {
   clearFailure();
   notice("");
   try {
-    return await form(sheetA, settings, mine.signal);
+    const record = await form(sheetA, settings, mine.signal);
+    await measure(sheetA, settings);
+    return mine.signal.aborted ? null : record;
   } catch (error) {
     if (!mine.signal.aborted) failed(error);
     return null;

@@ -2,5 +2,5 @@
 
 export const ask = (path, options) => fetch(path, options);
 export const QUALITY = "standard"; // what is chosen at first
-export const SERVICE = true; // which reads recordings and sentences, and writes every type of file
+export const SERVICE = true; // which reads recordings, and makes records at other rates
 export const onPlace = () => {}; // is told where in the browser the network runs

@@ -70,7 +70,7 @@ export class Settings {
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
     this.statements = new Statements(root.querySelector(".statements"), onChange, {
       heartRate: () => (this.input.heart_rate.value.trim() === "" ? null : Number(this.input.heart_rate.value)),
-      onSentence: !SERVICE ? null : ({ statements, ...said }) => {
+      onSentence: ({ statements, ...said }) => {
         const facts = Object.entries({ age: said.age, sex: said.sex, heart_rate: said.heart_rate });
         const told = facts.filter(([, value]) => statements.length || value !== null); // a sentence without statements adds to what is there
         this.set({ ...this.raw(), ...Object.fromEntries(told) });

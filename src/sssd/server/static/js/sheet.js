@@ -12,7 +12,6 @@ const FS = 100; // of what is shown, in Hz
 const WAIT_MS = 250; // before a stretch of a strip is measured, as the slider may move on
 const ON_A_PAGE = 7; // rows of a strip in print
 const LONGEST_S = { dcm: 81, png: 120, svg: 120, pdf: 120 }; // of records in these formats
-const BY_PAGE = ["zip", "csv", "json"]; // what the page writes without a service
 const FORMATS = [
   ["WFDB", "application/zip", "zip"],
   ["CSV", "text/csv", "csv"],
@@ -23,7 +22,7 @@ const FORMATS = [
   ["PNG", "image/png", "png"],
   ["SVG", "image/svg+xml", "svg"],
   ["PDF", "application/pdf", "pdf"],
-].filter(([, , suffix]) => SERVICE || BY_PAGE.includes(suffix));
+];
 
 // The name of a file with the record of these settings: AFIB_LVH_standard_seed7, AFIB_60s_standard_seed7 or AFIB_ddim20_seed7.
 export function fileName({ statements, quality, sampler, steps, seed, duration }) {
@@ -201,6 +200,14 @@ export class Sheet {
     this.#checked(record.statements, record.checks ?? []);
     this.canvas.setAttribute("aria-label", `12-lead ECG: ${[...record.statements, ...(isStrip(this.seconds) ? [`a strip of ${this.seconds} s`] : [])].join(", ")}`);
     this.#show(this.frames.length);
+  }
+
+  // Show what was measured in a record, unless another one is shown by now.
+  measure(record, { measured, checks }) {
+    if (record !== this.record) return;
+    Object.assign(record, { measured, checks });
+    this.#measured(measured);
+    this.#checked(record.statements, checks);
   }
 
   // Nothing to show: the empty paper with its suggestions.
