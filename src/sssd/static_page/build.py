@@ -37,8 +37,8 @@ SERVICE = '        <a href="docs">HTTP interface</a>\n'  # in the page: a link t
 def write_static_page(folder: Path, *, runtime: Path | None = None, pyodide: Path | None = None) -> Path:
     """Write the page with the built-in model into a new or empty folder, and return the folder.
 
-    runtime: a folder with the unpacked package onnxruntime-web. pyodide: a folder with Pyodide and its packages. What is
-    not given is fetched. FileExistsError if the folder has files; OSError or ValueError as `runtime_files` and
+    runtime: a folder with the unpacked package onnxruntime-web. pyodide: a folder with Pyodide and its packages. What
+    is not given is fetched. FileExistsError if the folder has files; OSError or ValueError as `runtime_files` and
     `python_files`; ModuleNotFoundError as `archives`. The folder is complete or absent.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

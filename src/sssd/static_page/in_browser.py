@@ -1,7 +1,7 @@
-"""What the page without a service asks of this package, whose modules run in the browser by Pyodide (js/local/python.js).
+"""What the page without a service asks of this package, which runs in the browser by Pyodide (js/local/python.js).
 
-Answers are those of the service (docs/server.md). A record comes as `facts`, JSON with fs_hz, statements and provenance,
-and `eight`, a buffer of its 8 leads (8, L) in mV, float32, leads I V1..V6 aVF.
+Answers are those of the service (docs/server.md). A record comes as `facts`, JSON with fs_hz, statements and
+provenance, and `eight`, a buffer of its 8 leads (8, L) in mV, float32, leads I V1..V6 aVF.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def measured(facts: str, eight: Any) -> str:
 
 
 def file(facts: str, eight: Any, media_type: str, drawing: str) -> bytes:
-    """Return a file with a record. drawing: of pictures, as a JSON object. ValueError for an unknown type or drawing."""
+    """Return a file with a record. drawing: of pictures, as a JSON object.
+
+    ValueError for an unknown type or drawing.
+    """
     form = next((form for form in FORMATS if form.media_type == media_type), None)
     if form is None:
         raise ValueError(

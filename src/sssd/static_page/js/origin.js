@@ -4,7 +4,8 @@
 import { complete, finder, hints } from "./local/statements.js";
 
 export const QUALITY = "draft"; // the fewest evaluations, since browsers are slower than services; all qualities have the same network
-export const SERVICE = false; // nobody reads recordings
+export const SERVICE = false;
+const WITHOUT = "Strips, recordings, other samplers and 500 Hz need the service of sssd-ecg.";
 
 const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 const UNIT_UV = 5; // of steps
@@ -26,7 +27,7 @@ worker.onerror = ({ message }) => {
 // tell(text) is called when it is known where the network runs.
 export function onPlace(tell) {
   const threaded = (threads) => (threads > 1 ? `on ${threads} threads` : "on one thread");
-  tellPlace = ({ place, threads }) => tell(`It runs in this browser, by ${place === "webgpu" ? "WebGPU" : `WebAssembly ${threaded(threads)}`}.`);
+  tellPlace = ({ place, threads }) => tell(`It runs in this browser, by ${place === "webgpu" ? "WebGPU" : `WebAssembly ${threaded(threads)}`}. ${WITHOUT}`);
 }
 
 class Refused extends Error {}
