@@ -107,16 +107,20 @@ def generate(path, labels, *, seed, records=1, **patient):
     def noise(step):
         return np.stack([normal(seed, i, step, shape) for i in range(records)])
 
-    x, history = noise(facts["T"]), []
+    x, history, gain = noise(facts["T"]), [], np.array(table["gain"], np.float32)[:, None]
     for i, step in enumerate(table["steps"]):
         eps, x0 = session.run(["eps", "x0"], {"x": x, "step": np.array([step]), "cond": cond})
+        if i == table["gain_row"]:
+            x = x + np.float32(table["alpha"][i]) * (gain - 1) * x0
+            history = [h if table["history"] == "eps" else gain * h for h in history]
+            x0 = gain * x0
         history.insert(0, eps if table["history"] == "eps" else x0)
         x = np.float32(table["a"][i]) * x
         for factor, h in zip(table["b"][i], history, strict=False):
             x = x + np.float32(factor) * h
         if table["c"][i]:
             x = x + np.float32(table["c"][i]) * noise(step)
-    return twelve(to_mv(facts, x * np.array(table["gain"], np.float32)[:, None]))
+    return twelve(to_mv(facts, x))
 
 
 if __name__ == "__main__":

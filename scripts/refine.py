@@ -3,7 +3,7 @@
 Discriminator guidance (Kim et al. 2023, "Refining Generative Process with Discriminator Guidance in Score-based
 Diffusion Models", https://arxiv.org/abs/2211.17091), learnt into the weights, in three parts:
 
-1. IN makes records of the quality `best` for the label vectors of folds 1 to 8, three times.
+1. IN makes records of each quality of --made for the label vectors of folds 1 to 8.
 2. A discriminator D(x_t, t, c) learns to tell recordings of folds 1 to 8 from them, both with the noise of step t. It
    starts as a copy of the network. The logit of the best one is log(p_recorded / p_made), so its gradient is what the
    network's score lacks.
@@ -12,7 +12,7 @@ Diffusion Models", https://arxiv.org/abs/2211.17091), learnt into the weights, i
 
 OUT has IN's configuration but for its calibration, which does not hold for other weights: calibrate OUT after this. IN
 is to be calibrated too, since the share of means counts here: where means are not lowered, they tell records already.
-On an H200 a trial of it took five minutes: 17 s, 64 s and 206 s for the three parts.
+On an H200 it takes five and a half minutes.
 
 B records of a batch, n in all, L samples, L' of records that are continued, K columns of conditions, T steps.
 """
@@ -39,6 +39,7 @@ from sssd.loss import NoiseLevels, add_noise, noise_levels
 from sssd.model_wrapper import SSSDECG
 from sssd.models.transformer import CIRCUMSTANCES, Transformer, layer
 from sssd.noise import origin
+from sssd.presets import PRESETS
 from sssd.scale import Scale
 from sssd.training.augment import augmented_under_noise, lengthened
 from sssd.training.batches import HIDING, generator, to_model_scale, with_dropout
@@ -48,8 +49,7 @@ from sssd.training.ema import WeightAverage, warmed_up_decay
 from sssd.training.network import training_net
 from sssd.training.optimizer import learning_rate_factor, optimizer_for, set_learning_rate
 
-SETS = 3  # of records, each under its own seed
-RATE, WARMUP, CLIP = 2e-4, 100, 1.0  # of the discriminator and of the network
+RATE, WARMUP, CLIP = 2e-4, 100, 1.0  # of the discriminator; of both
 DECAY, BETAS = 0.1, (0.9, 0.99)  # of AdamW, for the discriminator
 AVERAGE = 0.998
 TOLD = 10.0  # noise levels sigma / alpha below it are those at which the discriminator learns
@@ -58,6 +58,7 @@ ABOVE = 0.1  # share of the network's batches at noise levels without a correcti
 BINS = 20  # of the steps
 FORGETTING = 0.02  # share of a new batch in the running mean power of the correction in a bin
 LOGGED = 250, 500  # steps of the discriminator and of the network
+CHECKED = 40  # batches for the error of the averaged weights
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,9 @@ def strength_of_steps(level: Tensor) -> Tensor:
     return strength
 
 
-def made_by(model: SSSDECG, labels: NDArray[np.float32], seed: int) -> Records:
-    """Return records of the quality `best` for label vectors, to 1 uV as recordings are; patients are unknown."""
-    signal_mv = model.generate(labels, quality="best", seed=seed, return_numpy=True)
+def made_by(model: SSSDECG, labels: NDArray[np.float32], quality: str, seed: int) -> Records:
+    """Return records of a quality for label vectors, to 1 uV as recordings are; patients are unknown."""
+    signal_mv = model.generate(labels, quality=quality, seed=seed, return_numpy=True)
     vectors = torch.from_numpy(labels).to(model.device)
     state = origin(seed, range(len(labels)), model.device)
     cond = with_circumstances(model.model, vectors, state)  # those that were drawn for these records
@@ -231,6 +232,7 @@ def train_network(
     *,
     steps: int,
     size: int,
+    rate: float,
     random: torch.Generator,
 ) -> None:
     """Let `net` learn its velocity with the correction of the discriminator; it has averaged weights in the end.
@@ -247,7 +249,9 @@ def train_network(
     model = training_net(net, scales.length, precision, device)
     optimizer, average = optimizer_for(net, device, graph=False), WeightAverage(net)
     power, shown = torch.zeros(BINS, device=device), torch.zeros(2, BINS, device=device)
-    for i in range(steps):
+
+    def batch() -> tuple[Tensor, Tensor, Tensor]:
+        """Return the squared error (B,) of a new batch, the power of the correction (B,) and the bins (B, BINS)."""
         real, other = recorded.drawn(size // 2, random), made.drawn(size // 2, random)
         cond = torch.cat((with_dropout(real.cond, config, random), other.cond))
         t = torch.randint(corrected, (size,), generator=random, device=device)
@@ -261,24 +265,35 @@ def train_network(
         with torch.no_grad():
             now = teacher(x_t, cond, at)
         gained = model(x_t, cond, at) - now  # float32 would lose a small correction in the sum of the two
-        error, wanted = ((gained - lacking) ** 2).mean((1, 2)), (lacking**2).mean((1, 2))
-        inside = (bin_of_step[t][:, None] == torch.arange(BINS, device=device)).float()  # (B, BINS)
+        inside = (bin_of_step[t][:, None] == torch.arange(BINS, device=device)).float()
+        return ((gained - lacking) ** 2).mean((1, 2)), (lacking**2).mean((1, 2)), inside
+
+    for i in range(steps):
+        error, wanted, inside = batch()
         power = with_batch(power, inside.sum(0), wanted @ inside)
-        loss = (error / divisor(power, bin_of_step[corrected - 1])[bin_of_step[t]]).mean()
+        loss = (error / (inside @ divisor(power, bin_of_step[corrected - 1]))).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), CLIP)
-        set_learning_rate(optimizer, RATE * learning_rate_factor(i, WARMUP, steps, True))
+        set_learning_rate(optimizer, rate * learning_rate_factor(i, WARMUP, steps, True))
         optimizer.step()
         average.update(warmed_up_decay(AVERAGE, i))
         shown = 0.99 * shown + torch.stack((error.detach(), wanted)) @ inside
         if (i + 1) % LOGGED[1] == 0 or i + 1 == steps:
-            left = " ".join(f"{float(share):.2f}" for share in (shown[0] / shown[1])[shown[1] > 0])
-            print(
-                f"network, {i + 1}: loss {float(loss.detach()):.4f}, not learnt yet, by noise level, {left}",
-                flush=True,
-            )
+            print(f"network, {i + 1}: loss {float(loss.detach()):.4f}, {not_learnt(shown)}", flush=True)
     average.copy_to_network()
+    shown.zero_()
+    with torch.no_grad():
+        for _ in range(CHECKED):
+            error, wanted, inside = batch()
+            shown += torch.stack((error, wanted)) @ inside
+    print(f"averaged weights: {not_learnt(shown)}", flush=True)
+
+
+def not_learnt(shown: Tensor) -> str:
+    """Return what to print of summed squared errors and powers of the correction (2, BINS)."""
+    left = " ".join(f"{float(share):.2f}" for share in (shown[0] / shown[1])[shown[1] > 0])
+    return f"not learnt yet, by noise level, {left}"
 
 
 def with_batch(power: Tensor, count: Tensor, total: Tensor) -> Tensor:
@@ -299,6 +314,15 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path, help="a folder that `sssd-ecg prepare` wrote")
     parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--made",
+        nargs="+",
+        default=list(PRESETS),
+        choices=list(PRESETS),
+        metavar="QUALITY",
+        help="one set of each",
+    )
+    parser.add_argument("--rate", type=float, default=1e-4, help="of learning, of the network")
     parser.add_argument("--discriminator-steps", type=int, default=1500)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=256)
@@ -316,7 +340,9 @@ def main() -> None:
     full = transformer_data(data, copy.deepcopy(net), model.fs_hz)  # a copy, since it gets their table
     labels = data.labels[:, : label_count(model.config)].astype(np.float32)
     recorded = records(data.signal_mv, torch.from_numpy(full.labels.astype(np.float32)).to(device), model)
-    made = joined([made_by(model, labels, options.seed + k) for k in range(SETS)])
+    made = joined(
+        [made_by(model, labels, quality, options.seed + k) for k, quality in enumerate(options.made)]
+    )
     print(f"{len(recorded.x)} recordings, {len(made.x)} records made", flush=True)
     levels = noise_levels(model.schedule, velocity=net.velocity, device=device)
     scales = Scales(data.signal_mv.shape[-1], model.scale, levels)
@@ -339,6 +365,7 @@ def main() -> None:
         made,
         steps=options.steps,
         size=options.batch_size,
+        rate=options.rate,
         random=generator(options.seed, 0, 1, device),
     )
     content["trainset_config"]["mean"] = None

@@ -8,7 +8,8 @@
 #
 #   OUT/base        the transformer, trained on all sets
 #   OUT/guided      it learns what it predicts under guidance
-#   OUT/refined     calibrated first, it learns by what a discriminator tells its records from recordings
+#   OUT/refined-1   calibrated first, it learns by what a discriminator tells its records from recordings
+#   OUT/refined-2   the same again, from records of all three qualities
 #   OUT/calibrated  these weights with the gains of the qualities and the share of means: the model that ships
 #   OUT/detail      the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these
@@ -69,18 +70,21 @@ device() { # device N: the one of process N, where several run at once
     if [ "$gpus" -gt 0 ]; then echo "cuda:$(($1 % gpus))"; else echo cpu; fi
 }
 
-if [ ! -f "$out/refined/model.safetensors" ]; then
-    mkdir -p "$out/refined"
-    python "$root/scripts/calibrate.py" "$out/guided/model.safetensors" "$data/ptbxl" \
-        "$out/refined/calibrated.safetensors"
-    python "$root/scripts/refine.py" "$out/refined/calibrated.safetensors" "$data/ptbxl" \
-        "$out/refined/part.safetensors" | tee "$out/refined/log.txt"
-    mv "$out/refined/part.safetensors" "$out/refined/model.safetensors"
-fi
+refine() { # refine NAME IN OPTION...: calibrate, or else the discriminator sees amplitudes and means first, then refine
+    local folder=$out/$1
+    if [ -f "$folder/model.safetensors" ]; then return; fi
+    mkdir -p "$folder"
+    python "$root/scripts/calibrate.py" "$2" "$data/ptbxl" "$folder/calibrated.safetensors"
+    python "$root/scripts/refine.py" "$folder/calibrated.safetensors" "$data/ptbxl" "$folder/part.safetensors" \
+        "${@:3}" | tee "$folder/log.txt"
+    mv "$folder/part.safetensors" "$folder/model.safetensors"
+}
+refine refined-1 "$out/guided/model.safetensors" --made best best best --rate 2e-4
+refine refined-2 "$out/refined-1/model.safetensors" --made best standard draft --rate 1e-4
 
 if [ ! -f "$out/calibrated/model.safetensors" ]; then
     mkdir -p "$out/calibrated"
-    python "$root/scripts/calibrate.py" "$out/refined/model.safetensors" "$data/ptbxl" \
+    python "$root/scripts/calibrate.py" "$out/refined-2/model.safetensors" "$data/ptbxl" \
         "$out/calibrated/part.safetensors"
     mv "$out/calibrated/part.safetensors" "$out/calibrated/model.safetensors"
 fi

@@ -271,6 +271,9 @@ def test_evaluate_tells_good_from_bad(compared: tuple[dict[str, Any], set[str]])
     assert bad["privacy"]["nearest_distance_ratio"] < 0.2  # a smaller amplitude does not hide a copy
     assert bad["privacy"]["membership_inference_auc"] > 0.95
     assert bad["detectability"]["bands"]["difference"] == pytest.approx([-0.6] * 9, abs=0.35)
+    chance = bad["detectability"]["bands_real"]
+    assert chance == good["detectability"]["bands_real"] != good["detectability"]["bands"]
+    assert chance["difference"] == pytest.approx([0] * 9, abs=0.35)
     pair = bad["privacy"]["nearest_pairs"][0]
     assert pair["synthetic"] == pair["train"]
     assert bad["fidelity"]["spectrum"]["distance_db"] == pytest.approx(20 * np.log10(2), abs=1.5)

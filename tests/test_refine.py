@@ -139,13 +139,13 @@ class Constant(nn.Module):
         return 0.3 * x.sum((1, 2)) / SCALES.level[steps.reshape(-1).long()]
 
 
-def test_the_network_learns_its_velocity_with_the_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_learns_its_velocity_with_the_correction() -> None:
     """Fails when it learns the velocity alone, or with another correction, or has no averaged weights in the end."""
-    monkeypatch.setitem(REFINE["train_network"].__globals__, "RATE", 1e-2)
     net = random_net()
     before = copy.deepcopy(net)
     both = records(0.3, 1, recorded=True), records(0.3, 2, recorded=False)
-    REFINE["train_network"](net, Constant(), tiny(), SCALES, *both, steps=100, size=32, random=seeded())
+    how = {"steps": 100, "size": 32, "rate": 1e-2, "random": seeded()}
+    REFINE["train_network"](net, Constant(), tiny(), SCALES, *both, **how)
     for level, lacking in ((0.3, -0.45), (2.0, -0.3)):
         t = torch.full((64,), int((SCALES.level < level).sum()))
         x, at = SCALES.noisy(both[0].x[:64], t, seeded(6)), t[:, None].float()

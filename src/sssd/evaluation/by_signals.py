@@ -149,8 +149,8 @@ def detectability(
 
     Each test record is paired with a generated one that has its labels. If as many generated records are left over, the
     deep classifier is trained on those and on training records; else it is cross-validated. Without a GPU, one network
-    is trained in place of one for each seed. `simple_real` is the simple AUC of training records in place of the
-    generated ones. None with fewer than eight pairs.
+    is trained in place of one for each seed. `simple_real`, `bands_real` and `spectra_real` are those of training
+    records in place of the generated ones. None with fewer than eight pairs.
     """
     rows, others, same = pair_rows(test.labels, synthetic.labels)
     if len(rows) < detect.LEAST or len(train) < detect.LEAST:
@@ -186,6 +186,9 @@ def detectability(
             name: asdict(area)
             for name, area in detect.simple_areas(*chance, fs_hz=test.fs_hz, seeds=1).items()
         },
+        "bands_real": asdict(
+            spectrum.band_difference(*(detect.prepared(x, test.fs_hz) for x in chance), fs_hz=test.fs_hz)
+        ),
         "spectra_real": detect.spectra(*chance, fs_hz=test.fs_hz),
         "examples": {
             kind: [

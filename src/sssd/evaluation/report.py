@@ -140,10 +140,10 @@ def _pictures(
 def _detectability(value: Mapping[str, Any] | None, test: Recordings, synthetic: Recordings) -> list[str]:
     if value is None:
         return []
-    bands = value["bands"]
+    bands, chance = value["bands"], value["bands_real"]
     rows_of_bands = "".join(
         f"<tr><td>{low:g} to {high:g} Hz</td>"
-        + "".join(f"<td>{_decimal(bands[key][i], form)}</td>" for key, form in _BANDS)
+        + "".join(f"<td>{_decimal(of[key][i], form)}</td>" for key, form in _BANDS for of in (bands, chance))
         + "</tr>"
         for i, (low, high) in enumerate(zip(bands["edges_hz"], bands["edges_hz"][1:], strict=False))
     )
@@ -154,8 +154,9 @@ def _detectability(value: Mapping[str, Any] | None, test: Recordings, synthetic:
     return [
         "<p>Power in bands. Difference: median log10 power over records and leads, generated less real, in decades. "
         "Spread: standard deviation of that level over records, and between the leads of a record, as a ratio to "
-        "real records.</p>"
-        "<table><tr><th>band</th><th>difference</th><th>spread</th><th>spread between leads</th></tr>"
+        "real records. Beside each stands what real training records have in place of the generated ones.</p>"
+        "<table><tr><th>band</th><th>difference</th><th>real</th><th>spread</th><th>real</th>"
+        "<th>spread between leads</th><th>real</th></tr>"
         f"{rows_of_bands}</table>",
         "<p>What gives the records away: AUC of the simple classifier with these features alone, and how much its AUC "
         "with all features falls when these are shuffled.</p><table><tr><th>features, all leads</th><th>AUC alone</th>"

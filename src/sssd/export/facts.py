@@ -20,7 +20,7 @@ from ..sampling import Sampling
 from ..scale import Scale, factors
 from ..version import __version__
 
-VERSION = 1  # of the form of these values
+VERSION = 2  # of the form of these values
 
 
 def facts(model: PretrainedModel) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def facts(model: PretrainedModel) -> dict[str, Any]:
 
 def table_facts(table: StepTable) -> dict[str, Any]:
     """Return a step table: the rows of sssd.samplers.StepTable as lists."""
-    arrays = {name: getattr(table, name).tolist() for name in ("steps", "a", "b", "c", "gain")}
-    return {"name": table.name, "history": table.history, **arrays}
+    arrays = {name: getattr(table, name).tolist() for name in ("steps", "a", "b", "c", "alpha", "gain")}
+    return {"name": table.name, "history": table.history, "gain_row": table.gain_row, **arrays}
 
 
 def _conditions(network: Network, labels: tuple[str, ...], takes: Takes) -> dict[str, Any]:

@@ -25,10 +25,11 @@ def run(
 
     denoise(x, i) returns (eps, x0) at row i, which is time step table.steps[i]. noise(i) returns the standard normal
     noise (B, C, L) of row i; it is called after the network, and only where c_i is not 0. on_step(i, x0) is called with
-    the clean record that is predicted at row i, times the gain of the table. Coefficients are float64 and become the
+    the clean record that is predicted at row i. In the gain row of the table, x0 and everything made of it are
+    multiplied by the gain of each lead; before it, only what on_step sees is. Coefficients are float64 and become the
     type of x where they are multiplied.
     """
-    a, b, c = table.a.tolist(), table.b.tolist(), table.c.tolist()
+    a, b, c, alpha = table.a.tolist(), table.b.tolist(), table.c.tolist(), table.alpha.tolist()
     calibrated = bool((table.gain != 1.0).any())
     gain = x.new_zeros(0)
     if calibrated:  # filled on the device, so that a graph can record it
@@ -36,6 +37,11 @@ def run(
     history: list[Tensor] = []  # newest first
     for i in range(table.S):
         eps, x0 = denoise(x, i)
+        shown = gain * x0 if calibrated and i <= table.gain_row else x0
+        if calibrated and i == table.gain_row:
+            x = x + alpha[i] * (shown - x0)
+            history = history if table.history == "eps" else [gain * h for h in history]
+            x0 = shown
         history = [eps if table.history == "eps" else x0, *history][: table.K]
         x = a[i] * x
         for b_ij, h in zip(b[i], history, strict=False):
@@ -43,8 +49,8 @@ def run(
         if c[i] != 0.0:
             x = x + c[i] * noise(i)
         if on_step is not None:
-            on_step(i, gain * x0 if calibrated else x0)
-    return gain * x if calibrated else x
+            on_step(i, shown)
+    return x
 
 
 def eps_denoiser(table: StepTable, net: Network) -> Denoise:

@@ -30,8 +30,8 @@ class StepTable:
     steps: (S,) integers, strictly decreasing; the time steps at which the network is evaluated.
     a, c (S,), b (S, K): the coefficients. b[i, j] multiplies h_{i-j}, so that it is 0 for j > i.
     alpha, sigma: (S + 1,) scale of the signal and of the noise at each node. Node S is clean, with 1 and 0.
-    gain: (1,) or (C,), the factor of each lead by which the clean record is multiplied in the end. It is 1 unless the
-        model was calibrated for this sampler (`ddim_config.gains`).
+    gain: (1,) or (C,), the factor of each lead by which the clean record is multiplied in the gain row. It is 1 unless
+        the model was calibrated for this sampler (`ddim_config.gains`).
     settings: what the table was made with, as plain JSON values for the provenance: the eta of DDIM, the spacing of
         the steps, or the values of a fitted solver.
 
@@ -66,6 +66,16 @@ class StepTable:
     def K(self) -> int:
         """Length of the history."""
         return int(self.b.shape[1])
+
+    @property
+    def gain_row(self) -> int:
+        """The first row with less noise than signal (sigma < alpha), or the last one if there is none.
+
+        The amplitude of a record is decided there, and its fine noise is not. So the rows that follow make fine noise
+        that is not scaled. A classifier knows records by scaled noise.
+        """
+        below = np.flatnonzero(self.sigma[:-1] < self.alpha[:-1])
+        return int(below[0]) if below.size else self.S - 1
 
     @property
     def key(self) -> tuple[Any, ...]:

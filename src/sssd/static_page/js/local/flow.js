@@ -42,7 +42,13 @@ export async function run(facts, table, { seed, index }, evaluate, onStep) {
   let x = normal(seed, index, facts.T, size);
   let history = [];
   for (const [i, step] of table.steps.entries()) {
-    const { eps, x0 } = await evaluate(x, step);
+    let { eps, x0 } = await evaluate(x, step);
+    const shown = i <= table.gain_row ? calibrated(facts, table, x0) : x0;
+    if (i === table.gain_row) {
+      x = x.map((value, k) => value + table.alpha[i] * (shown[k] - x0[k]));
+      if (table.history === "x0") history = history.map((h) => calibrated(facts, table, h));
+      x0 = shown;
+    }
     history = [table.history === "eps" ? eps : x0, ...history].slice(0, table.b[i].length);
     const noise = table.c[i] ? normal(seed, index, step, size) : null;
     x = x.map((value, k) => {
@@ -50,9 +56,9 @@ export async function run(facts, table, { seed, index }, evaluate, onStep) {
       for (const [j, h] of history.entries()) next += table.b[i][j] * h[k];
       return next;
     });
-    await onStep(i, toMv(facts, calibrated(facts, table, x0)));
+    await onStep(i, toMv(facts, shown));
   }
-  return toMv(facts, calibrated(facts, table, x));
+  return toMv(facts, x);
 }
 
 function calibrated({ samples }, { gain }, x) {
