@@ -101,6 +101,13 @@ def compressed(folder: Path, names: Iterable[str]) -> int:
     return sum(len(gzip.compress(path.read_bytes())) for path in paths if path.is_file())
 
 
+def downloaded(page: Any, form: str) -> tuple[str, bytes]:
+    """Return the name and the content of a file of ECG A, in a form such as "WFDB", that the page gives."""
+    with page.expect_download() as download:
+        page.get_by_role("group", name="Download ECG A").get_by_role("button", name=form, exact=True).click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
 def wait_until_done(page: Any, records: int = 1) -> None:
     page.wait_for_function(
         """n => document.querySelectorAll('.sheet:not([hidden]) .take:not([hidden])').length >= n

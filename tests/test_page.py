@@ -21,7 +21,7 @@ from sssd.record import Ecg
 from sssd.signals.beats import find_beats
 from sssd.signals.interpolation import finer
 from sssd.signals.rates import decimated
-from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, frame_times, wait_until_done
+from tests.page import CHROMIUM, FILM, WHOLE, Service, chromium, downloaded, frame_times, wait_until_done
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("fastapi")
@@ -736,12 +736,9 @@ def test_download_every_format(open_page, service, tmp_path):
     truth = np.array(record["signal"])  # (12, 1000) mV
 
     def take(form):
-        with page.expect_download() as download:
-            page.get_by_role("group", name="Download ECG A").get_by_role(
-                "button", name=form, exact=True
-            ).click()
-        assert download.value.suggested_filename.startswith("AFIB_LVH_ddim5_seed11.")
-        return Path(download.value.path()).read_bytes()
+        name, content = downloaded(page, form)
+        assert name.startswith("AFIB_LVH_ddim5_seed11.")
+        return content
 
     zipfile.ZipFile(io.BytesIO(take("WFDB"))).extractall(tmp_path)
     (header,) = tmp_path.rglob("*.hea")
@@ -773,14 +770,7 @@ def test_download_at_500_hz(open_page, service, tmp_path):
     (drawn,) = json.loads(from_service(service, statements=["AFIB"], quality="draft", seed=11))["records"]
     page.get_by_label("Sampling rate of files of ECG A").select_option("500 Hz")
 
-    def take(form):
-        with page.expect_download() as download:
-            page.get_by_role("group", name="Download ECG A").get_by_role(
-                "button", name=form, exact=True
-            ).click()
-        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
-
-    name, content = take("WFDB")
+    name, content = downloaded(page, "WFDB")
     assert name == "AFIB_draft_seed11_500hz.zip"
     zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
     (header,) = tmp_path.rglob("*.hea")
@@ -789,13 +779,13 @@ def test_download_at_500_hz(open_page, service, tmp_path):
     coarse = plausible(to_eight(np.array(drawn["signal"])))  # what is above 45.5 Hz is lowered first
     difference = decimated(to_eight(read.p_signal.T)) - coarse
     assert np.abs(difference[:, 50:-50]).max() < 0.01
-    name, content = take("JSON")
+    name, content = downloaded(page, "JSON")
     (record,) = json.loads(content)["records"]
     assert name.endswith("_500hz.json") and record["fs_hz"] == 500
     np.testing.assert_allclose(record["signal"], read.p_signal.T, atol=0.0016)
-    assert take("PNG")[1].startswith(b"\x89PNG")
+    assert downloaded(page, "PNG")[1].startswith(b"\x89PNG")
     page.get_by_label("Sampling rate of files of ECG A").select_option("100 Hz")
-    name, content = take("JSON")
+    name, content = downloaded(page, "JSON")
     assert name == "AFIB_draft_seed11.json" and json.loads(content)["records"][0]["fs_hz"] == 100
 
 

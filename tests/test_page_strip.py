@@ -11,7 +11,7 @@ import pytest
 
 from sssd import Ecg
 from sssd.measurements import intervals, measurements
-from tests.page import CHROMIUM, Service, wait_until_done
+from tests.page import CHROMIUM, Service, downloaded, wait_until_done
 from tests.test_heart_rate import model
 from tests.test_page import PHONE, PIXELS, browser, from_service, made_by, open_page, service  # noqa: F401
 
@@ -169,12 +169,9 @@ def test_downloads_of_a_strip(open_page, signal, tmp_path):  # noqa: F811
     wait_until_done(page)
 
     def take(form):
-        with page.expect_download() as download:
-            page.get_by_role("group", name="Download ECG A").get_by_role(
-                "button", name=form, exact=True
-            ).click()
-        assert download.value.suggested_filename.startswith("NORM_25s_draft_seed1.")
-        return Path(download.value.path()).read_bytes()
+        name, content = downloaded(page, form)
+        assert name.startswith("NORM_25s_draft_seed1.")
+        return content
 
     zipfile.ZipFile(io.BytesIO(take("WFDB"))).extractall(tmp_path)
     (header,) = tmp_path.rglob("*.hea")

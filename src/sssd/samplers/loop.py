@@ -30,15 +30,15 @@ def run(
     type of x where they are multiplied.
     """
     a, b, c, alpha = table.a.tolist(), table.b.tolist(), table.c.tolist(), table.alpha.tolist()
-    calibrated = bool((table.gain != 1.0).any())
-    gain = x.new_zeros(0)
-    if calibrated:  # filled on the device, so that a graph can record it
+    gain, gain_row = x.new_zeros(0), -1
+    if (table.gain != 1.0).any():
+        gain_row = table.gain_row  # the values are filled in on the device, so that a graph can record it
         gain = torch.stack([x.new_full((1,), value) for value in table.gain.tolist()])
     history: list[Tensor] = []  # newest first
     for i in range(table.S):
         eps, x0 = denoise(x, i)
-        shown = gain * x0 if calibrated and i <= table.gain_row else x0
-        if calibrated and i == table.gain_row:
+        shown = gain * x0 if i <= gain_row else x0
+        if i == gain_row:
             x = x + alpha[i] * (shown - x0)
             history = history if table.history == "eps" else [gain * h for h in history]
             x0 = shown

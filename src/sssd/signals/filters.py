@@ -15,9 +15,7 @@ Floats = NDArray[np.float64]
 Samples = NDArray[np.intp]
 
 ZERO_CROSSINGS, KAISER_BETA = 10, 5.0  # of the window of `upsampled`, to either side
-LARGEST_FACTOR = (
-    1e3  # by which a block of a recursion may scale its input, so that rounding stays below 1e-12
-)
+LARGEST_FACTOR = 1e3  # by which a block of a recursion scales its input; rounding then stays below 1e-12
 
 
 def upsampled(x: NDArray[np.floating], factor: int) -> Floats:

@@ -23,19 +23,12 @@ LEAST_BEATS = 3
 P_HEIGHT_MV, P_STEADY_S = 0.05, 0.02  # of a P wave above its onset; from the record's median distance to R
 
 WANDER_HZ, MAINS_HZ = 0.5, 50.0  # what is below the one is removed, and what has the other averaged out
-SLOPE_S, USUAL_S, STEEPER = (
-    0.1,
-    0.75,
-    1.5,
-)  # a QRS complex is where the slope over SLOPE_S is 1.5 of that over USUAL_S
+# A QRS complex is where the slope over SLOPE_S is STEEPER times that over USUAL_S.
+SLOPE_S, USUAL_S, STEEPER = 0.1, 0.75, 1.5
 SHORTEST_QRS, CLOSEST_S = 0.4, 0.3  # in mean lengths of a complex; between two R peaks
 NEAR_R_S = 0.02
-Q_BEFORE_R_S, QRS_S, P_BEFORE_Q_S, ST_S = (
-    0.12,
-    0.18,
-    0.3,
-    0.15,
-)  # the longest of Q to R, QRS and P to Q; S to T at least
+Q_BEFORE_R_S, QRS_S, P_BEFORE_Q_S = 0.12, 0.18, 0.3  # Q to R, QRS and P to Q last so long at most
+ST_S = 0.15  # and S to T at least
 WITHIN_S = {"p": 0.1, "r": 0.1, "t": 0.2}  # in which the bases of a peak are its onset and end
 
 
@@ -149,12 +142,12 @@ def _waves_of(beat: Points, r: int, fs_hz: float) -> Beat:
         last = q + samples(QRS_S)
         s = _s_wave(beat, down, r, last)
         p = high[(high >= q - samples(P_BEFORE_Q_S)) & (high <= q)]
-        if p.any():
+        if len(p):
             found["p_peak"] = int(p[up[p].argmax()])
         if s is not None:
             t = np.concatenate((high, low))
             t = t[t >= s + samples(ST_S)]
-            if t.any():
+            if len(t):
                 found["t_peak"] = int(t[(up + down)[t].argmax()])
     if "p_peak" in found:
         found |= _ends("p", beat, found["p_peak"], samples(WITHIN_S["p"]))
