@@ -59,9 +59,22 @@ def circumstances(facts, seed, index):
     return rows[chosen].astype(np.float32) + np.float32(facts["bandwidth"]) * jitter
 
 
+def drawn_heart_rate(facts, wanted, seed, index):
+    """Return the heart rate of a recording whose statements are like these, K of 0 and 1; None if that has none."""
+    weight = np.array(facts["weight"])
+    bits = np.frombuffer(base64.b64decode(facts["statements"]), np.uint8).reshape(-1, -(-len(weight) // 8))
+    away = (np.unpackbits(bits, axis=1)[:, : len(weight)] != wanted) @ weight
+    like = np.flatnonzero(away <= away.min() + facts["like"])
+    chosen = like[int(words(seed, index, facts["step"], 1)[0][0]) * len(like) >> 32]
+    return float(np.frombuffer(base64.b64decode(facts["rates"]), "<f2")[chosen]) or None
+
+
 def conditions(facts, labels, *, seed, index, age=None, sex=None, heart_rate=None):
     """Return the conditions (K,) of a record."""
     told = facts["conditions"]
+    if heart_rate is None and facts["heart_rates"]:
+        wanted = np.isin(told["columns"][: told["labels"]], labels)
+        heart_rate = drawn_heart_rate(facts["heart_rates"], wanted, seed, index)
     row = dict(zip(told["columns"], told["given"], strict=True))
     row.update(dict.fromkeys(labels, 1.0))
     for name, value in (("age", age), ("heart_rate", heart_rate)):

@@ -39,10 +39,17 @@ from sssd.loss import NoiseLevels, add_noise, noise_levels
 from sssd.model_wrapper import SSSDECG
 from sssd.models.transformer import CIRCUMSTANCES, Transformer, layer
 from sssd.noise import origin
+from sssd.patient import HEART_RATE
 from sssd.presets import PRESETS
 from sssd.scale import Scale
 from sssd.training.augment import augmented_under_noise, lengthened
-from sssd.training.batches import HIDING, generator, to_model_scale, with_dropout
+from sssd.training.batches import (
+    HIDING,
+    generator,
+    to_model_scale,
+    with_dropout,
+    with_heart_rate_times,
+)
 from sssd.training.checkpoint import save_model
 from sssd.training.data import training_data, transformer_data
 from sssd.training.ema import WeightAverage, warmed_up_decay
@@ -55,6 +62,7 @@ AVERAGE = 0.998
 TOLD = 10.0  # noise levels sigma / alpha below it are those at which the discriminator learns
 STRENGTH = (1.0, 1.5), (5.0, 1.0)  # of the correction, below these noise levels; there is none above
 ABOVE = 0.1  # share of the network's batches at noise levels without a correction, where it stays as it is
+HIDDEN = 0.25  # share of the recordings whose heart rates the discriminator does not know
 BINS = 20  # of the steps
 FORGETTING = 0.02  # share of a new batch in the running mean power of the correction in a bin
 LOGGED = 250, 500  # steps of the discriminator and of the network
@@ -92,11 +100,12 @@ class Scales:
         """The noise level sigma / alpha of each step, (T,), ascending."""
         return self.levels.sigma / self.levels.alpha
 
-    def noisy(self, x: Tensor, t: Tensor, random: torch.Generator) -> Tensor:
-        """Return x_t (B, 8, L) of records x (B, 8, L'), which are augmented, at steps t (B,)."""
-        x, _, _ = augmented_under_noise(x, self.length, self.level[t] >= HIDING, random)
+    def noisy(self, x: Tensor, t: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return x_t (B, 8, L) of augmented records x (B, 8, L') at steps t (B,), and how fast each is read (B,)."""
+        x, _, faster = augmented_under_noise(x, self.length, self.level[t] >= HIDING, random)
         x = self.scale.emphasised(x)
-        return add_noise(x, t, torch.randn(x.shape, device=x.device, generator=random), self.levels)
+        noise = torch.randn(x.shape, device=x.device, generator=random)
+        return add_noise(x, t, noise, self.levels), faster
 
 
 class Discriminator(nn.Module):
@@ -153,12 +162,26 @@ def strength_of_steps(level: Tensor) -> Tensor:
 
 
 def made_by(model: SSSDECG, labels: NDArray[np.float32], quality: str, seed: int) -> Records:
-    """Return records of a quality for label vectors, to 1 uV as recordings are; patients are unknown."""
+    """Return records of a quality for label vectors, to 1 uV as recordings are; age and sex are unknown."""
     signal_mv = model.generate(labels, quality=quality, seed=seed, return_numpy=True)
     vectors = torch.from_numpy(labels).to(model.device)
     state = origin(seed, range(len(labels)), model.device)
-    cond = with_circumstances(model.model, vectors, state)  # those that were drawn for these records
+    cond = with_circumstances(
+        model.model, vectors, state, rates=True
+    )  # those that were drawn for these records
     return records(np.rint(1000 * signal_mv) / np.float32(1000), cond, model)
+
+
+def made_without_rates(model: SSSDECG, labels: NDArray[np.float32], quality: str, seed: int) -> Records:
+    """Return records as `made_by` does, but whose heart rate the network did not know."""
+    net = model.model
+    assert isinstance(net, Transformer)
+    drawn_from, net.heart_rates = net.heart_rates, None
+    net.forget()  # graphs in which rates are drawn
+    made = made_by(model, labels, quality, seed)
+    net.heart_rates = drawn_from
+    net.forget()
+    return made
 
 
 def records(signal_mv: NDArray[np.float32], cond: Tensor, model: SSSDECG) -> Records:
@@ -167,10 +190,20 @@ def records(signal_mv: NDArray[np.float32], cond: Tensor, model: SSSDECG) -> Rec
     return Records(lengthened(torch.from_numpy(x).to(model.device)), cond)
 
 
-def without_patient(net: Transformer, cond: Tensor) -> Tensor:
-    """Return conditions (B, K) in which age, sex and heart rate are unknown, as they are of the records made here."""
+def heart_rate_columns(net: Transformer) -> slice:
+    """Return the columns of conditions that hold the heart rate; the first says whether it is known."""
+    return slice(net.classes - len(HEART_RATE) * net.takes.heart_rate, net.classes)
+
+
+def as_made(net: Transformer, cond: Tensor, hidden: Tensor) -> Tensor:
+    """Return conditions (B, K) of recordings as those of the records made here, whose age and sex are unknown.
+
+    hidden: (B,) where the heart rate is unknown too.
+    """
     cond = cond.clone()
-    cond[:, net.classes - len(net.takes.columns) : net.classes] = 0
+    rates = heart_rate_columns(net)
+    cond[:, net.classes - len(net.takes.columns) : rates.start] = 0
+    cond[:, rates] *= ~hidden[:, None]
     return cond
 
 
@@ -182,18 +215,28 @@ def with_jitter(cond: Tensor, random: torch.Generator) -> Tensor:
 
 
 def batch_of_both(
-    net: Transformer, scales: Scales, recorded: Records, made: Records, size: int, random: torch.Generator
+    net: Transformer,
+    config: Config,
+    scales: Scales,
+    recorded: Records,
+    made: Records,
+    size: int,
+    random: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return x_t (2 B, 8, L), conditions (2 B, K) and steps (2 B, 1) of B = `size` recordings, then of B records."""
     real, other = recorded.drawn(size, random), made.drawn(size, random)
-    cond = without_patient(net, torch.cat((with_jitter(real.cond, random), other.cond)))
+    device = real.x.device
+    hidden = torch.rand(size, generator=random, device=device) < HIDDEN
+    cond = torch.cat((as_made(net, with_jitter(real.cond, random), hidden), other.cond))
     told = int((scales.level < TOLD).sum())
-    t = torch.randint(told, (2 * size,), generator=random, device=cond.device)
-    return scales.noisy(torch.cat((real.x, other.x)), t, random), cond, t[:, None]
+    t = torch.randint(told, (2 * size,), generator=random, device=device)
+    x_t, faster = scales.noisy(torch.cat((real.x, other.x)), t, random)
+    return x_t, with_heart_rate_times(cond, faster, config), t[:, None]
 
 
 def train_discriminator(
     net: Transformer,
+    config: Config,
     scales: Scales,
     recorded: Records,
     made: Records,
@@ -208,7 +251,7 @@ def train_discriminator(
     answer = torch.arange(2 * size, device=recorded.x.device).less(size).float()
     losses: list[Tensor] = []
     for i in range(steps):
-        batch = batch_of_both(net, scales, recorded, made, size, random)
+        batch = batch_of_both(net, config, scales, recorded, made, size, random)
         loss = F.binary_cross_entropy_with_logits(discriminator(*batch), answer)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -253,15 +296,20 @@ def train_network(
     def batch() -> tuple[Tensor, Tensor, Tensor]:
         """Return the squared error (B,) of a new batch, the power of the correction (B,) and the bins (B, BINS)."""
         real, other = recorded.drawn(size // 2, random), made.drawn(size // 2, random)
-        cond = torch.cat((with_dropout(real.cond, config, random), other.cond))
+        shown = with_dropout(real.cond, config, random)
+        hidden = (shown[:, heart_rate_columns(net)] == 0).all(1)
+        told = as_made(net, real.cond, hidden)  # what the discriminator sees of them
         t = torch.randint(corrected, (size,), generator=random, device=device)
         above = torch.rand(size, device=device, generator=random) < ABOVE
         t = torch.where(
             above, torch.randint(corrected, len(level), (size,), generator=random, device=device), t
         )
-        x_t, at = scales.noisy(torch.cat((real.x, other.x)), t, random), t[:, None].float()
-        known = without_patient(net, torch.cat((real.cond, other.cond)))
-        lacking = correction(slope(discriminator, x_t, known, at), t, strength[t], levels)
+        x_t, faster = scales.noisy(torch.cat((real.x, other.x)), t, random)
+        cond, seen = (
+            with_heart_rate_times(torch.cat((part, other.cond)), faster, config) for part in (shown, told)
+        )
+        at = t[:, None].float()
+        lacking = correction(slope(discriminator, x_t, seen, at), t, strength[t], levels)
         with torch.no_grad():
             now = teacher(x_t, cond, at)
         gained = model(x_t, cond, at) - now  # float32 would lose a small correction in the sum of the two
@@ -340,15 +388,17 @@ def main() -> None:
     full = transformer_data(data, copy.deepcopy(net), model.fs_hz)  # a copy, since it gets their table
     labels = data.labels[:, : label_count(model.config)].astype(np.float32)
     recorded = records(data.signal_mv, torch.from_numpy(full.labels.astype(np.float32)).to(device), model)
-    made = joined(
-        [made_by(model, labels, quality, options.seed + k) for k, quality in enumerate(options.made)]
-    )
+    sets = [made_by(model, labels, quality, options.seed + k) for k, quality in enumerate(options.made)]
+    if net.heart_rates is not None:
+        sets.append(made_without_rates(model, labels, options.made[0], options.seed + len(sets)))
+    made = joined(sets)
     print(f"{len(recorded.x)} recordings, {len(made.x)} records made", flush=True)
     levels = noise_levels(model.schedule, velocity=net.velocity, device=device)
     scales = Scales(data.signal_mv.shape[-1], model.scale, levels)
     torch.manual_seed(options.seed)
     discriminator = train_discriminator(
         net,
+        model.config,
         scales,
         recorded,
         made,

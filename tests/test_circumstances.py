@@ -7,10 +7,23 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from sssd.circumstances import BANDWIDTH, draw, measure, normalised, of_recordings, scale_of, table
+from sssd.circumstances import (
+    BANDWIDTH,
+    LIKE,
+    draw,
+    draw_heart_rates,
+    heart_rate_table,
+    measure,
+    normalised,
+    of_recordings,
+    scale_of,
+    table,
+    with_circumstances,
+)
 from sssd.config.schema import TransformerConfig
 from sssd.models.transformer import Transformer
 from sssd.noise import integers, origin
+from sssd.patient import MIDDLE_BPM, SPREAD_BPM, Takes
 from sssd.training.data import TrainingData, transformer_data
 
 FS = 100.0
@@ -133,3 +146,70 @@ def test_a_recording_is_scaled_as_the_training_records_were() -> None:
     loaded.load_state_dict(trained.state_dict())
     np.testing.assert_allclose(of_recordings(loaded, signal, FS).numpy(), columns, atol=1e-5)
     assert abs(columns[:15].mean(0)).max() < 1e-6 and abs(columns[15:].mean(0)).max() > 0.01
+
+
+# --- heart rates --------------------------------------------------------------------------------------------
+
+
+def recorded(n: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Label vectors (n, 11) and heart rates: statement 0 is fast, 1 slow, 2 rarely known; the others tell nothing."""
+    random = np.random.default_rng(0)
+    labels = (random.random((n, 11)) < 0.2).astype(np.uint8)
+    labels[:, :3] = np.eye(4, 3, dtype=np.uint8)[np.arange(n) % 4]
+    rates = np.array([120.0, 45.0, 95.0, 70.0])[np.arange(n) % 4] + random.normal(0, 3, n)
+    return labels, np.where((labels[:, 2] == 1) & (random.random(n) < 0.7), np.nan, rates)
+
+
+def test_heart_rates_are_those_of_records_with_like_statements() -> None:
+    """Against a search one by one. Broken by weights, bits or a draw that are others, or a record that is no match."""
+    labels, rates = recorded()
+    known = heart_rate_table(labels, rates, len(labels))
+    weight = known[2].numpy()
+    assert weight[:2].min() > 20 and weight[3:].max() < weight[2] < 20
+    wanted = np.random.default_rng(1).permutation(labels)
+    seeds, index = [5] * len(wanted), list(range(len(wanted)))
+    found = draw_heart_rates(*known, torch.from_numpy(wanted).float(), origin(seeds, index)).numpy()
+    for k, (vector, rate) in enumerate(zip(wanted, found, strict=True)):
+        away = np.abs(labels.astype(float) - vector) @ weight
+        like = np.flatnonzero(away <= away.min() + LIKE)
+        chosen = like[int(integers(origin([5], [k]), 2**32 - 3, len(like))[0])]
+        assert rate == pytest.approx(np.nan_to_num(rates)[chosen], rel=1e-3)
+    fast, slow, irregular = (wanted[:, k] == 1 for k in range(3))
+    assert found[fast].min() > 100 and found[slow].max() < 60
+    assert (found[irregular] == 0).mean() == pytest.approx(0.7, abs=0.15) and (found[~irregular] > 0).all()
+    assert len(set(found[fast])) > 10
+
+
+def test_a_heart_rate_depends_on_seed_number_and_statements_only() -> None:
+    known = heart_rate_table(*recorded(), 100)
+    wanted = torch.from_numpy(recorded()[0][:40]).float()
+    together = draw_heart_rates(*known, wanted, origin([7] * 40, range(40)))
+    assert torch.equal(together[9:10], draw_heart_rates(*known, wanted[9:10], origin([7], [9])))
+    assert not torch.equal(together, draw_heart_rates(*known, wanted, origin([8] * 40, range(40))))
+
+
+def test_a_heart_rate_that_is_asked_for_stays() -> None:
+    """Fails where rates are drawn that nobody asked to draw, or over one that is known, or in another scale."""
+    config = TransformerConfig(
+        width=16, layers=1, heads=2, patch=8, embed=8, circumstances=200, heart_rates=True
+    )
+    net = Transformer(config, classes=13, velocity=([0.9, 0.1], [0.4, 0.9]), takes=Takes(heart_rate=True))
+    labels, rates = recorded()
+    net.load_state_dict(
+        net.state_dict()
+        | dict(
+            zip(("heart_rates", "statements", "weight"), heart_rate_table(labels, rates, 200), strict=True)
+        )
+    )
+    asked = torch.tensor([[1.0, 0.4]]).repeat(200, 1) * (torch.arange(200) % 2)[:, None]
+    cond = torch.cat((torch.from_numpy(labels).float(), asked), dim=1)
+    state = origin([3] * 200, range(200))
+    without, drawn = (with_circumstances(net, cond, state, rates=rates) for rates in (False, True))
+    assert torch.equal(without[:, :13], cond) and torch.equal(without[:, 13:], drawn[:, 13:])
+    assert torch.equal(drawn[1::2, :13], cond[1::2]) and torch.equal(drawn[:, :11], cond[:, :11])
+    own = draw_heart_rates(*heart_rate_table(labels, rates, 200), cond[:, :11], state)[::2]
+    assert torch.equal(drawn[::2, 11], (own > 0).float()) and (own == 0).any()
+    torch.testing.assert_close(
+        MIDDLE_BPM + SPREAD_BPM * drawn[::2, 12][own > 0], own[own > 0], rtol=1e-5, atol=0
+    )
+    assert not drawn[::2, 12][own == 0].any()

@@ -30,7 +30,8 @@ def distilled(**sections: Any) -> Config:
     content["distill_config"] = {
         "nodes": 4,
         "teacher_steps": 30,
-        "guidance": [[0, 1.5], [2, 4.0]],
+        "guidance": [[0, 1.5], [2, 2.0]],
+        "heart_rate_guidance": [[0, 1.0], [2, 2.5]],
         "beats": 0.1,
     }
     return Config.model_validate({**content, **sections})

@@ -134,7 +134,8 @@ def test_an_unknown_rate_is_what_a_network_is_given_that_gets_labels_only(patien
 
 def test_a_transformer_is_given_labels_only_too() -> None:
     content = read_config(DEFAULT).model_dump()
-    content["transformer_config"] |= {"width": 32, "layers": 1, "heads": 2, "embed": 16, "circumstances": 0}
+    content["transformer_config"] |= {"width": 32, "layers": 1, "heads": 2, "embed": 16}
+    content["transformer_config"] |= {"circumstances": 0, "heart_rates": False}
     content["wavenet_config"]["label_embed_classes"] = 77
     content["trainset_config"]["heart_rate"] = True
     net = build_network(Config.model_validate(content)).eval()

@@ -103,9 +103,9 @@ def auc(amplitude: float) -> float:
     train, unseen = (
         [records(size, seed + more, recorded=real) for size, seed, real in sets] for more in (0, 10)
     )
-    found = REFINE["train_discriminator"](net, SCALES, *train, steps=60, size=16, random=seeded())
+    found = REFINE["train_discriminator"](net, tiny(), SCALES, *train, steps=60, size=16, random=seeded())
     with torch.no_grad():
-        logit = found(*REFINE["batch_of_both"](net, SCALES, *unseen, 400, seeded(1))).numpy()
+        logit = found(*REFINE["batch_of_both"](net, tiny(), SCALES, *unseen, 400, seeded(1))).numpy()
     return float(weighted_auc(np.arange(800) < 400, logit, np.ones((1, 800)))[0])
 
 
@@ -122,11 +122,52 @@ def test_the_discriminator_cannot_tell_records_that_are_like_recordings() -> Non
 def test_recordings_and_records_are_told_from_each_other_under_the_same_conditions() -> None:
     """Fails when patients are known, circumstances exact, or a step has more noise than the discriminator learns."""
     real, made = records(0.3, 1, recorded=True), records(0.3, 2, recorded=False)
-    _, cond, steps = REFINE["batch_of_both"](random_net(), SCALES, real, made, 300, seeded())
+    _, cond, steps = REFINE["batch_of_both"](random_net(), tiny(), SCALES, real, made, 300, seeded())
     assert not cond[:, 71:75].any() and real.cond[:, 71:75].any()
     for half in cond.chunk(2):
         assert float(half[:, -CIRCUMSTANCES:].std()) == pytest.approx(BANDWIDTH, rel=0.05)
     assert 9 < SCALES.level[steps].max() < 10
+
+
+def with_heart_rate() -> Config:
+    content = tiny().model_dump()
+    content["transformer_config"] |= {"heart_rates": True}
+    content["trainset_config"]["heart_rate"] = True
+    content["wavenet_config"]["label_embed_classes"] = 77
+    return Config.model_validate(content)
+
+
+def test_the_discriminator_knows_the_heart_rates_of_most() -> None:
+    """Fails when they are hidden always or never, or do not follow the speed at which a record is read."""
+    net = random_net(with_heart_rate())
+    cond = torch.zeros(600, net.columns)
+    cond[:, 71:77] = torch.tensor([1.0, 0.5, 1.0, 0.0, 1.0, 0.2])
+    cond[:, -CIRCUMSTANCES - 1] = 1
+    both = [REFINE["Records"](records(0.3, k, recorded=True, n=600).x, cond) for k in (1, 2)]
+    _, seen, steps = REFINE["batch_of_both"](net, with_heart_rate(), SCALES, *both, 600, seeded())
+    recorded, made = seen.chunk(2)
+    assert not recorded[:, 71:75].any()
+    known = recorded[:, 75] == 1
+    assert float(known.float().mean()) == pytest.approx(0.75, abs=0.05) and made[:, 75].all()
+    assert not recorded[~known, 76].any()
+    still = SCALES.level[steps[:600, 0]] < REFINE["HIDING"]  # read as fast as they were recorded
+    torch.testing.assert_close(recorded[known & still, 76], torch.full_like(recorded[known & still, 76], 0.2))
+    assert (recorded[known & ~still, 76] - 0.2).abs().median() > 0.01
+
+
+def test_records_without_heart_rates_are_made_too() -> None:
+    """Fails when a rate is drawn for them, or none is drawn afterwards."""
+    config = with_heart_rate()
+    model = SSSDECG(config, device="cpu")
+    model.model.load_state_dict(random_net(config).state_dict())
+    model.model.get_buffer("heart_rates").fill_(100.0)
+    labels = np.eye(3, 71, dtype=np.float32)
+    before, without, after = (
+        REFINE[name](model, labels, "draft", 4) for name in ("made_by", "made_without_rates", "made_by")
+    )
+    assert torch.equal(before.cond, after.cond) and torch.equal(before.x, after.x)
+    assert before.cond[:, 75:77].eq(1).all() and not without.cond[:, 75:77].any()
+    assert (before.x - without.x).abs().max() > 1e-3
 
 
 # --- the network --------------------------------------------------------------------------------------------
@@ -148,7 +189,7 @@ def test_the_network_learns_its_velocity_with_the_correction() -> None:
     REFINE["train_network"](net, Constant(), tiny(), SCALES, *both, **how)
     for level, lacking in ((0.3, -0.45), (2.0, -0.3)):
         t = torch.full((64,), int((SCALES.level < level).sum()))
-        x, at = SCALES.noisy(both[0].x[:64], t, seeded(6)), t[:, None].float()
+        x, at = SCALES.noisy(both[0].x[:64], t, seeded(6))[0], t[:, None].float()
         with torch.no_grad():
             gained = net.predict(x, both[0].cond[:64], at) - before.predict(x, both[0].cond[:64], at)
         assert float((gained - lacking).square().mean()) < 0.2 * lacking**2

@@ -223,7 +223,7 @@ def test_guidance_extrapolates_from_the_unconditional_prediction() -> None:
     torch.manual_seed(0)
     net = build_network(tiny()).eval()
     torch.nn.init.normal_(net.outer_convs[2].weight)
-    guide = guided(net, 1000, torch.full((200,), 3.0), "float32", CPU)
+    guide = guided(net, 1000, torch.full((200,), 3.0), None, "float32", CPU)
     x, t = torch.randn(2, 8, 1000), torch.full((2, 1), 50.0)
     y = torch.zeros(2, 71)
     y[0, :9] = 1

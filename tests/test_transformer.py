@@ -517,7 +517,7 @@ def test_a_transformer_learns_from_its_own_guidance(tmp_path: Path) -> None:
     strength = strength_of_steps([(2.0, 3.0), (0.1, 1.5)], levels)
     assert strength[[0, at - 1, at, 199]].tolist() == [1.0, 1.5, 3.0, 3.0]
     assert set(strength_of_steps(1.5, levels).tolist()) == {1.5}
-    predict = guided(net, LENGTH, strength, "float32", CPU)
+    predict = guided(net, LENGTH, strength, None, "float32", CPU)
     x, y, t = torch.randn(2, 8, LENGTH), torch.rand(2, net.columns), torch.tensor([[at - 1.0], [float(at)]])
     with torch.no_grad():
         conditional, unconditional = net.predict(x, y, t), net.predict(x, net.unconditional(y), t)
@@ -529,6 +529,25 @@ def test_a_transformer_learns_from_its_own_guidance(tmp_path: Path) -> None:
         tiny(guidance=[[0, 1.5], [3, 2.5]]), data(), tmp_path / "guided", init=first.path, accelerator="cpu"
     )
     assert second.iterations == 4
+
+
+def test_the_heart_rate_has_a_guidance_of_its_own() -> None:
+    """Fails where what it adds is strengthened as the statements are, or by the strength of another step."""
+    content = tiny().model_dump()
+    content["trainset_config"]["heart_rate"] = True
+    content["wavenet_config"]["label_embed_classes"] = 77
+    net = random_net(Config.model_validate(content))
+    levels = noise_levels(karras(), velocity=True)
+    strength, of_rate = (strength_of_steps(s, levels) for s in (1.5, [(0.0, 1.0), (2.0, 2.5)]))
+    x, y, t = torch.randn(2, 8, LENGTH), torch.rand(2, net.columns), torch.tensor([[20.0], [190.0]])
+    without = y.clone()
+    without[:, 75:77] = 0
+    with torch.no_grad():
+        told, untold, nothing = (net.predict(x, one, t) for one in (y, without, net.unconditional(y)))
+    expected = nothing + 1.5 * (untold - nothing) + torch.tensor([1.0, 2.5])[:, None, None] * (told - untold)
+    found = guided(net, LENGTH, strength, of_rate, "float32", CPU)(x, y, t)
+    torch.testing.assert_close(found, expected)
+    assert (found - guided(net, LENGTH, strength, None, "float32", CPU)(x, y, t)).abs().max() > 1e-3
 
 
 def test_fine_tuning_on_other_labels_keeps_what_is_known(tmp_path: Path) -> None:
@@ -557,6 +576,28 @@ def test_fine_tuning_on_other_labels_keeps_what_is_known(tmp_path: Path) -> None
         assert (tuned.predict(x, new, at) - expected).abs().max() > 1e-3
 
 
+def test_fine_tuning_on_other_labels_draws_heart_rates_of_the_new_data(tmp_path: Path) -> None:
+    """Fails where the tables of the old labels are asked to fit, or a rate is drawn that the new data do not have."""
+    content = tiny(n_iters=1).model_dump()
+    content["transformer_config"] |= {"heart_rates": True}
+    content["trainset_config"] |= {"heart_rate": True}
+    content["wavenet_config"]["label_embed_classes"] = 77
+    before = Config.model_validate(content)
+    path = save_model(tmp_path / "model.safetensors", random_net(before), before)
+    content["trainset_config"]["label_names"] = ["MINE", "NORM"]
+    content["wavenet_config"]["label_embed_classes"] = 8
+    labels = np.zeros((12, 8), np.float32)
+    labels[:, 1] = labels[:6, 6] = 1
+    labels[:6, 7] = 0.6  # 90 per minute
+    recorded = replace(data(), labels=labels, val_labels=labels[:3])
+    config = Config.model_validate(content)
+    tuned = train(config, recorded, tmp_path / "tuned", init=path, accelerator="cpu").path
+    found = SSSDECG.from_pretrained(tuned, device="cpu").model
+    assert found.get_buffer("heart_rates").unique().tolist() == [0, 90]
+    assert found.get_buffer("statements").unique().tolist() == [64]  # the bits of NORM alone
+    assert found.get_buffer("weight").tolist() == [1, 1]
+
+
 def test_training_sees_weights_that_were_not_counted() -> None:
     """Without gradients too, where generation keeps weights; broken by a wrapper that keeps them."""
     net = random_net()
@@ -579,6 +620,10 @@ def test_training_sees_weights_that_were_not_counted() -> None:
     [
         ({"transformer_config": {"width": 24, "heads": 8}}, "width is 24: expected a multiple of 16"),
         ({"transformer_config": {}}, 'prediction is "eps": expected "v"'),
+        (
+            {"transformer_config": {"heart_rates": True}, "diffusion_config": {"prediction": "v"}},
+            "heart_rates is true: expected transformer_config.circumstances above 0 and trainset_config.heart_rate",
+        ),
         ({"diffusion_config": {"rho": 7.0}}, "lacks sigma_min and sigma_max"),
         (
             {"diffusion_config": {"rho": 7, "sigma_min": 0.1, "sigma_max": 1, "terminal_alpha": 0.01}},
@@ -596,7 +641,8 @@ def test_contradictions_are_named(change: dict[str, Any], message: str) -> None:
 
 
 def test_the_network_is_sssd_ecgs_without_the_section() -> None:
-    """Every configuration of before has a Denoiser."""
+    """Every configuration of before has a Denoiser; earlier versions read files of networks that draw no rates."""
+    assert "heart_rates" not in tiny().content()["transformer_config"]
     assert read_config(PUBLISHED).transformer_config is None
     assert TransformerConfig().circumstances == 0
 

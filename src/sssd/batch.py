@@ -119,11 +119,11 @@ def sample(
         return z.to(cond.device)
 
     def network_of_windows(strips: list[int], parts: list[int]) -> Callable[[Tensor, int], Tensor]:
-        full = with_circumstances(network, cond[strips, parts], state[strips])
+        full = with_circumstances(network, cond[strips, parts], state[strips], rates=True)
         return _bound(network, full, times, length=length, dtype=dtype)
 
     def network_under(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
-        full = with_circumstances(network, cond, state, given.circumstances)
+        full = with_circumstances(network, cond, state, given.circumstances, rates=not given.anything)
         return _bound(network, full, times, length=length, dtype=dtype)
 
     if strip is None and isinstance(table, StepTable) and not given.anything:
@@ -205,7 +205,7 @@ def _recorded(
     times = table.steps.tolist()
 
     def flow(bind: Callable[[Tensor], Callable[[Tensor, int], Tensor]], cond: Tensor, state: Tensor) -> Any:
-        predict = bind(with_circumstances(network, cond, state))
+        predict = bind(with_circumstances(network, cond, state, rates=True))
         denoise = (v_denoiser if network.velocity else eps_denoiser)(
             table, lambda x, t: predict(x, times.index(t))
         )

@@ -1,4 +1,4 @@
-"""The circumstances of a recording, for networks that are conditioned on them: baseline wander and fine noise.
+"""The circumstances of a recording, for networks that are conditioned on them: wander, fine noise, and heart rate.
 
 A recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A network that does
 not know these gives every record about the same wander and noise. Each of the 8 leads has two numbers, 16 in all:
@@ -8,11 +8,15 @@ not know these gives every record about the same wander and noise. Each of the 8
 
 At generation they are drawn from a kernel density over those of the training records. A Gaussian with their mean and
 covariance would give itself away by these numbers alone.
+
+Where no heart rate is asked for, a network that takes one gets that of a training record with the same statements, or
+with statements as like them as there are. Without one it would have to decide the rate in its first, largest steps, and
+in few steps it decides on more than one: beats of one record then come at different distances.
 """
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -22,6 +26,7 @@ from torch import Tensor
 from .models.network import Network
 from .models.transformer import Transformer
 from .noise import drawn, integers
+from .patient import HEART_RATE, MIDDLE_BPM, SPREAD_BPM
 
 USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
 WANDER_HZ = 0.5
@@ -30,7 +35,8 @@ QUANTILE = 0.4
 SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 uV in mV
 BANDWIDTH = 0.15  # of the kernel density, in standard deviations
 NEAR = 0.5  # and of that by which rows are chosen that go with what is known
-ROW, JITTER = 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
+RATE, ROW, JITTER = 2**32 - 3, 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
+LIKE = 5.0  # beats per minute
 CHUNK = 1024  # records whose spectra are computed at a time
 
 Floats = NDArray[np.float64]
@@ -99,6 +105,46 @@ def draw(rows: Tensor, state: Tensor, known: Tensor | None = None) -> Tensor:
     return torch.where(known.isnan(), rows[chosen].float() + BANDWIDTH * jitter, known)
 
 
+def heart_rate_table(
+    labels: NDArray[Any], rates: NDArray[np.float64], rows: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what heart rates are drawn from, for label vectors (n, K) and rates (n,) per minute, NaN if unknown.
+
+    These are the rates (rows,) float16 of the records that `table` takes, 0 where unknown, the bits (rows, bytes) uint8
+    of their label vectors, and how much each statement counts when label vectors are compared (K,) float32. This is 1,
+    and in addition the difference between the mean rate of the records with it and that of all, as a whole number. So
+    no record with tachycardia is like one without.
+    """
+    known = np.isfinite(rates)
+    found, has = rates[known], labels[known]
+    count = has.sum(axis=0)
+    away = np.abs(found @ has / np.maximum(count, 1) - found.sum() / max(len(found), 1))
+    weight = 1 + np.where(count > 0, away, 0.0).round()
+    chosen = np.arange(rows) * len(rates) // rows
+    bits = np.packbits(labels[chosen].astype(np.uint8), axis=1)
+    kept = np.nan_to_num(rates[chosen]).astype(np.float16)
+    return torch.from_numpy(kept), torch.from_numpy(bits), torch.from_numpy(weight.astype(np.float32))
+
+
+def draw_heart_rates(rates: Tensor, bits: Tensor, weight: Tensor, labels: Tensor, state: Tensor) -> Tensor:
+    """Return a heart rate per minute (B,) float32 for label vectors (B, K), 0 where it stays unknown.
+
+    rates, bits, weight: see `heart_rate_table`. It is the rate of one of the rows whose statements are like those of
+    the label vector. How unlike a row is is the sum of weights over the statements that only one of the two has, and
+    rows count as long as this is at most `LIKE` above its least. state: the `origin` (B, 2) of the noise. So a rate
+    depends on the label vector, seed and index of its record only.
+    """
+    rates, bits, weight, labels = (part.to(state.device) for part in (rates, bits, weight.double(), labels))
+    places = torch.arange(7, -1, -1, device=bits.device)
+    rows = (bits[..., None] >> places & 1).flatten(1)[:, : labels.shape[1]].double()
+    wanted = (labels > 0.5).double()
+    away = (wanted @ weight)[:, None] + (rows @ weight) - 2 * (wanted * weight) @ rows.T  # whole numbers
+    like = away <= away.amin(1, keepdim=True) + LIKE
+    at = integers(state, RATE, like.sum(1))
+    chosen = torch.searchsorted(like.cumsum(1), at[:, None] + 1)[:, 0]
+    return rates[chosen].float()
+
+
 def takes_circumstances(network: Network) -> TypeGuard[Transformer]:
     """Return whether a network is conditioned on circumstances."""
     return isinstance(network, Transformer) and network.circumstances is not None
@@ -109,10 +155,13 @@ def with_circumstances(
     cond: Tensor,
     state: Tensor,
     measured: Tensor | None = None,
+    *,
+    rates: bool = False,
 ) -> Tensor:
     """Add the circumstances of these records to conditions (B, K), if the network takes them.
 
     state: (B, 2) the `origin` of their noise. measured: (B, 16), NaN where they are unknown; what is unknown is drawn.
+    rates: whether unknown heart rates are drawn as well, which is right where nothing else is known of the records.
     """
     if not takes_circumstances(network):
         return cond
@@ -122,4 +171,18 @@ def with_circumstances(
         found = draw(network.circumstances.to(state.device), state, found)
     found = found.to(cond.device)
     given = network.full(cond)[:, : -1 - found.shape[1]]
+    if rates and network.heart_rates is not None:
+        given = _with_heart_rates(network, given, state)
     return torch.cat((given, torch.ones_like(given[:, :1]), found), dim=1)
+
+
+def _with_heart_rates(network: Transformer, given: Tensor, state: Tensor) -> Tensor:
+    """Return conditions (B, K) in which heart rates that were unknown are drawn."""
+    assert network.heart_rates is not None and network.statements is not None and network.weight is not None
+    first, end = network.classes - len(HEART_RATE), network.classes
+    labels = given[:, : network.classes - len(network.takes.columns)]
+    drawn_rates = draw_heart_rates(network.heart_rates, network.statements, network.weight, labels, state)
+    found = drawn_rates.to(given.device)[:, None]
+    columns = torch.cat((torch.ones_like(found), (found - MIDDLE_BPM) / SPREAD_BPM), dim=1) * (found > 0)
+    told = torch.where(given[:, first : first + 1] > 0, given[:, first:end], columns)
+    return torch.cat((given[:, :first], told, given[:, end:]), dim=1)

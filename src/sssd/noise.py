@@ -98,13 +98,13 @@ def kernel_works(device: torch.device) -> bool:
         return False
 
 
-def integers(state: Tensor, step: int, below: int) -> Tensor:
+def integers(state: Tensor, step: int, below: int | Tensor) -> Tensor:
     """Return a whole number from 0 to below - 1 for each record of an `origin` (B, 2): (B,) int64.
 
-    `normal` uses the same random bits: take a step that nothing else has. All numbers are equally likely, up to a share
-    of below / 2**32. Raises ValueError for a step that is none.
+    below: one for all, or (B,) int64. `normal` uses the same random bits: take a step that nothing else has. All
+    numbers are equally likely, up to a share of below / 2**32. Raises ValueError for a step that is none.
     """
-    return (_words(state, step, 1)[0] * below >> 32)[:, 0]
+    return _words(state, step, 1)[0][:, 0] * below >> 32
 
 
 def seed_of_attempt(seed: int, attempt: int) -> int:

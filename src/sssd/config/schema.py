@@ -107,6 +107,7 @@ class TransformerConfig(_Section):
                    in the style of the first
     circumstances  rows of the table of recordings' circumstances that is kept with the weights (sssd.circumstances);
                    0 for a network that is not conditioned on them
+    heart_rates    whether the heart rates of the same recordings are kept too, and drawn where none is asked for
     """
 
     width: Count = 256
@@ -116,6 +117,7 @@ class TransformerConfig(_Section):
     embed: Count = 256
     sources: list[str] = []
     circumstances: Annotated[int, Field(ge=0)] = 0
+    heart_rates: bool = False
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> TransformerConfig:
@@ -136,6 +138,7 @@ class TrainConfig(_Section):
 
     batch_size       records of one step, over all devices together
     guidance         the network learns what the one it started from predicts under this guidance
+    heart_rate_guidance   the same for what a known heart rate changes; without it, it is guided as the rest
     edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022); a transformer always does
     output_directory, ckpt_iter   not used, see `UNUSED`
     focus            only in checkpoints of earlier versions
@@ -158,6 +161,7 @@ class TrainConfig(_Section):
     augment: bool = False
     focus: dict[str, Any] | None = None
     guidance: Guidance | None = None
+    heart_rate_guidance: Guidance | None = None
     seed: int = 0
 
 
@@ -254,13 +258,15 @@ class Config(_Section):
         """Return the configuration as it is written to files: JSON values, without the keys that are None.
 
         None is the default of every key that may be None. A key that an earlier version does not know is therefore in
-        a file only if the model needs it, and that version reads all other files. The same holds for `heart_rate` and
-        `emphasis`.
+        a file only if the model needs it, and that version reads all other files. The same holds for `heart_rate`,
+        `emphasis` and `heart_rates`.
         """
         content = self.model_dump(mode="json", exclude_none=True)
         for name in ("heart_rate", "emphasis"):
             if not content["trainset_config"][name]:
                 del content["trainset_config"][name]
+        if self.transformer_config is not None and not self.transformer_config.heart_rates:
+            del content["transformer_config"]["heart_rates"]
         return content
 
     @model_validator(mode="after")
@@ -301,6 +307,13 @@ class Config(_Section):
                 f'diffusion_config.prediction is "{self.diffusion_config.prediction}": expected "v" with '
                 "transformer_config, because a transformer predicts the velocity"
             )
+        network = self.transformer_config
+        if network is not None and network.heart_rates:
+            if not (network.circumstances and self.trainset_config.heart_rate):
+                raise ValueError(
+                    "transformer_config.heart_rates is true: expected transformer_config.circumstances above 0 and "
+                    "trainset_config.heart_rate with it"
+                )
 
 
 def read_config(path: str | os.PathLike[str]) -> Config:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
-from ..circumstances import BANDWIDTH, JITTER, ROW
+from ..circumstances import BANDWIDTH, JITTER, LIKE, RATE, ROW
 from ..leads import EIGHT
 from ..models.network import Network
 from ..models.transformer import Transformer
@@ -20,7 +19,7 @@ from ..sampling import Sampling
 from ..scale import Scale, factors
 from ..version import __version__
 
-VERSION = 2  # of the form of these values
+VERSION = 3  # of the form of these values
 
 
 def facts(model: PretrainedModel) -> dict[str, Any]:
@@ -39,6 +38,7 @@ def facts(model: PretrainedModel) -> dict[str, Any]:
         "sampler": table_facts(table),
         "conditions": _conditions(model.model, model.label_names, trainset.takes),
         "circumstances": _circumstances(model.model),
+        "heart_rates": _heart_rates(model.model),
         "scale": _scale(model.scale, model.shape[1]),
     }
 
@@ -81,14 +81,31 @@ def _circumstances(network: Network) -> dict[str, Any] | None:
     """Return the table from which circumstances are drawn, and how; None if the network takes none."""
     if not isinstance(network, Transformer) or network.circumstances is None:
         return None
-    rows: NDArray[np.float16] = network.circumstances.cpu().numpy()
     return {
-        "rows": base64.b64encode(rows.astype("<f2").tobytes()).decode(),
-        "shape": list(rows.shape),
+        "rows": _base64(network.circumstances, "<f2"),
+        "shape": list(network.circumstances.shape),
         "bandwidth": BANDWIDTH,
         "row_step": ROW,
         "jitter_step": JITTER,
     }
+
+
+def _heart_rates(network: Network) -> dict[str, Any] | None:
+    """Return the tables from which heart rates are drawn, and how; None if the network draws none."""
+    if not isinstance(network, Transformer) or network.heart_rates is None:
+        return None
+    assert network.statements is not None and network.weight is not None
+    return {
+        "rates": _base64(network.heart_rates, "<f2"),
+        "statements": _base64(network.statements, "u1"),
+        "weight": network.weight.int().tolist(),
+        "like": LIKE,
+        "step": RATE,
+    }
+
+
+def _base64(values: Tensor, form: str) -> str:
+    return base64.b64encode(values.cpu().numpy().astype(form).tobytes()).decode()
 
 
 def _scale(scale: Scale, length: int) -> dict[str, Any]:

@@ -143,6 +143,9 @@ class Transformer(Network):
     config: TransformerConfig
     circumstances: Tensor | None  # (rows, 16) float16, those of training records; normalised
     circumstances_scale: Tensor | None  # (2, 16) the mean and standard deviation by which they were
+    heart_rates: Tensor | None  # (rows,) float16, those of the same records per minute; 0 where unknown
+    statements: Tensor | None  # (rows, bytes) uint8, the bits of their label vectors
+    weight: Tensor | None  # (labels,) how much each statement counts when label vectors are compared
 
     def __init__(
         self,
@@ -170,6 +173,14 @@ class Transformer(Network):
         scale = torch.stack((torch.zeros(CIRCUMSTANCES), torch.ones(CIRCUMSTANCES)))
         for name, values in (("circumstances", table), ("circumstances_scale", scale)):
             self.register_buffer(name, values if config.circumstances else None)
+        rows, labels = config.circumstances, classes - len(takes.columns)
+        drawn_from = {
+            "heart_rates": torch.zeros(rows, dtype=torch.float16),
+            "statements": torch.zeros(rows, -(-labels // 8), dtype=torch.uint8),
+            "weight": torch.ones(labels),
+        }
+        for name, values in drawn_from.items():
+            self.register_buffer(name, values if config.heart_rates else None)
         planes = width // config.heads // 2
         turn = np.geomspace(1.0, SLOWEST, planes)  # radians per token
         for name, constant in {**preconditioning(*velocity), "turn": turn}.items():

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from ..checks import counted
-from ..circumstances import measure, normalised, scale_of, table
+from ..circumstances import Floats, heart_rate_table, measure, normalised, scale_of, table
 from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..factory import label_names
 from ..labels import CODES
 from ..models.transformer import Transformer
+from ..patient import MIDDLE_BPM, SPREAD_BPM
 from ..signals.heart_rate import measured_heart_rates
 
 
@@ -76,10 +77,17 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
 
     A zero follows them, since none of them is left out, then the source, and then the circumstances of the records,
     normalised by the mean and standard deviation of the training records of the first set. Those of coarse records are
-    unknown. `net` gets a table of the circumstances of the first set, and
-    these two numbers for each.
+    unknown. `net` gets a table of the circumstances of the first set and these two numbers for each, and, if it draws
+    heart rates, those of the same records with their statements.
     """
-    sources = len(net.config.sources)
+    sources, first_set = len(net.config.sources), (data.source == 0) & ~data.coarse
+    if net.heart_rates is not None and net.statements is not None and net.weight is not None:
+        rates, statements, weight = heart_rate_table(
+            *labels_and_rates(net, data.labels[first_set]), len(net.heart_rates)
+        )
+        net.heart_rates.copy_(rates)
+        net.statements.copy_(statements)
+        net.weight.copy_(weight)
     columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in (data.labels, data.val_labels)]
     if sources:
         one_hot = np.eye(sources)
@@ -90,7 +98,7 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
         ]
     if net.circumstances is not None and net.circumstances_scale is not None:
         measured = [measure(part, fs_hz) for part in (data.signal_mv, data.val_signal_mv)]
-        reference = measured[0][(data.source == 0) & ~data.coarse]
+        reference = measured[0][first_set]
         scale = scale_of(reference)
         values = [normalised(part, scale) for part in measured]
         known = [~data.coarse[:, None], np.ones((len(data.val_labels), 1), dtype=bool)]
@@ -101,6 +109,13 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
             for part, have, value in zip(columns, known, values, strict=True)
         ]
     return replace(data, labels=columns[0], val_labels=columns[1])
+
+
+def labels_and_rates(net: Transformer, columns: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
+    """Return the statements (n, K) and heart rates (n,) per minute, NaN if unknown, of label columns (n, classes)."""
+    known, scaled = columns[:, net.classes - 2], columns[:, net.classes - 1]
+    rates = np.where(known > 0, MIDDLE_BPM + SPREAD_BPM * scaled.astype(np.float64), np.nan)
+    return columns[:, : net.classes - len(net.takes.columns)], rates
 
 
 def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:

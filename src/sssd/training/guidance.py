@@ -12,6 +12,8 @@ from ..config.schema import Config, Guidance
 from ..factory import build_network, label_names
 from ..loss import NoiseLevels, Predict
 from ..models.network import Network
+from ..models.transformer import Transformer
+from ..patient import HEART_RATE
 from .checkpoint import start_from
 from .network import training_net
 
@@ -37,19 +39,41 @@ def under_guidance(conditional: Tensor, unconditional: Tensor, strength: float |
     return unconditional + strength * (conditional - unconditional)
 
 
-def guided(net: Network, length: int, strength: Tensor, precision: str, device: torch.device) -> Predict:
-    """Return the prediction of `net` under guidance whose strength depends on the step, (T,), without gradients.
+def guided(
+    net: Network,
+    length: int,
+    strength: Tensor,
+    of_heart_rate: Tensor | None,
+    precision: str,
+    device: torch.device,
+) -> Predict:
+    """Return the prediction of `net` under guidance, without gradients.
 
-    A network trained on it needs one evaluation where guidance needs two.
+    strength: (T,) of guidance at each step. of_heart_rate: (T,) another one for what the heart rate adds to the
+    prediction; without it the heart rate is guided as all conditions are. A network trained on this needs one
+    evaluation where guidance needs two or three.
     """
     frozen = training_net(net.to(device), length, precision, device).eval()
 
     @torch.no_grad()
     def predict(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        at_step = strength[t.reshape(-1).long()][:, None, None]
-        return under_guidance(frozen(x, y, t), frozen(x, net.unconditional(y), t), at_step)
+        step = t.reshape(-1).long()
+        unconditional = frozen(x, net.unconditional(y), t)
+        if of_heart_rate is None:
+            return under_guidance(frozen(x, y, t), unconditional, strength[step][:, None, None])
+        without = frozen(x, without_heart_rate(net, y), t)
+        added = of_heart_rate[step][:, None, None] * (frozen(x, y, t) - without)
+        return under_guidance(without, unconditional, strength[step][:, None, None]) + added
 
     return predict
+
+
+def without_heart_rate(net: Network, y: Tensor) -> Tensor:
+    """Return the conditions (B, K) of a network that takes a heart rate, with it unknown."""
+    assert isinstance(net, Transformer) and net.takes.heart_rate
+    y = y.clone()
+    y[:, net.classes - len(HEART_RATE) : net.classes] = 0
+    return y
 
 
 def network_to_guide(config: Config, init: Path | None) -> Network:

@@ -126,7 +126,11 @@ def _train(
     teacher = None
     if todo.guidance is not None:
         strength = strength_of_steps(todo.guidance, levels)
-        teacher = guided(network_to_guide(config, init), length, strength, todo.precision, device)
+        of_heart_rate = None
+        if todo.heart_rate_guidance is not None:
+            of_heart_rate = strength_of_steps(todo.heart_rate_guidance, levels)
+        source = network_to_guide(config, init)
+        teacher = guided(source, length, strength, of_heart_rate, todo.precision, device)
 
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST

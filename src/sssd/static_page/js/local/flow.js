@@ -9,6 +9,7 @@ export function conditions(facts, { statements, age, sex, heart_rate, seed, inde
   const row = Float32Array.from(given);
   const set = (name, value) => (row[columns.lastIndexOf(name)] = value);
   for (const k of statements) row[k] = 1;
+  if (facts.heart_rates) heart_rate ??= heartRate(facts.heart_rates, statements, seed, index);
   for (const [name, value] of Object.entries({ age, heart_rate })) {
     if (value === null || value === undefined) continue;
     const words = name.replace("_", " ");
@@ -23,10 +24,33 @@ export function conditions(facts, { statements, age, sex, heart_rate, seed, inde
 
 // A row of the table of circumstances, and normal noise on it.
 function circumstances({ rows, shape: [count, width], bandwidth, row_step, jitter_step }, seed, index) {
-  const bytes = Uint8Array.from(atob(rows), (c) => c.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
+  const values = halves(rows);
   const row = integer(seed, index, row_step, count);
-  return normal(seed, index, jitter_step, width).map((z, k) => half(view.getUint16(2 * (row * width + k), true)) + bandwidth * z);
+  return normal(seed, index, jitter_step, width).map((z, k) => values(row * width + k) + bandwidth * z);
+}
+
+// The heart rate of a recording with statements like these (sssd.circumstances.draw_heart_rates); null if that has none.
+function heartRate({ rates, statements: bits, weight, like, step }, statements, seed, index) {
+  const [known, rate] = [bytesOf(bits), halves(rates)];
+  const width = Math.ceil(weight.length / 8);
+  const wanted = weight.map((_, k) => statements.includes(k));
+  const away = Array.from({ length: known.length / width }, (_, row) =>
+    weight.reduce((sum, w, k) => {
+      const has = Boolean((known[row * width + (k >> 3)] >> (7 - (k & 7))) & 1);
+      return has === wanted[k] ? sum : sum + w;
+    }, 0),
+  );
+  const most = away.reduce((least, one) => Math.min(least, one), Infinity) + like;
+  const near = [...away.keys()].filter((row) => away[row] <= most);
+  return rate(near[integer(seed, index, step, near.length)]) || null;
+}
+
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+// From numbers as float16 in base64: the function that returns one of them.
+function halves(base64) {
+  const view = new DataView(bytesOf(base64).buffer);
+  return (k) => half(view.getUint16(2 * k, true));
 }
 
 // The number that 16 bits are as float16 (IEEE 754).
