@@ -11,6 +11,7 @@ from sssd import SSSDECG
 from sssd.checks import timed
 from sssd.circumstances import draw
 from sssd.cli import main
+from sssd.config.schema import Config
 from sssd.engine.bound import bind
 from sssd.io import npz
 from sssd.labels import CODES
@@ -19,7 +20,6 @@ from sssd.request import conditions
 from sssd.strips import EDGE_S, Strip, strip_of
 from tests.reference import textbook
 from tests.test_cli import checkpoint  # noqa: F401
-from tests.test_editing import told  # noqa: F401
 from tests.test_transformer import random_net
 from tests.test_transformer import tiny as transformer
 from tests.test_wrapper import tiny
@@ -277,39 +277,29 @@ def test_all_windows_of_a_strip_have_its_own_circumstances():
     assert all(torch.isclose(found, one).all(dim=1).any() for one in drawn)
 
 
-def test_all_windows_of_a_part_have_one_heart_rate(told, monkeypatch):  # noqa: F811
-    """It is the one that is given, or that of the record of ordinary length with the same seed and labels."""
-    measured, seen = [], []
-
-    def rates(signal_mv, fs_hz):
-        measured.extend(signal_mv)
-        return np.array([61.0, 122.0])[: len(signal_mv)]
+def test_all_windows_of_a_part_have_one_heart_rate(monkeypatch):
+    """It is the one that is given, or that which is drawn for the record of ordinary length with the same seed."""
+    config = transformer().model_dump()
+    config["transformer_config"]["heart_rates"] = config["trainset_config"]["heart_rate"] = True
+    config["wavenet_config"]["label_embed_classes"] = 77
+    model, seen = SSSDECG(Config.model_validate(config), device="cpu"), []
+    model.model.heart_rates.copy_(torch.linspace(50, 120, len(model.model.heart_rates)))
 
     def watched(network, cond, *more, **how):
         seen.extend(cond[:, [CODES.index("AFIB"), 75, 76]].tolist())
         return bind(network, cond, *more, **how)
 
-    monkeypatch.setattr("sssd.model_wrapper.measured_heart_rates", rates)
+    def told_to_network():
+        rates = {tuple(round(x, 4) for x in row) for row in seen}
+        seen.clear()
+        return rates
+
     monkeypatch.setattr("sssd.batch.bind", watched)
     how = dict(exact=True, seed=2, sampler="ddim", steps=1, precision="float32")
-    told.generate(["NORM", "AFIB"], duration=(12, 12), **how)
-    told_to_windows = {tuple(round(x, 4) for x in row) for row in seen if row[1]}
-    assert told_to_windows == {(0.0, 1.0, round((61 - 75) / 25, 4)), (1.0, 1.0, round((122 - 75) / 25, 4))}
-    for one, label in zip(measured, ("NORM", "AFIB"), strict=True):
-        np.testing.assert_allclose(one, told.generate(label, **how)[0], atol=1e-5)
-    measured.clear(), seen.clear()
-    told.generate("NORM", duration=12, heart_rate=80, **how)
-    assert not measured and {tuple(round(x, 4) for x in row) for row in seen} == {(0.0, 1.0, 0.2)}
-
-
-def test_heart_rates_are_measured_a_batch_at_a_time(told, monkeypatch):  # noqa: F811
-    """Fails where the records that tell the rates of all parts are made at once, whatever the batch size is."""
-    sizes = []
-
-    def rates(signal_mv, fs_hz):
-        sizes.append(len(signal_mv))
-        return np.full(len(signal_mv), 61.0)
-
-    monkeypatch.setattr("sssd.model_wrapper.measured_heart_rates", rates)
-    told.generate(["NORM"] * 5, duration=(3,) * 5, batch_size=2, seed=2, sampler="ddim", steps=1)
-    assert sorted(sizes) == [1, 2, 2]
+    model.generate(["NORM", "AFIB"], duration=(12, 12), **how)
+    to_windows = told_to_network()
+    for label in ("NORM", "AFIB"):
+        model.generate(label, **how)
+    assert len(to_windows) == 2 and to_windows == told_to_network()
+    model.generate("NORM", duration=12, heart_rate=80, **how)
+    assert told_to_network() == {(0.0, 1.0, 0.2)}

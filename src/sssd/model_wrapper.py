@@ -41,7 +41,6 @@ from .samplers import StepTable
 from .samplers.adapter import Scheduler
 from .sampling import RunKeywords, Sampling, SamplingKeywords
 from .schedule import IntArray
-from .signals.heart_rate import measured_heart_rates
 from .signals.rates import FINE_HZ
 from .strips import Strip, strip_of
 from .utils.util import std_normal
@@ -263,8 +262,6 @@ class SSSDECG(FromRecordings):
         given: see `sample`. strip, rows: windows of strips, and how many of them the network reads at once.
         """
         known = {"age": age, "sex": sex, "heart_rate": heart_rate}
-        if strip is not None and self.takes_heart_rate:
-            known["heart_rate"] = self._heart_rates(vectors, seeds, index, table, precision, rows, **known)
         cond = torch.from_numpy(conditions(vectors, len(seeds), self.classes, **known)).to(self.device)
 
         def after(i: int, x0: Tensor) -> None:
@@ -287,41 +284,6 @@ class SSSDECG(FromRecordings):
             rows=rows,
         )
         return self.scale.to_mv(x)
-
-    def _heart_rates(
-        self,
-        vectors: NDArray[np.float32],
-        seeds: Sequence[int] | IntArray,
-        index: Sequence[int] | IntArray,
-        table: Table,
-        precision: str,
-        at_once: int,
-        **known: Any,
-    ) -> NDArray[np.float64]:
-        """Return one heart rate for each part of strips (B, G), so that their windows do not choose others.
-
-        It is the one that is asked for, or that of the record of ordinary length with the same seed, number and labels,
-        of which `at_once` are made at a time. NaN where it is in doubt.
-        """
-        strips, parts = vectors.shape[:2]
-        of_parts = {
-            name: None if value is None else np.repeat(np.broadcast_to(value, strips), parts)
-            for name, value in known.items()
-        }
-        rates = np.full(strips * parts, np.nan) if of_parts["heart_rate"] is None else of_parts["heart_rate"]
-        open_ = np.flatnonzero(np.isnan(rates))
-        for some in batches(len(open_), at_once):
-            at = open_[some.start : some.stop]
-            made = self.generate_batch(
-                vectors.reshape(strips * parts, -1)[at],
-                np.asarray(seeds)[at // parts],
-                np.asarray(index)[at // parts],
-                table,
-                precision=precision,
-                **{name: v[at] for name, v in of_parts.items() if v is not None and name != "heart_rate"},
-            )
-            rates[at] = measured_heart_rates(made.numpy(), self.fs_hz)
-        return rates.reshape(strips, parts)
 
     def records(
         self,
