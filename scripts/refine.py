@@ -3,7 +3,8 @@
 Discriminator guidance (Kim et al. 2023, "Refining Generative Process with Discriminator Guidance in Score-based
 Diffusion Models", https://arxiv.org/abs/2211.17091), learnt into the weights, in three parts:
 
-1. IN makes records of each quality of --made for the label vectors of folds 1 to 8.
+1. IN makes records of each quality of --made for the label vectors of folds 1 to 8, and, if it draws heart rates, one
+   set more of the first of them without any.
 2. A discriminator D(x_t, t, c) learns to tell recordings of folds 1 to 8 from them, both with the noise of step t. It
    starts as a copy of the network. The logit of the best one is log(p_recorded / p_made), so its gradient is what the
    network's score lacks.
