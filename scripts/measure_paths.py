@@ -45,6 +45,8 @@ HEAD = (
     "inside the manifold of recordings",
 )
 
+RATE = 70.0  # beats per minute, since each point would draw its own
+
 
 class Figures:
     """The figures of a set of records (n, 12, L) in mV, beside recordings that none of them was made of."""
@@ -101,7 +103,7 @@ def statements(model: SSSDECG, figures: Figures, test: Data, train: Data) -> str
     points = []
     for share in POINTS:
         mixed = np.concatenate([np.repeat((1 - share) * a + share * b, EACH, axis=0) for a, b in ends])
-        request = model.request(mixed.astype(np.float32), exact=True)
+        request = model.request(mixed.astype(np.float32), exact=True, heart_rate=RATE)
         made = model.sample(request, model.step_table(), seed=1, progress=False)
         points.append(to_twelve(made.numpy()))
     first, last = ([pair[k] for pair in PAIRS for _ in range(EACH)] for k in (2, 3))
