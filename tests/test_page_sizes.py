@@ -21,6 +21,7 @@ LEAST = 11
 RECORD = "#ecg=AFIB,LVH&quality=draft&seed=1"
 TWO = "#ecg=CLBBB&quality=draft&seed=2&vs.ecg=NORM"
 STRIP = "#ecg=SR&quality=draft&seed=1&duration=60"
+CHANGED = "#ecg=NORM@0-30,AFIB,LVH@30-60&exact=1&quality=draft&seed=1"
 
 # Elements that reach out of the window, but for those that their own scroller clips or that only screen readers see.
 OUTSIDE = """() => [...document.querySelectorAll('body *')].filter((e) => {
@@ -72,8 +73,8 @@ def device(width, height):
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize(
     ("fragment", "records"),
-    [("", 0), (RECORD, 1), (TWO, 2), (STRIP, 1)],
-    ids=["empty", "one", "two", "strip"],
+    [("", 0), (RECORD, 1), (TWO, 2), (STRIP, 1), (CHANGED, 1)],
+    ids=["empty", "one", "two", "strip", "changed"],
 )
 def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, height, fragment, records):  # noqa: F811
     """Fails when the page is wider than the window, a control covers another, or text is below a legible size."""
@@ -91,7 +92,8 @@ def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, he
 
 @pytest.mark.parametrize(("width", "height"), sorted(DESKS))
 @pytest.mark.parametrize(
-    ("record", "layout"), [(RECORD, "3x4"), (RECORD, "6x2"), (STRIP, "strip"), (STRIP, "3x4")]
+    ("record", "layout"),
+    [(RECORD, "3x4"), (RECORD, "6x2"), (STRIP, "strip"), (STRIP, "3x4"), (CHANGED, "strip")],
 )
 def test_all_leads_are_visible_at_once(open_page, width, height, record, layout):  # noqa: F811
     """Fails when one has to scroll to see a lead, a row or how far the record has formed, or room is left unused."""

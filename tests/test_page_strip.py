@@ -21,6 +21,8 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed"),
 ]
+CHANGED = "#ecg=NORM@0-12.5,AFIB,LVH@12.5-22,PACE@22-25&quality=draft&seed=1"
+PARTS = ["NORM@0-12.5", "AFIB+LVH@12.5-22", "PACE@22-25"]
 STRIP = "#ecg=NORM&quality=draft&seed=1&duration=25"
 ASKED = {"statements": ["NORM"], "quality": "draft", "seed": 1, "duration": 25}
 
@@ -288,6 +290,217 @@ def test_a_long_strip_is_scrolled_to_its_stretch(open_page, quick):  # noqa: F81
     assert in_sight(0)
     page.click(".made summary")
     assert "Length, s\n303" in page.locator(".made dl").first.inner_text()
+
+
+# --- statements that change on the way ----------------------------------------------------------------------
+
+
+def test_a_change_by_keyboard(open_page):  # noqa: F811
+    """Fails when a change cannot be added or removed by keyboard, is not sent, or is offered for a record of 10 s."""
+    page = open_page()
+    sent = []
+    page.on("request", lambda asked: sent.append(asked.post_data) if "/stream" in asked.url else None)
+    page.focus("#search-a")
+    page.keyboard.type("NORM")
+    page.keyboard.press("Enter")
+    page.locator("#first .quality label", has_text="Draft").click()
+    assert page.is_hidden("#first .changes")
+    page.locator("#first .length label", has_text="30 s").click()
+    page.focus("#duration-a")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Change the statements on the way"
+    page.keyboard.press("Enter")
+    page.keyboard.type("a-fib")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Tab")  # the chip
+    page.keyboard.press("Shift+Tab")  # remove the change
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.value") == "15"  # half-way
+    page.keyboard.press("Control+a")
+    page.keyboard.type("12.5")
+    page.keyboard.press("Enter")
+    wait_until_done(page)
+    asked = json.loads(sent.pop())
+    assert asked["statements"] == ["NORM@0-12.5", "AFIB@12.5-30"] and "duration" not in asked
+    assert not asked["measure"] and page.is_disabled("#like-this")
+    assert "#ecg=NORM@0-12.5,AFIB@12.5-30&quality=draft&" in page.url and "duration" not in page.url
+    assert "--label 'NORM@0-12.5' --label 'AFIB@12.5-30' --quality" in page.inner_text("#command")
+    assert page.locator(".then").first.inner_text() == "then, from 0:12.5"
+    page.locator("#first .length label", has_text="10 s").click()
+    assert page.is_hidden("#first .changes")
+    page.click("#generate")
+    wait_until_done(page)
+    assert json.loads(sent.pop())["statements"] == ["NORM"] and "#ecg=NORM&" in page.url
+    page.locator("#first .length label", has_text="30 s").click()
+    assert page.locator("#first .part .chip b").all_inner_texts() == ["AFIB"]  # it is still there
+    page.locator("#first .part .from button").press("Enter")
+    assert page.locator("#first .part").count() == 0
+    assert page.evaluate("document.activeElement.className") == "add"
+    page.click("#generate")
+    wait_until_done(page)
+    asked = json.loads(sent.pop())
+    assert (asked["statements"], asked["duration"]) == (["NORM"], 30)
+
+
+def test_a_link_with_changes(open_page, service, tmp_path):  # noqa: F811
+    """Fails when link, caption, files or command name or hold another strip than the service makes of the request."""
+    page = open_page(CHANGED)
+    wait_until_done(page)
+    (record,) = json.loads(from_service(service, statements=PARTS, quality="draft", seed=1))["records"]
+    assert page.locator("#first .part .from input").evaluate_all("all => all.map((one) => one.value)") == [
+        "12.5",
+        "22",
+    ]
+    assert page.locator(".part .chip b").all_inner_texts() == ["AFIB", "LVH", "PACE"]
+    assert CHANGED in page.url and page.input_value("#duration-a") == "25"
+    asked = ["NORM", "AFIB", "LVH", "PACE"]
+    assert page.locator(".names .asked b").all_inner_texts() == asked
+    assert page.locator(".then").all_inner_texts() == ["then, from 0:12.5", "then, from 0:22"]
+    drawn = [
+        sorted(set(names.split("+")) - set(part.split("@")[0].split("+")))
+        for names, part in zip(record["parts"], PARTS, strict=True)
+    ]
+    assert page.locator(".names .also b").all_inner_texts() == sum(drawn, [])
+    assert any(drawn)
+    said = page.inner_text(".plain")
+    assert "From 0:12.5 on: The atria quiver" in said and "fades over within 1 s" in said
+    label = page.get_attribute("canvas.traces", "aria-label")
+    assert ", from 0:12.5 AFIB" in label and ", from 0:22 " in label
+    page.click(".made summary")
+    facts = page.locator(".made dl").first.inner_text()
+    assert "Length, s\n25\n" in facts and f"{record['parts'][1]} from 0:12.5" in facts
+    page.wait_for_function(
+        "() => /\\d/.test(document.querySelector('[data-measure=heart_rate_bpm]').textContent)"
+    )
+
+    name, content = downloaded(page, "JSON")
+    assert name == "NORM_0-12_5_AFIB_LVH_12_5-22_PACE_22-25_draft_seed1.json"
+    (held,) = json.loads(content)["records"]
+    assert held["parts"] == record["parts"] and held["measured"] is None
+    np.testing.assert_allclose(held["signal"], record["signal"], atol=0.0016)
+    made = made_by(page.inner_text("#command"), tmp_path / "ecg")
+    np.testing.assert_allclose(made, record["signal"], atol=0.0021)
+    again = open_page(page.url[page.url.index("#") :])
+    wait_until_done(again)
+    page.click(".made summary")
+    page.wait_for_timeout(200)
+    assert again.evaluate(PIXELS) == page.evaluate(PIXELS)
+
+
+# How many pixels of the grid's canvas have about the colour of marks, within a pixel of x mm.
+ACCENT = """(x) => {
+  const canvas = document.querySelector('canvas.grid');
+  const mm = parseFloat(getComputedStyle(document.querySelector('.extent')).getPropertyValue('--mm'));
+  const accent = getComputedStyle(canvas).getPropertyValue('--accent').match(/\\d+/g).map(Number);
+  const { data } = canvas.getContext('2d').getImageData(Math.floor(x * mm) - 1, 0, 3, canvas.height);
+  const near = (i) => accent.every((value, k) => Math.abs(value - data[i + k]) < 30);
+  return Array.from({ length: 3 * canvas.height }, (_, i) => 4 * i).filter(near).length;
+}"""
+
+
+def test_changes_are_marked_on_the_paper(open_page):  # noqa: F811
+    """Fails when a mark is at another time, covers a trace or a name, or is missing on the screen or in print."""
+    page = open_page(CHANGED)
+    wait_until_done(page)
+    found = page.evaluate(
+        """async () => {
+          const { layOut, LEADS } = await import('./js/layout.js');
+          const signal = Array.from({ length: 12 }, () => new Float32Array(2500));
+          signal[LEADS.indexOf('II')][1300] = 2.5; // a spike of 25 mm, 0.5 s after the first change
+          const changes = [{ at: 12.5, words: 'AFIB LVH' }, { at: 20, words: 'PACE' }];
+          const lay = (drawing, more) => layOut(drawing, { seconds: 25, signals: [signal], changes, ...more });
+          const marks = ({ rows }) => rows.map(({ marks }) => marks.map(({ x, words }) => [x, words]));
+          const strip = lay({ layout: 'strip' });
+          const twelve = lay({ layout: '3x4', at: 10 });
+          const late = lay({ layout: 'strip' }, { changes: [{ at: 19.9, words: 'AFIB LVH' }] });
+          const [mark] = late.rows[1].marks;
+          return { strip: marks(strip), dy: strip.rows[1].marks[0].dy, twelve: marks(twelve),
+                   apart: [twelve.rows[0].marks[0].dy, twelve.rows[0].segments[1].label.dy],
+                   none: marks(lay({ layout: '3x4', at: 0 })), part: marks(lay({ layout: 'strip' }, { part: [2, 3] })),
+                   late: [mark.right < late.width, mark.left > late.leadIn, Math.max(...mark.line.map(([, y]) => y)) < mark.dy] };
+        }"""
+    )
+    assert found["strip"] == [[], [[15 + 62.5, "AFIB LVH"]], [[15, "PACE"]]]
+    assert found["dy"] > 25  # over the spike
+    assert found["twelve"] == [[[15 + 62.5, "AFIB LVH"]], *[[[15 + 62.5, ""]]] * 3]
+    assert found["apart"][0] >= found["apart"][1] + 4.5  # over the name of the lead that begins there
+    assert found["none"] == [[]] * 4 and found["part"] == [[[15, "PACE"]]]
+    assert found["late"] == [True] * 3
+
+    assert page.evaluate(ACCENT, 15 + 62.5) > 40 and page.evaluate(ACCENT, 15 + 30) == 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    texts = page.locator("#print svg").first.locator("text").all_text_contents()
+    assert {"AFIB LVH", "PACE", "NORM, from 0:12.5 AFIB  LVH, from 0:22 PACE"} <= set(texts)
+    page.locator("#layout label", has_text="3 × 4").click()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert "AFIB LVH" not in page.locator("#print svg").first.locator("text").all_text_contents()  # 0:00–0:10
+
+
+def test_changes_that_cannot_be(open_page, quick):  # noqa: F811
+    """Fails when a change at a wrong time or without statements is sent, or a wrong link is silently something else."""
+    page = open_page("#ecg=NORM@0-20,AFIB@20-40&steps=2&seed=1", url=quick.url)
+    wait_until_done(page)
+    at, said = page.locator("#first .part .from input").first, page.locator("#first .part .problem")
+    for wrong in ("1", "38", "", "x"):
+        at.evaluate("(input, value) => { input.value = value; }", wrong)
+        page.click("#generate")
+        assert said.inner_text() == (
+            "Each part must last at least 2.5 s: this change can come from 2.5 to 37.5 s."
+        )
+        assert at.get_attribute("aria-invalid") == "true" and page.evaluate(
+            "document.activeElement.type === 'number'"
+        )
+        assert at.get_attribute("aria-describedby") == said.get_attribute("id")
+    at.fill("20")
+    assert said.inner_text() == "" and at.get_attribute("aria-invalid") is None
+    page.click("#first .add")
+    page.click("#generate")
+    assert said.nth(1).inner_text() == "Choose what the ECG shows from then on, or remove this change."
+    assert page.locator("#first [aria-invalid]").count() == 1
+    page.locator("#first .part .from button").nth(1).click()
+    page.click("#generate")
+    wait_until_done(page)
+    for wrong in ("NORM@0-20,AFIB@25-40", "NORM@0-1,AFIB@1-40", "NORM@0-5,AFIB@5-9", "NORM@0-20,AFIB"):
+        page.goto(page.url.split("#")[0] + f"#ecg={wrong}&steps=2&seed=1")
+        page.wait_for_function(f"() => document.getElementById('notice').textContent.includes('{wrong}')")
+        assert "NORM is used instead" in page.inner_text("#notice")
+        assert page.locator(".names b").first.inner_text() == "NORM"
+        assert page.locator("#first .part").count() == 0
+
+
+def test_two_strips_of_which_one_changes(open_page, quick):  # noqa: F811
+    """Fails when the second strip changes too, has another length, or the link does not say what each is."""
+    fragment = "#ecg=NORM@0-20,AFIB@20-40&steps=2&seed=1&vs.ecg=NORM"
+    page = open_page(fragment.replace("&vs.ecg=NORM", ""), url=quick.url)
+    wait_until_done(page)
+    page.click("#comparing")
+    page.click("#generate")
+    wait_until_done(page, 2)
+    assert page.locator(".then").all_inner_texts() == ["then, from 0:20"]
+    assert page.locator("#second .part").count() == 0 and page.is_hidden("#second .changes")
+    assert "&vs.ecg=NORM&" in page.url and "duration" not in page.url
+    again = open_page(page.url[page.url.index("#") :], url=quick.url)
+    wait_until_done(again, 2)
+    assert again.locator(".how").all_inner_texts() == page.locator(".how").all_inner_texts()
+    assert "40\u00a0s" in again.locator(".how").nth(1).inner_text()
+    other = open_page(fragment.replace("vs.ecg=NORM", "vs.ecg=SR@0-20,LVH@20-40"), url=quick.url)
+    other.wait_for_function("() => /only the first/.test(document.getElementById('notice').textContent)")
+    assert other.locator(".names").nth(1).locator(".asked").all_inner_texts() == ["SR sinus rhythm"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [{}, PHONE])
+def test_axe_with_changes(open_page, quick, scheme, device):  # noqa: F811
+    """Fails when axe finds any violation, also with a message under a change."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    fragment = "#ecg=NORM@0-20,AFIB@20-40&steps=2&seed=1"
+    page = open_page(fragment, url=quick.url, color_scheme=scheme, **device)
+    wait_until_done(page)
+    page.click("#first .add")
+    page.click("#generate")
+    assert page.locator("#first .part .problem").nth(1).inner_text()
+    found = axe.run(page, options={"resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

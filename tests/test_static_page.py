@@ -813,6 +813,7 @@ def test_what_needs_a_service_is_refused_in_words(visit: Callable[..., Visit]) -
     for more, said in (
         ({"noise": "muscle:20uV"}, "install sssd-ecg"),
         ({"duration": 60}, "duration: This page works without a service"),
+        ({"statements": ["NORM@0-30", "AFIB@30-60"]}, "change on the way: This page works without a service"),
         ({"statements": ["AFIBB"]}, "unknown statement 'AFIBB'"),
         ({"quality": "fast"}, "draft, standard, best"),
         ({"age": 200}, "age is 200"),
@@ -829,6 +830,11 @@ def test_what_needs_a_service_is_refused_in_words(visit: Callable[..., Visit]) -
     assert opened.run(left)  # a file that is dropped is left to the browser
     assert opened.page.is_hidden("#start-room") and opened.page.is_hidden("#first .length")
     assert "sssd-ecg serve" in opened.page.inner_text("#first .lacking")
+    changed = visit("#ecg=NORM@0-30,AFIB@30-60&quality=draft&seed=1").page
+    changed.wait_for_function(
+        "() => /change on the way: This page/.test(document.getElementById('error').textContent)"
+    )
+    assert changed.is_hidden("#first .changes") and changed.is_visible("#first .length")
 
 
 @pytest.mark.browser

@@ -104,6 +104,7 @@ async function request(given) {
   const { labels, models: [model], together, provenance } = await data;
   const other = Object.keys(given).filter((name) => !KNOWN.includes(name) && given[name] !== null);
   if (other.length) throw new Refused(`${other.join(", ")}: ${LACKING}`);
+  if (given.statements?.some((name) => /@[\d.]+-[\d.]+$/.test(name))) throw new Refused(`statements that change on the way: ${LACKING}`);
   const plan = model.qualities.find(({ name }) => name === (given.quality ?? QUALITY));
   if (!plan || !given.statements?.length) throw new Refused(`Expected statements, and one of the qualities ${model.qualities.map(({ name }) => name).join(", ")}.`);
   const patient = {};

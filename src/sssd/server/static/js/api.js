@@ -2,6 +2,7 @@
 
 import { LEADS, isStrip } from "./layout.js";
 import { ask as send } from "./origin.js";
+import { timed } from "./parts.js";
 
 export class ApiError extends Error {
   constructor(message, { status = 0, retryAfter = null } = {}) {
@@ -84,26 +85,26 @@ export const health = async () => void (await ask("healthz"));
 
 // The request for a record with these settings. Settings that do not apply are left out.
 export function request(settings) {
-  const { statements, exact, quality, sampler, steps, eta, seed, duration, age, sex, heart_rate } = settings;
-  const body = { statements, seed, ...(quality ? { quality } : { sampler }) };
+  const { statements, then = [], exact, quality, sampler, steps, eta, seed, duration, age, sex, heart_rate } = settings;
+  const body = { statements: then.length ? timed(settings) : statements, seed, ...(quality ? { quality } : { sampler }) };
   if (exact) body.exact = true;
   if (!quality && sampler !== "ddpm") body.steps = steps;
   if (!quality && sampler === "ddim") body.eta = eta;
-  if (duration) body.duration = duration;
+  if (duration && !then.length) body.duration = duration;
   if (age !== null && age !== undefined) body.age = age;
   if (sex) body.sex = sex;
   if (heart_rate !== null && heart_rate !== undefined) body.heart_rate = heart_rate;
   return body;
 }
 
-// Whether a record of this request is measured at once. Strips are not, as that would take longer than to make them.
+// Whether a record with these settings is measured at once. Strips are not, as that would take longer than to make them.
 const measured = ({ duration }) => !isStrip(duration ?? 0);
 
 // What a file needs beside its record. Only JSON has a place for measurements, and only pictures are drawn, strips with all
-// leads in full length. fs: its rate in Hz, or null for that of the network.
-export function inFile(body, accept, { at, ...drawing }, fs) {
+// leads in full length. fs: its rate in Hz, or null for that of the network. measure: whether JSON has measurements
+export function inFile(body, accept, { at, ...drawing }, fs, measure = true) {
   if (drawing.layout === "strip") drawing.layout = "12x1";
-  const how = accept === "application/json" ? { measure: measured(body) } : /^image|pdf$/.test(accept) ? drawing : {};
+  const how = accept === "application/json" ? { measure } : /^image|pdf$/.test(accept) ? drawing : {};
   return { ...body, ...how, ...(fs ? { fs } : {}) };
 }
 
@@ -116,7 +117,7 @@ export async function measure(signal, statements, fs_hz, { signal: abort }) {
 
 // A file with the record of these settings.
 export async function file(settings, accept, drawing, fs) {
-  const body = inFile(request(settings), accept, drawing, fs);
+  const body = inFile(request(settings), accept, drawing, fs, measured(settings));
   return (await ask("v1/ecgs", { body, accept })).blob();
 }
 
@@ -152,7 +153,7 @@ export const understand = async (text) => (await ask(`v1/understand?text=${encod
 // leads in mV. A slow line gets the newest steps only.
 export async function stream(settings, { onStep, signal }) {
   const body = request(settings);
-  const answer = await ask("v1/ecgs/stream?signal=delta", { body: { ...body, measure: measured(body) }, accept: "text/event-stream", signal });
+  const answer = await ask("v1/ecgs/stream?signal=delta", { body: { ...body, measure: measured(settings) }, accept: "text/event-stream", signal });
   try {
     for await (const { event, data } of events(answer.body)) {
       if (event === "step") onStep({ step: data.step, steps: data.steps, rows: twelve(data) });

@@ -40,7 +40,7 @@ export function drawGrid(context, geometry, view, colour) {
   drawMarks(context, geometry, view, colour);
 }
 
-// Draw calibration pulses and the marks between leads.
+// Draw calibration pulses, the marks between leads, and brackets where statements change.
 function drawMarks(context, geometry, { scale }, colour) {
   context.lineWidth = Math.max(1, Math.min(0.3 * scale, 4));
   context.strokeStyle = colour("pulse");
@@ -57,6 +57,15 @@ function drawMarks(context, geometry, { scale }, colour) {
       context.beginPath();
       for (const [dx, dy] of pulse(geometry)) context.lineTo((geometry.leadIn + dx) * scale, y0 - dy * scale);
       context.stroke();
+    }
+    for (const { x, line } of row.marks) {
+      const path = new Path2D();
+      for (const [dx, dy] of line) path.lineTo((x + dx) * scale, y0 - dy * scale);
+      context.save();
+      context.strokeStyle = colour("accent");
+      context.lineWidth = Math.max(1.5, 0.4 * scale);
+      context.stroke(path);
+      context.restore();
     }
     context.fillStyle = colour("pulse");
     for (const { x } of row.segments.slice(1)) for (const from of [-5, 3]) context.fillRect(x * scale - 0.5, y0 + from * scale, 1, 2 * scale);
@@ -107,7 +116,7 @@ export function drawTraces(context, geometry, view, colour, traces) {
   drawNames(context, geometry, view, colour);
 }
 
-// Draw the names of the leads, with a rim in the colour of the paper where a trace comes near. A name stays in the window as
+// Draw the names of the leads, and of the statements that begin on the way, with a rim in the colour of the paper where a trace comes near. A name stays in the window as
 // long as its trace does.
 function drawNames(context, geometry, { scale, left, ink }, colour) {
   if (!geometry.leadIn) return; // a strip has no names
@@ -116,12 +125,15 @@ function drawNames(context, geometry, { scale, left, ink }, colour) {
   context.lineJoin = "round";
   context.strokeStyle = colour("paper");
   context.fillStyle = colour("ink");
+  const write = (words, at, y) => ["strokeText", "fillText"].forEach((draw) => context[draw](words, at, y));
   for (const { zero, segments } of geometry.rows)
     for (const { name, first, last, x, label } of segments) {
       const end = (x + ((last - first) * geometry.speed) / geometry.fs) * scale - context.measureText(name).width - 4;
       const at = Math.min(Math.max((x + label.dx) * scale, left + 6), end);
-      for (const draw of ["strokeText", "fillText"]) context[draw](name, at, (zero - label.dy) * scale);
+      write(name, at, (zero - label.dy) * scale);
     }
+  context.fillStyle = colour("accent");
+  for (const { zero, marks } of geometry.rows) for (const { words, left: at, dy } of marks) write(words, at * scale, (zero - dy) * scale);
 }
 
 // Lines of one device pixel are rasterised about five times as fast as lines of any other width. So a line thinner than two

@@ -7,6 +7,7 @@ export const inOrder = ({ signal, leads }) => LEADS.map((lead) => signal[leads.i
 const TAIL = 5;
 const PRINTOUT = 10; // room above the traces for what is measured
 const LABEL_MM = 8; // the width of a lead's name
+const LETTER_MM = 2.6; // the width of a letter
 const CLEAR = 2; // smallest distance between the traces of neighbouring rows
 
 // How a record is drawn: speed in mm/s, gain in mm/mV; rhythm is the lead in full length below those that are cut. A strip
@@ -18,6 +19,7 @@ export const ROW_S = 10;
 export const isStrip = (seconds) => seconds > ROW_S;
 export const usual = (seconds) => (isStrip(seconds) ? { ...USUAL, layout: "strip" } : USUAL);
 export const rowsIn = (seconds) => Math.max(1, Math.ceil(seconds / ROW_S - 1e-9));
+export const NONE = []; // no changes on the way
 // Where the stretch begins and ends, in s. The last one is as long as the others.
 export function stretchOf(at, seconds) {
   const from = Math.max(0, Math.min(at, seconds - ROW_S));
@@ -45,18 +47,21 @@ export function pulse({ speed, gain }) {
   return [[0, 0], [1.5, 0], [1.5, gain], [1.5 + wide, gain], [1.5 + wide, 0], [3 + wide, 0]].map(([x, y]) => [x - wide - 6.5, y]);
 }
 
-// {width, height, leadIn, speed, gain, fs, chosen, rows: [{zero, pulse, segments: [{lead, name, row, first, last, x, label}]}]}.
+// {width, height, leadIn, speed, gain, fs, chosen, rows: [{zero, pulse, segments: [{lead, name, row, first, last, x, label}], marks}]}.
 // A segment shows samples first to last - 1 of a lead and begins at x. label is the place of its name, in mm from the
 // beginning of the segment and over the zero line, which keeps it clear of the trace. Rows move apart, by multiples of 5 mm,
 // where their traces would overlap. chosen: the row of a strip that shows the stretch, or null. on: screen or page. part: the
-// first row of a strip, and the one after the last
-export function layOut(drawing, { seconds = ROW_S, fs = 100, signals = [], on = "screen", part = [] } = {}) {
+// first row of a strip, and the one after the last. changes: [{at, words}], what the record shows from `at` s on. Rows have
+// marks for them: [{x, words, left, right, dy, line}], where the words are left to right mm and dy over the zero line; the points
+// of the line are in mm from x and over the zero line
+export function layOut(drawing, { seconds = ROW_S, fs = 100, signals = [], on = "screen", part = [], changes = NONE } = {}) {
   const { layout, speed, gain, rhythm, at } = { ...USUAL, ...drawing };
   const scale = { speed, gain, fs };
   const leadIn = 10 + 0.2 * speed; // room for the calibration pulse on the left
   const width = Math.ceil((leadIn + speed * ROW_S + TAIL) / 5) * 5;
   const strip = layout === "strip";
   const rows = strip ? stripRows(rhythm, leadIn, seconds, fs).slice(...part) : leadRows(layout, rhythm, leadIn, stretchOf(at, seconds), signals, scale);
+  rows.forEach((row, i) => (row.marks = changes.flatMap((change) => mark(row, change, signals, scale, width, strip || !i))));
   const gaps = strip ? [15, ...Array(rows.length - 1).fill(20), 15] : GAPS[on][layout].slice();
   if (signals.length) needed(rows, signals, scale, width).forEach((gap, i) => (gaps[i] = Math.max(gaps[i], gap)));
   let y = on === "screen" ? PRINTOUT : 0;
@@ -86,6 +91,33 @@ function stripRows(lead, leadIn, seconds, fs) {
   });
 }
 
+// The mark of a change in a row; none if it is not there. named: whether it has words. They keep clear of the trace and of names.
+function mark({ segments }, { at, words }, signals, { speed, gain, fs }, width, named) {
+  const sample = Math.round(at * fs);
+  const segment = segments.find(({ first, last }) => sample >= first && sample < last);
+  if (!segment) return [];
+  const x = segment.x + (speed * (sample - segment.first)) / fs;
+  if (!named) return [{ x, words: "", left: x, right: x, dy: 5, line: [[0, 5], [0, -5]] }];
+  const long = LETTER_MM * words.length;
+  const left = Math.max(0, Math.min(x + 1.6, width - 1 - long));
+  const right = left + long;
+  let dy = 6.5;
+  for (const { row, first, last, x: from, label } of segments) {
+    const [begin, end] = [left - 1, right + 1].map((mm) => Math.min(Math.max(first + Math.round(((mm - from) * fs) / speed), first), last));
+    dy = Math.max(dy, over(signals, row, begin, end, gain));
+    if (from + label.dx < right && from + label.dx + LABEL_MM > left) dy = Math.max(dy, label.dy + 4.5);
+  }
+  // A bracket around the words; a line under them where they have no room to its right.
+  const line = left > x ? [[3, dy + 3.6], [0, dy + 3.6], [0, -5]] : [[0, dy - 1], [0, -5]];
+  return [{ x, words, left, right, dy, line }];
+}
+
+// How far over the zero line words keep clear of some samples of a lead, in mm.
+function over(signals, row, first, last, gain) {
+  const under = signals.flatMap((signal) => [...signal[row].slice(first, last)].filter((mv) => mv === mv)); // without those that are missing
+  return Math.max(6.5, gain * Math.max(...under, 0) + 1.2);
+}
+
 // A part of one lead, around its largest deflection, without a pulse or a name, on paper that leaves 3 mm over and under it.
 // least: the least height in mm
 export function layOutStrip(lead, signal, { seconds, fs = 100, least = 0 }) {
@@ -98,7 +130,7 @@ export function layOutStrip(lead, signal, { seconds, fs = 100, least = 0 }) {
   const [up, down] = [Math.max(...shown, 0), Math.max(...shown.map((mv) => -mv), 0)].map((mv) => gain * mv + 3);
   const spare = Math.max(0, least - up - down) / 2;
   const segment = { lead, row, first, last: first + length, x: 0, label: null };
-  return { width: speed * seconds, height: up + down + 2 * spare, leadIn: 0, rows: [{ zero: up + spare, segments: [segment] }], chosen: null, speed, gain, fs };
+  return { width: speed * seconds, height: up + down + 2 * spare, leadIn: 0, rows: [{ zero: up + spare, segments: [segment], marks: [] }], chosen: null, speed, gain, fs };
 }
 
 // The lowest place above the trace that is not far to the right: {dx, dy}.
@@ -108,8 +140,7 @@ function placeLabel(signals, row, first, { speed, gain, fs }) {
   if (!signals.length) return best;
   best = { dx: 0, dy: Infinity };
   for (let dx = 1.6; dx < 14; dx += 1) {
-    const under = signals.flatMap((signal) => [...signal[row].slice(Math.max(first, sample(dx - 0.8)), sample(dx + LABEL_MM + 0.8))].filter((mv) => mv === mv)); // without those that are missing
-    const dy = Math.max(6.5, gain * Math.max(...under, 0) + 1.2);
+    const dy = over(signals, row, Math.max(first, sample(dx - 0.8)), sample(dx + LABEL_MM + 0.8), gain);
     if (dy < best.dy - 1) best = { dx, dy }; // less than 1 mm is not worth a move
   }
   return best;
@@ -120,10 +151,13 @@ function needed(rows, signals, { speed, gain, fs }, width) {
   const strips = Math.ceil(width / 3) + 1;
   const up = rows.map(() => new Float64Array(strips));
   const down = rows.map(() => new Float64Array(strips));
+  const reserve = (r, left, right, top) => {
+    for (let s = Math.floor(left / 3); s <= right / 3 && s < strips; s++) up[r][s] = Math.max(up[r][s], top);
+  };
   rows.forEach((row, r) => {
+    for (const { left, right, dy } of row.marks) reserve(r, left, right, dy + 3);
     for (const { row: lead, first, last, x, label } of row.segments) {
-      const under = Math.floor((x + label.dx) / 3);
-      for (let s = under; s < under + 4 && s < strips; s++) up[r][s] = Math.max(up[r][s], label.dy + 3);
+      reserve(r, x + label.dx, x + label.dx + LABEL_MM + 1, label.dy + 3);
       for (const signal of signals)
         for (let i = first; i < last; i++) {
           const y = gain * signal[lead][i];

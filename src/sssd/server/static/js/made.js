@@ -1,9 +1,10 @@
 // How a record was made: everything that is needed to make it again.
 
+import { clock } from "./layout.js";
 import { samplerName } from "./settings.js";
 
 const NAMES = {
-  requested: "Asked for", drawn: "Drawn beside it", quality: "Quality", sampler: "Sampler", steps: "Steps", eta: "Eta", seed: "Seed", seconds: "Length, s",
+  requested: "Asked for", parts: "Changes on the way", drawn: "Drawn beside it", quality: "Quality", sampler: "Sampler", steps: "Steps", eta: "Eta", seed: "Seed", seconds: "Length, s",
   index: "Number under the seed", age: "Age", sex: "Sex", heart_rate: "Heart rate", model: "SHA-256 of the weights", generator: "Software",
   precision: "Precision", spacing: "Spacing of the steps", gain: "Factor of the amplitude", cauchy: "Convention of S4", fit: "Fitted solver",
   training_records: "Training records of rare statements",
@@ -20,8 +21,10 @@ function text(value) {
 
 // list: a <dl>. record: as the server answers, with its provenance. quality: what was chosen, or null.
 export function fill(list, record, quality, seed) {
-  const { synthetic, requested, seed: rounded, sampler, steps, eta, model, ...others } = record.provenance; // seed: a number in JSON
-  const facts = { requested, drawn: record.drawn.join(" "), quality, sampler: samplerName(sampler), steps, eta, seed, index: record.index, ...others, model };
+  const { synthetic, requested, seed: rounded, sampler, steps, eta, model, seconds = null, ...others } = record.provenance; // seed: a number in JSON
+  const sum = (to) => seconds.slice(0, to).reduce((all, one) => all + one, 0);
+  const parts = record.parts?.map((names, k) => `${names} from ${clock(sum(k))}`);
+  const facts = { requested, parts, drawn: record.drawn.join(" "), quality, sampler: samplerName(sampler), steps, eta, seed, seconds: seconds && sum(), index: record.index, ...others, model };
   list.replaceChildren(
     ...Object.entries(facts)
       .filter(([, value]) => value !== null && value !== undefined && value !== "")

@@ -10,6 +10,7 @@ import { Modes } from "./modes.js";
 import { More } from "./more.js";
 import { SERVICE, onPlace } from "./origin.js";
 import { Pair } from "./pair.js";
+import { allOf } from "./parts.js";
 import { learnt } from "./plain.js";
 import { canPresent } from "./present.js";
 import { DEFAULTS, Settings, newSeed, windowsIn } from "./settings.js";
@@ -167,7 +168,7 @@ function remember() {
 
 // The command for the record, what the model hardly learnt of it, and the buttons that copy.
 function command() {
-  const { statements } = shown.first;
+  const statements = allOf(shown.first);
   $("command").textContent = inShell(shown.first, model);
   const rare = statements.filter((name) => learnt(records(name))).map((name) => `${name}: ${learnt(records(name))}`);
   $("rare").textContent = rare.join(", ");
@@ -283,7 +284,7 @@ async function start() {
   }
   for (const settings of [first, second]) {
     settings.setModel(model);
-    settings.statements.setLabels(labels);
+    settings.setLabels(labels);
   }
   for (const sheet of sheets) sheet.setRates(model.rates_hz);
   modes.setModel(model, labels);

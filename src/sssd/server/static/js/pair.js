@@ -56,8 +56,8 @@ export class Pair {
     const first = visible.includes(a) ? [trace(a, "ink")] : [];
     const second = visible.includes(b) ? [trace(b, "second")] : [];
     const { seconds } = a;
-    a.paper.show(this.overlaid ? [...first, ...second] : first, { roomFor, seconds });
-    if (this.comparing && !this.overlaid) b.paper.show(second, { roomFor, seconds });
+    a.paper.show(this.overlaid ? [...first, ...second] : first, { roomFor, seconds, changes: a.changes });
+    if (this.comparing && !this.overlaid) b.paper.show(second, { roomFor, seconds, changes: b.changes });
   }
 
   // A click on a row of a strip chooses it.

@@ -2,7 +2,7 @@
 // part is drawn: both canvases when the window moves, and the traces alone when the signal changes.
 
 import { clear, drawGrid, drawTraces } from "./ink.js";
-import { ROW_S, USUAL, layOut } from "./layout.js";
+import { NONE, ROW_S, USUAL, layOut } from "./layout.js";
 
 const READABLE = 1.7; // Where the paper fits at fewer pixels per mm than this,
 const COMFORTABLE = 2.4; // it has this size instead, or that of its width, and is scrolled.
@@ -21,6 +21,7 @@ export class Paper {
     this.traces = []; // see drawTraces; signals are 12 x L mV
     this.signals = [];
     this.seconds = ROW_S;
+    this.changes = NONE;
     this.drawing = USUAL;
     this.geometry = layOut(USUAL);
     this.stale = { grid: true, traces: true };
@@ -61,14 +62,19 @@ export class Paper {
     if (chosen) this.scroller.scrollTop = chosen.zero * this.scale - this.scroller.clientHeight / 2;
   }
 
-  // roomFor: signals for which the rows move apart; without it they stay where they are. seconds: of the signals
-  show(traces, { roomFor = null, seconds = ROW_S } = {}) {
+  // roomFor: signals for which the rows move apart; without it they stay where they are. seconds: of the signals. changes: see
+  // layOut
+  show(traces, { roomFor = null, seconds = ROW_S, changes = NONE } = {}) {
     if (!traces.length !== !this.traces.length) this.#draw({ grid: true });
     this.traces = traces;
     if (seconds !== this.seconds) {
       Object.assign(this, { seconds, signals: [] });
       this.#layOut();
       this.#reveal();
+    }
+    if (changes !== this.changes) {
+      this.changes = changes;
+      this.#layOut();
     }
     if (!roomFor) return this.#draw({ traces: true });
     this.signals = roomFor;
@@ -135,7 +141,7 @@ export class Paper {
   }
 
   #layOut() {
-    this.geometry = layOut(this.drawing, { signals: this.signals, seconds: this.seconds });
+    this.geometry = layOut(this.drawing, { signals: this.signals, seconds: this.seconds, changes: this.changes });
     this.scroller.classList.toggle("strip", this.drawing.layout === "strip");
     this.resize();
   }

@@ -6,9 +6,9 @@ import { ROW_S, inScale, layOut, pulse } from "./layout.js";
 
 const [SIDE, HEAD, FOOT] = [13.5, 27, 13]; // margins of a page in mm
 const PAGES = { wide: { width: 297, height: 210 }, tall: { width: 297, height: 420 } }; // A4 landscape, A3 portrait
-const COLOURS = { paper: "#fffafa", fine: "#f9d9dc", bold: "#efa9b1", ink: "#15171c", second: "#0a5bd0", grey: "#5c6068", warn: "#b3202e", amber: "#8a5a00" };
+const COLOURS = { paper: "#fffafa", fine: "#f9d9dc", bold: "#efa9b1", ink: "#15171c", second: "#0a5bd0", grey: "#5c6068", warn: "#b3202e", accent: "#9b1c2b", amber: "#8a5a00" };
 
-// pages: [{drawing, seconds, part: see layOut, asked, drawn, facts, rare, how, traces: [{signal, colour, band}]}], as strings but for the traces
+// pages: [{drawing, seconds, part, changes: see layOut, asked, drawn, facts, rare, how, traces: [{signal, colour, band}]}], as strings but for the traces
 export function fill(root, pages) {
   root.replaceChildren(...pages.map(page));
 }
@@ -22,8 +22,8 @@ function element(name, attributes, text = "") {
 
 const number = (mm) => Math.round(mm * 1000) / 1000;
 
-function page({ drawing, seconds = ROW_S, part = [], asked, drawn, facts, rare, how, recorded, traces }) {
-  const geometry = layOut(drawing, { signals: traces.flatMap(({ signal, band }) => [signal, ...(band ?? [])]), on: "page", seconds, part });
+function page({ drawing, seconds = ROW_S, part = [], changes, asked, drawn, facts, rare, how, recorded, traces }) {
+  const geometry = layOut(drawing, { signals: traces.flatMap(({ signal, band }) => [signal, ...(band ?? [])]), on: "page", seconds, part, changes });
   const width = geometry.width + 2 * SIDE;
   const height = geometry.height + HEAD + FOOT;
   const shape = drawing.layout === "12x1" ? "tall" : "wide";
@@ -54,7 +54,9 @@ function page({ drawing, seconds = ROW_S, part = [], asked, drawn, facts, rare, 
     });
     svg.append(element("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": thickness, "stroke-linejoin": "round" }));
   };
-  for (const { zero, segments, pulse: marked } of geometry.rows) {
+  const rim = { "font-weight": 600, stroke: COLOURS.paper, "stroke-width": 0.8, "paint-order": "stroke" };
+  for (const { zero, segments, marks, pulse: marked } of geometry.rows) {
+    for (const { x, line: points } of marks) line(points.map(([dx, dy]) => [left + x + dx, top + zero - dy]), COLOURS.accent, 0.4);
     if (marked) line(pulse(geometry).map(([x, y]) => [left + geometry.leadIn + x, top + zero - y]), COLOURS.ink, 0.32);
     for (const { name, row, first, last, x, label } of segments) {
       for (const { signal, colour, band } of traces) {
@@ -69,8 +71,9 @@ function page({ drawing, seconds = ROW_S, part = [], asked, drawn, facts, rare, 
           0.32,
         );
       }
-      text(left + x + label.dx, top + zero - label.dy, 3.6, name, { "font-weight": 600, stroke: COLOURS.paper, "stroke-width": 0.8, "paint-order": "stroke" });
+      text(left + x + label.dx, top + zero - label.dy, 3.6, name, rim);
     }
+    for (const { words, left: at, dy } of marks) if (words) text(left + at, top + zero - dy, 3.6, words, { ...rim, fill: COLOURS.accent });
   }
   text(left, top - 9, 5, asked, { "font-weight": 700 });
   if (drawn) text(right, top - 9, 3, `drawn beside it: ${drawn}`, { fill: COLOURS.grey, "text-anchor": "end" });

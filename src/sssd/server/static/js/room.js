@@ -4,7 +4,7 @@
 import { change, inFile, patiently, read } from "./api.js";
 import { LEADS } from "./layout.js";
 import { seedOf, newSeed } from "./settings.js";
-import { Statements } from "./statements.js";
+import { Statements, copyField } from "./statements.js";
 import { contents } from "./uploads.js";
 
 export const ROOM = "#recording";
@@ -186,11 +186,7 @@ export class Room {
 
   // A copy of the field for statements, under another name.
   #field(template, place, title) {
-    const root = template.querySelector(".statements").cloneNode(true);
-    for (const name of [".only", ".understood"]) root.querySelector(name).remove();
-    for (const e of root.querySelectorAll("[id]")) e.id += `-${place}`;
-    for (const name of ["for", "aria-controls", "aria-describedby"])
-      for (const e of root.querySelectorAll(`[${name}]`)) e.setAttribute(name, `${e.getAttribute(name)}-${place}`);
+    const root = copyField(template, place);
     root.querySelector("label.name").textContent = title;
     root.querySelector("[data-problem]").removeAttribute("data-problem");
     this.part(place).append(root);

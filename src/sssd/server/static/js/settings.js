@@ -1,12 +1,14 @@
 // One set of settings: statements, a switch for the qualities, and sampler, steps, eta, seed, length, age, sex and heart rate.
+// Of a strip whose statements change on the way, `then` holds the later ones (parts.js).
 // A quality stands for a sampler, steps and eta. It is null if sampler, steps and eta are chosen one by one.
 
-import { ROW_S } from "./layout.js";
+import { Changes } from "./changes.js";
+import { ROW_S, isStrip } from "./layout.js";
 import { QUALITY, SERVICE } from "./origin.js";
 import { Statements } from "./statements.js";
 
 export const DEFAULTS = {
-  statements: [], exact: false, quality: QUALITY, sampler: "ddim", steps: 20, eta: 0, seed: 1, duration: null, age: null, sex: null, heart_rate: null,
+  statements: [], then: [], exact: false, quality: QUALITY, sampler: "ddim", steps: 20, eta: 0, seed: 1, duration: null, age: null, sex: null, heart_rate: null,
 };
 
 const SAMPLERS = {
@@ -68,8 +70,10 @@ export class Settings {
     for (const name of ["for", "aria-controls", "aria-labelledby", "aria-describedby"])
       for (const e of root.querySelectorAll(`[${name}]`))
         e.setAttribute(name, e.getAttribute(name).split(" ").map((id) => id + suffix).join(" "));
+    const heartRate = () => (this.input.heart_rate.value.trim() === "" ? null : Number(this.input.heart_rate.value));
+    this.changes = new Changes(root.querySelector(".changes"), { heartRate, suffix, onChange });
     this.statements = new Statements(root.querySelector(".statements"), onChange, {
-      heartRate: () => (this.input.heart_rate.value.trim() === "" ? null : Number(this.input.heart_rate.value)),
+      heartRate,
       onSentence: ({ statements, ...said }) => {
         const facts = Object.entries({ age: said.age, sex: said.sex, heart_rate: said.heart_rate });
         const told = facts.filter(([, value]) => statements.length || value !== null); // a sentence without statements adds to what is there
@@ -80,7 +84,7 @@ export class Settings {
     for (const [name, input] of Object.entries(this.input))
       input.addEventListener("input", () => {
         if (["sampler", "steps", "eta"].includes(name)) this.quality = null;
-        if (name === "heart_rate") this.statements.hint();
+        if (name === "heart_rate") this.#hint();
         this.#refresh();
         onChange();
       });
@@ -90,6 +94,11 @@ export class Settings {
     this.model = null;
     this.qualities = []; // the qualities of the model, each with its radio button
     this.set(DEFAULTS);
+  }
+
+  setLabels(labels) {
+    this.statements.setLabels(labels);
+    this.changes.setLabels(labels);
   }
 
   setModel(model) {
@@ -121,6 +130,7 @@ export class Settings {
 
   set(settings) {
     this.statements.set(settings.statements);
+    this.changes.then = this.second ? [] : settings.then; // of two records, the first may change
     this.quality = settings.quality;
     const { sampler, steps, eta } = this.qualities.find(({ name }) => name === this.quality) ?? settings;
     const options = this.input.sampler.options;
@@ -133,11 +143,16 @@ export class Settings {
     this.input.duration.value = settings.duration ?? this.#own;
     this.root.querySelector(".length").hidden = this.second || (!SERVICE && !settings.duration); // a link may have set it
     for (const [name, value] of Object.entries({ sampler, steps, eta, seed, age, sex, heart_rate })) this.input[name].value = value ?? "";
-    this.statements.hint();
+    this.#hint();
     // A field that the model does not have is shown if a link has set it, so that it can be emptied.
     for (const name of ["age", "sex", "heart_rate"])
       this.root.querySelector(`[data-only=${name}]`).hidden = !this.model?.[name] && !this.input[name].value;
     this.#refresh();
+  }
+
+  #hint() {
+    this.statements.hint();
+    this.changes.hint();
   }
 
   // The length that the network makes, in s.
@@ -150,6 +165,7 @@ export class Settings {
     const number = (name) => (this.input[name].value.trim() === "" ? null : Number(this.input[name].value));
     return {
       statements: this.statements.chosen,
+      then: this.changes.then,
       exact: this.input.exact.checked,
       quality: this.quality,
       sampler: this.input.sampler.value,
@@ -166,6 +182,7 @@ export class Settings {
   // The settings, or null if one is wrong. Then the first wrong field says why and gets the focus.
   read() {
     const settings = this.raw();
+    if (!this.#changeable) settings.then = []; // no place on the page holds them
     const problems = {};
     if (!settings.statements.length) problems.statements = "Choose at least one statement, such as NORM or AFIB.";
     const whole = (name, least) => Number.isSafeInteger(settings[name]) && settings[name] >= least;
@@ -177,25 +194,30 @@ export class Settings {
     if (settings.seed === null) problems.seed = "The seed must be a whole number, 0 or more and below 2^64.";
     if (settings.duration !== null && !(settings.duration >= 2.5 && settings.duration <= 600))
       problems.duration = "The length must be a number of seconds from 2.5 to 600.";
+    const change = settings.then.length ? this.changes.wrong() : null;
+    if (change && !problems.duration) problems[change.name] = change.problem;
+    const inputOf = (name) => (name === change?.name ? change.input : this.input[name] ?? this.statements.input);
     if (settings.age !== null && !(settings.age >= 0 && settings.age <= 120)) problems.age = "The age must be a number of years from 0 to 120.";
     if (settings.heart_rate !== null && !(settings.heart_rate >= 25 && settings.heart_rate <= 250))
       problems.heart_rate = "The heart rate must be a number of beats per minute from 25 to 250.";
-    for (const field of this.root.querySelectorAll("[data-problem]")) {
-      const problem = problems[field.dataset.problem] ?? "";
-      field.textContent = problem;
-      const input = this.input[field.dataset.problem] ?? this.statements.input;
-      input.toggleAttribute("aria-invalid", !!problem);
-      if (problem) input.setAttribute("aria-invalid", "true");
-    }
+    for (const field of this.root.querySelectorAll("[data-problem]")) field.textContent = problems[field.dataset.problem] ?? "";
+    for (const input of this.root.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+    for (const name of Object.keys(problems)) inputOf(name).setAttribute("aria-invalid", "true");
     const [wrong] = Object.keys(problems);
     if (!wrong) return settings;
-    if (!["statements", "duration", "age", "heart_rate"].includes(wrong)) this.root.querySelector("details").open = true;
-    (this.input[wrong] ?? this.statements.input).focus();
+    if (["steps", "eta", "seed"].includes(wrong)) this.root.querySelector("details").open = true;
+    inputOf(wrong).focus();
     return null;
+  }
+
+  // Whether these are the settings of a strip that may change on the way.
+  get #changeable() {
+    return !this.second && isStrip(this.raw().duration ?? 0);
   }
 
   #refresh() {
     const now = this.raw();
+    this.changes.show(this.#changeable ? now.duration : null);
     for (const { name, radio } of this.qualities) radio.checked = name === this.quality;
     const ofQuality = this.model && !this.model.samplers.includes(now.sampler); // its steps cannot be changed
     this.input.steps.disabled = now.sampler === "ddpm" || ofQuality;

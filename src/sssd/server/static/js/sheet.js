@@ -1,9 +1,10 @@
 // One record on the page: its paper, title, measurements, the film of its denoising and its downloads.
 
 import { file, measure } from "./api.js";
-import { ROW_S, clock, inOrder, inScale, isStrip, rowsIn, stretchOf } from "./layout.js";
+import { NONE, ROW_S, clock, inOrder, inScale, isStrip, rowsIn, stretchOf } from "./layout.js";
 import { SERVICE } from "./origin.js";
 import { Paper } from "./paper.js";
+import { allOf, inLine, partsOf, timed } from "./parts.js";
 import { PLAIN, learnt } from "./plain.js";
 import { fill } from "./made.js";
 import { inSteps, inWords } from "./settings.js";
@@ -24,10 +25,12 @@ const FORMATS = [
   ["PDF", "application/pdf", "pdf"],
 ];
 
-// The name of a file with the record of these settings: AFIB_LVH_standard_seed7, AFIB_60s_standard_seed7 or AFIB_ddim20_seed7.
-export function fileName({ statements, quality, sampler, steps, seed, duration }) {
+// The name of a file with the record of these settings: AFIB_LVH_standard_seed7, AFIB_60s_standard_seed7, AFIB_ddim20_seed7 or
+// NORM_0-30_AFIB_30-60_standard_seed7.
+export function fileName(settings) {
+  const { statements, then, quality, sampler, steps, seed, duration } = settings;
   const how = quality ?? (sampler === "ddpm" ? sampler : `${sampler}${steps}`);
-  return [...statements, ...(duration ? [`${duration}s`] : []), how, `seed${seed}`].join("_").replace(/[^\w-]+/g, "_");
+  return [...(then.length ? timed(settings) : [...statements, ...(duration ? [`${duration}s`] : [])]), how, `seed${seed}`].join("_").replace(/[^\w-]+/g, "_");
 }
 
 export class Sheet {
@@ -42,6 +45,7 @@ export class Sheet {
     this.scale = root.querySelector(".printout .scale");
     this.of = root.querySelector(".printout .of");
     this.seconds = ROW_S;
+    this.changes = NONE; // see layOut
     this.made = root.querySelector(".made");
     this.canvas = root.querySelector("canvas.traces");
     this.film = root.querySelector(".film");
@@ -130,6 +134,7 @@ export class Sheet {
   hold(record, about) {
     this.settings = about;
     this.record = record;
+    this.changes = NONE;
     this.#setSeconds(ROW_S);
     this.band = about.band ?? null;
     this.frames = [];
@@ -141,7 +146,7 @@ export class Sheet {
     this.root.querySelector(".take").hidden = !about.file;
     this.made.hidden = !!about.recorded;
     fill(this.made.querySelector("dl"), record, null, about.seed);
-    this.#title(about.statements);
+    this.#title(partsOf(about));
     this.root.querySelector(".plain").textContent = about.words;
     this.root.querySelector(".how").textContent = about.how;
     this.#measured(record.measured);
@@ -159,12 +164,16 @@ export class Sheet {
     this.progress = 0;
     if ((settings.duration ?? ROW_S) !== this.seconds) this.current = null; // its paper has another length
     this.#setSeconds(settings.duration ?? ROW_S);
+    const parts = partsOf(settings);
+    const later = parts.slice(1);
+    this.changes = later.length ? later.map(({ from, statements }) => ({ at: from, words: statements.join(" ") })) : NONE;
     this.onFrame(this); // the record from before grows faint
-    this.#title(settings.statements);
-    const asked = settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean);
-    const strip = isStrip(this.seconds) ? [`A strip of ${this.seconds} s in one piece. The ${ROW_S} s that are chosen are measured; the rules of statements are not applied. What drifts over minutes is not physiology`] : [];
+    this.#title(parts);
+    const words = ({ from, statements }) => [...(from ? [`From ${clock(from)} on`] : []), statements.map((name) => PLAIN[name] ?? name).join(". ")].join(": ");
+    const asked = later.length ? parts.map(words) : settings.statements.map((name) => PLAIN[name] ?? "").filter(Boolean);
+    const strip = isStrip(this.seconds) ? [`A strip of ${this.seconds} s in one piece. The ${ROW_S} s that are chosen are measured; the rules of statements are not applied. What drifts over minutes is not physiology${later.length ? ", and the model has not learnt how one ECG turns into another: it fades over within 1 s" : ""}`] : [];
     this.root.querySelector(".plain").textContent = [...(asked.length ? [`Asked for: ${asked.join(". ")}`] : []), ...strip].join(". ");
-    this.#checked(settings.statements, []);
+    this.#checked(allOf(settings), []);
     this.root.querySelector(".how").textContent = settings.statements.length ? inWords(settings) : "";
     this.root.classList.add("forming");
     this.root.classList.remove("past");
@@ -193,12 +202,12 @@ export class Sheet {
     this.root.querySelector(".how").textContent = inWords({ ...this.settings, ...record.provenance, seed: this.settings.seed });
     this.root.querySelector(".take").hidden = this.made.hidden = false;
     fill(this.made.querySelector("dl"), record, this.settings.quality, this.settings.seed);
-    const asked = this.settings.statements;
-    this.#title(asked, record.statements.filter((name) => !asked.includes(name)));
+    const made = partsOf(this.settings).map((part, k) => ({ ...part, all: record.parts?.[k].split("+") ?? record.statements }));
+    this.#title(made.map(({ all, ...part }) => ({ ...part, beside: all.filter((name) => !part.statements.includes(name)) })));
     if (isStrip(this.seconds)) this.#tellStretch();
     else this.#measured(record.measured);
     this.#checked(record.statements, record.checks ?? []);
-    this.canvas.setAttribute("aria-label", `12-lead ECG: ${[...record.statements, ...(isStrip(this.seconds) ? [`a strip of ${this.seconds} s`] : [])].join(", ")}`);
+    this.canvas.setAttribute("aria-label", `12-lead ECG: ${[inLine(made.map(({ from, all }) => ({ from, statements: all })), ", "), ...(isStrip(this.seconds) ? [`a strip of ${this.seconds} s`] : [])].join(", ")}`);
     this.#show(this.frames.length);
   }
 
@@ -233,7 +242,7 @@ export class Sheet {
   // The pages that print.js prints of this sheet: the step on the paper, with what is known of the record. A strip in rows
   // takes as many pages as it needs.
   printed(colour) {
-    const { statements } = this.settings;
+    const statements = allOf(this.settings);
     const { drawing } = this.paper;
     const strip = isStrip(this.seconds);
     const rows = strip && drawing.layout === "strip";
@@ -245,7 +254,8 @@ export class Sheet {
     const page = {
       drawing,
       seconds: this.seconds,
-      asked: statements.join("  "),
+      asked: inLine(partsOf(this.settings), "  "),
+      changes: this.changes,
       drawn: this.record?.drawn.join("  ") ?? "",
       facts: strip && !rows ? `${this.of.textContent} of ${clock(this.seconds)} · ${what}` : what,
       rare: rare.join(" · "),
@@ -272,7 +282,8 @@ export class Sheet {
     this.onFrame(this);
   }
 
-  #title(asked, beside = []) {
+  // parts: see partsOf; beside: the statements of a part that were drawn
+  #title(parts) {
     const part = (name, className) => {
       const span = document.createElement("span");
       span.className = className;
@@ -283,15 +294,15 @@ export class Sheet {
       span.title = words;
       return span;
     };
-    const names = this.root.querySelector(".names");
-    names.replaceChildren(...asked.map((name) => part(name, "asked")));
-    if (beside.length) {
-      const text = document.createElement("span");
-      text.className = "with";
-      text.textContent = "with";
-      text.title = "These statements often occur with the chosen ones; the seed decides which";
-      names.append(text, ...beside.map((name) => part(name, "also")));
-    }
+    const aside = (textContent, className, title = "") => Object.assign(document.createElement("span"), { className, textContent, title });
+    const often = "These statements often occur with the chosen ones; the seed decides which";
+    this.root.querySelector(".names").replaceChildren(
+      ...parts.flatMap(({ from, statements, beside = [] }) => [
+        ...(from ? [aside(`then, from ${clock(from)}`, "then")] : []),
+        ...statements.map((name) => part(name, "asked")),
+        ...(beside.length ? [aside("with", "with", often), ...beside.map((name) => part(name, "also"))] : []),
+      ]),
+    );
   }
 
   #measured(measured) {

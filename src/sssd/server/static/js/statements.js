@@ -8,6 +8,16 @@ import { Sentence, inWords } from "./sentence.js";
 
 const GROUPS = { NORM: "Normal", MI: "Infarction and injury", STTC: "ST and T", CD: "Conduction", HYP: "Hypertrophy", "": "Rhythm and form" };
 
+// A copy of the field for statements in the template of the settings, without what belongs to the whole record. suffix: of its ids
+export function copyField(template, suffix) {
+  const root = template.querySelector(".statements").cloneNode(true);
+  for (const name of [".only", ".understood"]) root.querySelector(name).remove();
+  for (const e of root.querySelectorAll("[id]")) e.id += `-${suffix}`;
+  for (const name of ["for", "aria-controls", "aria-describedby"])
+    for (const e of root.querySelectorAll(`[${name}]`)) e.setAttribute(name, `${e.getAttribute(name)}-${suffix}`);
+  return root;
+}
+
 export class Statements {
   // root: .statements, which contains .chips, input[role=combobox], ul[role=listbox] and .count (a live region)
   // onSentence(found): a sentence was taken, of which the server understood this; without it, there are no sentences
