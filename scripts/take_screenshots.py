@@ -44,7 +44,7 @@ def main() -> None:
             page = show("#ecg=AFIB&quality=best&seed=1", viewport={"width": 1360, "height": 900})
             page.click("#calipers")
             page.screenshot(path=IMAGES / "page.png", full_page=True)
-            strip = "#ecg=NORM@0-30,AFIB@30-60&quality=best&seed=7&at=20"
+            strip = "#ecg=NORM@0-30,AFIB@30-60&quality=best&seed=2&at=20"
             page = show(strip, viewport={"width": 1360, "height": 768})
             page.wait_for_function("() => /\\d/.test(document.querySelector('[data-measure]').textContent)")
             page.screenshot(path=IMAGES / "page_strip.png")
