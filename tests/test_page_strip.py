@@ -380,6 +380,8 @@ def test_a_link_with_changes(open_page, service, tmp_path):  # noqa: F811
     np.testing.assert_allclose(held["signal"], record["signal"], atol=0.0016)
     made = made_by(page.inner_text("#command"), tmp_path / "ecg")
     np.testing.assert_allclose(made, record["signal"], atol=0.0021)
+    page.select_option("#gain", "5")  # which writes the link anew
+    assert f"{CHANGED}&gain=5" in page.url
     again = open_page(page.url[page.url.index("#") :])
     wait_until_done(again)
     page.click(".made summary")
