@@ -1066,8 +1066,9 @@ def test_link_round_trip(open_page):
         """async () => {
           const { toFragment, fromFragment } = await import('./js/link.js');
           const { DEFAULTS } = await import('./js/settings.js');
-          const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], then: [], exact: true, quality: null, sampler: 'ddim', steps: 33,
-                      eta: 0.25, seed: 2 ** 53 - 1, duration: 42.5, age: 61.5, sex: 'female', heart_rate: 72.5 };
+          const a = { statements: ['PRC(S)', 'LAO/LAE', 'ISC_'], then: [], exact: true, quality: null, sampler: 'ddim',
+                      steps: 33, eta: 0.25, seed: 2 ** 53 - 1, duration: 42.5, age: 61.5, sex: 'female',
+                      heart_rate: 72.5 };
           const b = { ...a, statements: ['NORM'], exact: false, steps: 50, age: null, sex: null, heart_rate: null };
           const drawing = { layout: '6x2', speed: 50, gain: 5, rhythm: 'V1', at: 30 };
           const fragment = toFragment(a, { other: b, model: 'abcdef0123456789', drawing });

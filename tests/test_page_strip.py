@@ -416,10 +416,11 @@ def test_changes_are_marked_on_the_paper(open_page):  # noqa: F811
           const twelve = lay({ layout: '3x4', at: 10 });
           const late = lay({ layout: 'strip' }, { changes: [{ at: 19.9, words: 'AFIB LVH' }] });
           const [mark] = late.rows[1].marks;
+          const under = Math.max(...mark.line.map(([, y]) => y)) < mark.dy;
           return { strip: marks(strip), dy: strip.rows[1].marks[0].dy, twelve: marks(twelve),
                    apart: [twelve.rows[0].marks[0].dy, twelve.rows[0].segments[1].label.dy],
                    none: marks(lay({ layout: '3x4', at: 0 })), part: marks(lay({ layout: 'strip' }, { part: [2, 3] })),
-                   late: [mark.right < late.width, mark.left > late.leadIn, Math.max(...mark.line.map(([, y]) => y)) < mark.dy] };
+                   late: [mark.right < late.width, mark.left > late.leadIn, under] };
         }"""
     )
     assert found["strip"] == [[], [[15 + 62.5, "AFIB LVH"]], [[15, "PACE"]]]
