@@ -236,7 +236,7 @@ def test_several_completions_are_a_band(room, service, files):  # noqa: F811
         "() => !/is drawn/.test(document.querySelectorAll('.sheet .plain')[1].textContent)"
     )
     page.wait_for_timeout(100)
-    assert several > 3 * page.evaluate(ink)  # a quarter of the colour of the trace
+    assert several > 2 * page.evaluate(ink)  # a quarter of the colour of the trace
     assert len(json.loads(take(page, "JSON")[1])["records"]) == 1
     page.fill("[data-room=count]", "13")
     page.click("[data-room=make]")
