@@ -1,21 +1,21 @@
-"""Write a checkpoint that has learnt what tells its records from recordings: scripts/refine.py IN DATA OUT
+"""Write a checkpoint that has learnt from a discriminator of its records: scripts/refine.py IN DATA OUT
 
-Discriminator guidance (Kim et al. 2023, "Refining Generative Process with Discriminator Guidance in Score-based
-Diffusion Models", https://arxiv.org/abs/2211.17091), learnt into the weights, in three parts:
+This is discriminator guidance (Kim et al. 2023, "Refining Generative Process with Discriminator Guidance in Score-based
+Diffusion Models", https://arxiv.org/abs/2211.17091), which the network learns into its weights. There are three parts:
 
-1. IN makes records of each quality of --made for the label vectors of folds 1 to 8, and, if it draws heart rates, one
-   set more of the first of them without any.
-2. A discriminator D(x_t, t, c) learns to tell recordings of folds 1 to 8 from them, both with the noise of step t. It
-   starts as a copy of the network. The logit of the best one is log(p_recorded / p_made), so its gradient is what the
-   network's score lacks.
-3. The network learns its own velocity with this correction, on recordings and records, so that a record still takes
-   one evaluation a step.
+1. IN makes one set of records for each quality in --made, with the label vectors of folds 1 to 8. If IN draws heart
+   rates, it also makes one more set of the first quality without any heart rate.
+2. A discriminator D(x_t, t, c) learns to tell recordings of folds 1 to 8 from these records, both with the noise of
+   step t. It starts as a copy of the network. The logit of an optimal discriminator is log(p_recorded / p_made), so its
+   gradient is what the network's score lacks.
+3. The network learns its own velocity with this correction, on recordings and generated records. A record then still
+   takes one evaluation a step.
 
-OUT has IN's configuration but for its calibration, which does not hold for other weights: calibrate OUT after this. IN
-is to be calibrated too, since the share of means counts here: where means are not lowered, they tell records already.
-On an H200 it takes five and a half minutes.
+OUT has the configuration of IN without its calibration, which does not hold for other weights, so calibrate OUT
+afterwards. Calibrate IN before, too: if the means of leads are not lowered as the calibration says, the discriminator
+can tell the records by their means alone. The script takes five and a half minutes on an H200.
 
-B records of a batch, n in all, L samples, L' of records that are continued, K columns of conditions, T steps.
+Shapes: B records of a batch, n in all, L samples, L' of records that are continued, K columns of conditions, T steps.
 """
 
 from __future__ import annotations
@@ -110,9 +110,10 @@ class Scales:
 
 
 class Discriminator(nn.Module):
-    """Tells recordings from records under noise by the mean and the largest of the tokens of a transformer.
+    """Tells recordings from records under noise, by the mean and the maximum over the tokens of a transformer.
 
-    net: a transformer, whose copy it starts from. On a GPU its layers are compiled and their products are in bf16.
+    net: a transformer; the discriminator starts from a copy of it. On a GPU its layers are compiled, and their matrix
+    products are in bf16.
     """
 
     def __init__(self, net: Transformer) -> None:
@@ -163,7 +164,7 @@ def strength_of_steps(level: Tensor) -> Tensor:
 
 
 def made_by(model: SSSDECG, labels: NDArray[np.float32], quality: str, seed: int) -> Records:
-    """Return records of a quality for label vectors, to 1 uV as recordings are; age and sex are unknown."""
+    """Return records of a quality for label vectors, rounded to 1 uV as recordings are. Age and sex are unknown."""
     signal_mv = model.generate(labels, quality=quality, seed=seed, return_numpy=True)
     vectors = torch.from_numpy(labels).to(model.device)
     state = origin(seed, range(len(labels)), model.device)
@@ -174,7 +175,7 @@ def made_by(model: SSSDECG, labels: NDArray[np.float32], quality: str, seed: int
 
 
 def made_without_rates(model: SSSDECG, labels: NDArray[np.float32], quality: str, seed: int) -> Records:
-    """Return records as `made_by` does, but whose heart rate the network did not know."""
+    """Return records as `made_by` does, but made without telling the network a heart rate."""
     net = model.model
     assert isinstance(net, Transformer)
     drawn_from, net.heart_rates = net.heart_rates, None
@@ -197,9 +198,9 @@ def heart_rate_columns(net: Transformer) -> slice:
 
 
 def as_made(net: Transformer, cond: Tensor, hidden: Tensor) -> Tensor:
-    """Return conditions (B, K) of recordings as those of the records made here, whose age and sex are unknown.
+    """Return conditions (B, K) of recordings in the form of those of the records made here: without age and sex.
 
-    hidden: (B,) where the heart rate is unknown too.
+    hidden: (B,) whether the heart rate is left out, too.
     """
     cond = cond.clone()
     rates = heart_rate_columns(net)
@@ -279,7 +280,7 @@ def train_network(
     rate: float,
     random: torch.Generator,
 ) -> None:
-    """Let `net` learn its velocity with the correction of the discriminator; it has averaged weights in the end.
+    """Let `net` learn its velocity with the correction of the discriminator. In the end it has averaged weights.
 
     size: of a batch, of which half are recordings. The squared error of a record is divided by the mean power of the
     correction at noise levels like its own, so that all of them count alike.
@@ -340,7 +341,7 @@ def train_network(
 
 
 def not_learnt(shown: Tensor) -> str:
-    """Return what to print of summed squared errors and powers of the correction (2, BINS)."""
+    """Return in words what is not learnt yet, from summed squared errors and powers of the correction (2, BINS)."""
     left = " ".join(f"{float(share):.2f}" for share in (shown[0] / shown[1])[shown[1] > 0])
     return f"not learnt yet, by noise level, {left}"
 

@@ -2,18 +2,18 @@
 # Make the weights that ship, from recordings to measurements: scripts/release_weights.sh DATA OUT [MINUTES]
 #
 # DATA: what scripts/release_data.py reads, or the folders that it wrote (ptbxl/ and further sets). OUT: a folder for
-# the runs. MINUTES: stop cleanly after so many; the same command then goes on. Uses all GPUs of this machine.
-# Needs pip install '.[train,eval]'. What a run goes on from is kept in parts of 15 MB as well (OUT/*/last.pt.part-*),
-# for machines that files must be carried to.
+# the runs. MINUTES: the script stops cleanly after so many; the same command then goes on. It uses all GPUs of this
+# machine, and needs pip install '.[train,eval]'. When a training run is stopped, the file from which it goes on is also
+# kept in parts of 15 MB (OUT/*/last.pt.part-*), so that it can be copied to another machine piece by piece.
 #
 #   OUT/base        the transformer, trained on all sets
-#   OUT/guided      it learns what it predicts under guidance
-#   OUT/refined-1   calibrated first, it learns by what a discriminator tells its records from recordings
-#   OUT/refined-2   the same again, from records of all three qualities
+#   OUT/guided      the same network after it has learnt its own predictions under guidance
+#   OUT/refined-1   the same, first calibrated, then taught by a discriminator of its records (scripts/refine.py)
+#   OUT/refined-2   the same after a second round, from records of all three qualities
 #   OUT/calibrated  these weights with the gains of the qualities and the share of means: the model that ships
 #   OUT/detail      the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
-#   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them: from these
-#                   files scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
+#   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them. From these
+#                   files, scripts/model_pages.py writes the tables of the model card and of docs/samplers.md
 set -euo pipefail
 data=$1 out=$2 minutes=${3:-}
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -70,7 +70,7 @@ device() { # device N: the one of process N, where several run at once
     if [ "$gpus" -gt 0 ]; then echo "cuda:$(($1 % gpus))"; else echo cpu; fi
 }
 
-refine() { # refine NAME IN OPTION...: calibrate, or else the discriminator sees amplitudes and means first, then refine
+refine() { # refine NAME IN OPTION...: calibrate, so that means do not give records away, then refine
     local folder=$out/$1
     if [ -f "$folder/model.safetensors" ]; then return; fi
     mkdir -p "$folder"

@@ -1,17 +1,18 @@
-"""The circumstances of a recording, for networks that are conditioned on them: wander, fine noise, and heart rate.
+"""The circumstances of a recording, for networks that are conditioned on them; and heart rates that are drawn.
 
-A recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A network that does
-not know these gives every record about the same wander and noise. Each of the 8 leads has two numbers, 16 in all:
+The baseline of a recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A
+network that is not told of these gives every record about the same wander and noise. Each of the 8 leads has two
+numbers, 16 in all:
 
     wander   log10 of the power below 0.5 Hz
     noise    log10 of the 40 % quantile of |signal between 30 and 47 Hz|: what is left between the QRS complexes
 
-At generation they are drawn from a kernel density over those of the training records. A Gaussian with their mean and
-covariance would give itself away by these numbers alone.
+At generation, these numbers are drawn from a kernel density over those of the training records. If they were drawn from
+a Gaussian with the same mean and covariance, a classifier could tell generated records by these numbers alone.
 
-Where no heart rate is asked for, a network that takes one gets that of a training record with the same statements, or
-with statements as like them as there are. Without one it would have to decide the rate in its first, largest steps, and
-in few steps it decides on more than one: beats of one record then come at different distances.
+If no heart rate is asked for, a network that takes one gets that of a training record whose statements are the same, or
+nearly the same. Without a heart rate, the network would have to decide on one in its first, largest steps. In few steps
+it decides on more than one, and the beats of a record then come at different distances.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ NOISE_HZ = (30.0, 47.0)
 QUANTILE = 0.4
 SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 uV in mV
 BANDWIDTH = 0.15  # of the kernel density, in standard deviations
-NEAR = 0.5  # and of that by which rows are chosen that go with what is known
+NEAR = 0.5  # the same, of the kernel by which rows are chosen that resemble what is known
 RATE, ROW, JITTER = 2**32 - 3, 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
-LIKE = 5.0  # beats per minute
+LIKE = 5.0  # by so much the distance of a row may be above the smallest one (see `draw_heart_rates`)
 CHUNK = 1024  # records whose spectra are computed at a time
 
 Floats = NDArray[np.float64]
@@ -63,13 +64,13 @@ def _measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
 
 
 def scale_of(values: Floats) -> Floats:
-    """Return the mean and the standard deviation (2, 16) of circumstances (n, 16), which a network is trained with."""
+    """Return the mean and standard deviation (2, 16) of the circumstances (n, 16) that a network is trained with."""
     spread = values.std(axis=0)
     return np.stack((values.mean(axis=0), np.where(spread > 0, spread, 1.0)))
 
 
 def normalised(values: Floats, scale: Floats) -> Floats:
-    """Return circumstances (n, 16) less the mean, over the standard deviation, of a scale (2, 16)."""
+    """Return circumstances (n, 16) less the mean of a scale (2, 16), divided by its standard deviation."""
     scaled: Floats = (values - scale[0]) / scale[1]
     return scaled
 
@@ -82,7 +83,7 @@ def of_recordings(network: Transformer, signal_mv: NDArray[np.floating], fs_hz: 
 
 
 def table(values: Floats, rows: int) -> Tensor:
-    """Return `rows` of normalised values (n, 16), float16, evenly from all records; where n is less, they repeat."""
+    """Return `rows` of the normalised values (n, 16) in float16, evenly from all records; if n is less, they repeat."""
     chosen = np.arange(rows) * len(values) // rows
     return torch.from_numpy(values[chosen].astype(np.float16))
 
@@ -90,8 +91,9 @@ def table(values: Floats, rows: int) -> Tensor:
 def draw(rows: Tensor, state: Tensor, known: Tensor | None = None) -> Tensor:
     """Return the circumstances (B, 16) of records, from a table (n, 16) and the `origin` (B, 2) of their noise.
 
-    Each is a row of the table plus normal noise, and depends on its own seed and index only. known: (B, 16), NaN where
-    they are to be drawn. Then rows that are like what is known are the likelier ones, and what is known stays.
+    Those of a record are a row of the table plus normal noise, and depend on its own seed and index only. known:
+    (B, 16), NaN where a number is to be drawn. Rows that resemble what is known are then more probable, and what is
+    known stays as it is.
     """
     jitter = drawn(state, JITTER, (1, rows.shape[1]))[:, 0]
     if known is None:
@@ -110,10 +112,10 @@ def heart_rate_table(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return what heart rates are drawn from, for label vectors (n, K) and rates (n,) per minute, NaN if unknown.
 
-    These are the rates (rows,) float16 of the records that `table` takes, 0 where unknown, the bits (rows, bytes) uint8
-    of their label vectors, and how much each statement counts when label vectors are compared (K,) float32. This is 1,
-    and in addition the difference between the mean rate of the records with it and that of all, as a whole number. So
-    no record with tachycardia is like one without.
+    These are three tensors: the rates (rows,) float16 of the records that `table` takes, 0 where unknown; the bits
+    (rows, bytes) uint8 of their label vectors; and the weight (K,) float32 that each statement has when label vectors
+    are compared. The weight is 1 plus the difference between the mean rate of the records with the statement and that
+    of all records, as a whole number. So no record with tachycardia is like one without.
     """
     known = np.isfinite(rates)
     found, has = rates[known], labels[known]
@@ -129,10 +131,10 @@ def heart_rate_table(
 def draw_heart_rates(rates: Tensor, bits: Tensor, weight: Tensor, labels: Tensor, state: Tensor) -> Tensor:
     """Return a heart rate per minute (B,) float32 for label vectors (B, K), 0 where it stays unknown.
 
-    rates, bits, weight: see `heart_rate_table`. It is the rate of one of the rows whose statements are like those of
-    the label vector. How unlike a row is is the sum of weights over the statements that only one of the two has, and
-    rows count as long as this is at most `LIKE` above its least. state: the `origin` (B, 2) of the noise. So a rate
-    depends on the label vector, seed and index of its record only.
+    rates, bits, weight: see `heart_rate_table`. state: the `origin` (B, 2) of the noise. The rate is that of one of the
+    rows whose statements are like those of the label vector. The distance of a row is the sum of the weights of the
+    statements that only one of the two has. The rate is drawn among the rows whose distance is at most `LIKE` above the
+    smallest. So it depends on the label vector, seed and index of its record only.
     """
     rates, bits, weight, labels = (part.to(state.device) for part in (rates, bits, weight.double(), labels))
     places = torch.arange(7, -1, -1, device=bits.device)
@@ -161,7 +163,7 @@ def with_circumstances(
     """Add the circumstances of these records to conditions (B, K), if the network takes them.
 
     state: (B, 2) the `origin` of their noise. measured: (B, 16), NaN where they are unknown; what is unknown is drawn.
-    rates: whether unknown heart rates are drawn as well, which is right where nothing else is known of the records.
+    rates: whether unknown heart rates are drawn as well, as for records that do not start from a recording.
     """
     if not takes_circumstances(network):
         return cond

@@ -1,4 +1,4 @@
-"""Lets a network learn what another one predicts under classifier-free guidance (Meng et al. 2023, first stage)."""
+"""A network learns what another one predicts under classifier-free guidance (Meng et al. 2023, first stage)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .network import training_net
 
 
 def strength_of_steps(guidance: Guidance, levels: NoiseLevels) -> Tensor:
-    """Return the strength of guidance at each step, (T,). Below the first level that is given there is none.
+    """Return the strength of guidance at each step, (T,). It is 1 (no guidance) below the first level that is given.
 
-    Rhythm and amplitude are decided at high noise, and ask for more of it than what comes after (Kynkäänniemi et al.
-    2024, https://arxiv.org/abs/2404.07724).
+    Rhythm and amplitude are decided at high noise. They need more guidance than what is decided later (Kynkäänniemi et
+    al. 2024, https://arxiv.org/abs/2404.07724).
     """
     level = levels.sigma / levels.alpha
     strength = torch.ones_like(level)
@@ -32,9 +32,9 @@ def strength_of_steps(guidance: Guidance, levels: NoiseLevels) -> Tensor:
 
 
 def under_guidance(conditional: Tensor, unconditional: Tensor, strength: float | Tensor) -> Tensor:
-    """Return predictions (B, 8, L) under guidance of a strength, or one for each record (B, 1, 1).
+    """Return predictions (B, 8, L) under guidance. strength: one number, or one for each record, (B, 1, 1).
 
-    Ho and Salimans 2022, eq. 6; their w is strength - 1, so 1 is no guidance.
+    This is eq. 6 of Ho and Salimans (2022). Their w is strength - 1, so a strength of 1 is no guidance.
     """
     return unconditional + strength * (conditional - unconditional)
 
@@ -49,9 +49,9 @@ def guided(
 ) -> Predict:
     """Return the prediction of `net` under guidance, without gradients.
 
-    strength: (T,) of guidance at each step. of_heart_rate: (T,) another one for what the heart rate adds to the
-    prediction; without it the heart rate is guided as all conditions are. A network trained on this needs one
-    evaluation where guidance needs two or three.
+    strength: (T,) of guidance at each step. of_heart_rate: (T,) the strength for what the heart rate adds to the
+    prediction; None if the heart rate is guided like all other conditions. A network that is trained on these
+    predictions needs one evaluation where guidance needs two or three.
     """
     frozen = training_net(net.to(device), length, precision, device).eval()
 
@@ -69,7 +69,7 @@ def guided(
 
 
 def without_heart_rate(net: Network, y: Tensor) -> Tensor:
-    """Return the conditions (B, K) of a network that takes a heart rate, with it unknown."""
+    """Return conditions (B, K) in which the heart rate is unknown. net: a network that takes one."""
     assert isinstance(net, Transformer) and net.takes.heart_rate
     y = y.clone()
     y[:, net.classes - len(HEART_RATE) : net.classes] = 0
