@@ -40,7 +40,6 @@ from sssd.loss import NoiseLevels, add_noise, noise_levels
 from sssd.model_wrapper import SSSDECG
 from sssd.models.transformer import CIRCUMSTANCES, Transformer, layer
 from sssd.noise import origin
-from sssd.patient import HEART_RATE
 from sssd.presets import PRESETS
 from sssd.scale import Scale
 from sssd.training.augment import augmented_under_noise, lengthened
@@ -192,18 +191,13 @@ def records(signal_mv: NDArray[np.float32], cond: Tensor, model: SSSDECG) -> Rec
     return Records(lengthened(torch.from_numpy(x).to(model.device)), cond)
 
 
-def heart_rate_columns(net: Transformer) -> slice:
-    """Return the columns of conditions that hold the heart rate; the first says whether it is known."""
-    return slice(net.classes - len(HEART_RATE) * net.takes.heart_rate, net.classes)
-
-
 def as_made(net: Transformer, cond: Tensor, hidden: Tensor) -> Tensor:
     """Return conditions (B, K) of recordings in the form of those of the records made here: without age and sex.
 
     hidden: (B,) whether the heart rate is left out, too.
     """
     cond = cond.clone()
-    rates = heart_rate_columns(net)
+    rates = net.heart_rate_columns
     cond[:, net.classes - len(net.takes.columns) : rates.start] = 0
     cond[:, rates] *= ~hidden[:, None]
     return cond
@@ -299,7 +293,7 @@ def train_network(
         """Return the squared error (B,) of a new batch, the power of the correction (B,) and the bins (B, BINS)."""
         real, other = recorded.drawn(size // 2, random), made.drawn(size // 2, random)
         shown = with_dropout(real.cond, config, random)
-        hidden = (shown[:, heart_rate_columns(net)] == 0).all(1)
+        hidden = (shown[:, net.heart_rate_columns] == 0).all(1)
         told = as_made(net, real.cond, hidden)  # what the discriminator sees of them
         t = torch.randint(corrected, (size,), generator=random, device=device)
         above = torch.rand(size, device=device, generator=random) < ABOVE

@@ -27,7 +27,7 @@ from torch import Tensor
 from .models.network import Network
 from .models.transformer import Transformer
 from .noise import drawn, integers
-from .patient import HEART_RATE, MIDDLE_BPM, SPREAD_BPM
+from .patient import MIDDLE_BPM, SPREAD_BPM
 
 USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
 WANDER_HZ = 0.5
@@ -181,7 +181,7 @@ def with_circumstances(
 def _with_heart_rates(network: Transformer, given: Tensor, state: Tensor) -> Tensor:
     """Return conditions (B, K) in which heart rates that were unknown are drawn."""
     assert network.heart_rates is not None and network.statements is not None and network.weight is not None
-    first, end = network.classes - len(HEART_RATE), network.classes
+    first, end = network.heart_rate_columns.start, network.heart_rate_columns.stop
     labels = given[:, : network.classes - len(network.takes.columns)]
     drawn_rates = draw_heart_rates(network.heart_rates, network.statements, network.weight, labels, state)
     found = drawn_rates.to(given.device)[:, None]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..checks import counted
 from ..config.schema import TransformerConfig
-from ..patient import LABELS_ONLY, Takes
+from ..patient import HEART_RATE, LABELS_ONLY, Takes
 from .network import Network
 
 LEADS = 8
@@ -196,6 +196,11 @@ class Transformer(Network):
     def hidden(self) -> list[nn.Parameter]:
         """The matrices between hidden layers, which Muon trains."""
         return [matrix for one in self._layers for matrix in one.hidden]
+
+    @property
+    def heart_rate_columns(self) -> slice:
+        """The columns of conditions that hold the heart rate (sssd.patient.HEART_RATE); none if it takes none."""
+        return slice(self.classes - len(HEART_RATE) * self.takes.heart_rate, self.classes)
 
     @property
     def _layers(self) -> list[Layer]:

@@ -113,7 +113,7 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
 
 def labels_and_rates(net: Transformer, columns: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
     """Return the statements (n, K) and heart rates (n,) per minute, NaN if unknown, of label columns (n, classes)."""
-    known, scaled = columns[:, net.classes - 2], columns[:, net.classes - 1]
+    known, scaled = columns[:, net.heart_rate_columns].T
     rates = np.where(known > 0, MIDDLE_BPM + SPREAD_BPM * scaled.astype(np.float64), np.nan)
     return columns[:, : net.classes - len(net.takes.columns)], rates
 

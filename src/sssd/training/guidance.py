@@ -13,7 +13,6 @@ from ..factory import build_network, label_names
 from ..loss import NoiseLevels, Predict
 from ..models.network import Network
 from ..models.transformer import Transformer
-from ..patient import HEART_RATE
 from .checkpoint import start_from
 from .network import training_net
 
@@ -72,7 +71,7 @@ def without_heart_rate(net: Network, y: Tensor) -> Tensor:
     """Return conditions (B, K) in which the heart rate is unknown. net: a network that takes one."""
     assert isinstance(net, Transformer) and net.takes.heart_rate
     y = y.clone()
-    y[:, net.classes - len(HEART_RATE) : net.classes] = 0
+    y[:, net.heart_rate_columns] = 0
     return y
 
 
