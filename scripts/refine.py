@@ -13,7 +13,7 @@ Diffusion Models", https://arxiv.org/abs/2211.17091), which the network learns i
 
 OUT has the configuration of IN without its calibration, which does not hold for other weights, so calibrate OUT
 afterwards. Calibrate IN before, too: if the means of leads are not lowered as the calibration says, the discriminator
-can tell the records by their means alone. The script takes five and a half minutes on an H200.
+can tell the records by their means alone. The script takes five to six minutes on an H200.
 
 Shapes: B records of a batch, n in all, L samples, L' of records that are continued, K columns of conditions, T steps.
 """
@@ -62,7 +62,7 @@ AVERAGE = 0.998
 TOLD = 10.0  # noise levels sigma / alpha below it are those at which the discriminator learns
 STRENGTH = (1.0, 1.5), (5.0, 1.0)  # of the correction, below these noise levels; there is none above
 ABOVE = 0.1  # share of the network's batches at noise levels without a correction, where it stays as it is
-HIDDEN = 0.25  # share of the recordings whose heart rates the discriminator does not know
+HIDDEN = 0.25  # share of the recordings whose heart rates the discriminator does not know: one in four, as of the sets
 BINS = 20  # of the steps
 FORGETTING = 0.02  # share of a new batch in the running mean power of the correction in a bin
 LOGGED = 250, 500  # steps of the discriminator and of the network
