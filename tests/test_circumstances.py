@@ -198,7 +198,11 @@ def test_a_heart_rate_that_is_asked_for_stays() -> None:
     net.load_state_dict(
         net.state_dict()
         | dict(
-            zip(("heart_rates", "statements", "weight"), heart_rate_table(labels, rates, 200), strict=True)
+            zip(
+                ("heart_rates", "statements", "statement_weights"),
+                heart_rate_table(labels, rates, 200),
+                strict=True,
+            )
         )
     )
     asked = torch.tensor([[1.0, 0.4]]).repeat(200, 1) * (torch.arange(200) % 2)[:, None]

@@ -112,7 +112,13 @@ def with_heart_rates(labels: int, rows: int = 8) -> dict[str, torch.Tensor]:
     random = np.random.default_rng(0)
     has, rates = random.random((rows, labels)) < 0.05, random.uniform(50, 120, rows)
     rates[1] = np.nan
-    return dict(zip(("heart_rates", "statements", "weight"), heart_rate_table(has, rates, rows), strict=True))
+    return dict(
+        zip(
+            ("heart_rates", "statements", "statement_weights"),
+            heart_rate_table(has, rates, rows),
+            strict=True,
+        )
+    )
 
 
 @pytest.fixture(scope="module", params=[s4_eps, s4_velocity, transformer])

@@ -595,7 +595,7 @@ def test_fine_tuning_on_other_labels_draws_heart_rates_of_the_new_data(tmp_path:
     found = SSSDECG.from_pretrained(tuned, device="cpu").model
     assert found.get_buffer("heart_rates").unique().tolist() == [0, 90]
     assert found.get_buffer("statements").unique().tolist() == [64]  # the bits of NORM alone
-    assert found.get_buffer("weight").tolist() == [1, 1]
+    assert found.get_buffer("statement_weights").tolist() == [1, 1]
 
 
 def test_training_sees_weights_that_were_not_counted() -> None:

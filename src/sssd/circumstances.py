@@ -180,10 +180,16 @@ def with_circumstances(
 
 def _with_heart_rates(network: Transformer, given: Tensor, state: Tensor) -> Tensor:
     """Return conditions (B, K) in which heart rates that were unknown are drawn."""
-    assert network.heart_rates is not None and network.statements is not None and network.weight is not None
+    assert (
+        network.heart_rates is not None
+        and network.statements is not None
+        and network.statement_weights is not None
+    )
     first, end = network.heart_rate_columns.start, network.heart_rate_columns.stop
     labels = given[:, : network.classes - len(network.takes.columns)]
-    drawn_rates = draw_heart_rates(network.heart_rates, network.statements, network.weight, labels, state)
+    drawn_rates = draw_heart_rates(
+        network.heart_rates, network.statements, network.statement_weights, labels, state
+    )
     found = drawn_rates.to(given.device)[:, None]
     columns = torch.cat((torch.ones_like(found), (found - MIDDLE_BPM) / SPREAD_BPM), dim=1) * (found > 0)
     told = torch.where(given[:, first : first + 1] > 0, given[:, first:end], columns)

@@ -94,11 +94,11 @@ def _heart_rates(network: Network) -> dict[str, Any] | None:
     """Return the tables from which heart rates are drawn, and how; None if the network draws none."""
     if not isinstance(network, Transformer) or network.heart_rates is None:
         return None
-    assert network.statements is not None and network.weight is not None
+    assert network.statements is not None and network.statement_weights is not None
     return {
         "rates": _base64(network.heart_rates, "<f2"),
         "statements": _base64(network.statements, "u1"),
-        "weight": network.weight.int().tolist(),
+        "weight": network.statement_weights.int().tolist(),
         "like": LIKE,
         "step": RATE,
     }

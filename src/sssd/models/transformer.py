@@ -145,7 +145,9 @@ class Transformer(Network):
     circumstances_scale: Tensor | None  # (2, 16) the mean and standard deviation by which they were
     heart_rates: Tensor | None  # (rows,) float16, those of the same records per minute; 0 where unknown
     statements: Tensor | None  # (rows, bytes) uint8, the bits of their label vectors
-    weight: Tensor | None  # (labels,) how much each statement counts when label vectors are compared
+    statement_weights: (
+        Tensor | None
+    )  # (labels,) how much each statement counts when label vectors are compared
 
     def __init__(
         self,
@@ -177,7 +179,7 @@ class Transformer(Network):
         drawn_from = {
             "heart_rates": torch.zeros(rows, dtype=torch.float16),
             "statements": torch.zeros(rows, -(-labels // 8), dtype=torch.uint8),
-            "weight": torch.ones(labels),
+            "statement_weights": torch.ones(labels),
         }
         for name, values in drawn_from.items():
             self.register_buffer(name, values if config.heart_rates else None)

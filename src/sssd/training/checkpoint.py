@@ -159,7 +159,9 @@ def _keep_columns(net: Transformer, state: dict[str, Tensor], before: list[str],
     Those of new classes are the initial ones of `net`. What is behind the classes stays as it is. The statements from
     which heart rates are drawn are those of `net`, which gets others from the data that it is trained on.
     """
-    state |= {name: value for name, value in net.state_dict().items() if name in ("statements", "weight")}
+    state |= {
+        name: value for name, value in net.state_dict().items() if name in ("statements", "statement_weights")
+    }
     kept = [(k, before.index(name)) for k, name in enumerate(now) if name in before]
     for layer in ("early", "late"):
         known, rows = state[f"{layer}.weight"].T, net.get_parameter(f"{layer}.weight").detach().T.clone()

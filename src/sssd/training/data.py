@@ -81,13 +81,13 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
     heart rates, those of the same records with their statements.
     """
     sources, first_set = len(net.config.sources), (data.source == 0) & ~data.coarse
-    if net.heart_rates is not None and net.statements is not None and net.weight is not None:
+    if net.heart_rates is not None and net.statements is not None and net.statement_weights is not None:
         rates, statements, weight = heart_rate_table(
             *labels_and_rates(net, data.labels[first_set]), len(net.heart_rates)
         )
         net.heart_rates.copy_(rates)
         net.statements.copy_(statements)
-        net.weight.copy_(weight)
+        net.statement_weights.copy_(weight)
     columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in (data.labels, data.val_labels)]
     if sources:
         one_hot = np.eye(sources)
