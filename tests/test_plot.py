@@ -10,10 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sssd.drawing import GAINS, RHYTHMS, SPEEDS, Drawing
+from sssd.annotations import notes_of
+from sssd.drawing import GAINS, LAYOUTS, RHYTHMS, SPEEDS, Drawing
 from sssd.io.figure import save_figure
 from sssd.plot import paper, sheet
-from sssd.record import Ecg
+from sssd.record import Annotation, Ecg
+from tests.test_heart_rate import model
 
 
 def _ecg(scale: float = 1.0, seconds: int = 10, synthetic: bool = True) -> Ecg:
@@ -232,3 +234,95 @@ def test_a_picture_says_what_was_hardly_learnt() -> None:
     words = {text.get_text() for text in paper(rare).axes[0].texts}
     assert "2AVB: 1 training record: not learnt" in words
     assert not any("learnt" in text.get_text() for text in paper(ecg).axes[0].texts)
+
+
+def _brackets(figure: Figure) -> list[np.ndarray]:
+    """The brackets of a page in mm, from left to right and from top to bottom."""
+    lines = [line for line in figure.axes[0].lines if str(line.get_gid()).startswith("change-")]
+    found = [_mm(figure, line) for line in lines]
+    return sorted(found, key=lambda points: (round(points[-1, 0], 3), -points[-1, 1]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_brackets_stand_where_statements_change(layout: str, speed: int) -> None:
+    """Fails when a bracket is at another time than was asked for, is missing in a row or names something else."""
+    seconds = (4.0, 2.5, 6.5)
+    strip = model(patient=True).generate_ecgs(
+        ["NORM", "AFIB+LVH", "PACE"], duration=seconds, exact=True, steps=2, seed=1
+    )[0]
+    figure = paper(strip, Drawing(layout, speed))
+    rows = {"3x4": 4, "6x2": 7, "12x1": 12}[layout]
+    begin = 13.5 + 10 + 0.2 * speed
+    found = _brackets(figure)
+    asked = [begin + speed * at for at in (4.0, 6.5) for _ in range(rows)]
+    assert [points[-1, 0] for points in found] == pytest.approx(asked, abs=0.01)
+    texts = {text.get_text(): text for text in figure.axes[0].texts}
+    assert "NORM,  from 0:04 AFIB  LVH,  from 0:06.5 PACE" in texts
+    for name, at in (("AFIB  LVH", 4.0), ("PACE", 6.5)):
+        size = texts[name].get_fontsize() / 72 * 25.4
+        assert size >= 4 and texts[name].get_position()[0] == pytest.approx(begin + speed * at + 1.6)
+    assert not [name for name in texts if "NORM" in name and "from" not in name]
+
+
+def _changing(seed: int) -> Ecg:
+    """A record of beats up to 3 mV high, with notes of long names, near each other, near names and near its end."""
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(0, 0.03, (12, 1000))
+    signal[:, rng.integers(20, 60) :: 70] += rng.uniform(-3, 3, (12, 1))
+    at = [0, *sorted(rng.choice(np.arange(1, 1000), rng.integers(1, 7), replace=False).tolist()), 995]
+    names = ["NORM", "LAO/LAE", "Atrial_fibrillation_with_rapid_response", "ÄÖ-Wörter", "PRC(S)", "$x_2$"]
+    parts = [(int(k), tuple(rng.choice(names, rng.integers(1, 6)))) for k in at]
+    return Ecg(signal, statements=("NORM",), annotations=notes_of(parts))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_statements_in_brackets_cover_nothing(seed: int) -> None:
+    """Fails when statements in a bracket lie over other words, another bracket, a trace or the edge of the paper."""
+    drawing = Drawing(LAYOUTS[seed % 3], SPEEDS[seed % 2], GAINS[seed % 3])
+    ecg = _changing(seed)
+    for figure in (paper(ecg, drawing), sheet([ecg, _ecg()])):
+        renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in figure.axes[0].texts]
+        named = [(text, box) for text, box in boxes if text and box.height]
+        inside = [
+            text.get_text()
+            for text in figure.axes[0].texts
+            if text.get_color() == "#b3202e" and not text.get_text().startswith("synthetic")
+        ]
+        assert len(inside) >= len(ecg.annotations) - 1
+        right = 13.5 if len(figure.axes[0].lines) and "calibration-0" in _lines(figure) else 10.0
+        for i, (text, box) in enumerate(named):
+            if text not in inside:
+                continue
+            mm = np.array([box.x0, box.x1, box.y0, box.y1]) / figure.dpi * 25.4
+            assert mm[1] < figure.get_size_inches()[0] * 25.4 - right, text
+            for other, its in [*named[:i], *named[i + 1 :]]:
+                assert not box.overlaps(its), (text, other)
+            for line in figure.axes[0].lines:
+                if line.get_gid() is None:
+                    continue
+                ends = _mm(figure, line)
+                along = np.arange(0, len(ends) - 1, 0.02)
+                x, y = (np.interp(along, np.arange(len(ends)), ends[:, axis]) for axis in (0, 1))
+                hit = (x > mm[0]) & (x < mm[1]) & (y > mm[2]) & (y < mm[3])
+                assert not hit.any(), (text, line.get_gid())
+
+
+def test_other_notes_stay_as_they_are() -> None:
+    """Fails when a note that is not of statements is drawn as a change."""
+    figure = paper(Ecg(_ecg().signal, annotations=(Annotation(300, '"', note="TS"),)))
+    assert _brackets(figure) == [] and "TS" in _texts(figure)
+
+
+@pytest.mark.parametrize("layout", ["3x4", "6x2"])
+def test_brackets_do_not_cross_the_names_of_leads(layout: str) -> None:
+    """Fails when the name of a lead stays where a bracket goes through it."""
+    ecg = Ecg(np.zeros((12, 1000)), annotations=notes_of([(0, ("NORM",)), (530, ("AFIB",))]))
+    figure = paper(ecg, Drawing(layout))
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    names = [text for text in figure.axes[0].texts if text.get_text() in RHYTHMS]
+    boxes = [text.get_window_extent(renderer).get_points() / figure.dpi * 25.4 for text in names]
+    assert len(boxes) == 13
+    for points in _brackets(figure):
+        assert not [box for box in boxes if box[0, 0] - 0.5 < points[-1, 0] < box[1, 0] + 0.5]

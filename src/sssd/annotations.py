@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .leads import EIGHT
-from .record import Annotation, Ecg
+from .record import Annotation, Ecg, parts_of
 from .signals.delineator import FS_HZ, WAVES, Delineator, probabilities, trained, waves_of
 from .signals.waves import delineate
 
@@ -112,17 +112,6 @@ def notes_of(parts: Sequence[tuple[int, Sequence[str]]]) -> tuple[Annotation, ..
         made += [Annotation(sample, "+", note=rhythm)] if rhythm else []
         made.append(Annotation(sample, '"', note="+".join(statements)))
     return tuple(made)
-
-
-def parts_of(ecg: Ecg) -> list[tuple[tuple[str, ...], float, float]]:
-    """Return the statements of each part of a record, and where it begins and ends in s."""
-    notes = [one for one in ecg.annotations if one.symbol == '"']
-    if not notes or notes[0].sample > 0:
-        return [(ecg.statements, 0.0, ecg.duration_s)]
-    starts = [one.sample / ecg.fs_hz for one in notes]
-    ends = [*starts[1:], ecg.duration_s]
-    named = [tuple(one.note.split("+")) for one in notes]
-    return list(zip(named, starts, ends, strict=True))
 
 
 def _between(waves: Floats, first: float, last: float) -> NDArray[np.bool_]:

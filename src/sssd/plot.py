@@ -16,7 +16,7 @@ import numpy as np
 
 from .drawing import RHYTHMS, USUAL, Drawing
 from .labels import learnt
-from .record import Ecg, as_statement
+from .record import Ecg, as_statement, parts_of
 from .signals.interpolation import finer
 
 if TYPE_CHECKING:
@@ -40,10 +40,15 @@ _GRID_HEIGHT = {
 _SIDE, _HEAD, _FOOT = 13.5, 27.0, 13.0  # margins of a page in mm
 _PULSE_S = 0.2  # length of the calibration pulse
 _LABEL = 3.6  # size of a lead label, mm
+_STATEMENT = 4.4  # size of statements in a bracket, mm
+_LINE = 1.2 * _STATEMENT  # from one line of them to the next, mm
+_LEAST_ROOM, _MOST_LINES = 30.0, 3  # for the statements in a bracket: the width in mm, and the lines
 _CLEAR = 2.0  # least distance between the traces of neighbouring rows, mm
 
 LONGEST_S = 120.0  # the command and the service draw no longer records
 DRAWN_HZ = 500.0  # traces of a lower rate are interpolated to about this one
+
+_FONT = "DejaVu Sans"
 
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
@@ -62,6 +67,25 @@ class _Row:
     lines: tuple[tuple[str, np.ndarray, np.ndarray], ...]  # (name, x, y)
     labels: tuple[tuple[str, float, float], ...]  # (text, x, y of its baseline)
     ticks: tuple[float, ...]  # x where one lead ends and the next begins
+    brackets: tuple[_Bracket, ...]  # where statements change
+
+
+@dataclass(frozen=True)
+class _Bracket:
+    """A bracket where statements change, in mm like its row. Statements stand in it in the first row of a page only."""
+
+    x: float
+    statements: tuple[str, ...] = ()  # lines of them
+    right: float = 0.0  # where the longest line ends
+    bottom: float = 0.0  # of the lowest line, y of its baseline
+
+    @property
+    def left(self) -> float:
+        return self.x + 1.6
+
+    @property
+    def top(self) -> float:
+        return self.bottom + _LINE * len(self.statements) if self.statements else 5.0
 
 
 @contextmanager
@@ -81,8 +105,8 @@ def paper(ecg: Ecg, drawing: Drawing = USUAL) -> Figure:
     """
     leads = _ROWS[drawing.layout] + (() if drawing.layout == "12x1" else ((drawing.rhythm,),))
     lead_in = 10.0 + _PULSE_S * drawing.speed  # room for the calibration pulse left of the traces
-    width = max(270.0, _ceil(lead_in + drawing.speed * ecg.duration_s + 5.0, 5.0))
-    rows = [_row(ecg, names, drawing, lead_in=lead_in) for names in leads]
+    width = max(270.0, _width(ecg, drawing, lead_in))
+    rows = [_row(ecg, names, drawing, lead_in, width, first=not i) for i, names in enumerate(leads)]
     gaps = _spread(_gaps(rows, width), _GRID_HEIGHT[drawing.layout])
     height = sum(gaps)
     figure, axes = _page(width + 2 * _SIDE, height + _HEAD + _FOOT)
@@ -133,8 +157,11 @@ def sheet(ecgs: Sequence[Ecg], columns: int = 2, *, leads: Sequence[str] = ("II"
         raise ValueError(f"a sheet needs at least one ECG and one column; got {len(ecgs)} and {columns}")
     columns = min(columns, len(ecgs))
     between, head = 10.0, 13.0
-    width = max(_ceil(10.0 + USUAL.speed * ecg.duration_s + 5.0, 5.0) for ecg in ecgs)
-    panels = [[_row(ecg, (name,), USUAL, lead_in=10.0, pulse=False) for name in leads] for ecg in ecgs]
+    width = max(_width(ecg, USUAL, 10.0) for ecg in ecgs)
+    panels = [
+        [_row(ecg, (name,), USUAL, 10.0, width, first=not i, pulse=False) for i, name in enumerate(leads)]
+        for ecg in ecgs
+    ]
     bands = [range(i, min(i + columns, len(ecgs))) for i in range(0, len(ecgs), columns)]
     gaps = [[_spread(_gaps(panels[i], width), 0.0) for i in band] for band in bands]
     heights = [max(sum(gap) for gap in band) for band in gaps]
@@ -169,9 +196,29 @@ def _scale(drawing: Drawing) -> str:
     return f"{drawing.speed} mm/s    {drawing.gain} mm/mV"
 
 
-def _row(ecg: Ecg, leads: Sequence[str], drawing: Drawing, *, lead_in: float, pulse: bool = True) -> _Row:
-    """Lay out one row. Each label goes above its trace, and a little to the right if that saves height."""
+def _width(ecg: Ecg, drawing: Drawing, lead_in: float) -> float:
+    """Return the width in mm that a record needs, with room for the statements of its last part."""
+    *_, (_, begin, end) = parts_of(ecg)
+    ends = (drawing.speed * end + 5.0, drawing.speed * begin + _LEAST_ROOM + 5.0)
+    return _ceil(lead_in + max(ends), 5.0)
+
+
+def _row(
+    ecg: Ecg,
+    leads: Sequence[str],
+    drawing: Drawing,
+    lead_in: float,
+    width: float,
+    *,
+    first: bool,
+    pulse: bool = True,
+) -> _Row:
+    """Lay out one row. Each label goes above its trace, and a little to the right if that saves height.
+
+    first: whether statements that change are named here.
+    """
     length = ecg.signal.shape[1]
+    changes = [(statements, lead_in + drawing.speed * begin) for statements, begin, _ in parts_of(ecg)[1:]]
     edges = np.linspace(0, length, len(leads) + 1).round().astype(int)
     lines: list[tuple[str, np.ndarray, np.ndarray]] = []
     labels: list[tuple[str, float, float]] = []
@@ -180,26 +227,93 @@ def _row(ecg: Ecg, leads: Sequence[str], drawing: Drawing, *, lead_in: float, pu
         x = np.array([0, 1.5, 1.5, 1.5 + wide, 1.5 + wide, 3.0 + wide])
         y = drawing.gain * np.array([0.0, 0, 1, 1, 0, 0])
         lines.append(("calibration", lead_in - wide - 6.5 + x, y))
-    for name, first, last in zip(leads, edges, edges[1:], strict=False):
+    for name, start, stop in zip(leads, edges, edges[1:], strict=False):
         fine = max(1, round(DRAWN_HZ / ecg.fs_hz))
-        points = slice(first * fine, (last - 1) * fine + 1)
+        points = slice(start * fine, (stop - 1) * fine + 1)
         x = lead_in + drawing.speed * np.arange(length * fine)[points] / (fine * ecg.fs_hz)
         y = drawing.gain * finer(ecg.lead(name), fine)[points]
         lines.append((name, x, y))
-        labels.append(_label(name, x, y))
+        labels.append(_label(name, x, y, [at for _, at in changes]))
     ticks = tuple(float(lead_in + drawing.speed * edge / ecg.fs_hz) for edge in edges[1:-1])
-    return _Row(tuple(lines), tuple(labels), ticks)
+    brackets = _brackets(changes, lines, labels, width) if first else tuple(_Bracket(at) for _, at in changes)
+    return _Row(tuple(lines), tuple(labels), ticks, brackets)
 
 
-def _label(name: str, x: np.ndarray, y: np.ndarray) -> tuple[str, float, float]:
-    """Return text, x and y of a lead's label: above its own trace, in the lowest place that is not far to the right."""
+def _label(name: str, x: np.ndarray, y: np.ndarray, changes: Sequence[float]) -> tuple[str, float, float]:
+    """Return text, x and y of a lead's label: above its own trace, in the lowest place that is not far to the right.
+
+    changes: x of brackets, which the label leaves free.
+    """
     places = []
     for shift in np.arange(1.8, 14.0):
-        under = (x >= x[0] + shift - 1.5) & (x <= x[0] + shift + _label_width(name) + 1.5)
-        bottom = max(3.5, float(y[under].max(initial=-np.inf)) + 1.2)
-        places.append((bottom + 0.4 * shift, float(x[0] + shift), bottom))
-    _, left, bottom = min(places)
+        start = float(x[0] + shift)
+        end = start + _label_width(name)
+        bottom = max(3.5, _highest(x, y, start - 1.5, end + 1.5) + 1.2)
+        crossed = any(start - 1.0 < at < end + 1.0 for at in changes)
+        places.append((crossed, bottom + 0.4 * shift, start, bottom))
+    _, _, left, bottom = min(places)
     return name, left, bottom
+
+
+def _brackets(
+    changes: Sequence[tuple[Sequence[str], float]],
+    lines: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    labels: Sequence[tuple[str, float, float]],
+    width: float,
+) -> tuple[_Bracket, ...]:
+    """Lay out brackets with their statements, above traces and labels. changes: (statements, x) of each part.
+
+    Where statements would reach the next bracket, they stand over it, so that its line ends below them.
+    """
+    placed: list[_Bracket] = []
+    end = width - 1.0
+    for statements, x in reversed(changes):
+        words = _lines_of(statements, max(end - x - 3.6, _LEAST_ROOM))
+        right = x + 1.6 + max(map(_measured, words))
+        bottom = max(6.5, *(_highest(at, y, x - 1.0, right + 1.0) + 1.2 for _, at, y in lines))
+        for text, left, low in labels:
+            if left < right + 1.0 and left + _label_width(text) > x - 1.0:
+                bottom = max(bottom, low + _LABEL + 1.0)
+        bottom = max(bottom, *(one.top + 1.5 for one in placed if one.x < right + 2.0), -np.inf)
+        placed.append(_Bracket(x, words, right, bottom))
+        end = x
+    return tuple(reversed(placed))
+
+
+def _lines_of(statements: Sequence[str], room: float) -> tuple[str, ...]:
+    """Break statements into lines that fit into `room` mm; what has no place in the last line is left out."""
+    lines: list[str] = []
+    for name in statements:
+        longer = f"{lines[-1]}  {name}" if lines else name
+        if lines and _measured(longer) <= room:
+            lines[-1] = longer
+        elif len(lines) < _MOST_LINES:
+            lines.append(_cut(name, room))
+        else:
+            lines[-1] = _cut(longer, room)
+            break
+    return tuple(lines)
+
+
+def _cut(text: str, room: float) -> str:
+    """Cut a text that is wider than `room` mm."""
+    kept = len(text)
+    while kept and _measured(text[:kept] + "..." * (kept < len(text))) > room:
+        kept -= 1
+    return text if kept == len(text) else text[:kept] + "..."
+
+
+def _measured(text: str) -> float:
+    """Return the width in mm of statements in a bracket."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=_FONT, weight="bold", size=_points(_STATEMENT))
+    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) * MM_PER_INCH / 72.0
+
+
+def _highest(x: np.ndarray, y: np.ndarray, start: float, end: float) -> float:
+    return float(y[(x >= start) & (x <= end)].max(initial=-np.inf))
 
 
 def _label_width(text: str) -> float:
@@ -220,6 +334,9 @@ def _gaps(rows: Sequence[_Row], width: float) -> list[float]:
         for text, left, bottom in row.labels:
             ends = np.arange(left, left + _label_width(text) + 1.0)
             ink.append((ends, np.full(len(ends), bottom + _LABEL)))
+        for one in row.brackets:
+            ends = np.arange(one.x, max(one.x, one.right) + 1.0)
+            ink += [(ends, np.full(len(ends), one.top)), (ends[:1], np.array([-5.0]))]
         for x, y in ink:
             at = x.astype(int).clip(0, bins - 1)
             for shift in range(-3, 4):
@@ -297,19 +414,40 @@ def _traces(
                 axes.add_line(Line2D(*ends, color=_GREY, linewidth=_points(0.25), zorder=9))
         for text, start, bottom in row.labels:
             _text(axes, left + start, zero + bottom, text, _LABEL, weight="bold")
+        for one in row.brackets:
+            ends = (
+                ([3.0, 0.0, 0.0], [one.top, one.top, -5.0]) if one.statements else ([0.0, 0.0], [5.0, -5.0])
+            )
+            line = Line2D(left + one.x + np.array(ends[0]), zero + np.array(ends[1]), color=_WARN, zorder=9)
+            line.set(linewidth=_points(0.5), gid=f"change-{i}")
+            axes.add_line(line)
+            for k, words in enumerate(reversed(one.statements)):
+                _text(
+                    axes,
+                    left + one.left,
+                    zero + one.bottom + k * _LINE,
+                    words,
+                    _STATEMENT,
+                    color=_WARN,
+                    weight="bold",
+                )
 
 
 def _marks(axes: Axes, ecg: Ecg, speed: float, left: float, bottom: float) -> None:
-    """Write annotations along the bottom of the grid: lines at onsets and ends, symbols at peaks, and notes."""
+    """Write annotations along the bottom of the grid: lines at onsets and ends, symbols at peaks, and notes.
+
+    Notes of statements are left out: the title and brackets in the rows say what they are.
+    """
     from matplotlib.lines import Line2D
 
+    of_parts = len(parts_of(ecg)) > 1
     for one in ecg.annotations:
         x = left + speed * one.sample / ecg.fs_hz
         if one.symbol in "()":
             axes.add_line(
                 Line2D([x, x], [bottom + 1, bottom + 5], color=_WARN, linewidth=_points(0.2), zorder=9)
             )
-        elif one.symbol == '"':
+        elif one.symbol == '"' and not of_parts:
             _text(axes, x, bottom + 6.0, one.note, 2.8, color=_WARN)
         elif one.wave:
             _text(axes, x, bottom + 1.6, one.symbol, 2.8, color=_WARN, ha="center")
@@ -318,9 +456,7 @@ def _marks(axes: Axes, ecg: Ecg, speed: float, left: float, bottom: float) -> No
 def _text(axes: Axes, x: float, y: float, text: str, size_mm: float, **style: Any) -> None:
     """Write text with its baseline at y; `size_mm` is the height of a line."""
     style = {"color": _INK, "va": "baseline", "ha": "left", **style}
-    axes.text(
-        x, y, text, fontsize=_points(size_mm), fontfamily="DejaVu Sans", zorder=11, parse_math=False, **style
-    )
+    axes.text(x, y, text, fontsize=_points(size_mm), fontfamily=_FONT, zorder=11, parse_math=False, **style)
 
 
 def _points(millimetres: float) -> float:
@@ -337,7 +473,11 @@ def _title(axes: Axes, ecg: Ecg, left: float, bottom: float, width: float, size_
         words = _fit("drawn beside it: " + "  ".join(drawn), width / 2, 0.6 * size_mm)
         _text(axes, left + width, bottom, words, 0.6 * size_mm, color=_GREY, ha="right")
         room = width / 2
-    title = "  ".join(name for name in ecg.statements if name not in drawn) or "12-lead ECG"
+    named = []
+    for statements, begin, _ in parts_of(ecg):
+        words = "  ".join(name for name in statements if name not in drawn)
+        named.append(f"from {_clock(begin)} {words}" if begin else words)
+    title = ",  ".join(named) or "12-lead ECG"
     _text(axes, left, bottom, _fit(title, room, size_mm), size_mm, weight="bold")
 
 
@@ -361,6 +501,12 @@ def _origin(ecg: Ecg, characters: int) -> list[str]:
         elif len(lines) == 1 and len(fact) <= characters:
             lines.append(fact)
     return lines
+
+
+def _clock(seconds: float) -> str:
+    """75.5 s as 1:15.5"""
+    whole = round(seconds, 1)
+    return f"{int(whole // 60)}:{int(whole % 60):02}" + f"{whole % 1:.1f}".lstrip("0").removesuffix(".0")
 
 
 def _fit(text: str, width_mm: float, size_mm: float) -> str:

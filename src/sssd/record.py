@@ -180,6 +180,17 @@ class Ecg:
         return save(self, path, overwrite=overwrite)
 
 
+def parts_of(ecg: Ecg) -> list[tuple[tuple[str, ...], float, float]]:
+    """Return the statements of each part of a record, and where it begins and ends in s."""
+    notes = [one for one in ecg.annotations if one.symbol == '"']
+    if not notes or notes[0].sample > 0:
+        return [(ecg.statements, 0.0, ecg.duration_s)]
+    starts = [one.sample / ecg.fs_hz for one in notes]
+    ends = [*starts[1:], ecg.duration_s]
+    named = [tuple(one.note.split("+")) for one in notes]
+    return list(zip(named, starts, ends, strict=True))
+
+
 def with_clean(name: str, ecg: Ecg) -> list[tuple[str, Ecg]]:
     """Return a record with its name, and its `clean` record, if there is one, with the name NAME_clean."""
     return [(name, ecg)] if ecg.clean is None else [(name, ecg), (name + CLEAN, ecg.clean)]
