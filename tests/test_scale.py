@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct, idct
 
 from sssd.config.schema import Config
-from sssd.scale import Scale, factors, roll_off
+from sssd.scale import Scale, cosine_filter, factors, roll_off
 
 LEADS = (0.5, 1, 2, 1, 1, 1, 1, 0.25)
 SCALE = Scale(LEADS, 100.0, emphasis=True)
@@ -36,6 +37,15 @@ def test_a_wave_is_raised_by_its_factor(frequency: float) -> None:
     raised = np.sqrt(1 + (frequency / 15) ** 2) * (1 + np.exp((frequency - 44.7) / 1.15))
     torch.testing.assert_close(SCALE.emphasised(wave), float(raised) * wave, atol=1e-3, rtol=1e-4)
     assert factors(1000, 100.0)[k] == pytest.approx(raised)
+
+
+@pytest.mark.parametrize("length", [1, 2, 333, 1000])
+def test_the_filter_multiplies_the_cosine_transform(length: int) -> None:
+    """As scipy's transforms do; broken by cosines of i + j in place of i + j + 1."""
+    by = np.random.default_rng(0).uniform(0.1, 30, length)
+    x = np.random.default_rng(1).normal(size=(3, length))
+    expected = idct(by * dct(x, norm="ortho"), norm="ortho")
+    np.testing.assert_allclose(x @ cosine_filter(by).numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_means_are_lowered_and_nothing_else() -> None:

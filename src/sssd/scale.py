@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -91,12 +92,13 @@ def cosine_filter(factors: Floats) -> Tensor:
     """Return the matrix (L, L) float64 that multiplies the coefficients of a record's cosine transform by factors (L,).
 
     It is symmetric: records (..., L) are filtered by x @ matrix. The cosine transform (DCT-II) continues a record by
-    its mirror image, so its ends make no jump. Coefficient k is at k / (2 L) of the sampling rate.
+    its mirror image, so its ends make no jump. Coefficient k is at k / (2 L) of the sampling rate. Entry (i, j) is a
+    sum of products of two cosines, and so of one cosine of i - j and one of i + j + 1, which one FFT has for all.
     """
-    from scipy.fft import dct, idct
-
-    basis = dct(np.eye(len(factors)), norm="ortho", axis=0)
-    return torch.from_numpy(idct(factors[:, None] * basis, norm="ortho", axis=0))
+    length = len(factors)
+    wave = np.fft.irfft(np.append(factors, 0.0), 2 * length)  # half of the factors' sum over cosines; even
+    differences = sliding_window_view(np.roll(wave, length), length)[:0:-1]
+    return torch.from_numpy(differences + sliding_window_view(wave[1:], length))
 
 
 @lru_cache(maxsize=8)

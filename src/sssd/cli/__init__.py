@@ -1,8 +1,9 @@
 """The command `sssd-ecg`, with a module for each of its commands.
 
 Commands raise exceptions, and `main` turns them into one line on standard error and an exit code: 2 for a request that
-cannot be carried out as it stands, 1 for what went wrong later, 130 for Ctrl-C. Modules that need torch are imported
-inside the commands, so that `--help` and `labels` answer at once.
+cannot be carried out as it stands, 1 for what went wrong later, 130 for Ctrl-C. Only the module of the command that is
+asked for is imported. Modules that need torch are imported inside the commands, so that `--help` and `labels` answer at
+once.
 """
 
 from __future__ import annotations
@@ -10,40 +11,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 
 from ..version import __version__
-from . import (
-    benchmark,
-    complete,
-    corpus,
-    edit,
-    evaluate,
-    export,
-    generate,
-    inspection,
-    labels,
-    page,
-    prepare,
-    serve,
-    train,
-    vary,
-)
 from .console import UsageError, configure_output, help_of, notices
 from .process import configure_process
 
 ABOUT = "Generate 12-lead ECGs with named statements. They are synthetic and not for diagnosis."
-
-app = typer.Typer(
-    name="sssd-ecg",
-    help=ABOUT,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,7 +31,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -61,24 +39,47 @@ def _options(
 ) -> None: ...
 
 
-COMMANDS = {
-    "generate": generate,
-    "vary": vary,
-    "edit": edit,
-    "complete": complete,
-    "labels": labels,
-    "inspect": inspection,
-    "prepare": prepare,
-    "train": train,
-    "evaluate": evaluate,
-    "benchmark": benchmark,
-    "export": export,
-    "serve": serve,
-    "page": page,
+COMMANDS = {  # and their modules
+    "generate": "generate",
+    "vary": "vary",
+    "edit": "edit",
+    "complete": "complete",
+    "labels": "labels",
+    "inspect": "inspection",
+    "prepare": "prepare",
+    "train": "train",
+    "evaluate": "evaluate",
+    "benchmark": "benchmark",
+    "export": "export",
+    "serve": "serve",
+    "page": "page",
+    "corpus": "corpus",
 }
-for name, module in COMMANDS.items():
-    app.command(name=name, help=help_of(module.command), epilog=module.EXAMPLES)(module.command)
-app.add_typer(corpus.app, name="corpus")
+
+
+def module_of(name: str) -> ModuleType:
+    """Return the module of a command."""
+    return import_module(f".{COMMANDS[name]}", __name__)
+
+
+def _application(names: Iterable[str]) -> typer.Typer:
+    """Return the command line with these commands."""
+    app = typer.Typer(
+        name="sssd-ecg",
+        help=ABOUT,
+        add_completion=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in names:
+        module = module_of(name)
+        if name == "corpus":
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name=name, help=help_of(module.command), epilog=module.EXAMPLES)(module.command)
+    return app
+
 
 FEW_STEPS = (
     "the qualities draft and standard take few steps with any transformer, see sssd-ecg generate --help"
@@ -104,7 +105,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     given = [_at_home(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     if given and given[0] in GONE:
         return _fail(f"there is no command {given[0]!r} any more: {GONE[given[0]]}", 2)
+    asked = [name for name in COMMANDS if name in given[:1]]  # the others are neither imported nor described
     try:
+        app = _application(asked or COMMANDS)
         code = app(given or ["--help"], prog_name="sssd-ecg", standalone_mode=False) or 0
         return _interrupted() if code == 130 else int(code)
     except _BAD_USAGE as error:

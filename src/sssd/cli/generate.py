@@ -22,6 +22,7 @@ from ..words import taken, understand
 from . import options
 from . import shown as shown_in
 from .console import UsageError, note, progress_bar, say, usage
+from .process import loading
 from .requests import columns_of, read_requests, request_of
 from .sets import check_length, check_space, note_codes, write_records
 
@@ -167,11 +168,12 @@ def command(
             understood = [understand(one) for one in text or ()]
             read_requests(label, labels_from, CODES, understood=understood, **told)  # before torch is loaded
 
-        from ..added_noise import parse
-        from ..detail import network_for
-        from ..device import choose_precision
-        from ..model_wrapper import SSSDECG
-        from ..sampling import Sampling
+        with loading():
+            from ..added_noise import parse
+            from ..detail import network_for
+            from ..device import choose_precision
+            from ..model_wrapper import SSSDECG
+            from ..sampling import Sampling
 
         model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=device)
 

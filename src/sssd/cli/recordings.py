@@ -13,6 +13,7 @@ from ..labels import names_of
 from ..presets import checkpoint_name
 from . import options
 from .console import note, progress_bar, say, usage
+from .process import loading
 from .sets import check_space, write_records
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ def _of_recording(
         earlier_files(out.resolve(), overwrite)
         check_space(out, kinds, 1, fs_hz=fs or 100)
 
-        from ..editing import take
-        from ..model_wrapper import SSSDECG
+        with loading():
+            from ..editing import take
+            from ..model_wrapper import SSSDECG
 
         model = SSSDECG.from_pretrained(checkpoint, device=device)
         drawn, seed = seed is None, secrets.randbits(32) if seed is None else seed
