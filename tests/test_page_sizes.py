@@ -22,6 +22,10 @@ RECORD = "#ecg=AFIB,LVH&quality=draft&seed=1"
 TWO = "#ecg=CLBBB&quality=draft&seed=2&vs.ecg=NORM"
 STRIP = "#ecg=SR&quality=draft&seed=1&duration=60"
 CHANGED = "#ecg=NORM@0-30,AFIB,LVH@30-60&exact=1&quality=draft&seed=1"
+MANY = (  # of changes
+    "#ecg=NORM,SR@0-10,AFIB,LVH,CLBBB@10-20,SBRAD,IMI,LAFB@20-30,STACH,LVH,ISC_@30-45,PACE@45-60&quality=draft&seed=1"
+)
+CROWDED = "#ecg=NORM@0-10,AFIB,LVH@10-20,PACE@20-30&exact=1&quality=draft&seed=1&vs.ecg=CLBBB,LVH,AFIB,IMI"
 
 # Elements that reach out of the window, but for those that their own scroller clips or that only screen readers see.
 OUTSIDE = """() => [...document.querySelectorAll('body *')].filter((e) => {
@@ -73,8 +77,8 @@ def device(width, height):
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize(
     ("fragment", "records"),
-    [("", 0), (RECORD, 1), (TWO, 2), (STRIP, 1), (CHANGED, 1)],
-    ids=["empty", "one", "two", "strip", "changed"],
+    [("", 0), (RECORD, 1), (TWO, 2), (STRIP, 1), (CHANGED, 1), (MANY, 1)],
+    ids=["empty", "one", "two", "strip", "changed", "many"],
 )
 def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, height, fragment, records):  # noqa: F811
     """Fails when the page is wider than the window, a control covers another, or text is below a legible size."""
@@ -93,7 +97,15 @@ def test_nothing_overflows_overlaps_or_is_too_small_to_read(open_page, width, he
 @pytest.mark.parametrize(("width", "height"), sorted(DESKS))
 @pytest.mark.parametrize(
     ("record", "layout"),
-    [(RECORD, "3x4"), (RECORD, "6x2"), (STRIP, "strip"), (STRIP, "3x4"), (CHANGED, "strip")],
+    [
+        (RECORD, "3x4"),
+        (RECORD, "6x2"),
+        (STRIP, "strip"),
+        (STRIP, "3x4"),
+        (CHANGED, "strip"),
+        (MANY, "strip"),
+        (MANY, "3x4"),
+    ],
 )
 def test_all_leads_are_visible_at_once(open_page, width, height, record, layout):  # noqa: F811
     """Fails when one has to scroll to see a lead, a row or how far the record has formed, or room is left unused."""
@@ -105,6 +117,40 @@ def test_all_leads_are_visible_at_once(open_page, width, height, record, layout)
     assert seen["mm"] >= 1.7
     if (record, layout) == (RECORD, "3x4"):
         assert seen["area"] >= (0.6 if width == 3840 else 0.45), seen
+
+
+@pytest.mark.parametrize(("width", "height"), sorted(DESKS))
+@pytest.mark.parametrize("arrange", ["beside", "over"])
+def test_sliders_of_two_stay_in_the_window(open_page, width, height, arrange):  # noqa: F811
+    """Fails when the captions of two ECGs push the first slider out of the window, or take many lines."""
+    page = open_page(CROWDED, **device(width, height))
+    wait_until_done(page, 2)
+    page.locator(f"#arrange label:has([value={arrange}])").click()
+    page.wait_for_timeout(300)
+    seen = page.evaluate(PAPER)
+    assert seen["film"] <= height + 1, seen
+    lines = """() => [...document.querySelectorAll('.sheet h2')]
+        .map((h2) => h2.offsetHeight / parseFloat(getComputedStyle(h2).lineHeight))"""
+    assert max(page.evaluate(lines)) < 3.6
+
+
+def test_the_paper_follows_its_caption(open_page):  # noqa: F811
+    """Fails when the words of a caption stay away although there is room again, or the paper does not grow back."""
+    page = open_page(RECORD, viewport={"width": 1366, "height": 768})
+    wait_until_done(page)
+    before = page.evaluate(PAPER)
+    assert "left ventricular hypertrophy" in page.inner_text(".names")
+    page.goto(page.url.split("#")[0] + MANY)
+    wait_until_done(page)
+    assert "hypertrophy" not in page.inner_text(".names")
+    assert page.get_attribute(".names .asked:has-text('LVH')", "title") == "left ventricular hypertrophy"
+    page.set_viewport_size({"width": 3000, "height": 768})
+    page.wait_for_function("() => document.querySelector('.names').innerText.includes('hypertrophy')")
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.goto(page.url.split("#")[0] + RECORD)
+    wait_until_done(page)
+    page.wait_for_timeout(300)
+    assert page.evaluate(PAPER) == before
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)

@@ -15,6 +15,7 @@ export class Pair {
   // was chosen, which begins at this second.
   constructor({ describe, records, onError, onPick }) {
     this.onPick = onPick;
+    this.captions = new ResizeObserver(() => this.#makeRoom());
     this.sheets = ["A", "B"].map((name) => {
       $("sheets").append($("sheet").content.cloneNode(true));
       const root = $("sheets").lastElementChild;
@@ -22,6 +23,7 @@ export class Pair {
       sheet.calipers = new Calipers(() => this.#tellReading(), { name: () => (this.comparing ? name : "") });
       sheet.place = sheet.calipers.attach(sheet.paper, root.querySelector(".calipers"));
       for (const tag of root.querySelectorAll(".tag")) tag.textContent = name;
+      this.captions.observe(sheet.caption);
       sheet.paper.scroller.addEventListener("keydown", (event) => this.#key(event));
       sheet.paper.scroller.addEventListener("click", (event) => this.#pick(sheet.paper, event));
       return sheet;
@@ -86,6 +88,17 @@ export class Pair {
     }
   }
 
+  // The papers leave room for what stands above them, so that the sliders below them are in the window.
+  #makeRoom() {
+    for (const sheet of this.sheets) sheet.fitCaption();
+    const heights = this.sheets.map(({ caption }) => caption.offsetHeight); // 0 of one that is hidden
+    const room = this.overlaid ? heights[0] + heights[1] : Math.max(...heights);
+    if (room === this.room) return;
+    this.room = room;
+    $("sheets").style.setProperty("--caption", `${room}px`);
+    for (const sheet of this.sheets) sheet.paper.resize();
+  }
+
   arrange() {
     const two = this.comparing;
     $("second").hidden = !two;
@@ -95,6 +108,7 @@ export class Pair {
     for (const tag of document.querySelectorAll(".tag")) tag.hidden = !two;
     this.b.measures.classList.toggle("second", this.overlaid);
     (this.overlaid ? this.a : this.b).root.querySelector(".printout .scale").before(this.b.measures);
+    this.#makeRoom();
     for (const sheet of this.sheets) sheet.paper.resize();
     this.draw();
     if (this.measuring) this.placeCalipers();

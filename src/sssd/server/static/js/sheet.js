@@ -11,6 +11,7 @@ import { inSteps, inWords } from "./settings.js";
 
 const FS = 100; // of what is shown, in Hz
 const WAIT_MS = 250; // before a stretch of a strip is measured, as the slider may move on
+const LINES = 3; // of the caption over a paper
 const ON_A_PAGE = 7; // rows of a strip in print
 const LONGEST_S = { dcm: 81, png: 120, svg: 120, pdf: 120 }; // of records in these formats
 const FORMATS = [
@@ -41,6 +42,7 @@ export class Sheet {
     this.describe = describe;
     this.records = records;
     this.paper = new Paper(root.querySelector(".paper"), { onView });
+    this.caption = root.querySelector("header");
     this.measures = root.querySelector(".measured"); // of two sheets that are overlaid, both are on the first paper
     this.scale = root.querySelector(".printout .scale");
     this.of = root.querySelector(".printout .of");
@@ -290,7 +292,7 @@ export class Sheet {
       const words = this.describe(name);
       const code = document.createElement("b");
       code.textContent = name;
-      span.append(code, words ? ` ${words}` : "");
+      span.append(code, Object.assign(document.createElement("span"), { className: "words", textContent: words ? ` ${words}` : "" }));
       span.title = words;
       return span;
     };
@@ -303,6 +305,15 @@ export class Sheet {
         ...(beside.length ? [aside("with", "with", often), ...beside.map((name) => part(name, "also"))] : []),
       ]),
     );
+    this.fitCaption();
+  }
+
+  // A caption that would take too many lines has the codes of statements alone. What they mean is in their titles and, of those
+  // that were asked for, in the text below the paper.
+  fitCaption() {
+    const names = this.caption.querySelector("h2");
+    names.classList.remove("brief");
+    names.classList.toggle("brief", names.offsetHeight > (LINES + 0.6) * parseFloat(getComputedStyle(names).lineHeight));
   }
 
   #measured(measured) {
