@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -59,6 +64,48 @@ def test_a_record_does_not_depend_on_the_others() -> None:
     together = bound.bind(net, cond, [3], length=200)(x, 0)
     alone = bound.bind(net, cond[41:42], [3], length=200)(x[41:42], 0)
     torch.testing.assert_close(together[41:42], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("records", "threads"), [(1, 2), (2, 2), (9, 2), (45, 2), (45, 3), (3, 8)])
+def test_threads_that_share_a_batch_change_nothing(records: int, threads: int) -> None:
+    """Neither the records, nor PyTorch's number of threads here and in threads to come.
+
+    Broken by parts in another order, a number of threads that is not set back, or gradients in the new threads.
+    """
+    net = make(200)
+    x, cond = torch.randn(records, 8, 200), torch.rand(records, 5)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = bound.bind(net, cond, [3], length=200)(x, 0)
+        torch.set_num_threads(threads)
+        together = bound.bind(net, cond, [3], length=200)(x, 0)
+        parts = [lambda: torch.tensor((torch.is_grad_enabled(), torch.get_num_threads()))] * threads
+        assert torch.stack(processor.in_threads(parts)).tolist() == [[0, 1]] * threads
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == threads == torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_fork_has_threads_of_its_own() -> None:
+    """Broken by a pool that is kept in a fork, where it waits for ever (with a limit of 20 s here)."""
+    code = (
+        "import os, torch; from sssd.engine.processor import in_threads; torch.set_num_threads(2);"
+        "make = lambda: in_threads([lambda: torch.ones(1)] * 2); make(); pid = os.fork(); made = make();"
+        "os._exit(len(made) != 2) if pid == 0 else exit(os.waitpid(pid, 0)[1])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=20)
+
+
+def test_threads_have_equally_many_parts() -> None:
+    """Broken by parts of the largest size, which leave threads without work."""
+    sizes = [processor.shared(records, 8, 2) for records in (1, 2, 8, 9, 16, 17, 32)]
+    assert sizes == [8, 1, 4, 5, 8, 5, 8]
+    assert processor.shared(5, 8, 64) == 8
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 90, 124, 125, 200])
