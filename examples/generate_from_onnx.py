@@ -103,6 +103,29 @@ def to_mv(facts, x):
     return x * np.array(scale["lead_mv"])[:, None]
 
 
+def converted(converter, signal_mv):
+    """Put records (8, L) on the steps of the converter that recorded PTB-XL, at four times their sampling rate."""
+    one, foot = signal_mv[:1], signal_mv[7:]
+    leads = np.concatenate((signal_mv[:7], foot + one / 2)) / converter["step_mv"]  # II in place of aVF
+    between, low_pass = np.array(converter["interpolation"]), np.array(converter["filter"])
+    fine = convolved(leads, between).reshape(8, -1)
+    nearest = np.rint(fine)
+    decided = np.abs(fine - nearest) < 1 - converter["hold"]
+    last = np.maximum.accumulate(np.where(decided, np.arange(fine.shape[1]), 0), axis=1)
+    held = np.take_along_axis(nearest, last, axis=1)
+    level = np.where(np.abs(fine - held) <= converter["hold"], held, nearest)
+    change = convolved(level - fine, low_pass[None])[:, :: len(between), 0] * converter["step_mv"]
+    change[7] -= change[0] / 2
+    return signal_mv + change
+
+
+def convolved(x, kernels):
+    """Return what kernels (M, 2 R + 1) give at each sample of x (8, L), whose ends go on as they are: (8, L, M)."""
+    reach = kernels.shape[1] // 2
+    wide = np.pad(x, ((0, 0), (reach, reach)), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(wide, kernels.shape[1], axis=1) @ kernels.T
+
+
 def twelve(eight):
     """Return the 12 leads in clinical order from I, V1..V6, aVF."""
     one, foot = eight[..., 0, :], eight[..., 7, :]
@@ -133,7 +156,10 @@ def generate(path, labels, *, seed, records=1, **patient):
             x = x + np.float32(factor) * h
         if table["c"][i]:
             x = x + np.float32(table["c"][i]) * noise(step)
-    return twelve(to_mv(facts, x))
+    eight = to_mv(facts, x)
+    if facts["converter"]:
+        eight = np.stack([converted(facts["converter"], one) for one in eight])
+    return twelve(eight)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from . import presets
 from .added_noise import parse
 from .batch import Given, sample
 from .checks import check_keywords, flag, only, warn, whole
+from .converter import converted
 from .copied import Copied
 from .detail import at_500_hz, network_for
 from .device import batches, choose_batch_size, choose_precision, precision_name
@@ -283,7 +284,9 @@ class SSSDECG(FromRecordings):
             strip=strip,
             rows=rows,
         )
-        return self.scale.to_mv(x)
+        made = self.scale.to_mv(x)
+        from_noise = given is None or not given.anything
+        return converted(made) if from_noise and self.config.trainset_config.converter else made
 
     def records(
         self,

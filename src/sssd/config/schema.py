@@ -172,6 +172,7 @@ class TrainsetConfig(_Section):
     lead_scale_mv    (8,) the voltages in mV that are 1 to the network; without them it works in mV
     emphasis         whether the network works on records whose high frequencies are raised (sssd.scale)
     mean             the share of a lead's mean that remains of what the network makes (sssd.scale); needs `emphasis`
+    converter        whether records get the steps of the converter that recorded PTB-XL (sssd.converter)
     label_names      names of the classes
     patient          whether four classes behind the labels are the patient's age and sex (sssd.patient)
     heart_rate       whether the last two classes of the network are the heart rate, behind those of `patient`
@@ -186,6 +187,7 @@ class TrainsetConfig(_Section):
     ) = None
     emphasis: bool = False
     mean: Annotated[float, Field(gt=0, le=1)] | None = None
+    converter: bool = False
     label_names: list[str] | None = None
     patient: bool = False
     heart_rate: bool = False

@@ -45,6 +45,7 @@ LEAST = 2 * PARTS  # records of each kind
 LEAF = 20  # records of a leaf at least, fewer with less than 400 records to fit on
 QUANTILES = (0.1, 0.5, 0.9, 0.99)  # of |dx|
 SIMPLE_BANDS_HZ = ((0.5, 35.0), (0.5, 25.0), (1.0, 15.0))
+DIGITS = 6  # of |dx| in mV: the rounding errors behind them depend on the offset of a lead, and so would give it away
 DEEP_LOW_PASS_HZ = 20.0
 SPECTRA = 300  # records of each kind whose log spectra are compared
 DECISIVE = 12  # single features to name
@@ -277,7 +278,8 @@ def features(
     x = np.asarray(x, dtype=np.float64)
     levels = spectrum.band_levels(x, fs_hz=fs_hz, edges_hz=edges_hz)  # (n, C, B)
     centred = x - np.median(x, axis=-1, keepdims=True)
-    slopes = np.quantile(np.abs(np.diff(x, axis=-1)), QUANTILES, axis=-1)  # (Q, n, C)
+    steps = np.abs(np.diff(x, axis=-1)).round(DIGITS)
+    slopes = np.quantile(steps, QUANTILES, axis=-1)  # (Q, n, C)
     groups = [*np.moveaxis(levels, -1, 0), centred.max(axis=-1), centred.min(axis=-1), *slopes]
     return np.concatenate(groups, axis=1)
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..circumstances import BANDWIDTH, JITTER, LIKE, RATE, ROW
+from ..converter import HOLD, STEP_MV, kernels
 from ..leads import EIGHT
 from ..models.network import Network
 from ..models.transformer import Transformer
@@ -19,7 +20,7 @@ from ..sampling import Sampling
 from ..scale import Scale, factors
 from ..version import __version__
 
-VERSION = 3  # of the form of these values
+VERSION = 4  # of the form of these values
 
 
 def facts(model: PretrainedModel) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def facts(model: PretrainedModel) -> dict[str, Any]:
         "circumstances": _circumstances(model.model),
         "heart_rates": _heart_rates(model.model),
         "scale": _scale(model.scale, model.shape[1]),
+        "converter": _converter() if trainset.converter else None,
     }
 
 
@@ -112,3 +114,9 @@ def _scale(scale: Scale, length: int) -> dict[str, Any]:
     """Return the voltages (8,) that are 1 to the network, and the factors (L,) of its cosine transform, or None."""
     raised = factors(length, scale.fs_hz, scale.mean).tolist() if scale.emphasis else None
     return {"lead_mv": list(scale.lead_mv), "emphasis": raised}
+
+
+def _converter() -> dict[str, Any]:
+    """Return the steps of the converter of recordings, and the filters to its sampling rate and back."""
+    between, low_pass = (part.tolist() for part in kernels())
+    return {"step_mv": STEP_MV, "hold": HOLD, "interpolation": between, "filter": low_pass[0]}

@@ -1,4 +1,4 @@
-// From conditions to records, as docs/onnx.md describes it: noise -> steps -> scale. facts: the metadata of the model's
+// From conditions to records, as docs/onnx.md describes it: noise -> steps -> scale -> converter. facts: the metadata of the model's
 // file; table: the step table of the sampler. A record is 8 leads after each other, (8 L) numbers.
 
 import { integer, normal } from "./noise.js";
@@ -82,7 +82,7 @@ export async function run(facts, table, { seed, index }, evaluate, onStep) {
     });
     await onStep(i, toMv(facts, shown));
   }
-  return toMv(facts, x);
+  return facts.converter ? converted(facts, toMv(facts, x)) : toMv(facts, x);
 }
 
 function calibrated({ samples }, { gain }, x) {
@@ -125,4 +125,37 @@ function filtered(row, raised) {
     }
     return total;
   });
+}
+
+// A record (8 L) in mV on the steps of the converter that recorded PTB-XL (sssd.converter).
+function converted({ samples: n, leads, converter }, mv) {
+  const { step_mv, hold, interpolation, filter } = converter;
+  const faster = interpolation.length;
+  const last = (leads.length - 1) * n; // aVF, where II is recorded
+  const changes = leads.map((_, lead) => {
+    const x = Float64Array.from({ length: n }, (_, i) =>
+      lead < leads.length - 1 ? mv[lead * n + i] / step_mv : (mv[last + i] + mv[i] / 2) / step_mv,
+    );
+    const fine = new Float64Array(faster * n);
+    for (let i = 0; i < n; i++) {
+      for (let k = 0; k < faster; k++) fine[faster * i + k] = weighted(x, interpolation[k], i);
+    }
+    let held = Math.round(fine[0]);
+    const error = fine.map((value) => {
+      const nearest = Math.round(value);
+      if (Math.abs(value - nearest) < 1 - hold) held = nearest;
+      return (Math.abs(value - held) <= hold ? held : nearest) - value;
+    });
+    return Float64Array.from({ length: n }, (_, i) => step_mv * weighted(error, filter, faster * i));
+  });
+  changes[leads.length - 1] = changes[leads.length - 1].map((value, i) => value - changes[0][i] / 2);
+  return mv.map((value, k) => value + changes[Math.floor(k / n)][k % n]);
+}
+
+// The sum of x about sample i by the weights of a kernel. The ends of x go on as they are.
+function weighted(x, kernel, i) {
+  const first = i - (kernel.length - 1) / 2;
+  let total = 0;
+  for (let j = 0; j < kernel.length; j++) total += kernel[j] * x[Math.min(x.length - 1, Math.max(0, first + j))];
+  return total;
 }

@@ -1,0 +1,84 @@
+"""The converter of PTB-XL's recorders: 400 samples a second, in steps of 5 uV.
+
+In each of 2,277 records of PTB-XL at 500 Hz, every fifth sample of I, II and V1 to V6 is a whole number of steps of 5
+uV, and only about half of the samples between are. So the recorders took 400 samples a second, and the others were
+interpolated. Where a lead is quiet, it stays on one step for a while. This is seen at 100 Hz, too: two neighbouring
+samples are equal twice as often as in a smooth signal that is rounded to 1 uV. A network makes no steps, only noise as
+strong as that of the steps, and a simple classifier recognises its records by this difference.
+
+    record at 100 Hz -> interpolated to 400 Hz -> on steps -> what has changed, filtered to 100 Hz -> added
+
+A record changes by about 1 uV. Since it has the noise of steps already, plain rounding would change levels too often: a
+lead that rests between two levels would go back and forth. So a lead stays on its level until it is `HOLD` steps away.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .scale import roll_off
+
+STEP_MV = 0.005
+FS_HZ, FASTER = 100.0, 4  # of records, and the converter's rate over it
+HOLD = 0.65  # steps
+REACH, FILTER_REACH = 16, 32  # samples at 100 Hz to either side that the interpolation and the filter see
+BETA = 8.0  # of the Kaiser window of the interpolation
+
+Floats = NDArray[np.float64]
+
+
+def converted(signal_mv: Tensor) -> Tensor:
+    """Return records (B, 8, L) in mV, leads I V1..V6 aVF at 100 Hz, as the converter would have recorded them."""
+    change = _on_steps(_recorded(signal_mv) / STEP_MV) * STEP_MV
+    change[:, -1] -= change[:, 0] / 2  # of aVF, in place of II
+    return signal_mv + change
+
+
+def _recorded(signal_mv: Tensor) -> Tensor:
+    """Return the leads that are recorded: II = aVF + I / 2 in place of aVF."""
+    return torch.cat((signal_mv[:, :-1], signal_mv[:, -1:] + signal_mv[:, :1] / 2), 1)
+
+
+def _on_steps(x: Tensor) -> Tensor:
+    """Return what changes at 100 Hz when leads x (B, 8, L), in steps, become whole numbers of steps at 400 Hz."""
+    between, low_pass = (part.to(x.device, x.dtype)[:, None] for part in kernels())
+    rows = x.reshape(-1, 1, x.shape[-1])
+    fine = F.conv1d(F.pad(rows, (REACH, REACH), mode="replicate"), between).transpose(1, 2).flatten(1)
+    reach = FASTER * FILTER_REACH
+    error = F.pad((_levels(fine) - fine)[:, None], (reach, reach), mode="replicate")
+    return F.conv1d(error, low_pass, stride=FASTER).reshape(x.shape)
+
+
+def _levels(fine: Tensor) -> Tensor:
+    """Return the levels, whole numbers, of leads fine (N, L).
+
+    Where only one level is nearer than `HOLD`, the lead is on that one. Elsewhere, it is on the level where that was so
+    last, if this is near enough.
+    """
+    nearest = fine.round()
+    decided = (fine - nearest).abs() < 1 - HOLD
+    last = torch.where(decided, torch.arange(fine.shape[1], device=fine.device), 0).cummax(1).values
+    held = nearest.gather(1, last)
+    return torch.where((fine - held).abs() <= HOLD, held, nearest)
+
+
+@lru_cache(maxsize=1)
+def kernels() -> tuple[Tensor, Tensor]:
+    """Return the interpolation (4, 33), one row for each sample at 400 Hz, and the filter (1, 257), both float64.
+
+    The first is a windowed sine cardinal. The second is the filter by which PTB-XL's records come to 100 Hz.
+    """
+    at = np.arange(FASTER)[:, None] / FASTER - np.arange(-REACH, REACH + 1)
+    between = np.sinc(at) * np.i0(BETA * np.sqrt(np.maximum(0, 1 - (at / (REACH + 1)) ** 2)))
+    frequency = (np.arange(20000) + 0.5) / 20000 * FASTER * FS_HZ / 2  # the middles of as many intervals
+    time = np.arange(-FASTER * FILTER_REACH, FASTER * FILTER_REACH + 1) / (FASTER * FS_HZ)
+    low_pass = np.cos(2 * np.pi * time[:, None] * frequency) @ roll_off(frequency)
+    return torch.from_numpy(between / between.sum(1, keepdims=True)), torch.from_numpy(
+        low_pass[None] / low_pass.sum()
+    )
