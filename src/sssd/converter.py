@@ -19,7 +19,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .scale import roll_off
@@ -30,41 +29,44 @@ HOLD = 0.65  # steps
 REACH, FILTER_REACH = 16, 32  # samples at 100 Hz to either side that the interpolation and the filter see
 BETA = 8.0  # of the Kaiser window of the interpolation
 
-Floats = NDArray[np.float64]
-
 
 def converted(signal_mv: Tensor) -> Tensor:
     """Return records (B, 8, L) in mV, leads I V1..V6 aVF at 100 Hz, as the converter would have recorded them."""
-    change = _on_steps(_recorded(signal_mv) / STEP_MV) * STEP_MV
-    change[:, -1] -= change[:, 0] / 2  # of aVF, in place of II
-    return signal_mv + change
-
-
-def _recorded(signal_mv: Tensor) -> Tensor:
-    """Return the leads that are recorded: II = aVF + I / 2 in place of aVF."""
-    return torch.cat((signal_mv[:, :-1], signal_mv[:, -1:] + signal_mv[:, :1] / 2), 1)
+    if not len(signal_mv):
+        return signal_mv
+    x = signal_mv.to(torch.float32 if signal_mv.device.type == "mps" else torch.float64)
+    recorded = torch.cat((x[:, :-1], x[:, -1:] + x[:, :1] / 2), 1)  # II in place of aVF
+    change = _on_steps(recorded / STEP_MV) * STEP_MV
+    change[:, -1] -= change[:, 0] / 2
+    return (x + change).to(signal_mv.dtype)
 
 
 def _on_steps(x: Tensor) -> Tensor:
     """Return what changes at 100 Hz when leads x (B, 8, L), in steps, become whole numbers of steps at 400 Hz."""
-    between, low_pass = (part.to(x.device, x.dtype)[:, None] for part in kernels())
-    rows = x.reshape(-1, 1, x.shape[-1])
-    fine = F.conv1d(F.pad(rows, (REACH, REACH), mode="replicate"), between).transpose(1, 2).flatten(1)
-    reach = FASTER * FILTER_REACH
-    error = F.pad((_levels(fine) - fine)[:, None], (reach, reach), mode="replicate")
-    return F.conv1d(error, low_pass, stride=FASTER).reshape(x.shape)
+    between, low_pass = kernels()
+    fine = _convolved(x, between).transpose(-1, -2).flatten(-2)
+    return _convolved(_levels(fine) - fine, low_pass)[..., 0, ::FASTER]
+
+
+def _convolved(x: Tensor, kernels: Tensor) -> Tensor:
+    """Return what kernels (M, 2 R + 1) give at each sample of x (B, 8, L): (B, 8, M, L). The ends go on as they are."""
+    reach, length = kernels.shape[1] // 2, x.shape[-1]
+    wide = F.pad(x, (reach, reach), mode="replicate")
+    n = wide.shape[-1]
+    weights = torch.fft.rfft(kernels, n).conj().to(wide.dtype.to_complex()).to(wide.device)
+    return torch.fft.irfft(torch.fft.rfft(wide)[..., None, :] * weights, n)[..., :length]
 
 
 def _levels(fine: Tensor) -> Tensor:
-    """Return the levels, whole numbers, of leads fine (N, L).
+    """Return the levels, whole numbers, of leads fine (B, 8, L).
 
     Where only one level is nearer than `HOLD`, the lead is on that one. Elsewhere, it is on the level where that was so
     last, if this is near enough.
     """
     nearest = fine.round()
     decided = (fine - nearest).abs() < 1 - HOLD
-    last = torch.where(decided, torch.arange(fine.shape[1], device=fine.device), 0).cummax(1).values
-    held = nearest.gather(1, last)
+    last = torch.where(decided, torch.arange(fine.shape[-1], device=fine.device), 0).cummax(-1).values
+    held = nearest.gather(-1, last)
     return torch.where((fine - held).abs() <= HOLD, held, nearest)
 
 
@@ -76,9 +78,8 @@ def kernels() -> tuple[Tensor, Tensor]:
     """
     at = np.arange(FASTER)[:, None] / FASTER - np.arange(-REACH, REACH + 1)
     between = np.sinc(at) * np.i0(BETA * np.sqrt(np.maximum(0, 1 - (at / (REACH + 1)) ** 2)))
+    between /= between.sum(1, keepdims=True)
     frequency = (np.arange(20000) + 0.5) / 20000 * FASTER * FS_HZ / 2  # the middles of as many intervals
     time = np.arange(-FASTER * FILTER_REACH, FASTER * FILTER_REACH + 1) / (FASTER * FS_HZ)
     low_pass = np.cos(2 * np.pi * time[:, None] * frequency) @ roll_off(frequency)
-    return torch.from_numpy(between / between.sum(1, keepdims=True)), torch.from_numpy(
-        low_pass[None] / low_pass.sum()
-    )
+    return torch.from_numpy(between), torch.from_numpy(low_pass[None] / low_pass.sum())
