@@ -17,6 +17,7 @@ import million  # noqa: E402
 import server  # noqa: E402
 import shipped  # noqa: E402
 import step  # noqa: E402
+import versions  # noqa: E402
 
 
 def counted(run) -> float:
@@ -89,3 +90,12 @@ def test_server(capsys: pytest.CaptureFixture[str]) -> None:
     server.main("--device cpu --clients 2 --seconds 1 --qualities draft standard".split())
     out = capsys.readouterr().out
     assert "draft and standard" in out and "goal, no 5xx: met" in out
+
+
+@pytest.mark.slow
+def test_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each version, with ratios beside those that are compared."""
+    source = Path(__file__).parent.parent / "src"
+    versions.main(f"--rounds 1 --records 1 --qualities draft --before {source}".split())
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [len(row[36:].split()) for row in rows] == [2, 4, 2, 6, 4]
