@@ -20,14 +20,16 @@ from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.converter import converted
 from sssd.leads import to_twelve
-from sssd.models.transformer import Transformer
+from sssd.models.transformer import Transformer, convolved, toeplitz
 from tests.test_transformer import tiny
 
 onnx = pytest.importorskip("onnx", reason="pip install '.[onnx]'")
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from sssd.export import KEY, OPSET, onnx_bytes, write_onnx  # noqa: E402  once it is known to be there
+# once it is known to be there
+from sssd.export import KEY, OPSET, WEIGHTS, onnx_bytes, onnx_parts, write_onnx  # noqa: E402
+from sssd.export.evaluation import in_waves, spectrum, waves  # noqa: E402
 from sssd.export.facts import facts  # noqa: E402
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "generate_from_onnx.py"
@@ -84,9 +86,9 @@ def s4_velocity() -> Config:
     )
 
 
-def transformer() -> Config:
+def transformer(length: int = 100) -> Config:
     """As the next model: circumstances, sources, heart rate, raised high frequencies."""
-    content = tiny(length=100).model_dump()
+    content = tiny(length=length).model_dump()
     content["transformer_config"] = SMALL_TRANSFORMER
     content["trainset_config"] |= {"heart_rate": True}
     content["wavenet_config"]["label_embed_classes"] = 77
@@ -232,6 +234,42 @@ def test_nothing_of_this_machine_is_in_the_file(exported: tuple[SSSDECG, Path]) 
     content = exported[1].read_bytes()
     assert b"site-packages" not in content
     assert str(Path(__file__).parents[1]).encode() not in content
+
+
+@pytest.mark.parametrize(("tokens", "reach"), [(1, 2), (20, 124), (125, 124), (160, 124), (7, 2)])
+def test_convolutions_in_waves_are_those_by_matrices(tokens: int, reach: int) -> None:
+    """Broken by taps that run the wrong way, a ring that is too short, or another scale of a frequency."""
+    random = torch.Generator().manual_seed(tokens)
+    taps = torch.randn(2 * reach + 1, 3, generator=random)
+    z = torch.randn(2, tokens, 3, generator=random)
+    ring = waves(tokens)
+    wanted = convolved(z, toeplitz(taps, tokens))
+    torch.testing.assert_close(in_waves(z, spectrum(taps, ring), ring), wanted, rtol=0, atol=5e-5)
+
+
+def test_a_transformer_has_no_matrix_for_each_channel(tmp_path: Path) -> None:
+    """A file that made them would take the time and memory of 108 MB when a session of the built-in model begins."""
+    path = write_onnx(random_model(transformer(length=1000)), tmp_path / "model.onnx")
+    optimised = tmp_path / "optimised.onnx"
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimised)
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    assert optimised.stat().st_size < 1.3 * path.stat().st_size
+
+
+def test_a_file_and_its_weights_apart(tmp_path: Path) -> None:
+    """Broken by weights in another order, at another place, or in both files."""
+    model = random_model(transformer())
+    with torch.no_grad():
+        for p in model.model.parameters():
+            p.copy_(p.half())
+    graph, weights = onnx_parts(model)
+    (tmp_path / "model.onnx").write_bytes(graph)
+    wide = np.frombuffer(weights, "<f2").astype("<f4")
+    (tmp_path / WEIGHTS).write_bytes(wide.tobytes())
+    assert wide.size >= sum(p.numel() for p in model.model.parameters() if p.numel() > 500)
+    assert len(graph) + len(weights) < 1.1 * len(onnx_bytes(model))
+    assert max(differences(model, session_of(tmp_path / "model.onnx"), 2, 100)) < RELATIVE
 
 
 def test_weights_that_float16_holds_take_half_of_the_room(tmp_path: Path) -> None:

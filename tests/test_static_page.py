@@ -55,6 +55,7 @@ from sssd.static_page.build import write_static_page  # noqa: E402
 
 GPU = Path(static_page.__file__).parent / "js/local/gpu.js"
 HARDWARE = "Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });"
+NETWORK = ("default.onnx.zlib", "default.weights.zlib")
 NO_BROWSER = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed")
 SAME_MV = 5e-3
 ROUNDED_MV = 6e-4  # by writing whole uV
@@ -194,14 +195,11 @@ def test_archives_are_the_same_each_time() -> None:
 def test_nothing_is_loaded_twice(site: Path) -> None:
     """The table of circumstances, a hundred kilobytes, is beside the network and not in it as well."""
     files = sorted(path.name for path in (site / "networks").iterdir())
-    assert files == ["best.json", "default.onnx.zlib", "draft.json", "standard.json"]
+    assert files == ["best.json", *NETWORK, "draft.json", "standard.json"]
     told = json.loads((site / "networks" / "draft.json").read_text())
-    assert told["file"] == "networks/default.onnx.zlib"
+    assert [told["graph"], told["weights"]] == [f"networks/{name}" for name in NETWORK]
     assert told["facts"]["circumstances"]["shape"] == [8, 16]
-    content = zlib.decompress((site / told["file"]).read_bytes())
-    bytes_ = bytearray(len(content))
-    bytes_[0::2], bytes_[1::2] = content[: (len(content) + 1) // 2], content[(len(content) + 1) // 2 :]
-    assert not onnx.load_from_string(bytes(bytes_)).metadata_props
+    assert not onnx.load_from_string(zlib.decompress((site / told["graph"]).read_bytes())).metadata_props
 
 
 # --- in the browser -----------------------------------------------------------------------------------------
@@ -442,13 +440,13 @@ def test_the_page_loads_what_is_asked_for_and_nothing_from_elsewhere(visit: Call
     opened.wait()
     assert all(url.startswith((opened.address, "blob:", "data:")) for url in opened.loaded)
     networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
-    assert networks == {"draft.json", "default.onnx.zlib"}
+    assert networks == {"draft.json", *NETWORK}
     opened.page.click("text=Standard")
     opened.page.click("#generate")
     opened.page.wait_for_function("document.querySelector('.how').textContent.startsWith('Standard')")
     opened.wait()
     networks = {url.rsplit("/", 1)[1] for url in opened.loaded if "/networks/" in url}
-    assert networks == {"draft.json", "default.onnx.zlib", "standard.json"}
+    assert networks == {"draft.json", *NETWORK, "standard.json"}
     assert opened.page.text_content(".film output") == f"done, {PRESETS['standard'].steps} steps"
     assert opened.page.locator("text=HTTP interface").count() == 0
     assert not opened.page.is_visible("#start-room")

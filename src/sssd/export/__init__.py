@@ -1,5 +1,5 @@
 """A model as a file that runs without PyTorch and without this package: ONNX, with everything else in its metadata."""
 
-from .onnx_file import KEY, OPSET, onnx_bytes, write_onnx
+from .onnx_file import KEY, OPSET, WEIGHTS, onnx_bytes, onnx_parts, write_onnx
 
-__all__ = ["KEY", "OPSET", "onnx_bytes", "write_onnx"]
+__all__ = ["KEY", "OPSET", "WEIGHTS", "onnx_bytes", "onnx_parts", "write_onnx"]

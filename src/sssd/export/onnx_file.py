@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OPSET = 20
 KEY = "sssd-ecg"  # of the metadata
+WEIGHTS = "weights"  # the name of the file that `onnx_parts` leaves out
 LARGE = 256  # values from which on a weight is worth a cast
 
 
@@ -48,16 +49,24 @@ def write_onnx(model: PretrainedModel, path: str | os.PathLike[str], *, overwrit
     return path
 
 
-def onnx_bytes(model: PretrainedModel, *, described: bool = True) -> bytes:
-    """Return the content of the file that `write_onnx` writes. described: whether it has the metadata."""
+def onnx_bytes(model: PretrainedModel) -> bytes:
+    """Return the content of the file that `write_onnx` writes."""
     proto = _traced(model)
-    _without_traces(proto.graph)
     _in_float16(proto.graph)
-    if described:
-        entry = proto.metadata_props.add()
-        entry.key, entry.value = KEY, json.dumps(facts(model))
-    proto.producer_name, proto.producer_version = "sssd-ecg", __version__
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, json.dumps(facts(model))
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def onnx_parts(model: PretrainedModel) -> tuple[bytes, bytes]:
+    """Return an ONNX file without metadata and without its large weights, and these as float16.
+
+    The file expects the weights as float32 beside it, in a file of the name `WEIGHTS`. A program that makes float32 of
+    them itself creates a session faster than one that casts them, tensor by tensor, in the graph.
+    """
+    proto = _traced(model)
+    weights = _apart(proto.graph)
+    return bytes(proto.SerializeToString(deterministic=True)), weights
 
 
 @isolated()
@@ -95,6 +104,8 @@ def _traced(model: PretrainedModel) -> onnx.ModelProto:
     assert program is not None
     proto: Any = program.model_proto
     onnx.checker.check_model(proto)
+    _without_traces(proto.graph)
+    proto.producer_name, proto.producer_version = "sssd-ecg", __version__
     return proto
 
 
@@ -123,22 +134,45 @@ def _without_traces(graph: onnx.GraphProto) -> None:
     del graph.value_info[:]
 
 
-def _in_float16(graph: onnx.GraphProto) -> None:
-    """Store each large float32 constant that float16 represents exactly in float16, with a cast in front of its use."""
-    from onnx import TensorProto, helper, numpy_helper
+def _halves(graph: onnx.GraphProto) -> Iterator[tuple[onnx.TensorProto, np.ndarray]]:
+    """Give each large float32 constant that float16 represents exactly, and its values in float16."""
+    from onnx import TensorProto, numpy_helper
 
-    casts = []
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(tensor)
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if values.size < LARGE or not np.array_equal(half.astype(np.float32), values):
-            continue
+        if values.size >= LARGE and np.array_equal(half.astype(np.float32), values):
+            yield tensor, half
+
+
+def _in_float16(graph: onnx.GraphProto) -> None:
+    """Store what `_halves` gives in float16, with a cast in front of its use."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor, half in _halves(graph):
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_float16"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _apart(graph: onnx.GraphProto) -> bytes:
+    """Return what `_halves` gives, and let the constants refer to it as float32 in a file `WEIGHTS`."""
+    from onnx import TensorProto
+
+    parts, at = [], 0
+    for tensor, half in _halves(graph):
+        parts.append(half.astype("<f2").tobytes())
+        tensor.ClearField("raw_data")
+        tensor.ClearField("float_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS), ("offset", at), ("length", 4 * half.size)):
+            tensor.external_data.add(key=key, value=str(value))
+        at += 4 * half.size
+    return b"".join(parts)

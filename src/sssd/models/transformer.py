@@ -85,23 +85,35 @@ def toeplitz(taps: Tensor, tokens: int) -> Tensor:
     return wide.unfold(-1, tokens, 1).flip(1)
 
 
+def convolved(z: Tensor, mixing: Tensor) -> Tensor:
+    """Convolve each channel of z (B, N, width) over its tokens, given its matrices (width, N, N)."""
+    return torch.einsum("cij,bjc->bic", mixing, z)
+
+
 Block = Callable[[Tensor, Tensor, LayerWeights, tuple[Tensor, Tensor], int], Tensor]
 
 
-def layer(x: Tensor, e: Tensor, w: LayerWeights, rotation: tuple[Tensor, Tensor], heads: int) -> Tensor:
+def layer(
+    x: Tensor,
+    e: Tensor,
+    w: LayerWeights,
+    rotation: tuple[Tensor, Tensor],
+    heads: int,
+    convolve: Callable[[Tensor, Tensor], Tensor] = convolved,
+) -> Tensor:
     """Apply one layer to x (B, N, width) float32, given the embedded conditions e (B, E).
 
     Attention with rotary positions (Su et al. 2021) and normalised queries and keys (Henry et al. 2020), and a
     perceptron; each is scaled, shifted and gated (Peebles and Xie 2023, adaLN). In front of attention, each channel is
     convolved over the whole record: it can resonate with a heart rate, as the S4 layers of SSSD-ECG can. rotation: cos
-    and sin (N, d / 2).
+    and sin (N, d / 2). convolve: a function of the tokens and `w.mixing`.
     """
     batch, tokens, width = x.shape
     dtype = w.qkv.dtype
     modulation = F.linear(e, *w.modulation)[:, None]
     scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = modulation.chunk(6, -1)
     z = F.layer_norm(x, (width,)) * (1 + scale_1) + shift_1
-    z = z + torch.einsum("cij,bjc->bic", w.mixing, z.to(dtype))
+    z = z + convolve(z.to(dtype), w.mixing)
     qkv = F.linear(z.to(dtype), w.qkv).view(batch, tokens, 3, heads, width // heads)
     q, k_, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, d)
     q, k_ = (rotated(F.rms_norm(part.float(), part.shape[-1:]), *rotation).to(dtype) for part in (q, k_))

@@ -5,6 +5,6 @@ js/local/       noise, statements and steps, in JavaScript; worker.js evaluates 
                 through onnxruntime-web, and python.js runs this package's own modules through Pyodide
 ort/            onnxruntime-web
 python/         Pyodide, NumPy and matplotlib; this package and others as archives of Python
-networks/       the weights as ONNX, compressed; for each quality its step table, and what else the file says
+networks/       the model as ONNX and its weights, compressed; for each quality its step table and what else is needed
 data.json       statements, the model, which statements occur together
 """

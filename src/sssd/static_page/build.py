@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import mix
-from ..export import onnx_bytes
+from ..export import onnx_parts
 from ..export.facts import facts, table_facts
 from ..io.files import scratch
 from ..labels import CODES, together
@@ -30,7 +30,9 @@ from .archives import archives
 from .fetched import python_files, runtime_files
 
 HERE = Path(__file__).parent
-NETWORK = "networks/default.onnx.zlib"
+NETWORK = {"graph": "networks/default.onnx.zlib", "weights": "networks/default.weights.zlib"}
+MAIN = '    <script type="module" src="js/main.js"></script>\n'  # in the page
+EARLY = '    <script type="module" src="js/origin.js" async></script>\n'  # the network first
 SERVICE = '        <a href="docs">HTTP interface</a>\n'  # in the page: a link that only a service has
 
 
@@ -62,9 +64,11 @@ def _copy_page(page: Path) -> None:
     shutil.copytree(STATIC, page)
     index = page / "index.html"
     text = index.read_text(encoding="utf-8")
-    if SERVICE not in text:
-        raise AssertionError(f"index.html has no {SERVICE.strip()}")
-    index.write_text(text.replace(SERVICE, ""), encoding="utf-8")
+    for old, new in ((SERVICE, ""), (MAIN, EARLY + MAIN)):
+        if old not in text:
+            raise AssertionError(f"index.html has no {old.strip()}")
+        text = text.replace(old, new)
+    index.write_text(text, encoding="utf-8")
     shutil.copytree(HERE / "js", page / "js", dirs_exist_ok=True)
 
 
@@ -75,16 +79,18 @@ def _write_networks(page: Path, generator: Generator) -> None:
     """
     networks, provenance = page / "networks", {}
     networks.mkdir()
-    (page / NETWORK).write_bytes(_packed(onnx_bytes(generator.model, described=False)))
+    graph, weights = onnx_parts(generator.model)
+    (page / NETWORK["graph"]).write_bytes(zlib.compress(graph, 9))
+    (page / NETWORK["weights"]).write_bytes(_packed(weights))
     for quality, plan in generator.qualities.items():
         told, provenance[quality] = _network(generator.model, plan)
-        (networks / f"{quality}.json").write_text(json.dumps({"file": NETWORK, **told}), encoding="utf-8")
+        (networks / f"{quality}.json").write_text(json.dumps(NETWORK | told), encoding="utf-8")
     (page / "data.json").write_text(json.dumps(_data(generator, provenance)), encoding="utf-8")
 
 
-def _packed(content: bytes) -> bytes:
-    """Compress an ONNX file, its even bytes before its odd ones: of float16 weights, only the high bytes are alike."""
-    return zlib.compress(content[0::2] + content[1::2], 9)
+def _packed(weights: bytes) -> bytes:
+    """Compress weights of float16, their low bytes before the high ones, because only the high ones are alike."""
+    return zlib.compress(weights[0::2] + weights[1::2], 9)
 
 
 def _network(model: SSSDECG, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -54,7 +54,7 @@ function halves(base64) {
 }
 
 // The number that 16 bits are as float16 (IEEE 754).
-function half(bits) {
+export function half(bits) {
   const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
@@ -89,42 +89,62 @@ function calibrated({ samples }, { gain }, x) {
   return x.map((value, k) => value * (gain[Math.floor(k / samples)] ?? gain[0]));
 }
 
-// From the scale of the network to mV. The factors are of the orthonormal cosine transform (DCT-II) of a lead.
+// From the scale of the network to mV. The factors are of the orthonormal cosine transform (DCT-II) of a lead. That of a lead
+// is the Fourier transform of the lead and its mirror image; two leads are transformed at once, as one complex signal.
 function toMv({ scale, samples: n, leads }, x) {
   const out = Float32Array.from(x);
-  for (let lead = 0; lead < leads.length; lead++) {
-    let row = x.subarray(lead * n, (lead + 1) * n);
-    if (scale.emphasis) row = filtered(row, scale.emphasis);
-    for (let i = 0; i < n; i++) out[lead * n + i] = row[i] * scale.lead_mv[lead];
-  }
+  const row = (lead) => out.subarray(lead * n, (lead + 1) * n);
+  if (scale.emphasis) for (let lead = 0; lead < leads.length; lead += 2) filter(row(lead), row(lead + 1), scale.emphasis);
+  for (let lead = 0; lead < leads.length; lead++) for (let i = lead * n; i < (lead + 1) * n; i++) out[i] *= scale.lead_mv[lead];
   return out;
 }
 
-let turns = new Float64Array(0); // cos(pi k / 2n) for k = 0 .. 4n - 1
-
-function filtered(row, raised) {
-  const n = row.length;
-  if (turns.length !== 4 * n) turns = Float64Array.from({ length: 4 * n }, (_, k) => Math.cos((Math.PI * k) / (2 * n)));
-  const coefficients = new Float64Array(n);
-  for (let k = 0; k < n; k++) {
-    let total = 0;
-    for (let i = 0, at = k; i < n; i++) {
-      total += row[i] * turns[at];
-      at += 2 * k;
-      if (at >= 4 * n) at -= 4 * n;
-    }
-    coefficients[k] = ((k ? 2 : 1) / n) * (total / raised[k]);
+// Divide the frequencies of two leads by `raised`, in place. The second may be empty.
+function filter(first, second, raised) {
+  const n = first.length;
+  const mirrored = (lead) => Float64Array.from({ length: 2 * n }, (_, i) => lead[i < n ? i : 2 * n - 1 - i] ?? 0);
+  const [re, im] = fourier(mirrored(first), mirrored(second));
+  for (let k = 0; k < 2 * n; k++) {
+    const by = k === n ? 0 : 1 / (2 * n * raised[Math.min(k, 2 * n - k)]); // a mirrored signal has nothing at n
+    re[k] *= by;
+    im[k] *= -by; // the transform of the conjugate is the inverse, conjugated
   }
-  return Float64Array.from(row, (_, i) => {
-    let total = 0;
-    const by = 2 * i + 1;
-    for (let k = 0, at = 0; k < n; k++) {
-      total += coefficients[k] * turns[at];
-      at += by;
-      if (at >= 4 * n) at -= 4 * n;
+  const [a, b] = fourier(re, im);
+  for (let i = 0; i < n; i++) first[i] = a[i];
+  for (let i = 0; i < second.length; i++) second[i] = -b[i];
+}
+
+let turns = { n: 0 }; // cos and sin of -2 pi k / n for k = 0 .. n - 1
+
+// The Fourier transform of a complex signal of any length, by its prime factors (Cooley and Tukey 1965): [re, im].
+function fourier(re, im) {
+  const n = re.length;
+  if (turns.n !== n) turns = { n, cos: Float64Array.from(re, (_, k) => Math.cos((2 * Math.PI * k) / n)), sin: Float64Array.from(re, (_, k) => -Math.sin((2 * Math.PI * k) / n)) };
+  const { cos, sin } = turns;
+  const [outRe, outIm] = [new Float64Array(n), new Float64Array(n)];
+  // The transform of the `size` numbers from `from` on, each `stride` after the last, is written from `to` on.
+  const part = (from, stride, to, size) => {
+    if (size === 1) return (outRe[to] = re[from]), (outIm[to] = im[from]);
+    let factor = 2;
+    while (size % factor) factor++;
+    const m = size / factor;
+    for (let r = 0; r < factor; r++) part(from + r * stride, stride * factor, to + r * m, m);
+    const [a, b] = [new Float64Array(factor), new Float64Array(factor)];
+    for (let k = 0; k < m; k++) {
+      for (let r = 0; r < factor; r++) (a[r] = outRe[to + r * m + k]), (b[r] = outIm[to + r * m + k]);
+      for (let q = 0; q < factor; q++) {
+        let [sumRe, sumIm] = [0, 0];
+        for (let r = 0, at = 0; r < factor; r++, at = (at + stride * (k + q * m)) % n) {
+          sumRe += a[r] * cos[at] - b[r] * sin[at];
+          sumIm += a[r] * sin[at] + b[r] * cos[at];
+        }
+        outRe[to + q * m + k] = sumRe;
+        outIm[to + q * m + k] = sumIm;
+      }
     }
-    return total;
-  });
+  };
+  part(0, 1, 0, n);
+  return [outRe, outIm];
 }
 
 // A record (8 L) in mV on the steps of the converter that recorded PTB-XL (sssd.converter).

@@ -2,7 +2,7 @@
 // {begin}, {id, quality, conditions, seed, index} and {id, stop}, and sends {place, threads} when a network is ready,
 // {id, step, signal} for each step, then {id, signal} or {id, problem}. Signals are 8 leads in mV after each other.
 
-import { conditions, run } from "./flow.js";
+import { conditions, half, run } from "./flow.js";
 import { hasGpu } from "./gpu.js";
 
 // The builds of onnxruntime-web. A page loads one of them; the one for WebGPU is the larger.
@@ -12,8 +12,8 @@ const QUIET = 3; // errors only: which nodes run on the CPU is no news
 const at = (name) => new URL(`../../${name}`, import.meta.url);
 const stopped = new Set();
 const runtimes = new Map(); // by place
-const sessions = new Map(); // by place and the file of the weights
-const plans = new Map(); // by quality: {file, facts, table}
+const sessions = new Map(); // by place and the file of the graph
+const plans = new Map(); // by quality: {graph, weights, facts, table}
 let place = hasGpu().then((gpu) => (gpu ? "webgpu" : "wasm"));
 let last = Promise.resolve();
 
@@ -37,14 +37,18 @@ function kept(map, key, make) {
 
 const plan = (quality) => kept(plans, quality, async () => (await load(`networks/${quality}.json`)).json());
 
-// The ONNX file of the weights: zlib of all even bytes and then all odd ones (sssd/static_page/build.py).
-async function content(file) {
-  const inflated = (await load(file)).body.pipeThrough(new DecompressionStream("deflate"));
-  const parts = new Uint8Array(await new Response(inflated).arrayBuffer());
-  const [bytes, odd] = [new Uint8Array(parts.length), Math.ceil(parts.length / 2)];
-  for (let i = 0; i < odd; i++) bytes[2 * i] = parts[i];
-  for (let i = odd; i < parts.length; i++) bytes[2 * (i - odd) + 1] = parts[i];
-  return bytes;
+async function inflated(file) {
+  const body = (await load(file)).body.pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(body).arrayBuffer());
+}
+
+// The weights as the bytes of float32. The file has them as float16, their low bytes before the high ones.
+async function widened(file) {
+  const bytes = await inflated(file);
+  const numbers = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
+  const weights = new Float32Array(bytes.length / 2);
+  for (let i = 0; i < weights.length; i++) weights[i] = numbers[bytes[i] | (bytes[weights.length + i] << 8)];
+  return new Uint8Array(weights.buffer);
 }
 
 const runtime = (name) =>
@@ -55,11 +59,17 @@ const runtime = (name) =>
     return ort;
   });
 
-async function session(file) {
+// Basic optimisation folds constants. What it leaves would take longer to find than it saves in a record.
+async function session({ graph, weights }) {
   const name = await place;
-  return kept(sessions, `${name} ${file}`, async () => {
-    const [ort, bytes] = await Promise.all([runtime(name), content(file)]);
-    const network = await ort.InferenceSession.create(bytes, { executionProviders: [name], logSeverityLevel: QUIET });
+  return kept(sessions, `${name} ${graph}`, async () => {
+    const [ort, model, data] = await Promise.all([runtime(name), inflated(graph), widened(weights)]);
+    const network = await ort.InferenceSession.create(model, {
+      executionProviders: [name],
+      externalData: [{ path: "weights", data }],
+      graphOptimizationLevel: "basic",
+      logSeverityLevel: QUIET,
+    });
     postMessage({ place: name, threads: ort.env.wasm.numThreads });
     return { Tensor: ort.Tensor, network };
   });
@@ -77,8 +87,8 @@ async function somewhere(work) {
 }
 
 async function make({ id, quality, seed, index, ...asked }) {
-  const { file, facts, table } = await plan(quality);
-  const { Tensor, network } = await session(file);
+  const { facts, table, ...files } = await plan(quality);
+  const { Tensor, network } = await session(files);
   const cond = conditions(facts, { ...asked, seed, index });
   const tensors = { cond: new Tensor("float32", cond, [1, cond.length]) };
   const shape = [1, facts.leads.length, facts.samples];
@@ -93,7 +103,7 @@ async function make({ id, quality, seed, index, ...asked }) {
   postMessage({ id, signal });
 }
 
-const begin = async (quality) => session((await plan(quality)).file);
+const begin = async (quality) => session(await plan(quality));
 
 onmessage = ({ data }) => {
   if (data.begin) somewhere(() => begin(data.begin)).catch(() => {}); // a failure is told when it is asked for
