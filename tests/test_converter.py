@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sssd.config.schema import TrainsetConfig
 from sssd.converter import FASTER, FILTER_REACH, REACH, STEP_MV, converted, kernels
 from sssd.model_wrapper import SSSDECG
 from sssd.scale import roll_off
@@ -88,6 +89,13 @@ def test_a_record_does_not_depend_on_the_others() -> None:
     x = waves().float()
     torch.testing.assert_close(converted(x)[2:3], converted(x[2:3]), atol=1e-6, rtol=0)
     assert converted(x).dtype == torch.float32 and converted(x[:0]).shape == (0, 8, LENGTH)
+
+
+def test_only_records_at_100_hz_are_converted() -> None:
+    """Fails when a converter of another rate would be taken for this one."""
+    assert TrainsetConfig(converter=True).converter
+    with pytest.raises(ValueError, match="converter is true and sampling_rate 500"):
+        TrainsetConfig(converter=True, sampling_rate=500)
 
 
 def test_the_model_that_ships_has_a_converter() -> None:

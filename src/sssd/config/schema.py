@@ -198,6 +198,14 @@ class TrainsetConfig(_Section):
             raise ValueError(f"mean is {self.mean}: only networks with emphasis have it")
         return self
 
+    @model_validator(mode="after")
+    def _converter_needs_its_rate(self) -> TrainsetConfig:
+        if self.converter and self.sampling_rate != 100:
+            raise ValueError(
+                f"converter is true and sampling_rate {self.sampling_rate:g}: only records at 100 Hz get its steps"
+            )
+        return self
+
     @property
     def takes(self) -> Takes:
         """Which of the network's classes are no labels."""
