@@ -116,7 +116,7 @@ def test_all_leads_are_visible_at_once(open_page, width, height, record, layout)
     assert max(seen["hidden"]) <= 1, seen
     assert seen["mm"] >= 1.7
     if (record, layout) == (RECORD, "3x4"):
-        assert seen["area"] >= (0.6 if width == 3840 else 0.45), seen
+        assert seen["area"] >= (0.6 if width == 3840 else 0.43), seen  # tall waves take more
 
 
 @pytest.mark.parametrize(("width", "height"), sorted(DESKS))
