@@ -1,10 +1,11 @@
 """The converter of PTB-XL's recorders: 400 samples a second, in steps of 5 uV.
 
-In each of 2,277 records of PTB-XL at 500 Hz, every fifth sample of I, II and V1 to V6 is a whole number of steps of 5
-uV, and only about half of the samples between are. So the recorders took 400 samples a second, and the others were
-interpolated. Where a lead is quiet, it stays on one step for a while. This is seen at 100 Hz, too: two neighbouring
-samples are equal twice as often as in a smooth signal that is rounded to 1 uV. A network makes no steps, only noise as
-strong as that of the steps, and a simple classifier recognises its records by this difference.
+In each of 2,277 records of PTB-XL at 500 Hz, every fifth sample of I and V1 to V6 is a whole number of steps of 5 uV
+(but for 2 in 100,000 of I), and so is that of II, as far as aVF in whole uV tells. Of the samples between, only about
+half are. So the recorders took 400 samples a second, and the others were interpolated. Where a lead is quiet, it stays
+on one step for a while. This is seen at 100 Hz, too: two neighbouring samples are equal twice as often as in a smooth
+signal that is rounded to 1 uV. A network makes no steps, only noise as strong as that of the steps, and a simple
+classifier recognises its records by this difference.
 
     record at 100 Hz -> interpolated to 400 Hz -> on steps -> what has changed, filtered to 100 Hz -> added
 

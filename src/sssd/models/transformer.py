@@ -157,9 +157,7 @@ class Transformer(Network):
     circumstances_scale: Tensor | None  # (2, 16) the mean and standard deviation by which they were
     heart_rates: Tensor | None  # (rows,) float16, those of the same records per minute; 0 where unknown
     statements: Tensor | None  # (rows, bytes) uint8, the bits of their label vectors
-    statement_weights: (
-        Tensor | None
-    )  # (labels,) how much each statement counts when label vectors are compared
+    statement_weights: Tensor | None  # (labels,) how much each counts where label vectors differ
 
     def __init__(
         self,
