@@ -7,9 +7,9 @@
 
 Each client asks for one record with a seed of its own, and asks again when it has the answer. The service runs in its
 own process on the loopback interface, with default settings. Offline generation is measured before and after it, in
-the same precision, in one batch and in batches of 8, which the service uses on a CPU. Of several qualities, as many
-records of each. Throughput is the number of
-records of all requests that began within the given time, divided by the time until the last of them was answered.
+the same precision, in one batch and in batches of 8 for each thread, which the service uses on a CPU. Of several
+qualities, as many records of each. Throughput is the number of records of all requests that began within the given
+time, divided by the time until the last of them was answered.
 Waiting times are those of requests that began when each client had been answered once, as the queue is short before.
 """
 
@@ -33,6 +33,7 @@ from sssd.device import choose_device
 
 OFFLINE = """
 import sys, time
+import torch
 from sssd.cli.process import configure_process
 configure_process()
 from sssd import SSSDECG
@@ -49,22 +50,26 @@ def go(n, size):
             of_quality(model, preset, min(size, n - i), precision)
     return time.perf_counter() - start[0], time.process_time() - start[1]
 go(share, share)
-(whole, cores), (eights, _) = go(share, share), go(share, 8)
+size = 8 * torch.get_num_threads()
+(whole, cores), (parts, _) = go(share, share), go(share, size)
 made = share * len(presets)
-print(made / whole, made / eights, made / cores)
+print(made / whole, made / parts, made / cores, size)
 """
 
 
 def offline(
     records: int, steps: int, precision: str, device: str = "", qualities: Sequence[str] = ()
-) -> tuple[float, float, float]:
-    """Records per second in one batch and in batches of 8, and per second of a core in one batch; in a new process."""
+) -> tuple[float, float, float, int]:
+    """Records per second in one batch and in smaller ones, and per second of a core in one batch; in a new process.
+
+    The last number is the size of the smaller batches.
+    """
     command = [sys.executable, "-c", OFFLINE, str(records), str(steps), precision, device, *qualities]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"generating offline failed: {done.stderr.strip()}")
-    whole, eights, by_core = map(float, done.stdout.split())
-    return whole, eights, by_core
+    whole, parts, by_core, size = done.stdout.split()
+    return float(whole), float(parts), float(by_core), int(size)
 
 
 def memory_mb(pid: int) -> float:
@@ -191,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     early = statistics.median([m for t, m in memory if took / 4 <= t < took / 2] or everything)
     late = statistics.median([m for t, m in memory if t >= 3 * took / 4] or everything)
     served = records / took
-    whole, eights, by_core = (statistics.mean(pair) for pair in zip(before, after, strict=True))
+    whole, parts, by_core, size = (statistics.mean(pair) for pair in zip(before, after, strict=True))
     what = " and ".join(given.qualities) or f"DDIM of {given.steps} steps"
     print(
         f"{given.clients} clients, {given.seconds:g} s, {what}, one record a request, {'GPU' if gpu else 'CPU'}"
@@ -200,10 +205,10 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"offline, one batch of {given.clients}: {before[0]:.2f} and {after[0]:.2f} records/s (before, after)"
     )
-    print(f"offline, batches of 8: {before[1]:.2f} and {after[1]:.2f} records/s")
+    print(f"offline, batches of {size:.0f}: {before[1]:.2f} and {after[1]:.2f} records/s")
     print(
         f"service: {served:.2f} records/s, {100 * served / whole:.0f} % of offline in one batch, "
-        f"{100 * served / eights:.0f} % of batches of 8; answers by status {statuses}"
+        f"{100 * served / parts:.0f} % of batches of {size:.0f}; answers by status {statuses}"
     )
     print(
         f"per second of a core: {records / cores:.2f} records, {100 * records / cores / by_core:.0f} % "

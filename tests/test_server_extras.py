@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 import wfdb
 
 from sssd import SSSDECG
@@ -19,6 +20,7 @@ from sssd.server.encode import record_json, to_json
 from sssd.server.generator import Generator
 from sssd.server.work import Batch
 from tests.service import eventually, service
+from tests.test_transformer import tiny as tiny_transformer
 from tests.test_wrapper import tiny
 
 NOISE = "muscle:20uV, mains:50Hz"
@@ -219,3 +221,16 @@ def test_no_file_is_written(up):
         assert not [name for event, name in opened if os.sep in name and not name.startswith(sys.prefix)]
     finally:
         watching[0] = False
+
+
+def test_a_batch_on_a_cpu_has_records_for_each_thread_of_a_transformer(monkeypatch):
+    """Broken by a batch of a transformer in which threads have nothing to do, or by large ones of an S4 network."""
+    transformer, s4 = (
+        Generator(SSSDECG(tiny_transformer(length=1000), device="cpu"), "a"),
+        Generator(tiny(), "b"),
+    )
+    found = []
+    for threads in (1, 2, 64):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append((transformer.batch_records, s4.batch_records))
+    assert found == [(8, 8), (16, 8), (32, 8)]

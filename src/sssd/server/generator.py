@@ -21,6 +21,7 @@ from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
 from ..model_wrapper import SSSDECG
 from ..models.settings import isolated
+from ..models.transformer import Transformer
 from ..presets import BUILTIN, is_builtin, presets_of
 from ..record import Ecg
 from ..request import Request, make_request
@@ -41,7 +42,7 @@ T = TypeVar("T")
 TABLES = 256  # how many step tables are kept
 # It makes detail: answers have threads of their own, and a GPU belongs to that of the batches.
 CPU = torch.device("cpu")
-CPU_RECORDS = 8  # larger batches are no faster on a CPU, and each record waits for all of its batch
+CPU_RECORDS = 8  # larger batches are hardly faster on a CPU, and each record waits for all of its batch
 
 
 def in_own_thread(call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -119,7 +120,11 @@ class Generator:
     def batch_records(self) -> int:
         """The number of records at once that suits the device."""
         size = choose_batch_size(self.model.model.config, self.model.shape[1], self.model.device)
-        return min(size, CPU_RECORDS) if self.model.device.type == "cpu" else size
+        if self.model.device.type != "cpu":
+            return size
+        # each thread computes records of its own with a transformer, and all threads share those of an S4 network
+        threads = torch.get_num_threads() if isinstance(self.model.model, Transformer) else 1
+        return min(size, CPU_RECORDS * threads)
 
     @cached_property
     def labels(self) -> list[Label]:
