@@ -198,6 +198,10 @@ def test_search_with_typing_errors_and_common_words(open_page):
                 "supraventricular tachycardia",
                 "SVT",
                 "hyperkalemia",
+                "AVNRT",
+                "atrial tachycardia",
+                "pericardial effusion",
+                "cardiac arrest",
                 "xylophone",
                 "moon",
             ),
@@ -216,6 +220,9 @@ def test_search_with_typing_errors_and_common_words(open_page):
     assert names["ventricular tachycardia"] == []
     assert missing["v-fib"]["name"] == "ventricular fibrillation"
     assert missing["left axis deviation"]["near"] == ["LAFB"] and missing["hyperkalemia"]["near"] == ["EL"]
+    assert missing["AVNRT"]["near"] == ["PSVT"] and missing["cardiac arrest"]["name"] == "asystole"
+    assert missing["atrial tachycardia"]["near"][0] == "SVTAC"
+    assert missing["pericardial effusion"] == {"name": "pericardial effusion", "near": ["LVOLT"]}
     assert names["SVT"][0] == names["supraventricular tachycardia"][0] == "SVTAC"
     assert names["xylophone"] == names["moon"] == []
     kept = ("PVCs", "heart attack", "lateral", "supraventricular tachycardia", "SVT", "xylophone")

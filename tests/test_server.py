@@ -34,6 +34,7 @@ from sssd.sampling import Sampling
 from sssd.server import encode
 from sssd.server.asked import GenerateRequest
 from sssd.server.generator import Generator, load_generator
+from sssd.server.routes.shared import name_of
 from sssd.server.security import digest
 from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings
@@ -245,7 +246,7 @@ def test_every_format_holds_the_same(up, tmp_path):
     for media_type, (status, headers, body) in got.items():
         assert status == 200 and headers.get_content_type() == media_type and body
         form = next(form for form in encode.FORMATS if form.media_type == media_type)
-        assert headers.get_filename() == (None if form is encode.JSON else f"ecg_7_0.{form.suffix}")
+        assert headers.get_filename() == (None if form is encode.JSON else f"AFIB_seed_7_0.{form.suffix}")
     (tmp_path / "ecgs.npz").write_bytes(got["application/x-npz"][2])
     with zipfile.ZipFile(io.BytesIO(got["application/zip"][2])) as archive:
         archive.extractall(tmp_path)
@@ -756,7 +757,8 @@ def test_the_page_never_mixes_two_versions(up):
         assert status == 200 and "immutable" in headers["cache-control"]
         version = name.split("/")[1]
         assert up.ask("/" + name.replace(version, version[::-1]))[0] == 404
-    assert up.ask("/js/main.js")[1]["cache-control"] == "no-cache"
+    for address in ("/js/main.js", "/docs", "/openapi.json", "/v1/labels"):
+        assert up.ask(address)[1]["cache-control"] == "no-cache", address
     for name in (
         "assets",
         "assets/",
@@ -788,13 +790,49 @@ def test_request_ids_and_the_access_log(model, capfd):
 
 
 def test_the_description_has_names_and_headers(up):
-    """Fails when generated clients get names such as start_v1_jobs_post, or do not learn of Retry-After."""
-    paths = up.get("/openapi.json")["paths"]
+    """Fails when generated clients get names such as start_v1_jobs_post, or do not learn of headers."""
+    description = up.get("/openapi.json")
+    paths = description["paths"]
     operations = [one for methods in paths.values() for one in methods.values()]
     names = [one["operationId"] for one in operations]
     assert len(set(names)) == len(names) and all(re.fullmatch(r"[a-z]+[A-Za-z]*", name) for name in names)
     assert "Retry-After" in paths["/v1/ecgs"]["post"]["responses"]["429"]["headers"]
     assert {"generateEcgs", "streamEcg", "startJob", "listJobs", "getEcg"} <= set(names)
+    told = {
+        (name, status): set(one.get("headers", {}))
+        for name, operation in zip(names, operations, strict=True)
+        for status, one in operation["responses"].items()
+    }
+    assert told["getEcg", "200"] == {"Content-Disposition", "ETag", "Cache-Control", "X-Request-ID"}
+    assert {"ETag", "Cache-Control"} <= told["getEcg", "304"] and "Location" in told["startJob", "202"]
+    assert "Content-Disposition" in told["generateEcgs", "200"] & told["getJobResult", "200"]
+    status, headers, _ = up.ask("/v1/ecgs/NORM.csv?seed=7&steps=2")
+    assert status == 200 and all(name in headers for name in told["getEcg", "200"])
+
+
+def test_the_example_of_a_request_is_answered(up):
+    """Fails when the body that /docs proposes is refused, as one with every setting is."""
+    schemas = up.get("/openapi.json")["components"]["schemas"]
+    [asked] = schemas["GenerateRequest"]["examples"]
+    assert set(asked) < set(schemas["GenerateRequest"]["properties"])
+    GenerateRequest.model_validate(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"statements": ["AFIB", "LVH"], "quality": "draft"}, "AFIB_LVH_draft_seed"),
+        (
+            {"statements": ["atrial fibrillation"], "sampler": "ddim", "steps": 4},
+            "atrial_fibrillation_ddim4_seed",
+        ),
+        ({"statements": ["NORM"], "steps": 4}, "NORM_steps4_seed"),
+        ({"statements": ["NORM"] * 71}, ("_NORM" * 15 + "_seed").lstrip("_")),
+    ],
+)
+def test_files_are_called_after_what_was_asked_for(asked, name):
+    """Fails when two qualities have files of one name, or a name has a blank or no end."""
+    assert name_of(GenerateRequest(**asked)) == name
 
 
 # --- settings, the command ----------------------------------------------------------------------------------

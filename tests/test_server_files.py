@@ -135,7 +135,7 @@ def test_records_are_answered_as_edf_and_dicom(up, suffix):
     told = up.get("/v1/ecgs", asked)["records"][0]
     status, headers, content = up.ask("/v1/ecgs", asked, accept=form)
     assert status == 200 and headers["content-type"] == form
-    assert headers["content-disposition"] == f'attachment; filename="ecg_7_0.{suffix}"'
+    assert headers["content-disposition"] == f'attachment; filename="NORM_steps4_seed_7_0.{suffix}"'
     if suffix == "edf":
         rows = np.stack([one.data for one in edfio.read_edf(content).signals]) / 1e3
     else:

@@ -91,6 +91,10 @@ class AskedOfSampler(Asked):
 class GenerateRequest(AskedOfSampler, Extras):
     """What to generate."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"statements": ["AFIB", "LVH"], "quality": "standard", "seed": 7}]}
+    )
+
     statements: Annotated[
         list[Name],
         Field(

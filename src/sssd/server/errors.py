@@ -30,16 +30,33 @@ MEANINGS = {
 }
 
 
+HEADERS: dict[
+    str, tuple[str, str]
+] = {  # what OpenAPI says of the headers of answers: a description, and a type
+    "Retry-After": ("After how many seconds to come again", "integer"),
+    "X-Request-ID": ("Names the request in the log; yours, if you sent one", "string"),
+    "Content-Disposition": ("A name for the file", "string"),
+    "ETag": ("Changes with the request, the weights and the version", "string"),
+    "Cache-Control": ("How long browsers and proxies may keep the answer", "string"),
+    "Location": ("The address of the job", "string"),
+}
+
+
+def headers(*names: str) -> dict[str, Any]:
+    """Return the OpenAPI description of these headers and of those that every answer has."""
+    return {
+        name: {"description": HEADERS[name][0], "schema": {"type": HEADERS[name][1]}}
+        for name in (*names, "X-Request-ID")
+    }
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of these error answers."""
-    again = {
-        "Retry-After": {"description": "After how many seconds to come again", "schema": {"type": "integer"}}
-    }
     return {
         status: {
             "model": Problem,
             "description": MEANINGS[status],
-            **({"headers": again} if status in (429, 503) else {}),
+            "headers": headers("Retry-After") if status in (429, 503) else headers(),
         }
         for status in statuses
     }

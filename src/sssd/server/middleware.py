@@ -66,7 +66,10 @@ class RequestMetrics:
 
 
 class SecurityHeaders:
-    """Add headers that forbid browsers to guess types, pass on the page's address, or load anything from elsewhere."""
+    """Add headers that forbid browsers to guess types, pass on the page's address, or load anything from elsewhere.
+
+    What does not say how long it may be kept is asked for anew, so that no browser mixes the files of two versions.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,6 +82,7 @@ class SecurityHeaders:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
                 headers["Content-Security-Policy"] = policy
+                headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
         await self._app(scope, receive, with_headers)

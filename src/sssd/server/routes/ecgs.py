@@ -17,7 +17,7 @@ from ...version import __version__
 from .. import encode, stream
 from ..asked import GenerateRequest, PictureQuery, Sex
 from ..backend import Backend, in_time
-from ..errors import problems
+from ..errors import headers, problems
 from ..gate import Gate
 from ..middleware import accepts_gzip
 from ..security import client_of
@@ -97,6 +97,7 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
             200: {
                 "description": "Events `step` {step, steps, signal}, then one `record`, or one `error`",
                 "content": {"text/event-stream": {"schema": EVENT}},
+                "headers": headers("Cache-Control"),
             },
             **problems(*GENERATING),
         },
@@ -128,18 +129,22 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
             compact=signal == "delta",
             compressed=packed,
         )
-        headers = {
+        sent = {
             **NOT_BUFFERED,
             "Vary": "Accept-Encoding",
             **({"Content-Encoding": "gzip"} if packed else {}),
         }
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(events, media_type="text/event-stream", headers=sent)
 
     @router.get(
         "/{name:path}",
         summary="A record under an address of its own",
         response_class=Response,
-        responses={**ECGS, 304: {"description": "The record is as it was"}, **problems(404, *GENERATING)},
+        responses={
+            200: {**ECGS[200], "headers": headers("Content-Disposition", "ETag", "Cache-Control")},
+            304: {"description": "The record is as it was", "headers": headers("ETag", "Cache-Control")},
+            **problems(404, *GENERATING),
+        },
         openapi_extra={"parameters": [NAME]},
     )
     async def ecg(name: str, asked: Annotated[EcgQuery, Query()], request: Request) -> Response:
@@ -161,17 +166,17 @@ def generation(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         check_asked(backend.generator, form, full)
         work, client = await work_of(backend, full, settings.records, "an address"), client_of(request)
         tag = f'"{_fingerprint(backend.generator.hash, full.model_dump_json(), suffix)}"'
-        headers = {
+        kept = {
             "ETag": tag,
             "Cache-Control": f"{'private' if settings.key_sha256 else 'public'}, max-age={KEPT_S}",
         }
         if tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
+            return Response(status_code=304, headers=kept)
         check_time(backend, work, client)
         generating = backend.generate(work, client=client)
         signals = await in_time(while_connected(request, generating), settings.request_s)
         found = await answer(backend, form, work, signals, full.measure, full.drawing)
-        found.headers.update(headers)
+        found.headers.update(kept)
         found.headers["Content-Disposition"] = "inline"
         return found
 

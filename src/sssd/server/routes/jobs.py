@@ -14,7 +14,7 @@ from .. import encode
 from ..answers import Job
 from ..asked import GenerateRequest, PictureQuery
 from ..backend import Backend
-from ..errors import problems
+from ..errors import headers, problems
 from ..gate import Gate
 from ..jobs import Origin, Repeated
 from ..security import client_of, owner_of
@@ -48,7 +48,7 @@ def jobs(backend: Backend, gate: Gate, store: JobStore, settings: Settings) -> A
         "",
         summary="Start a job",
         status_code=202,
-        responses=problems(*GENERATING),
+        responses={202: {"headers": headers("Location")}, **problems(*GENERATING)},
         dependencies=[Depends(gate.refuse_new_work)],
     )
     async def start(

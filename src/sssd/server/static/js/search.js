@@ -30,9 +30,12 @@ const ABSENT = [
   { names: ["early repolarization", "early repolarisation"], near: ["STE_"] },
   { names: ["brugada syndrome", "brugada"], near: [] },
   { names: ["pulmonary embolism"], near: [] },
-  { names: ["junctional rhythm"], near: [] },
+  { names: ["junctional rhythm", "junctional tachycardia", "nodal rhythm"], near: [] },
+  { names: ["atrial tachycardia"], near: ["SVTAC", "PSVT"] },
+  { names: ["av nodal reentrant tachycardia", "avnrt", "avrt"], near: ["PSVT"] },
   { names: ["sick sinus"], near: [] },
-  { names: ["asystole"], near: [] },
+  { names: ["asystole", "cardiac arrest"], near: [] },
+  { names: ["pericardial effusion", "cardiac tamponade", "tamponade"], near: ["LVOLT"] },
 ];
 
 const OTHERWISE = /^(supra|intra|in|non|un)$/; // a word means something else after these: supraventricular, incomplete
