@@ -15,6 +15,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -943,9 +944,9 @@ def test_the_second_signal_ends_at_once(model, capfd):
         assert not running.app.state.backend.batcher._thread.is_alive()
 
 
-@pytest.mark.slow
-def test_sigterm_drains():
-    """Fails when running work is dropped, new work is accepted, or the process does not end."""
+@contextmanager
+def process_of_its_own():
+    """(the service of the command line in a process, the process) once it takes requests."""
     command = [
         sys.executable,
         "-c",
@@ -966,22 +967,51 @@ def test_sigterm_drains():
             port = int(re.search(r":(\d+)", process.stdout.readline())[1])
             running = Service(None, port)
             assert eventually(lambda: running.ask("/readyz")[0] == 200, 60)
-            ask = {"statements": ["NORM"], "steps": 40, "seed": 1}
-            with ThreadPoolExecutor(1) as pool:
-                answer = pool.submit(running.ask, "/v1/ecgs", ask)
-                assert eventually(lambda: b"sssd_waiting_seconds" in running.ask("/metrics")[2])
-                threading.Event().wait(0.3)
-                process.send_signal(signal.SIGTERM)
-                assert eventually(lambda: running.ask("/readyz")[0] == 503)
-                assert running.refusal("/v1/ecgs", ask)[0] == 503
-                assert answer.result()[0] == 200
-            assert process.wait(20) == 0
-            said = process.stderr.read()
-            assert re.fullmatch(r"stopping, .* running requests\. A second Ctrl-C ends it now\.\n", said), (
-                said
-            )
+            yield running, process
         finally:
             process.kill()
+
+
+def is_working(running):
+    """Wait until a request runs."""
+    assert eventually(lambda: b"sssd_waiting_seconds" in running.ask("/metrics")[2])
+    threading.Event().wait(0.3)
+
+
+STOPPING = r"stopping, .* running requests\. A second Ctrl-C ends it now\.\n"
+
+
+@pytest.mark.slow
+def test_sigterm_drains():
+    """Fails when running work is dropped, new work is accepted, or the process does not end."""
+    ask = {"statements": ["NORM"], "steps": 40, "seed": 1}
+    with process_of_its_own() as (running, process), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(running.ask, "/v1/ecgs", ask)
+        is_working(running)
+        process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: running.ask("/readyz")[0] == 503)
+        assert running.refusal("/v1/ecgs", ask)[0] == 503
+        assert answer.result()[0] == 200
+        assert process.wait(20) == 0
+        said = process.stderr.read()
+        assert re.fullmatch(STOPPING, said), said
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_says_no_more_than_that():
+    """Fails with a traceback, an abort while a thread computes, or a client that hears of an error of the server."""
+    ask = {"statements": ["NORM"], "quality": "best", "count": 64, "seed": 1}
+    with process_of_its_own() as (running, process), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(running.ask, "/v1/ecgs", ask)
+        is_working(running)
+        process.send_signal(signal.SIGINT)
+        assert eventually(lambda: running.ask("/readyz")[0] == 503)
+        process.send_signal(signal.SIGINT)
+        status, headers, body = answer.result()
+        assert status == 503 and b"the server has stopped" in body and headers["retry-after"]
+        assert process.wait(20) == 130
+        said = process.stderr.read()
+        assert re.fullmatch(STOPPING + "sssd-ecg: interrupted\n", said), said
 
 
 def test_a_sentence_is_understood_as_on_the_command_line(up):

@@ -26,6 +26,10 @@ class DeadlineExceeded(Exception):
     """A request has taken longer than the settings allow for one."""
 
 
+class GivenUp(Exception):
+    """The server has stopped before a request was done."""
+
+
 T = TypeVar("T")
 
 
@@ -89,10 +93,15 @@ class Backend:
         return self.batcher.submit(work, client=client, cost=cost, on_step=on_step, on_progress=on_progress)
 
     async def wait(self, ticket: Ticket) -> EightLeads:
-        """Return the records (n, 8, L) in mV. If this is cancelled, the request leaves the queue."""
+        """Return the records (n, 8, L) in mV. If this is cancelled, the request leaves the queue.
+
+        GivenUp if the queue was abandoned.
+        """
         try:
             return await asyncio.wrap_future(ticket.result)
         except asyncio.CancelledError:
+            if ticket.result.cancelled() and self.batcher.abandoned:
+                raise GivenUp("the server has stopped: ask another server, or come again") from None
             self.batcher.withdraw(ticket)
             raise
 

@@ -139,6 +139,11 @@ class Batcher:
         return sum(ticket.room_left for ticket in tuple(self._queue))
 
     @property
+    def abandoned(self) -> bool:
+        """Whether everything was given up."""
+        return self._abandoned
+
+    @property
     def idle(self) -> bool:
         return not self._queue and not self._running
 
@@ -160,6 +165,10 @@ class Batcher:
             self._changed.notify_all()
         for ticket in tickets:
             ticket.result.cancel()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long at most for the thread to end, after `abandon`: a running batch ends at its next step."""
+        self._thread.join(seconds)
 
     def close(self) -> None:
         """Finish the requests in the queue, then end the thread."""

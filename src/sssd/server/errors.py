@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from .answers import Problem
-from .backend import DeadlineExceeded
+from .backend import DeadlineExceeded, GivenUp
 from .batching import QueueFull
 
 NO_JSON = "the body cannot be read as JSON"
@@ -67,6 +67,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(QueueFull, _full)
     app.add_exception_handler(DeadlineExceeded, _late)
+    app.add_exception_handler(GivenUp, _late)
     app.add_exception_handler(Exception, _failed)
 
 

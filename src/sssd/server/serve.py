@@ -22,6 +22,7 @@ OPEN = "--allow-anyone-without-a-key"
 HEAD_S = 10.0  # how long a client may take to send the head of a request
 ANSWER_S = 300.0  # how long a client may take to read its answer
 BACKLOG = 2048
+LAST_STEP_S = 5.0  # how long a step that still runs may take in the end
 NOT_SENT = 16384  # how many bytes of an answer the kernel holds beside those that are on their way
 
 
@@ -88,7 +89,7 @@ class Server(uvicorn.Server):
     """uvicorn that stops in two stages.
 
     After the first signal it refuses new work, finishes running requests and lets clients fetch the results of jobs.
-    The second signal stops it at once.
+    After the second one it gives up what runs and answers that it has. It waits for nothing after a third one.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -106,6 +107,7 @@ class Server(uvicorn.Server):
         self._gate.connections = self.server_state.connections
         self._app, self._drain_s = app, settings.drain_s
         self._stop_at: float | None = None
+        self.interrupted = False  # whether a second signal has come
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._stop_at is None:
@@ -118,8 +120,9 @@ class Server(uvicorn.Server):
                     flush=True,
                 )
         else:
+            # uvicorn's own handler would raise the signal again in the end, in the middle of what asyncio still does
             self._end()
-            super().handle_exit(sig, frame)
+            self.force_exit, self.interrupted = self.interrupted, True
 
     def _waits_for(self) -> str:
         """Return in words what the service waits for before it ends; empty if for nothing."""
@@ -164,8 +167,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: FastAPI, settings: Settings, bound: socket.socket) -> None:
-    """Serve on a listening socket until a signal stops the process."""
-    Server(app, settings).run(sockets=[bound])
+    """Serve on a listening socket until a signal stops the process; KeyboardInterrupt if a second one ends it."""
+    server = Server(app, settings)
+    server.run(sockets=[bound])
+    if server.interrupted:
+        app.state.backend.batcher.wait(LAST_STEP_S)  # Python must not end while a thread computes
+        raise KeyboardInterrupt
 
 
 def url(bound: socket.socket) -> str:
