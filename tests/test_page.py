@@ -458,7 +458,31 @@ def test_what_was_measured_is_of_the_final_record(open_page):
     for key, visible in (("Home", False), ("End", True)):
         page.keyboard.press(key)
         assert page.locator(".measured dd").first.is_visible() is visible
-        assert page.locator(".checks").first.is_visible() is visible
+        assert page.locator(".checks li").first.is_visible() is visible
+
+
+def test_what_was_hardly_learnt_is_said_at_every_step(open_page):
+    """Fails when the note on a rare statement goes with the checks while the slider shows an earlier step."""
+    page = open_page("#ecg=CLBBB,2AVB&exact=1&quality=draft&seed=1")
+    wait_until_done(page)
+    page.focus(".film input")
+    page.keyboard.press("Home")
+    assert page.locator(".checks .rare").is_visible()
+    assert not page.locator(".checks li", has_text="CLBBB").is_visible()
+
+
+def test_each_of_two_that_are_overlaid_has_its_own_step(open_page):
+    """Fails when the slider of one hides the measurements of the other, or leaves its own."""
+    page = open_page("#ecg=NORM&quality=standard&seed=3&vs.ecg=CLBBB")
+    wait_until_done(page, 2)
+    page.locator("label", has_text="Overlaid").click()
+    measured = [page.locator(f".measured{which} dd").first for which in (":not(.second)", ".second")]
+    for moved in (0, 1):
+        page.locator(".film input").nth(moved).focus()
+        page.keyboard.press("Home")
+        assert [dd.is_visible() for dd in measured] == [moved != 0, moved != 1]
+        page.keyboard.press("End")
+        assert all(dd.is_visible() for dd in measured)
 
 
 def test_names_of_leads_are_clear_of_the_traces(open_page):
@@ -873,6 +897,26 @@ def test_present(open_page):
     assert page.locator("#controls").is_visible()
 
 
+def test_keys_are_the_same_in_capitals(open_page):
+    """Fails when a key does nothing with Shift or Caps Lock."""
+    page = open_page("#ecg=NORM&quality=draft&seed=1")
+    wait_until_done(page)
+    page.focus(".paper")
+    page.keyboard.press("Shift+C")
+    assert page.locator(".handle").first.is_visible()
+    page.focus(".paper")
+    page.keyboard.press("Shift+M")
+    assert page.get_attribute("#march", "aria-pressed") == "true"
+    page.keyboard.press("Shift+F")
+    page.wait_for_function("() => document.body.classList.contains('presenting')")
+    page.keyboard.press("Shift+F")
+    page.wait_for_function("() => !document.body.classList.contains('presenting')")
+    page.keyboard.press("Shift+Q")
+    assert page.locator("#quiz").is_visible()
+    page.keyboard.press("Shift+R")
+    assert page.locator("#room").is_visible()
+
+
 @pytest.mark.parametrize("device", [{"viewport": DESKTOP}, PHONE])
 def test_the_paper_says_what_was_measured_and_that_it_is_synthetic(open_page, service, device):
     """Fails when the printout on the paper is not what the server measured, or SYNTHETIC can be scrolled away."""
@@ -922,8 +966,6 @@ def test_quiz(open_page):
     tree = page.locator("#stage").aria_snapshot()
     assert answer[0] not in tree and "Asked for" not in tree and not page.locator("#controls").is_visible()
     assert page.locator("canvas.traces").first.get_attribute("aria-label") == "12-lead ECG"
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("#print svg").count() == 0
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = axe.run(page, options={"resultTypes": ["violations"]})
     assert found.violations_count == 0, found.generate_report()
@@ -956,6 +998,60 @@ def test_quiz(open_page):
     assert re.search(r"#quiz=easy&seed=\d+$", other.url)
 
 
+def test_a_quiz_asks_only_for_what_is_shown(open_page):
+    """Fails when a question contradicts its checks, comes twice, or is not the same for everybody."""
+    page = open_page()
+    quiz = """async (never) => {
+      const { LENGTH, LEVELS, Quiz } = await import('./js/quiz.js');
+      const root = document.getElementById('quiz').cloneNode(true);
+      const part = (name) => root.querySelector(`[data-quiz=${name}]`);
+      const labels = await (await import('./js/api.js')).labels();
+      const show = async (statement) => ({
+        statements: [statement, 'PACE'],
+        checks: [{ statement, shown: !never.includes(statement) }, { statement: 'PACE', shown: false }],
+      });
+      await new Quiz(root, { labels, show, hide() {}, onLink() {} }).begin({ level: 'hard', seed: 3 });
+      const said = [];
+      for (let k = 0; k < LENGTH && part('choices').children.length; k++) {
+        part('typed').querySelector('input').value = 'PACE';
+        part('typed').dispatchEvent(new Event('submit', { cancelable: true }));
+        said.push(part('said').textContent);
+        part('next').click();
+        await new Promise((done) => setTimeout(done));
+      }
+      return said.length ? said : part('said').textContent;
+    }"""
+    never = ["WPW", "LPFB", "RVH", "LNGQT", "LVOLT"]
+    said = page.evaluate(quiz, never)
+    assert all(one.startswith("No. ") for one in said)  # a pacemaker is not "there too"
+    asked = [one.split(": ")[0].removeprefix("No. ") for one in said]
+    assert len(asked) == len(set(asked)) == 10 and not set(asked) & set(never)
+    assert page.evaluate(quiz, never) == said
+    every = page.evaluate("async () => (await import('./js/quiz.js')).LEVELS.hard")
+    assert page.evaluate(quiz, every) == "No record shows what this level asks for."
+
+    page = open_page("#quiz=hard&seed=3")
+    for _ in range(2):
+        page.wait_for_selector(".choices button", timeout=120_000)
+        page.click("[data-quiz=reveal]")
+        answer = page.inner_text("[data-quiz=said]").split(": ")[0]
+        assert answer in page.inner_text(".names")
+        assert answer not in page.locator(".checks .failed b").all_inner_texts()
+        page.click("[data-quiz=next]")
+
+
+def test_calipers_end_with_their_question(open_page):
+    """Fails when the next record of a quiz comes under the reading of the one before."""
+    page = open_page("#quiz=easy&seed=3")
+    page.wait_for_selector(".choices button")
+    page.click("#calipers")
+    assert page.text_content("#reading")
+    page.click("[data-quiz=reveal]")
+    page.click("[data-quiz=next]")
+    page.wait_for_selector(".choices button")
+    assert not page.text_content("#reading") and not page.locator(".handle").first.is_visible()
+
+
 def test_print(open_page):
     """Fails when a lead is cut off, the form is printed, or the paper is not true to scale."""
     page = open_page("#ecg=CLBBB,2AVB&quality=standard&seed=11")
@@ -986,6 +1082,31 @@ def test_print(open_page):
     wait_until_done(page, 2)
     pages = re.findall(rb"MediaBox \[0 0 (\S+) (\S+)\]", page.pdf(prefer_css_page_size=True))
     assert [(round(float(w)), round(float(h))) for w, h in pages] == [(842, 1191)] * 2  # A3
+
+
+def test_no_controls_are_printed(open_page):
+    """Fails when the empty page prints its form, or a question of the quiz its choices or its answer."""
+    controls = "a:visible, button:visible, input:visible, select:visible"
+    page = open_page()
+    page.wait_for_selector(".starts .tile")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(controls).count() == page.locator("#print svg").count() == 0
+    page.emulate_media(media="null")
+    names = page.evaluate("() => import('./js/plain.js').then(({ PLAIN }) => Object.keys(PLAIN))")
+
+    page = open_page("#quiz=easy&seed=3")
+    page.wait_for_selector(".choices button")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(controls).count() == 0 and page.locator("#print svg").is_visible()
+    words = " ".join(page.locator("#print text").all_text_contents())
+    assert "V6" in words and not [name for name in names if re.search(rf"\b{re.escape(name)}", words)]
+    page.emulate_media(media="null")
+    page.click("[data-quiz=reveal]")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    answer = page.inner_text("[data-quiz=said]").split(": ")[0]
+    assert answer in page.locator("#print text").all_text_contents()
 
 
 def test_a_seed_of_64_bits(open_page, service):

@@ -223,6 +223,7 @@ function close() {
 async function show(settings) {
   running?.abort();
   shown = null;
+  pair.hideCalipers(); // what was measured is of the record before
   lengthen(settings);
   const mine = (running = new AbortController());
   clearFailure();
@@ -260,8 +261,7 @@ $("copy-link").addEventListener("click", () => copyText(new URL(fragment(), loca
 $("copy-command").addEventListener("click", () => copyText($("command").textContent, "The command"));
 addEventListener("popstate", open);
 addEventListener("beforeprint", () => {
-  if (document.body.classList.contains("hiding")) $("print").replaceChildren(); // the diagnosis is not printed either
-  else pair.print();
+  pair.print({ named: !document.body.classList.contains("hiding") }); // the diagnosis is not printed either
 });
 onPlace((text) => ($("place").textContent = text));
 canPresent(sheets, $("present"));

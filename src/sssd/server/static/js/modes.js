@@ -40,8 +40,9 @@ export class Modes {
       });
     addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-      if (event.key === "q" && !this.#quizzing) this.#startQuiz();
-      else if (event.key === "r" && !this.#inRoom) this.#startRoom();
+      const key = event.key.toLowerCase(); // with Shift or Caps Lock too
+      if (key === "q" && !this.#quizzing) this.#startQuiz();
+      else if (key === "r" && !this.#inRoom) this.#startRoom();
     });
   }
 

@@ -170,7 +170,7 @@ export class Pair {
     const act = {
       "+": larger, "=": larger, "-": () => this.#zoom(0.8), 0: () => this.#zoom(null),
       c: () => this.#toggleCalipers(), m: () => this.measuring && this.#march(),
-    }[event.key];
+    }[event.key.toLowerCase()];
     if (event.key === "Escape" && this.measuring) {
       this.hideCalipers();
       event.currentTarget.focus({ preventScroll: true });
@@ -183,11 +183,13 @@ export class Pair {
     }
   }
 
-  // Fill #print with a page for each record, or with one for both where they are overlaid.
-  print() {
+  // Fill #print with a page for each record, or with one for both where they are overlaid. named: whether they say what the
+  // records show.
+  print({ named }) {
     const [first, second] = (this.comparing ? this.sheets : [this.a])
       .filter((sheet) => sheet.signal)
-      .map((sheet) => sheet.printed(sheet === this.b && this.overlaid ? "second" : "ink"));
+      .map((sheet) => sheet.printed(sheet === this.b && this.overlaid ? "second" : "ink"))
+      .map((pages) => (named ? pages : pages.map((page) => ({ ...page, asked: "", drawn: "", rare: "", how: "" }))));
     const both = (a, b) => ({ ...a, asked: `A ${a.asked}    B ${b.asked}`, drawn: "", facts: "A black, B blue", how: `A ${a.how}    B ${b.how}`, traces: [...a.traces, ...b.traces] });
     fill($("print"), this.overlaid && second ? first.map((page, i) => both(page, second[i])) : [...(first ?? []), ...(second ?? [])]);
   }

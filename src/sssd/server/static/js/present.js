@@ -20,7 +20,7 @@ export function canPresent(sheets, button) {
   addEventListener("fullscreenchange", () => document.fullscreenElement || toggle(false));
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-    if (event.key === "f") toggle(!presenting());
+    if (event.key.toLowerCase() === "f") toggle(!presenting());
     else if (event.key === "Escape" && presenting() && !event.defaultPrevented) toggle(false);
   });
 }

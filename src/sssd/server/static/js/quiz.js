@@ -6,7 +6,7 @@ import { search } from "./search.js";
 
 export const LENGTH = 10;
 const CHOICES = 4;
-const TRIES = 8; // how many records are drawn at most until one shows what was asked for, where a rule can tell
+const TRIES = 8; // how many records of a statement are drawn at most until one shows it, where a rule can tell
 export const LEVELS = {
   easy: ["NORM", "AFIB", "STACH", "SBRAD", "CLBBB", "CRBBB", "PVC", "PACE"],
   medium: ["NORM", "AFIB", "CLBBB", "CRBBB", "IRBBB", "LVH", "1AVB", "PVC", "PAC", "IMI", "ASMI", "LAFB"],
@@ -42,6 +42,18 @@ export function questions({ level, seed }, known) {
   return answers.slice(0, LENGTH).map((answer) => ({ answer, seed: Math.floor(random() * 1e9) }));
 }
 
+// What the question may ask for, the first of which a record shows: its own statement, then the others of the level in an
+// order that depends on its seed, those first that no question asks for.
+function candidates(list, number, pool) {
+  const { answer, seed } = list[number];
+  const others = shuffled(pool.filter((name) => name !== answer), numbers(seed));
+  const asked = (name) => list.some((question) => question.answer === name);
+  return [answer, ...others.filter((name) => !asked(name)), ...others.filter(asked)];
+}
+
+// Whether a record shows a statement, as far as a rule can tell.
+const shows = (record, name) => record.checks.every(({ statement, shown }) => statement !== name || shown !== false);
+
 export const toQuiz = ({ level, seed }) => `#quiz=${level}&seed=${seed}`;
 
 export function fromQuiz(fragment) {
@@ -72,14 +84,16 @@ export class Quiz {
 
   begin({ level, seed }) {
     Object.assign(this, { level, seed, right: 0 });
-    this.list = questions(this, this.labels.map(({ name }) => name));
+    this.known = this.labels.map(({ name }) => name);
+    this.list = questions(this, this.known);
     return this.#ask(0);
   }
 
   async #ask(number) {
     if (number >= LENGTH) return this.begin({ level: this.level, seed: (this.seed + 1) % 2 ** 32 });
     this.number = number;
-    const { answer, seed } = this.list[number];
+    const { list } = this;
+    const { seed } = list[number];
     this.hide(true);
     this.part("where").textContent = `${this.level[0].toUpperCase()}${this.level.slice(1)} · ${number + 1} of ${LENGTH} · ${this.right} right`;
     this.part("said").textContent = "";
@@ -87,12 +101,11 @@ export class Quiz {
     this.part("typed").querySelector("input").value = "";
     this.part("next").hidden = true;
     this.part("reveal").hidden = this.part("typed").hidden = true;
-    let record;
-    for (let k = 0; k < TRIES; k++) {
-      record = await this.show(answer, seed + k);
-      if (!record || this.list[number]?.seed !== seed) return; // stopped, or another quiz has begun
-      if (record.checks.filter(({ statement }) => statement === answer).every(({ shown }) => shown !== false)) break;
-    }
+    const pool = LEVELS[this.level].filter((name) => this.known.includes(name));
+    const found = await this.#find(candidates(list, number, pool), seed, () => this.list === list);
+    if (!found) return;
+    const { answer, record } = found;
+    list[number].answer = answer;
     this.record = record;
     const others = shuffled(LEVELS[this.level].filter((name) => !record.statements.includes(name)), numbers(seed));
     const choices = shuffled([answer, ...others.slice(0, CHOICES - 1)], numbers(seed + 1));
@@ -109,6 +122,20 @@ export class Quiz {
     this.part("choices").querySelector("button").focus({ preventScroll: true });
   }
 
+  // Show records of these statements until one shows its statement, and return {answer, record}; null if it was stopped, if
+  // another quiz has begun, or if there is none.
+  async #find(names, seed, going) {
+    for (const answer of names) {
+      for (let k = 0; k < TRIES; k++) {
+        const record = await this.show(answer, seed + k);
+        if (!record || !going()) return null;
+        if (shows(record, answer)) return { answer, record };
+      }
+    }
+    this.part("said").textContent = "No record shows what this level asks for.";
+    return null;
+  }
+
   // guess: the code of a statement, or null to reveal it without one
   #judge(guess) {
     const { answer } = this.list[this.number];
@@ -118,7 +145,7 @@ export class Quiz {
       button.classList.toggle("right", button.dataset.name === answer);
       button.classList.toggle("wrong", button.dataset.name === guess && guess !== answer);
     }
-    const beside = guess && guess !== answer && this.record.statements.includes(guess);
+    const beside = guess && guess !== answer && this.record.statements.includes(guess) && shows(this.record, guess);
     const verdict = guess === null ? "" : guess === answer ? "Right. " : beside ? `${guess} is there too, but the question was ${answer}. ` : "No. ";
     this.part("said").textContent = `${verdict}${answer}: ${PLAIN[answer] ?? ""}.`;
     this.part("where").textContent = this.part("where").textContent.replace(/\d+ right/, `${this.right} right`);

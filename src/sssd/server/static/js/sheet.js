@@ -142,7 +142,8 @@ export class Sheet {
     this.frames = [];
     this.final = true;
     this.current = inOrder(record).map((lead) => Float32Array.from(lead, (mv) => mv ?? NaN));
-    this.root.classList.remove("forming", "past");
+    this.root.classList.remove("forming");
+    this.#setPast(false);
     this.root.classList.toggle("recorded", !!about.recorded);
     this.root.querySelector(".empty").hidden = this.film.hidden = true;
     this.root.querySelector(".take").hidden = !about.file;
@@ -178,7 +179,7 @@ export class Sheet {
     this.#checked(allOf(settings), []);
     this.root.querySelector(".how").textContent = settings.statements.length ? inWords(settings) : "";
     this.root.classList.add("forming");
-    this.root.classList.remove("past");
+    this.#setPast(false);
     this.root.querySelector(".empty").hidden = true;
     this.film.hidden = false;
     this.root.querySelector(".take").hidden = this.made.hidden = true;
@@ -279,9 +280,14 @@ export class Sheet {
     this.current = rows;
     this.final = !!this.record && number === this.frames.length;
     this.progress = step / (this.steps + 1);
-    this.root.classList.toggle("past", !!this.record && !this.final); // what was measured is of the final record
+    this.#setPast(!!this.record && !this.final);
     this.film.querySelector("output").textContent = this.final ? `done, ${inSteps(this.steps)}` : `step ${step} of ${this.steps}`;
     this.onFrame(this);
+  }
+
+  // What was measured is of the final record: it is hidden while an earlier step is shown.
+  #setPast(past) {
+    for (const part of [this.root, this.measures]) part.classList.toggle("past", past);
   }
 
   // parts: see partsOf; beside: the statements of a part that were drawn
