@@ -33,9 +33,9 @@ from sssd.device import choose_device
 
 OFFLINE = """
 import sys, time
-import torch
 from sssd.cli.process import configure_process
 configure_process()
+import torch
 from sssd import SSSDECG
 from sssd.benchmark import of_quality
 from sssd.presets import PRESETS, Preset

@@ -811,7 +811,7 @@ def test_the_description_has_names_and_headers(up):
     assert status == 200 and all(name in headers for name in told["getEcg", "200"])
 
 
-def test_the_example_of_a_request_is_answered(up):
+def test_the_example_of_a_request_is_valid(up):
     """Fails when the body that /docs proposes is refused, as one with every setting is."""
     schemas = up.get("/openapi.json")["components"]["schemas"]
     [asked] = schemas["GenerateRequest"]["examples"]
@@ -972,7 +972,7 @@ def process_of_its_own():
             process.kill()
 
 
-def is_working(running):
+def wait_for_work(running):
     """Wait until a request runs."""
     assert eventually(lambda: b"sssd_waiting_seconds" in running.ask("/metrics")[2])
     threading.Event().wait(0.3)
@@ -987,7 +987,7 @@ def test_sigterm_drains():
     ask = {"statements": ["NORM"], "steps": 40, "seed": 1}
     with process_of_its_own() as (running, process), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(running.ask, "/v1/ecgs", ask)
-        is_working(running)
+        wait_for_work(running)
         process.send_signal(signal.SIGTERM)
         assert eventually(lambda: running.ask("/readyz")[0] == 503)
         assert running.refusal("/v1/ecgs", ask)[0] == 503
@@ -1003,7 +1003,7 @@ def test_a_second_interrupt_says_no_more_than_that():
     ask = {"statements": ["NORM"], "quality": "best", "count": 64, "seed": 1}
     with process_of_its_own() as (running, process), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(running.ask, "/v1/ecgs", ask)
-        is_working(running)
+        wait_for_work(running)
         process.send_signal(signal.SIGINT)
         assert eventually(lambda: running.ask("/readyz")[0] == 503)
         process.send_signal(signal.SIGINT)
