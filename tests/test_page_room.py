@@ -105,7 +105,9 @@ def test_every_form_is_read_and_drawn(room, service, files, suffix):  # noqa: F8
     assert page.locator(".sheet:visible").count() == 1 and not page.is_visible(".synthetic >> nth=0")
     rate = page.inner_text("[data-measure=heart_rate_bpm] >> nth=0")
     assert rate == f"{round(told['measured']['heart_rate_bpm'])} bpm"
-    assert page.get_attribute("canvas.traces >> nth=0", "aria-label").startswith("Recorded ECG")
+    label = page.get_attribute("canvas.traces >> nth=0", "aria-label")
+    assert label == f"Recorded ECG{', said to show: NORM, SR' if chips else ': nothing is known of it'}"
+    assert page.inner_text(".names >> nth=0").startswith("Said to show\nNORM" if chips else "")
     assert page.locator(".take:visible").count() == 0
     assert (
         page.evaluate(
@@ -155,6 +157,7 @@ def test_edit_by_keyboard_alone(open_page, service, files):  # noqa: F811
     expected = post(service, "v1/edit", asked)["records"][0]
     np.testing.assert_allclose(json.loads(content)["records"][0]["signal"], expected["signal"], atol=1.1e-3)
     assert page.locator(".sheet:nth-child(2) .names b").all_inner_texts() == ["CLBBB"]
+    assert page.inner_text(".sheet:nth-child(2) .names").startswith("Asked for\nCLBBB")
     assert page.is_visible(".sheet:nth-child(2) .synthetic")
     assert "strength 0.5" in page.inner_text(".sheet:nth-child(2) .plain")
     tab_to("#end-room")

@@ -26,6 +26,7 @@ pytest.importorskip("uvicorn")
 
 from sssd.cli import main
 from sssd.io import npz, wfdb
+from sssd.io.comments import ASKED
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
@@ -296,6 +297,7 @@ def test_files_tell_what_was_asked_for_from_what_was_drawn(builtin, tmp_path):
     assert cells["statements"].split() == record["statements"]
     with zipfile.ZipFile(io.BytesIO(up.ask("/v1/ecgs", ask, accept="application/zip")[2])) as archive:
         text = archive.read("AFIB_2AVB_seed_4_0.hea").decode()
+    assert f"\n# {ASKED}\n" in text
     (codes,) = re.findall(r"^#Dx: (.+)$", text, re.MULTILINE)
     assert {"164889003", "195042002"} <= set(codes.split(","))  # the challenges' codes of AFIB and 2AVB
     assert "# provenance.training_records: " in text and '"2AVB": 1' in text

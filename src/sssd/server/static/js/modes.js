@@ -71,8 +71,7 @@ export class Modes {
 
   #hide(hidden) {
     document.body.classList.toggle("hiding", hidden);
-    const names = this.pair.a.record?.statements.join(", ");
-    this.pair.a.canvas.setAttribute("aria-label", hidden || !names ? "12-lead ECG" : `12-lead ECG: ${names}`);
+    this.pair.a.hide(hidden);
   }
 
   // Show a record of the quiz, and return it; null if it was stopped.
