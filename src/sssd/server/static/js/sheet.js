@@ -82,6 +82,12 @@ export class Sheet {
     this.rate.hidden = rates.length < 2 || !SERVICE;
   }
 
+  // What is said of the record that was generated, see `hold`.
+  get about() {
+    const text = (part) => this.root.querySelector(part).textContent;
+    return { name: fileName(this.settings), words: text(".plain"), how: text(".how"), seed: this.settings.seed };
+  }
+
   // drawing: {layout, speed, gain, rhythm, at}
   setDrawing(drawing) {
     this.paper.setDrawing(drawing);
@@ -132,7 +138,7 @@ export class Sheet {
 
   // Show a record that is there, a recording or what was made of one, without the film of its denoising.
   // about: {statements, words, how, recorded: whether it is a recording, seed of what was made, band: see drawTraces, name and
-  // file(accept, drawing, fs) of downloads}
+  // file(accept, drawing, fs) of downloads, beside: the statements that were drawn}
   hold(record, about) {
     this.settings = about;
     this.record = record;
@@ -149,7 +155,7 @@ export class Sheet {
     this.root.querySelector(".take").hidden = !about.file;
     this.made.hidden = !!about.recorded;
     fill(this.made.querySelector("dl"), record, null, about.seed);
-    this.#title(partsOf(about));
+    this.#title(partsOf(about).map((part) => ({ ...part, beside: about.beside })));
     this.root.querySelector(".plain").textContent = about.words;
     this.root.querySelector(".how").textContent = about.how;
     this.#measured(record.measured);
