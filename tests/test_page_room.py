@@ -467,10 +467,9 @@ def test_a_name_is_no_sentence(open_page):  # noqa: F811
     assert not page.is_visible("#options-a")
 
 
-def test_a_generated_record_is_varied(open_page, service):  # noqa: F811
+def test_a_generated_record_is_varied(open_page, service, files):  # noqa: F811
     """Fails when the variation is not the service's, a record passes for a recording, or the way back loses it."""
-    fragment = "#ecg=AFIB,LVH&quality=draft&seed=3"
-    page = open_page(fragment)
+    page = open_page("#ecg=AFIB,LVH&quality=draft&seed=3&age=61")
     wait_until_done(page)
     address, names = page.url, page.locator(".names >> nth=0").inner_text()
     page.click("#vary-this")
@@ -481,11 +480,13 @@ def test_a_generated_record_is_varied(open_page, service):  # noqa: F811
     assert page.locator(".names").nth(0).inner_text() == names
     said = [page.locator(part).all_inner_texts() for part in (".foot span:visible", ".plain")]
     assert not [text for text in sum(said, []) if "personal" in text or "our recording" in text]
-    body = {"statements": ["AFIB", "LVH"], "quality": "draft", "seed": 3}
+    body = {"statements": ["AFIB", "LVH"], "quality": "draft", "seed": 3, "age": 61}
     (record,) = post(service, "v1/ecgs", body)["records"]
     sent = {name: record[name] for name in ("fs_hz", "leads", "signal", "statements")}
     seed = int(page.input_value("[data-room=seed]"))
-    expected = post(service, "v1/vary", {"recording": sent, "strength": 0.48, "seed": seed})["records"][0]
+    expected = post(service, "v1/vary", {"recording": sent, "strength": 0.48, "seed": seed, "age": 61})[
+        "records"
+    ][0]
     name, content = take(page, "JSON")
     assert name == f"AFIB_LVH_draft_seed3_vary_seed{seed}.json"
     varied = json.loads(content)["records"][0]
@@ -497,6 +498,9 @@ def test_a_generated_record_is_varied(open_page, service):  # noqa: F811
     assert page.url == address and page.locator(".names >> nth=0").inner_text() == names
     page.click("#start-room")  # it is not kept as a recording
     assert page.is_hidden("[data-room=have]") and page.inner_text("#room-title") == "Your recording"
+    page.set_input_files("[data-room=files]", [str(path) for path in files[".csv"]])
+    page.wait_for_selector(HAVE)
+    assert page.input_value("[data-room=own-age]") == "" and page.locator(".synthetic:visible").count() == 0
     page.go_back()
     wait_until_done(page)
     assert page.url == address and page.is_visible("#controls")

@@ -775,6 +775,7 @@ def test_downloads_are_read_by_others(visit: Callable[..., Visit], tmp_path: Pat
     titles = opened.page.locator(".sheet:first-child .take button").all_text_contents()
     assert titles == ["WFDB", "CSV", "NPZ", "JSON", "EDF", "DICOM", "PNG", "SVG", "PDF"]
     assert opened.page.is_hidden(".sheet:first-child .take select")  # 500 Hz needs a service
+    assert opened.page.is_visible("#like-this") and opened.page.is_hidden("#vary-this")
     for title in titles:
         with opened.page.expect_download(timeout=120_000) as download:
             opened.page.click(f".sheet:first-child .take button:text-is('{title}')")

@@ -86,7 +86,8 @@ export class Paper {
     this.resize();
   }
 
-  // Zoom to a number of pixels per mm, or to WHOLE_WIDTH (null: the usual size). The point (x, y) of the window keeps its place.
+  // Zoom to a number of pixels per mm, or to WHOLE_WIDTH (null: the usual size). The point (x, y) of the window keeps its
+  // place.
   zoomTo(zoom, x = this.scroller.clientWidth / 2, y = this.scroller.clientHeight / 2) {
     const old = this.scale;
     const left = (this.scroller.scrollLeft + x) / old;

@@ -115,11 +115,10 @@ export class Room {
     const { fs_hz, leads, signal, statements, measured } = record;
     this.#stop();
     this.#hold({ recording: { fs_hz, leads, signal, statements }, whole: true, measured, notes: ["it was generated, not recorded"] }, about.name, { record, ...about });
-    this.part("own-age").value = record.age ?? "";
-    this.part("own-sex").value = record.sex ?? "";
     this.all("task").find(({ value }) => value === "vary").checked = true;
     this.#refresh();
     this.#show();
+    this.part("make").focus({ preventScroll: true });
     return this.make();
   }
 
@@ -156,6 +155,8 @@ export class Room {
     this.part("notes").replaceChildren(...told.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
     this.own.set(recording.statements);
     this.wanted.set(recording.statements);
+    this.part("own-age").value = taken?.record.age ?? ""; // not that of another patient
+    this.part("own-sex").value = taken?.record.sex ?? "";
     const there = LEADS.filter((_, i) => recording.signal[recording.leads.indexOf(LEADS[i])].some((value) => value !== null));
     for (const box of this.part("leads").querySelectorAll("input")) {
       box.disabled = !there.includes(box.value);
