@@ -15,7 +15,7 @@ from sssd.cli import main
 from sssd.data.prepare import prepare
 from sssd.data.recordings import read as read_prepared
 from sssd.io import dicom
-from sssd.io.comments import parsed
+from sssd.io.comments import ASKED, parsed
 from sssd.io.folder import check_formats, save_set
 from sssd.io.readers import read_raw
 from sssd.io.recording import read_recording
@@ -58,6 +58,7 @@ def test_records_come_back(tmp_path: Path, suffix: str, fs_hz: float) -> None:
     np.testing.assert_allclose(found.signal_mv, reorder(signal, SSSD, CLINICAL), atol=HALF_A_UNIT)
     assert found.statements == ecg.statements and found.notes == ()
     assert parsed(found.comments) == (ecg.statements, ecg.provenance)
+    assert (ASKED in found.comments) is ecg.synthetic
     again = _ecg(signal=signal, fs_hz=fs_hz, leads=SSSD).save(tmp_path / f"again{suffix}")
     if suffix != ".mat":  # whose header has the name of the record
         assert again.read_bytes() == path.read_bytes()

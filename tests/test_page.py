@@ -244,6 +244,8 @@ def test_the_caption_says_what_was_asked_for_and_what_is_shown(open_page, servic
     page = open_page("#ecg=CLBBB,2AVB&exact=1&steps=5&seed=1")
     wait_until_done(page)
     assert page.inner_text(".plain").startswith("Asked for: ")
+    assert page.inner_text(".names").split()[:3] == ["Asked", "for", "CLBBB"]
+    assert page.get_attribute("canvas.traces", "aria-label") == "12-lead ECG, asked for: 2AVB, CLBBB"
     body = {
         "statements": ["CLBBB", "2AVB"],
         "exact": True,
@@ -1006,9 +1008,13 @@ def test_a_quiz_asks_only_for_what_is_shown(open_page):
       const root = document.getElementById('quiz').cloneNode(true);
       const part = (name) => root.querySelector(`[data-quiz=${name}]`);
       const labels = await (await import('./js/api.js')).labels();
+      const free = never.includes('IMI') ? '' : 'IMI'; // of rules
       const show = async (statement) => ({
         statements: [statement, 'PACE'],
-        checks: [{ statement, shown: !never.includes(statement) }, { statement: 'PACE', shown: false }],
+        checks: [
+          { statement: statement === free ? '' : statement, shown: !never.includes(statement) },
+          { statement: 'PACE', shown: false },
+        ],
       });
       await new Quiz(root, { labels, show, hide() {}, onLink() {} }).begin({ level: 'hard', seed: 3 });
       const said = [];
@@ -1025,6 +1031,7 @@ def test_a_quiz_asks_only_for_what_is_shown(open_page):
     said = page.evaluate(quiz, never)
     assert all(one.startswith("No. ") for one in said)  # a pacemaker is not "there too"
     asked = [one.split(": ")[0].removeprefix("No. ") for one in said]
+    assert ["nothing has checked" in one for one in said] == [name == "IMI" for name in asked]
     assert len(asked) == len(set(asked)) == 10 and not set(asked) & set(never)
     assert page.evaluate(quiz, never) == said
     every = page.evaluate("async () => (await import('./js/quiz.js')).LEVELS.hard")
@@ -1065,6 +1072,7 @@ def test_print(open_page):
     assert box["width"] == pytest.approx(297 / 25.4 * 96, abs=0.5)  # 96 pixels of CSS are an inch
     texts = svg.locator("text").all_text_contents()
     assert {"I", "II", "III", "aVR", "aVL", "aVF", *(f"V{i}" for i in range(1, 7))} <= set(texts)
+    assert "Asked for CLBBB  2AVB" in texts
     assert "synthetic, not for diagnosis" in texts and "2AVB: 1 training record: not learnt" in texts
     traces = svg.locator("path[stroke-linejoin]").all()
     assert len(traces) == 4 + 13  # pulses and leads
@@ -1106,7 +1114,7 @@ def test_no_controls_are_printed(open_page):
     page.click("[data-quiz=reveal]")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     answer = page.inner_text("[data-quiz=said]").split(": ")[0]
-    assert answer in page.locator("#print text").all_text_contents()
+    assert f"Asked for {answer}" in page.locator("#print text").all_text_contents()
 
 
 def test_a_seed_of_64_bits(open_page, service):

@@ -105,7 +105,9 @@ def test_every_form_is_read_and_drawn(room, service, files, suffix):  # noqa: F8
     assert page.locator(".sheet:visible").count() == 1 and not page.is_visible(".synthetic >> nth=0")
     rate = page.inner_text("[data-measure=heart_rate_bpm] >> nth=0")
     assert rate == f"{round(told['measured']['heart_rate_bpm'])} bpm"
-    assert page.get_attribute("canvas.traces >> nth=0", "aria-label").startswith("Recorded ECG")
+    label = page.get_attribute("canvas.traces >> nth=0", "aria-label")
+    assert label == f"Recorded ECG{', said to show: NORM, SR' if chips else ': nothing is known of it'}"
+    assert page.inner_text(".names >> nth=0").startswith("Said to show\nNORM" if chips else "")
     assert page.locator(".take:visible").count() == 0
     assert (
         page.evaluate(
@@ -155,6 +157,7 @@ def test_edit_by_keyboard_alone(open_page, service, files):  # noqa: F811
     expected = post(service, "v1/edit", asked)["records"][0]
     np.testing.assert_allclose(json.loads(content)["records"][0]["signal"], expected["signal"], atol=1.1e-3)
     assert page.locator(".sheet:nth-child(2) .names b").all_inner_texts() == ["CLBBB"]
+    assert page.inner_text(".sheet:nth-child(2) .names").startswith("Asked for\nCLBBB")
     assert page.is_visible(".sheet:nth-child(2) .synthetic")
     assert "strength 0.5" in page.inner_text(".sheet:nth-child(2) .plain")
     tab_to("#end-room")
@@ -462,3 +465,45 @@ def test_a_name_is_no_sentence(open_page):  # noqa: F811
     page.keyboard.press("Escape")
     page.wait_for_timeout(400)
     assert not page.is_visible("#options-a")
+
+
+def test_a_generated_record_is_varied(open_page, service, files):  # noqa: F811
+    """Fails when the variation is not the service's, a record passes for a recording, or the way back loses it."""
+    page = open_page("#ecg=AFIB,LVH&quality=draft&seed=3&age=61")
+    wait_until_done(page)
+    address, names = page.url, page.locator(".names >> nth=0").inner_text()
+    page.click("#vary-this")
+    page.wait_for_selector(MADE, timeout=60_000)
+    assert page.inner_text("[data-room=said]") == "Varied. It is beside the record."
+    assert page.inner_text("#room-title") == "A generated record"
+    assert page.locator(".synthetic:visible").count() == 2 and not page.locator(".recorded").count()
+    assert page.locator(".names").nth(0).inner_text() == names
+    said = [page.locator(part).all_inner_texts() for part in (".foot span:visible", ".plain")]
+    assert not [text for text in sum(said, []) if "personal" in text or "our recording" in text]
+    body = {"statements": ["AFIB", "LVH"], "quality": "draft", "seed": 3, "age": 61}
+    (record,) = post(service, "v1/ecgs", body)["records"]
+    sent = {name: record[name] for name in ("fs_hz", "leads", "signal", "statements")}
+    seed = int(page.input_value("[data-room=seed]"))
+    expected = post(service, "v1/vary", {"recording": sent, "strength": 0.48, "seed": seed, "age": 61})[
+        "records"
+    ][0]
+    name, content = take(page, "JSON")
+    assert name == f"AFIB_LVH_draft_seed3_vary_seed{seed}.json"
+    varied = json.loads(content)["records"][0]
+    np.testing.assert_allclose(varied["signal"], expected["signal"], atol=1.1e-3)
+    assert sorted(varied["statements"]) == sorted(record["statements"])
+
+    page.click("#end-room")
+    wait_until_done(page)
+    assert page.url == address and page.locator(".names >> nth=0").inner_text() == names
+    page.click("#start-room")  # it is not kept as a recording
+    assert page.is_hidden("[data-room=have]") and page.inner_text("#room-title") == "Your recording"
+    page.set_input_files("[data-room=files]", [str(path) for path in files[".csv"]])
+    page.wait_for_selector(HAVE)
+    assert page.input_value("[data-room=own-age]") == "" and page.locator(".synthetic:visible").count() == 0
+    page.go_back()
+    wait_until_done(page)
+    assert page.url == address and page.is_visible("#controls")
+    page.goto(page.url.split("#")[0] + "#ecg=SR&quality=draft&seed=1&duration=20")
+    wait_until_done(page)
+    assert page.is_disabled("#vary-this")

@@ -1,11 +1,12 @@
 """The page on screens of usual sizes, in headless Chromium: what is visible at once, and whether it can be read."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.page import CHROMIUM, wait_until_done
-from tests.test_page import PHONE, browser, open_page, service  # noqa: F401  (fixtures)
+from tests.test_page import PHONE, browser, from_service, open_page, service  # noqa: F401  (fixtures)
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("fastapi")
@@ -117,6 +118,89 @@ def test_all_leads_are_visible_at_once(open_page, width, height, record, layout)
     assert seen["mm"] >= 1.7
     if (record, layout) == (RECORD, "3x4"):
         assert seen["area"] >= (0.6 if width == 3840 else 0.43), seen  # tall waves take more
+
+
+# Draws records on a paper of its own without their words, and tells which words lie on a trace or in what is measured.
+CROSSED = """async ([signals, drawing, zoom, changes, twice]) => {
+  const { Paper, WHOLE_WIDTH } = await import('./js/paper.js');
+  const sheets = document.getElementById('sheets');
+  sheets.replaceChildren(document.getElementById('sheet').content.cloneNode(true));
+  sheets.querySelector('.empty').hidden = true;
+  const value = { heart_rate_bpm: '188', axis_deg: '−179°' };
+  for (const dd of sheets.querySelectorAll('dd')) {
+    const unit = dd.dataset.unit === '°' ? '' : `<small> ${dd.dataset.unit}</small>`;
+    dd.innerHTML = (value[dd.dataset.measure] ?? '444') + unit;
+  }
+  if (twice) sheets.querySelector('.facts').append(sheets.querySelector('.measured').cloneNode(true));
+  let words = [];
+  for (const draw of ['strokeText', 'fillText'])
+    CanvasRenderingContext2D.prototype[draw] = function (text, x, y) {
+      const { width, actualBoundingBoxAscent: high } = this.measureText(text);
+      const { a: dots, e, f } = this.getTransform();
+      const box = [x * dots + e, (y - high) * dots + f, width * dots, high * dots].map(Math.round);
+      if (draw === 'fillText' && text) words.push([text, ...box]);
+    };
+  const paper = new Paper(sheets.querySelector('.paper'));
+  const facts = sheets.querySelector('.facts');
+  const seconds = signals[0][0].length / 100;
+  if (seconds > 10) sheets.querySelector('.of').textContent = '0:20–0:30';
+  paper.setDrawing({ speed: 25, gain: 10, rhythm: 'II', at: 0, ...drawing });
+  if (zoom === 'fit') paper.zoomTo(WHOLE_WIDTH);
+  const [crossed, lines] = [[], new Set()];
+  let seen = 0;
+  for (const [k, signal] of signals.entries()) {
+    paper.show([{ signal, colour: 'ink', alpha: 1 }], { roomFor: [signal], seconds, changes });
+    await new Promise(requestAnimationFrame);
+    words = [];
+    paper.repaint();
+    await new Promise(requestAnimationFrame);
+    const { canvas } = paper.layers[1];
+    const [box, { dots }] = [facts.getBoundingClientRect(), paper];
+    const at = canvas.getBoundingClientRect();
+    const measured = [box.left - at.left, box.top - at.top, box.width, box.height];
+    const said = ['measured', ...measured.map((px) => Math.round(px * dots))];
+    for (const [text, left, top, width, height] of [said, ...words]) {
+      if (left < 0 || left + width > canvas.width || top < 0 || top + height > canvas.height) continue;
+      seen++;
+      const { data } = paper.layers[1].getImageData(left, top, width, height);
+      if (data.some((ink, i) => i % 4 === 3 && ink > 60)) crossed.push(`${text} of ${k}`);
+      const into = text !== 'measured' && top < said[2] + said[4] && left < said[1] + said[3];
+      if (into) crossed.push(`${text} of ${k} and what is measured`);
+    }
+    lines.add(Math.round(facts.offsetHeight / parseFloat(getComputedStyle(facts).lineHeight)));
+  }
+  const { scrollWidth, clientWidth } = paper.scroller;
+  return { crossed, seen, lines: [...lines], hidden: scrollWidth - clientWidth };
+}"""
+
+
+@pytest.fixture(scope="module")
+def signals(service):  # noqa: F811
+    """24 records, with tall and wide beats."""
+    asked = [["AFIB", "LVH"], ["CLBBB"], ["PVC"], ["RVH", "STACH"], ["NORM"], ["PACE"]]
+    answers = [from_service(service, statements=one, quality="draft", seed=1, count=4) for one in asked]
+    return [record["signal"] for answer in answers for record in json.loads(answer)["records"]]
+
+
+@pytest.mark.parametrize("layout", ["3x4", "6x2", "12x1", "strip"])
+@pytest.mark.parametrize(
+    ("width", "height", "zoom"), [(390, 844, "usual"), (390, 844, "fit"), (1366, 768, "usual")]
+)
+def test_words_are_clear_of_the_traces(open_page, signals, width, height, zoom, layout):  # noqa: F811
+    """Fails when a trace goes through a lead's name, a time, a change or a measurement, or these take two lines."""
+    page = open_page(**device(width, height))
+    shown = signals
+    if layout == "strip":  # of 40 s
+        leads = [zip(*signals[k : k + 4], strict=True) for k in range(0, len(signals), 4)]
+        shown = [[sum(parts, []) for parts in record] for record in leads]
+    changes = [{"at": 3, "words": "AFIB LVH"}, {"at": 8, "words": "PACE"}]
+    for marks, twice in (([], False), (changes, True)):  # measurements of two that are overlaid
+        found = page.evaluate(CROSSED, [shown, {"layout": layout}, zoom, marks, twice])
+        assert found["crossed"] == []
+        assert (found["lines"] == [1] or twice) and (zoom == "usual" or found["hidden"] <= 1)
+        if zoom == "fit" and width == 390:
+            words = {"3x4": 14, "6x2": 14, "12x1": 13, "strip": 5}[layout] + len(marks)
+            assert found["seen"] >= words * len(shown)
 
 
 @pytest.mark.parametrize(("width", "height"), sorted(DESKS))

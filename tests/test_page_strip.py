@@ -433,7 +433,7 @@ def test_changes_are_marked_on_the_paper(open_page):  # noqa: F811
     assert page.evaluate(ACCENT, 15 + 62.5) > 40 and page.evaluate(ACCENT, 15 + 30) == 0
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     texts = page.locator("#print svg").first.locator("text").all_text_contents()
-    assert {"AFIB LVH", "PACE", "NORM, from 0:12.5 AFIB  LVH, from 0:22 PACE"} <= set(texts)
+    assert {"AFIB LVH", "PACE", "Asked for NORM, from 0:12.5 AFIB  LVH, from 0:22 PACE"} <= set(texts)
     page.locator("#layout label", has_text="3 × 4").click()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert "AFIB LVH" not in page.locator("#print svg").first.locator("text").all_text_contents()  # 0:00–0:10

@@ -121,11 +121,15 @@ def test_labels_stand_clear_of_their_traces() -> None:
 
 def test_words_on_the_page() -> None:
     texts = _texts(paper(_ecg()))
-    assert {"NORM  SR", "synthetic, not for diagnosis", "25 mm/s    10 mm/mV    100 Hz", "seed 7"} <= set(
-        texts
-    )
+    assert {
+        "Asked for NORM  SR",
+        "synthetic, not for diagnosis",
+        "25 mm/s    10 mm/mV    100 Hz",
+        "seed 7",
+    } <= set(texts)
     assert [texts.count(name) for name in ("I", "II", "aVF", "V6")] == [1, 2, 1, 1]
-    assert "synthetic, not for diagnosis" not in _texts(paper(_ecg(synthetic=False)))
+    recorded = _texts(paper(_ecg(synthetic=False)))
+    assert "NORM  SR" in recorded and "synthetic, not for diagnosis" not in recorded
     many = Ecg(np.zeros((12, 1000)), statements=("ABQRS",) * 71)
     figure = paper(many)
     title = figure.axes[0].texts[-3]
@@ -187,7 +191,7 @@ def test_sheet_is_true_to_scale_too() -> None:
     assert [np.ptp(trace[:, 0]) for trace in traces] == pytest.approx([249.75] * 3)
     width, height = figure.get_size_inches() * 25.4
     assert all((trace > 0).all() and (trace < (width, height)).all() for trace in traces)
-    assert _texts(figure).count("NORM  SR") == 3
+    assert _texts(figure).count("Asked for NORM  SR") == 3
     with pytest.raises(ValueError, match="at least one ECG"):
         sheet([])
 
@@ -258,7 +262,7 @@ def test_brackets_stand_where_statements_change(layout: str, speed: int) -> None
     asked = [begin + speed * at for at in (4.0, 6.5) for _ in range(rows)]
     assert [points[-1, 0] for points in found] == pytest.approx(asked, abs=0.01)
     texts = {text.get_text(): text for text in figure.axes[0].texts}
-    assert "NORM,  from 0:04 AFIB  LVH,  from 0:06.5 PACE" in texts
+    assert "Asked for NORM,  from 0:04 AFIB  LVH,  from 0:06.5 PACE" in texts
     for name, at in (("AFIB  LVH", 4.0), ("PACE", 6.5)):
         size = texts[name].get_fontsize() / 72 * 25.4
         assert size >= 4 and texts[name].get_position()[0] == pytest.approx(begin + speed * at + 1.6)

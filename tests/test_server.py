@@ -26,6 +26,7 @@ pytest.importorskip("uvicorn")
 
 from sssd.cli import main
 from sssd.io import npz, wfdb
+from sssd.io.comments import ASKED
 from sssd.labels import CODES
 from sssd.leads import CLINICAL
 from sssd.model_wrapper import SSSDECG
@@ -35,7 +36,6 @@ from sssd.sampling import Sampling
 from sssd.server import encode
 from sssd.server.asked import GenerateRequest
 from sssd.server.generator import Generator, load_generator
-from sssd.server.routes.shared import name_of
 from sssd.server.security import digest
 from sssd.server.serve import check_host
 from sssd.server.settings import Settings, read_settings
@@ -252,6 +252,7 @@ def test_every_format_holds_the_same(up, tmp_path):
     with zipfile.ZipFile(io.BytesIO(got["application/zip"][2])) as archive:
         archive.extractall(tmp_path)
     name = (tmp_path / "RECORDS").read_text().strip()
+    assert name == "AFIB_seed_7_0"
     for ecg in (npz.read(tmp_path / "ecgs.npz")[0], wfdb.read(tmp_path / name)):
         np.testing.assert_allclose(ecg.signal, expected["signal"], atol=UV)
         assert sorted(ecg.statements) == sorted(expected["statements"]) and ecg.leads == CLINICAL
@@ -295,7 +296,8 @@ def test_files_tell_what_was_asked_for_from_what_was_drawn(builtin, tmp_path):
     assert (cells["synthetic"], set(cells["requested"].split())) == ("1", {"AFIB", "2AVB"})
     assert cells["statements"].split() == record["statements"]
     with zipfile.ZipFile(io.BytesIO(up.ask("/v1/ecgs", ask, accept="application/zip")[2])) as archive:
-        text = archive.read("ecg_4_0.hea").decode()
+        text = archive.read("AFIB_2AVB_seed_4_0.hea").decode()
+    assert f"\n# {ASKED}\n" in text
     (codes,) = re.findall(r"^#Dx: (.+)$", text, re.MULTILINE)
     assert {"164889003", "195042002"} <= set(codes.split(","))  # the challenges' codes of AFIB and 2AVB
     assert "# provenance.training_records: " in text and '"2AVB": 1' in text
@@ -316,7 +318,8 @@ def test_the_drawing_of_pictures(up):
         job = up.get("/v1/jobs", ask)
         assert eventually(lambda job=job: up.get(f"/v1/jobs/{job['id']}")["state"] == "done")
         result = f"/v1/jobs/{job['id']}/result?{urllib.parse.urlencode(how)}"
-        assert up.ask(result, accept="image/svg+xml")[2] == svg
+        _, headers, drawn = up.ask(result, accept="image/svg+xml")
+        assert drawn == svg and headers.get_filename() == "AFIB_seed_7_0.svg"
     assert list(pictures.values()) == [1, 1, 2] and len(record["signal"]) == 12
     for name, wrong in (("layout", "4x3"), ("speed", 30), ("gain", 1), ("rhythm", "V9")):
         assert up.refusal("/v1/ecgs", {**ask, name: wrong})[0] == 422
@@ -833,7 +836,22 @@ def test_the_example_of_a_request_is_valid(up):
 )
 def test_files_are_called_after_what_was_asked_for(asked, name):
     """Fails when two qualities have files of one name, or a name has a blank or no end."""
-    assert name_of(GenerateRequest(**asked)) == name
+    assert GenerateRequest(**asked).called == name
+
+
+def test_records_in_an_archive_are_called_as_files_are(up):
+    """Fails when they hide what was asked for, or have names that are too long for the WFDB library (50 characters)."""
+
+    def names(statements, seed, **more):
+        ask = {"statements": statements, "seed": seed, "count": 2, "steps": 2, **more}
+        _, headers, content = up.ask("/v1/ecgs", ask, accept="application/zip")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return headers.get_filename().removesuffix(".zip"), archive.read("RECORDS").decode().split()
+
+    assert names(["AFIB"], 7) == ("AFIB_steps2_seed_7_0", ["AFIB_steps2_seed_7_0", "AFIB_steps2_seed_7_1"])
+    of_file, long = names(["NORM", "AFIB"] * 9, 2**64 - 1, index=2**53 - 8, noise="muscle:20uV")
+    assert len(of_file) > 80 and len(set(long)) == 4
+    assert all(len(name) <= 50 and of_file[:-1].endswith(name.removesuffix("_clean")[:-1]) for name in long)
 
 
 # --- settings, the command ----------------------------------------------------------------------------------

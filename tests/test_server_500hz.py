@@ -71,7 +71,7 @@ def test_files_have_the_rate(up, model, suffix, tmp_path):
     if suffix == "zip":
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(tmp_path)
-        found = wfdb.rdrecord(str(tmp_path / "ecg_7_0"))
+        found = wfdb.rdrecord(str(tmp_path / "NORM_steps4_seed_7_0"))
         assert found.fs == FINE
         np.testing.assert_allclose(found.p_signal.T, made.signal, atol=1.1e-3)
     elif suffix == "npz":

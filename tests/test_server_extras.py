@@ -119,10 +119,11 @@ def test_archives_hold_everything(up, tmp_path, form):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(tmp_path)
         names = (tmp_path / "RECORDS").read_text().split()
-        assert names == ["ecg_7_0", "ecg_7_0_clean", "ecg_7_1", "ecg_7_1_clean"]
+        first, second = (f"NORM_steps4_seed_7_{k}" for k in range(2))
+        assert names == [first, f"{first}_clean", second, f"{second}_clean"]
         signal, clean = (wfdb.rdrecord(str(tmp_path / name)).p_signal.T for name in names[2:])
-        marked = (tmp_path / "ecg_7_1.atr").exists()
-        marks = wfdb.rdann(str(tmp_path / "ecg_7_1"), "atr").sample.tolist() if marked else []
+        marked = (tmp_path / f"{second}.atr").exists()
+        marks = wfdb.rdann(str(tmp_path / second), "atr").sample.tolist() if marked else []
     np.testing.assert_allclose(signal, of(told)[1], atol=1.1e-3)
     np.testing.assert_allclose(clean, of(told, "clean")[1], atol=1.1e-3)
     assert marks == [one["sample"] for one in told["records"][1]["annotations"]]

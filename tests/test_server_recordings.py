@@ -108,6 +108,7 @@ def test_other_rates_leads_and_formats(up):
     assert signals(answer).shape == (1, 12, 64) and answer["records"][0]["measured"]
     status, headers, content = up.ask("/v1/vary", ASKED["/v1/vary"], accept="text/csv")
     assert status == 200 and headers["content-type"].startswith("text/csv") and content.startswith(b"time_s,")
+    assert headers.get_filename() == "vary_seed_7_0.csv"
 
 
 def without(name):

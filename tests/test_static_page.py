@@ -47,7 +47,7 @@ pytest.importorskip("fastapi")
 # once their libraries are known to be there
 from sssd import static_page  # noqa: E402
 from sssd.measurements import intervals, measurements  # noqa: E402
-from sssd.server.encode import FORMATS, checks_json  # noqa: E402
+from sssd.server.encode import FORMATS, called, checks_json  # noqa: E402
 from sssd.signals.rules import RULES, check  # noqa: E402
 from sssd.static_page import fetched  # noqa: E402
 from sssd.static_page.archives import archives  # noqa: E402
@@ -566,14 +566,15 @@ def test_files_are_those_of_the_library(visit: Callable[..., Visit]) -> None:
     forms = [form for form in FORMATS if form.suffix != "json"]
     drawing = {"layout": "6x2", "speed": 50}
     calls: list[tuple[str, list[Any]]] = [
-        ("file", [*asked, form.media_type, json.dumps(drawing)]) for form in forms
+        ("file", [*asked, form.media_type, json.dumps(drawing), "draft"]) for form in forms
     ]
-    answers = visit().by_python([*calls, ("file", [*asked, "image/png", '{"gain": 7}'])])
+    answers = visit().by_python([*calls, ("file", [*asked, "image/png", '{"gain": 7}', "draft"])])
     rare = {name: count for name, count in rare_statements().items() if name in facts["statements"]}
     facts["provenance"] |= {"training_records": rare}
     ecg = Ecg(to_twelve(eight), **facts)
+    begins = called(facts["provenance"]["requested"].split("+"), "draft")
     for form, answer in zip(forms, answers, strict=False):
-        made, wanted = b64decode(answer["value"]), form.encode([ecg], Drawing(**drawing))
+        made, wanted = b64decode(answer["value"]), form.encode([ecg], Drawing(**drawing), begins)
         if form.suffix == "png":
             assert made[:4] == wanted[:4] and made[16:24] == wanted[16:24]  # with width and height
         elif form.suffix == "svg":
@@ -774,6 +775,7 @@ def test_downloads_are_read_by_others(visit: Callable[..., Visit], tmp_path: Pat
     titles = opened.page.locator(".sheet:first-child .take button").all_text_contents()
     assert titles == ["WFDB", "CSV", "NPZ", "JSON", "EDF", "DICOM", "PNG", "SVG", "PDF"]
     assert opened.page.is_hidden(".sheet:first-child .take select")  # 500 Hz needs a service
+    assert opened.page.is_visible("#like-this") and opened.page.is_hidden("#vary-this")
     for title in titles:
         with opened.page.expect_download(timeout=120_000) as download:
             opened.page.click(f".sheet:first-child .take button:text-is('{title}')")

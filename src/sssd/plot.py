@@ -477,7 +477,10 @@ def _title(axes: Axes, ecg: Ecg, left: float, bottom: float, width: float, size_
     for statements, begin, _ in parts_of(ecg):
         words = "  ".join(name for name in statements if name not in drawn)
         named.append(f"from {_clock(begin)} {words}" if begin else words)
-    title = ",  ".join(named) or "12-lead ECG"
+    title = ",  ".join(named)
+    if title and ecg.synthetic:
+        title = f"Asked for {title}"  # it was not found in the signal
+    title = title or "12-lead ECG"
     _text(axes, left, bottom, _fit(title, room, size_mm), size_mm, weight="bold")
 
 

@@ -3,6 +3,7 @@
     statements: NORM, SR
     provenance.seed: 7
 
+A line in the files of generated records says that their statements are what was asked for.
 A statement that is not in ASCII is escaped, as in a web address: "%C3%84" is "Ä".
 A line of a WFDB header is limited to 255 characters. A value that is too long for one line goes on in the next line of
 the same name. Lines of other programs are left alone, even if they begin with the same words.
@@ -19,6 +20,7 @@ from typing import Any
 from ..record import PROVENANCE_NAME, Ecg, escaped, is_statement, unescaped
 from ..snomed import snomed
 
+ASKED = "statements of a synthetic record are what it was asked for, not what was found in its signal"
 _LINE = 200  # characters of a value; its name takes up to 53 more, with "# provenance." and ": "
 
 
@@ -28,6 +30,7 @@ def written(ecg: Ecg) -> list[str]:
         ", ".join(map(escaped, ecg.statements)), _LINE, break_long_words=False, break_on_hyphens=False
     )
     lines = [f"statements: {text}" for text in listed]
+    lines += [ASKED] if ecg.synthetic and listed else []
     for name, value in sorted(ecg.provenance.items()):
         text = _short(value)
         if len(text) > _LINE:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..config.names import Sampler
 from ..drawing import Drawing, Layout, Rhythm
+from .encode import called
 from .extras import Extras, Rate, seconds_of
 
 Sex = Literal["female", "male"]
@@ -133,6 +134,13 @@ class GenerateRequest(AskedOfSampler, Extras):
     def parts(self) -> tuple[list[str], tuple[float, ...]]:
         """The statements, one for each part of a strip, and the seconds of the parts; see `extras.seconds_of`."""
         return seconds_of(self, self.statements)
+
+    @property
+    def called(self) -> str:
+        """How the names of files begin, see `encode.called`."""
+        steps = self.steps or ""
+        how = self.sampler or ("steps" if steps else "")
+        return called(self.statements, self.quality or f"{how}{steps}")
 
     @property
     def sampling(self) -> dict[str, Any]:

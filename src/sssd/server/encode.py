@@ -6,6 +6,7 @@ All are made in memory.
 from __future__ import annotations
 
 import io
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from ..record import Ecg, as_statement
 from ..signals.rules import Check, check
 
 _DRAWING = threading.Lock()  # two threads must not draw at once: matplotlib's settings are global
+_LONGEST_CALLED = 80  # characters of the name of a file before its seed
+_LONGEST_RECORD = 44  # of the name of a WFDB record: the WFDB library takes 50, and "_clean" may follow
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,20 @@ class Format:
     media_type: str
     suffix: str
     several: bool
-    encode: Callable[[Sequence[Ecg], Drawing], bytes]  # drawing: of pictures
+    encode: Callable[[Sequence[Ecg], Drawing, str], bytes]  # drawing: of pictures; called: see `called`
     beside: bool = True
     picture: bool = False
     package: str = ""
+
+
+def called(what: Sequence[str], how: str) -> str:
+    """Return how the names of files with these records begin, such as AFIB_LVH_standard_seed.
+
+    what: statements, or what was done to a recording. how: the quality, or the sampler and its steps; "" if neither was
+    given.
+    """
+    whole = "_".join(part for part in (*what, how, "seed") if part)
+    return re.sub(r"[^A-Za-z0-9-]+", "_", whole)[-_LONGEST_CALLED:].lstrip("_")
 
 
 def signal_json(signal: np.ndarray) -> NDArray[np.float64]:
@@ -119,18 +132,22 @@ def records_json(ecgs: Sequence[Ecg], *, measured: bool) -> bytes:
     return to_json({"records": records, "provenance": shared_provenance(ecgs)})
 
 
-def _json(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+def _json(ecgs: Sequence[Ecg], *_: Any) -> bytes:
     return records_json(ecgs, measured=False)
 
 
-def _npz(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+def _npz(ecgs: Sequence[Ecg], *_: Any) -> bytes:
     return npz.render(ecgs)
 
 
-def _zip(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
-    """Return WFDB records and RECORDS, the list of their names that PhysioNet's tools read."""
+def _zip(ecgs: Sequence[Ecg], _: Drawing, begins: str) -> bytes:
+    """Return WFDB records and RECORDS, the list of their names that PhysioNet's tools read.
+
+    begins: how their names begin; seed and number follow.
+    """
     content = io.BytesIO()
-    names = [f"ecg_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
+    whole = [f"{begins}_{ecg.provenance['seed']}_{ecg.provenance['index']}" for ecg in ecgs]
+    names = [name[-_LONGEST_RECORD:].lstrip("_") for name in whole]
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         listed = []
         for name, ecg in zip(names, ecgs, strict=True):
@@ -142,20 +159,20 @@ def _zip(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
     return content.getvalue()
 
 
-def _csv(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+def _csv(ecgs: Sequence[Ecg], *_: Any) -> bytes:
     return csv_table.render(ecgs[0])
 
 
-def _edf(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+def _edf(ecgs: Sequence[Ecg], *_: Any) -> bytes:
     return edf.render(ecgs[0])
 
 
-def _dicom(ecgs: Sequence[Ecg], _: Drawing) -> bytes:
+def _dicom(ecgs: Sequence[Ecg], *_: Any) -> bytes:
     return dicom.render(ecgs[0])
 
 
-def _picture(suffix: str) -> Callable[[Sequence[Ecg], Drawing], bytes]:
-    def encode(ecgs: Sequence[Ecg], drawing: Drawing) -> bytes:
+def _picture(suffix: str) -> Callable[[Sequence[Ecg], Drawing, str], bytes]:
+    def encode(ecgs: Sequence[Ecg], drawing: Drawing, _: str) -> bytes:
         with _DRAWING:
             return draw(paper(ecgs[0], drawing), suffix)
 

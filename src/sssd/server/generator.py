@@ -192,7 +192,9 @@ class Generator:
             heart_rate=asked.heart_rate,
             first=asked.index,
         )
-        return Work(request, seed, plan, noise=noise, annotated=asked.annotate, fine=fine)
+        return Work(
+            request, seed, plan, noise=noise, annotated=asked.annotate, fine=fine, called=asked.called
+        )
 
     def read(self, asked: RecordingRequest) -> RecordingRead:
         """Return a recording as the model takes it. ValueError if it cannot be used, in a thread of its own."""
@@ -215,7 +217,7 @@ class Generator:
         numbers = tuple(range(asked.index, asked.index + len(change.request)))
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
         request, fine = replace(change.request, index=numbers), self.fine(asked.fs)
-        return Work(request, seed, plan, change.given, change.facts, fine=fine)
+        return Work(request, seed, plan, change.given, change.facts, fine=fine, called=asked.called)
 
     def run(self, batch: Batch, on_step: OnStep) -> EightLeads:
         """Generate a batch: signals (B, 8, L) in mV."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,6 +25,7 @@ from ..record import Ecg, as_statement
 from ..sampling import Sampling
 from .answers import Measured
 from .asked import Asked, AskedOfSampler, Name, Sex
+from .encode import called
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -177,7 +178,14 @@ class RecordingRead(BaseModel):
 
 
 class ChangeRequest(Asked, Sent):
-    """What to make of a recording."""
+    """What to make of a recording. task: in a word, after which files are called."""
+
+    task: ClassVar[str]
+
+    @property
+    def called(self) -> str:
+        """How the names of files begin, such as vary_seed; see `encode.called`."""
+        return called([self.task], "")
 
     @property
     @abstractmethod
@@ -210,6 +218,8 @@ class ManyRequest(ChangeRequest, AskedOfSampler):
 class VaryRequest(ManyRequest):
     """More records like a recording."""
 
+    task = "vary"
+
     strength: Annotated[
         float,
         Field(
@@ -226,6 +236,8 @@ class VaryRequest(ManyRequest):
 
 class CompleteRequest(ManyRequest):
     """Leads and samples that a recording lacks, made several times."""
+
+    task = "complete"
 
     known: Annotated[
         list[Annotated[str, Field(max_length=40)]] | None,
@@ -254,6 +266,8 @@ class EditRequest(ChangeRequest):
 
     statements, age, sex and heart_rate are those that it is to have.
     """
+
+    task = "edit"
 
     statements: Annotated[
         Statements | None,

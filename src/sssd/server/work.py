@@ -62,7 +62,7 @@ class Work:
     given: what the run takes from a recording (`batch.Given`). facts: about the recording, for the provenance. noise:
     what is added to each record (sssd.added_noise). annotated: whether each gets annotations (sssd.annotations). fine:
     whether records are brought to 500 Hz (sssd.detail). The queue and jobs hold them as the network makes them; the
-    rest follows with the answer.
+    rest follows with the answer. called: how the names of files with the records begin (encode.called).
     """
 
     request: Request
@@ -73,6 +73,7 @@ class Work:
     noise: tuple[Noise, ...] = ()
     annotated: bool = False
     fine: bool = False
+    called: str = "ecg"
 
     @property
     def records(self) -> int:

@@ -16,7 +16,7 @@ from ..labels import rare_statements
 from ..leads import to_twelve
 from ..measurements import intervals, measurements
 from ..record import Ecg
-from ..server.encode import FORMATS, checks_json
+from ..server.encode import FORMATS, called, checks_json
 from ..signals.rules import check
 from ..words import told
 
@@ -33,7 +33,7 @@ def measured(facts: str, eight: Any) -> str:
     return json.dumps({"measured": intervals(values), "checks": checks_json(check(values, ecg.statements))})
 
 
-def file(facts: str, eight: Any, media_type: str, drawing: str) -> bytes:
+def file(facts: str, eight: Any, media_type: str, drawing: str, quality: str) -> bytes:
     """Return a file with a record. drawing: of pictures, as a JSON object.
 
     ValueError for an unknown type or drawing.
@@ -43,7 +43,9 @@ def file(facts: str, eight: Any, media_type: str, drawing: str) -> bytes:
         raise ValueError(
             f"there is no {media_type!r}: expected {', '.join(form.media_type for form in FORMATS)}"
         )
-    return form.encode([_record(facts, eight)], Drawing(**json.loads(drawing)))
+    ecg = _record(facts, eight)
+    begins = called(ecg.provenance["requested"].split("+"), quality)
+    return form.encode([ecg], Drawing(**json.loads(drawing)), begins)
 
 
 def _record(facts: str, eight: Any) -> Ecg:

@@ -37,7 +37,6 @@ ECGS: dict[int | str, dict[str, Any]] = {
         "content": {form.media_type: BINARY for form in encode.FORMATS if form is not encode.JSON},
     }
 }
-LONGEST_NAME = 80  # characters of the name of a file before its seed
 GENERATING = (400, 401, 408, 413, 415, 422, 429, 503)
 
 T = TypeVar("T")
@@ -172,18 +171,17 @@ async def answer(
     signals: EightLeads,
     measured: bool = False,
     drawing: Drawing = USUAL,
-    called: str = "ecg",
 ) -> Response:
-    """Return records in a format. called: how the name of their file begins; seed and number of the first follow."""
+    """Return records in a format, as a file that is called after what was asked for."""
 
     def body(ecgs: Sequence[Ecg]) -> bytes:
         return (
             encode.records_json(ecgs, measured=True)
             if form is encode.JSON and measured
-            else form.encode(ecgs, drawing)
+            else form.encode(ecgs, drawing, work.called)
         )
 
-    name = f"{called}_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
+    name = f"{work.called}_{work.seed}_{work.request.numbers[0]}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     try:
         content = await backend.encoded(work, signals, body)
@@ -202,17 +200,7 @@ async def respond(
     check_time(backend, work, client)
     generating = backend.generate(work, client=client)
     signals = await in_time(while_connected(request, generating), settings.request_s)
-    return await answer(backend, form, work, signals, asked.measure, asked.drawing, called=name_of(asked))
-
-
-def name_of(asked: GenerateRequest | ChangeRequest) -> str:
-    """Return how the names of files with these records begin, such as AFIB_LVH_standard_seed; "ecg" after a change."""
-    if not isinstance(asked, GenerateRequest):
-        return "ecg"
-    given = asked.sampler or asked.steps
-    how = asked.quality or (f"{asked.sampler or 'steps'}{asked.steps or ''}" if given else "")
-    whole = "_".join(part for part in (*asked.statements, how, "seed") if part)
-    return re.sub(r"[^A-Za-z0-9-]+", "_", whole)[-LONGEST_NAME:].lstrip("_")
+    return await answer(backend, form, work, signals, asked.measure, asked.drawing)
 
 
 def unmeasured(what: str) -> HTTPException:

@@ -227,7 +227,7 @@ async function file(asked, { measure, ...how }, accept, signal) {
   const record = inRecord(asked, eight);
   if (accept !== "application/json") {
     const drawing = Object.fromEntries(DRAWING.filter((name) => how[name] !== undefined).map((name) => [name, how[name]]));
-    return new Response(await byPython("file", facts(record), eight, accept, JSON.stringify(drawing)), { headers: { "Content-Type": accept } });
+    return new Response(await byPython("file", facts(record), eight, accept, JSON.stringify(drawing), asked.plan.name), { headers: { "Content-Type": accept } });
   }
   const { provenance, ...one } = record;
   const found = measure ? JSON.parse(await byPython("measured", facts(record), eight)) : {};

@@ -3,7 +3,7 @@
 // pixel, ink: how many times as thick lines are}.
 
 import { FINE, finerLead } from "./finer.js";
-import { pulse } from "./layout.js";
+import { nameSize, pulse } from "./layout.js";
 
 export const BAND = 0.25; // opacity of what lies between several records
 
@@ -120,7 +120,7 @@ export function drawTraces(context, geometry, view, colour, traces) {
 // long as its trace does.
 function drawNames(context, geometry, { scale, left, ink }, colour) {
   if (!geometry.leadIn) return; // a strip has no names
-  context.font = `600 ${Math.max(11, Math.min(3.6 * scale, 44))}px Hyperlegible, system-ui, sans-serif`;
+  context.font = `600 ${Math.min(nameSize(scale) * scale, 44)}px Hyperlegible, system-ui, sans-serif`;
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = colour("paper");

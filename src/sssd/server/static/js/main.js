@@ -92,6 +92,7 @@ async function generate({ record = true } = {}) {
     const [made] = await Promise.all(work.map(([sheet, settings]) => form(sheet, settings, mine.signal)));
     for (const [sheet, settings] of work) measure(sheet, settings);
     now.model = made.provenance.model;
+    $("vary-this").disabled = (one.duration ?? ROW_S) !== ROW_S;
     if (measured) pair.placeCalipers();
     if (record) history.replaceState(null, "", fragment());
     if (work.length === 1 && sheetA.steps) first.setPace((performance.now() - began) / 1000 / sheetA.steps / windowsIn(one.duration));
@@ -152,6 +153,8 @@ const more = new More($("more"), {
 // The strips stay while the record is one of them.
 function likeness(settings) {
   $("like-this").hidden = !model;
+  $("vary-this").hidden = !model || !SERVICE;
+  $("vary-this").disabled = true; // until the record is there
   $("like-this").disabled = isStrip(settings.duration ?? 0); // six strips would take minutes
   if (!more.mark(settings)) more.hide();
 }
@@ -205,7 +208,7 @@ function close() {
   running?.abort();
   running = shown = null;
   $("generate").textContent = "Generate";
-  $("link").hidden = $("like-this").hidden = true;
+  $("link").hidden = $("like-this").hidden = $("vary-this").hidden = true;
   more.hide();
   pair.comparing = false;
   clearFailure();
@@ -240,7 +243,7 @@ async function show(settings) {
   }
 }
 
-const modes = new Modes(pair, { close, show });
+const modes = new Modes(pair, { close, reopen: () => open(), show });
 
 // --- wiring -------------------------------------------------------------------------------------------------
 
@@ -253,6 +256,7 @@ $("another").addEventListener("click", () => {
   first.set({ ...first.raw(), seed: newSeed() });
   generate();
 });
+$("vary-this").addEventListener("click", () => modes.vary(sheetA.record, sheetA.about));
 $("comparing").addEventListener("change", () => {
   if (pair.comparing && !second.statements.chosen.length) second.set(first.raw());
   pair.arrange();

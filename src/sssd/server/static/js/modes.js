@@ -11,10 +11,10 @@ import { droppable } from "./uploads.js";
 const $ = (id) => document.getElementById(id);
 
 export class Modes {
-  // pair: the two sheets. close(): go back to the empty page. show(settings) shows one record on the first sheet and returns
+  // pair: the two sheets. close(): go back to the empty page. reopen(): show the record that the address names. show(settings) shows one record on the first sheet and returns
   // it, or null if it was stopped.
-  constructor(pair, { close, show }) {
-    Object.assign(this, { pair, close, show });
+  constructor(pair, { close, reopen, show }) {
+    Object.assign(this, { pair, close, reopen, show });
     this.quiz = this.model = null;
     this.room = new Room($("room"), {
       sheets: pair.sheets,
@@ -71,8 +71,7 @@ export class Modes {
 
   #hide(hidden) {
     document.body.classList.toggle("hiding", hidden);
-    const names = this.pair.a.record?.statements.join(", ");
-    this.pair.a.canvas.setAttribute("aria-label", hidden || !names ? "12-lead ECG" : `12-lead ECG: ${names}`);
+    this.pair.a.hide(hidden);
   }
 
   // Show a record of the quiz, and return it; null if it was stopped.
@@ -132,6 +131,13 @@ export class Modes {
     this.room.begin();
   }
 
+  // Vary a generated record, with the address `from`, in the place of a recording.
+  vary(record, about) {
+    const from = location.href;
+    this.#startRoom();
+    return this.room.take(record, { ...about, from });
+  }
+
   #endRoom() {
     document.body.classList.remove("in-room");
     $("start-room").setAttribute("aria-pressed", "false");
@@ -140,8 +146,10 @@ export class Modes {
   }
 
   #leaveRoom() {
-    history.pushState(null, "", location.pathname + location.search);
+    const { from } = this.room.taken ?? {};
+    history.pushState(null, "", from ?? location.pathname + location.search);
     this.#endRoom();
-    $("start-room").focus();
+    if (from) this.reopen();
+    (from ? $("stage") : $("start-room")).focus();
   }
 }

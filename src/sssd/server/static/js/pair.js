@@ -2,6 +2,7 @@
 
 import { Calipers, place } from "./calipers.js";
 import { ROW_S, nearest } from "./layout.js";
+import { WHOLE_WIDTH } from "./paper.js";
 import { fill } from "./print.js";
 import { Sheet } from "./sheet.js";
 
@@ -33,7 +34,7 @@ export class Pair {
     $("arrange").addEventListener("change", () => this.arrange());
     $("smaller").addEventListener("click", () => this.#zoom(0.8));
     $("larger").addEventListener("click", () => this.#zoom(1.25));
-    $("fit").addEventListener("click", () => this.a.paper.zoomTo(this.a.paper.zoom === null ? this.a.paper.fit : null));
+    $("fit").addEventListener("click", () => this.a.paper.zoomTo(this.a.paper.zoom === null ? WHOLE_WIDTH : null));
     $("calipers").addEventListener("click", () => this.#toggleCalipers());
     $("march").addEventListener("click", () => this.#march());
   }
@@ -107,7 +108,7 @@ export class Pair {
     $("sheets").className = two ? (this.overlaid ? "two over" : "two beside") : "";
     for (const tag of document.querySelectorAll(".tag")) tag.hidden = !two;
     this.b.measures.classList.toggle("second", this.overlaid);
-    (this.overlaid ? this.a : this.b).root.querySelector(".printout .scale").before(this.b.measures);
+    (this.overlaid ? this.a : this.b).root.querySelector(".printout .facts").append(this.b.measures);
     this.#makeRoom();
     for (const sheet of this.sheets) sheet.paper.resize();
     this.draw();

@@ -2,11 +2,13 @@
 // part is drawn: both canvases when the window moves, and the traces alone when the signal changes.
 
 import { clear, drawGrid, drawTraces } from "./ink.js";
-import { NONE, ROW_S, USUAL, layOut } from "./layout.js";
+import { NONE, ROW_S, USUAL, layOut, nameSize } from "./layout.js";
 
 const READABLE = 1.7; // Where the paper fits at fewer pixels per mm than this,
 const COMFORTABLE = 2.4; // it has this size instead, or that of its width, and is scrolled.
 const LARGEST = 24;
+const LEAST = 0.5; // pixels per mm for which words have room; a sheet that is hidden has none
+export const WHOLE_WIDTH = "whole width"; // in place of a zoom
 
 export class Paper {
   // scroller: <div class="paper"> with .extent > .window > canvas.grid, canvas.traces
@@ -16,7 +18,8 @@ export class Paper {
     this.window = scroller.querySelector(".window");
     this.layers = ["grid", "traces"].map((name) => scroller.querySelector(`canvas.${name}`).getContext("2d"));
     this.onView = onView;
-    this.zoom = null; // pixels per mm; null means the usual size
+    this.facts = scroller.querySelector(".facts"); // what is measured
+    this.zoom = null; // pixels per mm, or WHOLE_WIDTH; null means the usual size
     this.led = null; // {x, y} to which the other paper has scrolled this one
     this.traces = []; // see drawTraces; signals are 12 x L mV
     this.signals = [];
@@ -26,7 +29,8 @@ export class Paper {
     this.geometry = layOut(USUAL);
     this.stale = { grid: true, traces: true };
     scroller.addEventListener("scroll", () => this.#moved(), { passive: true });
-    new ResizeObserver(() => this.resize()).observe(scroller);
+    const sizes = new ResizeObserver(() => this.resize());
+    for (const part of [scroller, this.facts]) sizes.observe(part);
     addEventListener("resize", () => this.resize()); // a higher window leaves more room
     this.#pinch();
   }
@@ -46,13 +50,14 @@ export class Paper {
   }
 
   get scale() {
-    return this.zoom ?? this.usual;
+    return this.zoom === WHOLE_WIDTH ? this.fit : this.zoom ?? this.usual;
   }
 
   // drawing: {layout, speed, gain, rhythm}
   setDrawing(drawing) {
     this.drawing = drawing;
-    this.#layOut();
+    this.scroller.classList.toggle("strip", drawing.layout === "strip");
+    this.resize();
     this.#reveal();
   }
 
@@ -69,24 +74,25 @@ export class Paper {
     this.traces = traces;
     if (seconds !== this.seconds) {
       Object.assign(this, { seconds, signals: [] });
-      this.#layOut();
+      this.resize();
       this.#reveal();
     }
     if (changes !== this.changes) {
       this.changes = changes;
-      this.#layOut();
+      this.resize();
     }
     if (!roomFor) return this.#draw({ traces: true });
     this.signals = roomFor;
-    this.#layOut();
+    this.resize();
   }
 
-  // Zoom to a number of pixels per mm (null: the usual size). The point (x, y) of the window keeps its place.
+  // Zoom to a number of pixels per mm, or to WHOLE_WIDTH (null: the usual size). The point (x, y) of the window keeps its
+  // place.
   zoomTo(zoom, x = this.scroller.clientWidth / 2, y = this.scroller.clientHeight / 2) {
     const old = this.scale;
     const left = (this.scroller.scrollLeft + x) / old;
     const top = (this.scroller.scrollTop + y) / old;
-    this.zoom = zoom === null ? null : Math.min(LARGEST, Math.max(Math.min(this.fit, this.usual), zoom));
+    this.zoom = typeof zoom !== "number" ? zoom : Math.min(LARGEST, Math.max(Math.min(this.fit, this.usual), zoom));
     this.resize();
     this.scroller.scrollLeft = left * this.scale - x;
     this.scroller.scrollTop = top * this.scale - y;
@@ -99,6 +105,7 @@ export class Paper {
   }
 
   resize() {
+    this.#layOut();
     const { width, height } = this.geometry;
     this.extent.style.setProperty("--mm", `${this.scale}px`);
     const tall = Math.round(height * Math.min(this.usual, this.scale));
@@ -140,10 +147,20 @@ export class Paper {
     this.#draw({ grid: true, traces: true });
   }
 
+  // Lay the paper out. The smaller it is, the more of it names and measurements take, and the higher it must be; so it is laid
+  // out again until they have their room.
   #layOut() {
-    this.geometry = layOut(this.drawing, { signals: this.signals, seconds: this.seconds, changes: this.changes });
-    this.scroller.classList.toggle("strip", this.drawing.layout === "strip");
-    this.resize();
+    const { signals, seconds, changes } = this;
+    let [size, head] = [0, 0];
+    for (let k = 0; k < 5; k++) {
+      this.geometry = layOut(this.drawing, { signals, seconds, changes, ...(size ? { size, head } : {}) });
+      this.extent.style.setProperty("--mm", `${this.scale}px`);
+      this.extent.style.width = `${Math.floor(this.geometry.width * this.scale)}px`;
+      const scale = Math.max(this.scale, LEAST);
+      const needed = [nameSize(scale), this.facts.offsetHeight / scale + 2.6];
+      if (needed[0] <= size && needed[1] <= head) return;
+      [size, head] = [Math.max(size, needed[0]), Math.max(head, needed[1])];
+    }
   }
 
   #moved() {

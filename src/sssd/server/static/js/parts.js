@@ -18,6 +18,9 @@ export const allOf = (settings) => [...new Set(partsOf(settings).flatMap(({ stat
 // With their times, as the service takes them: ["NORM+SR@0-30", "AFIB@30-60"]
 export const timed = (settings, glue = "+") => partsOf(settings).map(({ from, to, statements }) => `${statements.join(glue)}@${from}-${to}`);
 
+// What stands before the statements of a record, since nobody has found them in its signal.
+export const told = ({ recorded = false }) => (recorded ? "Said to show" : "Asked for");
+
 // In a line: "NORM SR, from 0:30 AFIB"
 export const inLine = (parts, glue = " ") => parts.map(({ from, statements }) => `${from ? `from ${clock(from)} ` : ""}${statements.join(glue)}`).join(", ");
 

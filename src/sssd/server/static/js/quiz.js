@@ -147,7 +147,8 @@ export class Quiz {
     }
     const beside = guess && guess !== answer && this.record.statements.includes(guess) && shows(this.record, guess);
     const verdict = guess === null ? "" : guess === answer ? "Right. " : beside ? `${guess} is there too, but the question was ${answer}. ` : "No. ";
-    this.part("said").textContent = `${verdict}${answer}: ${PLAIN[answer] ?? ""}.`;
+    const checked = this.record.checks.some(({ statement, shown }) => statement === answer && shown);
+    this.part("said").textContent = `${verdict}${answer}: ${PLAIN[answer] ?? ""}.${checked ? "" : " It was asked for, and nothing has checked whether the record shows it."}`;
     this.part("where").textContent = this.part("where").textContent.replace(/\d+ right/, `${this.right} right`);
     this.part("reveal").hidden = this.part("typed").hidden = true;
     this.part("next").hidden = false;

@@ -1,5 +1,5 @@
 // A recording of one's own, and what a model makes of it: a variation, an edit, or the leads and seconds that are missing.
-// The recording is on the first sheet, what was made of it on the second.
+// The recording is on the first sheet, what was made of it on the second. A generated record can be taken in its place.
 
 import { change, inFile, patiently, read } from "./api.js";
 import { LEADS } from "./layout.js";
@@ -87,6 +87,11 @@ export class Room {
     this.#refresh();
   }
 
+  // What is on the first sheet: "recording", or "record" if it was generated.
+  get kind() {
+    return this.taken ? "record" : "recording";
+  }
+
   // The empty room, or the recording that was opened before.
   begin() {
     this.root.hidden = false;
@@ -97,6 +102,24 @@ export class Room {
   end() {
     this.running?.abort();
     this.root.hidden = true;
+    if (this.taken) {
+      this.recording = this.taken = this.made = null;
+      this.part("have").hidden = true;
+      this.#say("");
+    }
+    this.#name();
+  }
+
+  // Take a generated record in place of a recording, and vary it. about: {name, words, how, seed, from: its address}
+  take(record, about) {
+    const { fs_hz, leads, signal, statements, measured } = record;
+    this.#stop();
+    this.#hold({ recording: { fs_hz, leads, signal, statements }, whole: true, measured, notes: ["it was generated, not recorded"] }, about.name, { record, ...about });
+    this.all("task").find(({ value }) => value === "vary").checked = true;
+    this.#refresh();
+    this.#show();
+    this.part("make").focus({ preventScroll: true });
+    return this.make();
   }
 
   async open(files) {
@@ -108,19 +131,8 @@ export class Room {
       const sent = await contents(files);
       const found = await patiently(() => read(sent, { signal }), { signal });
       if (signal.aborted) return;
-      Object.assign(this, { recording: found.recording, whole: found.whole, measured: found.measured, name: names, made: null });
-      this.part("name").textContent = names;
-      const notes = found.notes.length ? found.notes : ["nothing had to be done to it"];
-      this.part("notes").replaceChildren(...notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
-      this.own.set(found.recording.statements);
-      this.wanted.set(found.recording.statements);
-      const there = LEADS.filter((_, i) => found.recording.signal[i].some((value) => value !== null));
-      for (const box of this.part("leads").querySelectorAll("input")) {
-        box.disabled = !there.includes(box.value);
-        box.checked = !box.disabled;
-      }
+      this.#hold(found, names);
       if (!found.whole) this.all("task").find(({ value }) => value === "complete").checked = true;
-      this.part("have").hidden = false;
       this.#refresh();
       this.#say(`${names} is read.`);
       this.#show();
@@ -132,6 +144,31 @@ export class Room {
     } finally {
       if (this.running?.signal === signal) this.running = null;
     }
+  }
+
+  // Let the form be about a recording as it was read. taken: see `take`
+  #hold({ recording, whole, measured, notes }, name, taken = null) {
+    Object.assign(this, { recording, whole, measured, name, taken, made: null });
+    this.#name();
+    this.part("name").textContent = name;
+    const told = notes.length ? notes : ["nothing had to be done to it"];
+    this.part("notes").replaceChildren(...told.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+    this.own.set(recording.statements);
+    this.wanted.set(recording.statements);
+    this.part("own-age").value = taken?.record.age ?? ""; // not that of another patient
+    this.part("own-sex").value = taken?.record.sex ?? "";
+    const there = LEADS.filter((_, i) => recording.signal[recording.leads.indexOf(LEADS[i])].some((value) => value !== null));
+    for (const box of this.part("leads").querySelectorAll("input")) {
+      box.disabled = !there.includes(box.value);
+      box.checked = !box.disabled;
+    }
+    this.part("have").hidden = false;
+  }
+
+  #name() {
+    document.body.classList.toggle("taken", !!this.taken);
+    this.part("title").textContent = this.taken ? "A generated record" : "Your recording";
+    this.part("own").querySelector("label.name").textContent = this.taken ? "It was asked for" : "It shows";
   }
 
   // Make what is asked for, and show it beside the recording.
@@ -151,7 +188,7 @@ export class Room {
       const { records, provenance } = await answer.json();
       this.made = { task, body, record: { ...records[0], provenance }, band: bounds(records) };
       this.#show();
-      this.#say(`${WORDS[task]}. It is beside the recording.`);
+      this.#say(`${WORDS[task]}. It is beside the ${this.kind}.`);
       const { root } = this.result;
       if (root.getBoundingClientRect().top > innerHeight / 2) root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
     } catch (error) {
@@ -239,16 +276,19 @@ export class Room {
   }
 
   #show() {
-    const { recording, made } = this;
+    const { recording, made, taken } = this;
     const unknown = { statements: recording.statements, requested: "", drawn: [], measured: this.measured, checks: [], provenance: {} };
-    this.source.hold({ ...recording, ...unknown }, { statements: this.own.chosen, words: `Your recording: ${this.name}`, how: this.name, recorded: true });
+    if (taken) {
+      const { record, ...about } = taken;
+      this.source.hold(record, { ...about, statements: record.statements.filter((name) => !record.drawn.includes(name)), beside: record.drawn });
+    } else this.source.hold({ ...recording, ...unknown }, { statements: this.own.chosen, words: `Your recording: ${this.name}`, how: this.name, recorded: true });
     if (made) {
       const { task, body, record, band } = made;
       const all = band ? `. One of ${body.count} is drawn; the band reaches from the least to the largest of them` : "";
       const asked = { vary: `strength ${body.strength}`, edit: `strength ${body.strength}`, complete: `known: ${body.known?.join(" ")}${body.gaps?.length ? `, without ${body.gaps[0].join(" to ")} s` : ""}` }[task];
       this.result.hold(record, {
         statements: record.statements,
-        words: `${WORDS[task]} by the model, ${asked}${all}. What it shows is as personal as the recording.`,
+        words: `${WORDS[task]} by the model, ${asked}${all}.${taken ? "" : " What it shows is as personal as the recording."}`,
         how: `${WORDS[task]} · ${asked} · seed ${body.seed}`,
         seed: body.seed,
         name: `${this.name.split(",")[0].replace(/\.\w+$/, "").replace(/[^\w-]+/g, "_")}_${task}_seed${body.seed}`,

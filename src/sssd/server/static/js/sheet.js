@@ -4,7 +4,7 @@ import { file, measure } from "./api.js";
 import { NONE, ROW_S, clock, inOrder, inScale, isStrip, rowsIn, stretchOf } from "./layout.js";
 import { SERVICE } from "./origin.js";
 import { Paper } from "./paper.js";
-import { allOf, inLine, partsOf, timed } from "./parts.js";
+import { allOf, inLine, partsOf, timed, told } from "./parts.js";
 import { PLAIN, learnt } from "./plain.js";
 import { fill } from "./made.js";
 import { inSteps, inWords } from "./settings.js";
@@ -82,6 +82,12 @@ export class Sheet {
     this.rate.hidden = rates.length < 2 || !SERVICE;
   }
 
+  // What is said of the record that was generated, see `hold`.
+  get about() {
+    const text = (part) => this.root.querySelector(part).textContent;
+    return { name: fileName(this.settings), words: text(".plain"), how: text(".how"), seed: this.settings.seed };
+  }
+
   // drawing: {layout, speed, gain, rhythm, at}
   setDrawing(drawing) {
     this.paper.setDrawing(drawing);
@@ -132,7 +138,7 @@ export class Sheet {
 
   // Show a record that is there, a recording or what was made of one, without the film of its denoising.
   // about: {statements, words, how, recorded: whether it is a recording, seed of what was made, band: see drawTraces, name and
-  // file(accept, drawing, fs) of downloads}
+  // file(accept, drawing, fs) of downloads, beside: the statements that were drawn}
   hold(record, about) {
     this.settings = about;
     this.record = record;
@@ -149,12 +155,12 @@ export class Sheet {
     this.root.querySelector(".take").hidden = !about.file;
     this.made.hidden = !!about.recorded;
     fill(this.made.querySelector("dl"), record, null, about.seed);
-    this.#title(partsOf(about));
+    this.#title(partsOf(about).map((part) => ({ ...part, beside: about.beside })));
     this.root.querySelector(".plain").textContent = about.words;
     this.root.querySelector(".how").textContent = about.how;
     this.#measured(record.measured);
     this.#checked(record.statements, record.checks ?? []);
-    this.canvas.setAttribute("aria-label", `${about.recorded ? "Recorded" : "12-lead"} ECG: ${about.statements.join(", ") || "nothing is known of it"}`);
+    this.#label(about.statements.join(", "));
     this.onFrame(this);
   }
 
@@ -210,8 +216,22 @@ export class Sheet {
     if (isStrip(this.seconds)) this.#tellStretch();
     else this.#measured(record.measured);
     this.#checked(record.statements, record.checks ?? []);
-    this.canvas.setAttribute("aria-label", `12-lead ECG: ${[inLine(made.map(({ from, all }) => ({ from, statements: all })), ", "), ...(isStrip(this.seconds) ? [`a strip of ${this.seconds} s`] : [])].join(", ")}`);
+    this.#label(inLine(made.map(({ from, all }) => ({ from, statements: all })), ", "));
     this.#show(this.frames.length);
+  }
+
+  // Say what is drawn to those who do not see it. statements: in a line; "" where nothing is known of a recording
+  #label(statements) {
+    const { settings } = this;
+    const strip = isStrip(this.seconds) ? `, a strip of ${this.seconds} s` : "";
+    const known = statements ? `, ${told(settings).toLowerCase()}: ${statements}` : ": nothing is known of it";
+    this.canvas.setAttribute("aria-label", `${settings.recorded ? "Recorded" : "12-lead"} ECG${strip}${known}`);
+  }
+
+  // Hide from those who do not see it what the record was asked for, or say it again.
+  hide(hidden) {
+    if (hidden || !this.record) this.canvas.setAttribute("aria-label", "12-lead ECG");
+    else this.#label(this.record.statements.join(", "));
   }
 
   // Show what was measured in a record, unless another one is shown by now.
@@ -257,7 +277,7 @@ export class Sheet {
     const page = {
       drawing,
       seconds: this.seconds,
-      asked: inLine(partsOf(this.settings), "  "),
+      asked: statements.length ? `${told(this.settings)} ${inLine(partsOf(this.settings), "  ")}` : "",
       changes: this.changes,
       drawn: this.record?.drawn.join("  ") ?? "",
       facts: strip && !rows ? `${this.of.textContent} of ${clock(this.seconds)} · ${what}` : what,
@@ -305,6 +325,7 @@ export class Sheet {
     const aside = (textContent, className, title = "") => Object.assign(document.createElement("span"), { className, textContent, title });
     const often = "These statements often occur with the chosen ones; the seed decides which";
     this.root.querySelector(".names").replaceChildren(
+      ...(parts[0].statements.length ? [aside(told(this.settings), "told-as")] : []),
       ...parts.flatMap(({ from, statements, beside = [] }) => [
         ...(from ? [aside(`then, from ${clock(from)}`, "then")] : []),
         ...statements.map((name) => part(name, "asked")),

@@ -48,7 +48,7 @@ const ready = () =>
 
 async function call(name, given) {
   const { python, functions } = await ready();
-  const { packages, archives } = (name === FILES && NEEDED[given.at(-2)]) || { packages: [], archives: [] };
+  const { packages, archives } = (name === FILES && NEEDED[given[2]]) || { packages: [], archives: [] };
   await Promise.all([...packages.map((one) => loaded(python, one)), ...archives.map((one) => unpacked(python, one))]);
   const made = functions[name](...given.map((one) => python.toPy(one)));
   if (typeof made === "string") return made;
