@@ -91,7 +91,7 @@ EDITS = (  # statements that a recording has and lacks, what is asked for, what 
     ("AFIB", "NORM", "NORM+SR", "NORM", ""),
 )
 RHYTHMS = ("SR", "AFIB")
-EACH = 3
+EACH = 10
 PATIENTS = 20  # at most, who were recorded twice
 HAPPENED = ("CLBBB", "CRBBB", "AFIB", "IMI", "ASMI", "LVH", "LAFB")  # statements that a second recording has
 
