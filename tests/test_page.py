@@ -499,9 +499,9 @@ def test_names_of_leads_are_clear_of_the_traces(open_page):
             const signal = LEADS.map(() => beats(phase));
             for (const layout of ['3x4', '6x2', '12x1'])
               for (const { segments } of layOut({ layout }, { signals: [signal] }).rows)
-                for (const { row, first, label } of segments) {
-                  const from = first + Math.floor(4 * label.dx);
-                  const under = signal[row].slice(from, from + 30);
+                for (const { name, row, first, label } of segments) {
+                  const from = first + Math.floor(4 * label.dx); // 4 samples per mm, 2.5 mm for a letter
+                  const under = signal[row].slice(from, from + 10 * name.length);
                   out.push([label.dy - 10 * Math.max(...under), label.dx, label.dy]);
                 }
           }
