@@ -254,8 +254,7 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         by_bench("EDICT", Bench.edict),
         by_bench("DDIM", Bench.ddim),
         *(as_built(STRENGTH, guidance) for guidance in (0.0, GUIDANCE, 5.0)),
-        as_built(0.5, GUIDANCE),
-        as_built(0.6, GUIDANCE),
+        *(as_built(strength, GUIDANCE) for strength in (0.44, 0.5, 0.6)),
         of_recordings(reader, test),
     ]
     chosen_one = made_by[STRENGTH, GUIDANCE]

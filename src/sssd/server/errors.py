@@ -30,9 +30,7 @@ MEANINGS = {
 }
 
 
-HEADERS: dict[
-    str, tuple[str, str]
-] = {  # what OpenAPI says of the headers of answers: a description, and a type
+HEADERS = {  # of answers: what OpenAPI says of them, a description and a type
     "Retry-After": ("After how many seconds to come again", "integer"),
     "X-Request-ID": ("Names the request in the log; yours, if you sent one", "string"),
     "Content-Disposition": ("A name for the file", "string"),
