@@ -53,7 +53,7 @@ class Figures:
 
     def __init__(self, reader: Reader, test: Data) -> None:
         self.reader, self.real = reader, to_eight(test.signal)
-        self.seen = classifier.features(reader.model, self.real)
+        self.seen = classifier.features(reader.models[0], self.real)
 
     def cells(
         self, signal: np.ndarray, before: np.ndarray | None, first: list[str], last: list[str]
@@ -62,7 +62,7 @@ class Figures:
         beats = [find_beats(one[:, :990], 100.0) for one in eight]
         pairs = list(zip(eight, beats, strict=True))
         of_manifold = precision_recall_density_coverage(
-            self.seen, classifier.features(self.reader.model, eight)
+            self.seen, classifier.features(self.reader.models[0], eight)
         )
         return [
             *(self.read(signal, names) for names in (first, last)),

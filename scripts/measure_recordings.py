@@ -75,7 +75,7 @@ def vary(model: SSSDECG, data: Data, reader: Reader) -> str:
         "nearest to its own recording",
         "statements read",
     ]
-    note = f"The classifier reads {100 * np.concatenate(real).mean():.0f} % of these statements in the recordings."
+    note = f"The classifiers read {100 * np.concatenate(real).mean():.0f} % of these statements in the recordings."
     return f"{table(head, out)}\n\n{note}\n\n![One recording and its variations](images/vary.png)"
 
 
@@ -254,7 +254,7 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         by_bench("EDICT", Bench.edict),
         by_bench("DDIM", Bench.ddim),
         *(as_built(STRENGTH, guidance) for guidance in (0.0, GUIDANCE, 5.0)),
-        *(as_built(strength, GUIDANCE) for strength in (0.44, 0.5, 0.6)),
+        *(as_built(strength, GUIDANCE) for strength in (0.44, 0.46, 0.5, 0.6)),
         of_recordings(reader, test),
     ]
     chosen_one = made_by[STRENGTH, GUIDANCE]
@@ -290,7 +290,7 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
     text = (
         f"These are {len(cases)} edits of recordings. Kept statements are counted where they are read in the "
         "recording, and beats where the rhythm is to stay. The last row has recordings that have the wanted "
-        "statements: the classifier cannot be expected to read more in edits than in these. It reads the wanted "
+        "statements: the classifiers cannot be expected to read more in edits than in these. They read the wanted "
         f"statement in these shares of the edits with strength {STRENGTH:g} (and 0.6): {', '.join(each)}."
     )
     return f"{table(head, methods)}\n\n{text}\n\n{happened(model, data)}\n\n![Edits of recordings](images/edit.png)"

@@ -17,6 +17,7 @@ from sssd.leads import to_eight
 from sssd.signals.beats import find_beats
 
 READ = ("NORM", "SR", "AFIB", "CLBBB", "CRBBB", "IMI", "ASMI", "LVH", "STACH", "SBRAD", "PVC", "1AVB", "LAFB")
+NETWORKS = 5  # which read statements
 NEAR_S = 0.05  # a beat is kept if one is found within this time of it
 
 
@@ -59,14 +60,21 @@ class Data:
 
 
 class Reader:
-    """Statements read from ECGs by a classifier that is trained on folds 1 to 7; thresholds are set on fold 8."""
+    """Statements read from ECGs by classifiers that are trained on folds 1 to 7; thresholds are set on fold 8.
+
+    Their mean probability counts. Single ones differ in seed only, and read 73 to 95 % of the same statements in the
+    same edits.
+    """
 
     def __init__(self, data: Data, epochs: int = 12) -> None:
         columns = [CODES.index(name) for name in READ]
         train, tune = data.part(list(range(1, 8))), data.part([8])
         eight = np.ascontiguousarray(to_eight(train.signal))
-        self.model = classifier.train(eight, train.labels[:, columns], epochs=epochs, width=24)
-        p, y = classifier.predict(self.model, to_eight(tune.signal)), tune.labels[:, columns] > 0
+        self.models = [
+            classifier.train(eight, train.labels[:, columns], epochs=epochs, width=24, seed=seed)
+            for seed in range(NETWORKS)
+        ]
+        p, y = self.probabilities(tune.signal), tune.labels[:, columns] > 0
         grid = np.linspace(0.01, 0.99, 197)
         found = np.array(
             [
@@ -76,10 +84,14 @@ class Reader:
         )  # Youden's index
         self.threshold = grid[found.argmax(axis=1)]
 
+    def probabilities(self, signal: np.ndarray) -> np.ndarray:
+        """The probabilities (n, len(READ)) of the statements in records (n, 12, L)."""
+        return np.mean([classifier.predict(model, to_eight(signal)) for model in self.models], axis=0)
+
     def has(self, signal: np.ndarray, name: str) -> np.ndarray:
         """Whether records (n, 12, L) have the statement: (n,)."""
         k = READ.index(name)
-        return classifier.predict(self.model, to_eight(signal))[:, k] > self.threshold[k]
+        return self.probabilities(signal)[:, k] > self.threshold[k]
 
 
 def rms_uv(a: np.ndarray, b: np.ndarray) -> np.ndarray:
