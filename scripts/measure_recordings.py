@@ -290,8 +290,9 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
     text = (
         f"These are {len(cases)} edits of recordings. Kept statements are counted where they are read in the "
         "recording, and beats where the rhythm is to stay. The last row has recordings that have the wanted "
-        "statements: the classifiers cannot be expected to read more in edits than in these. They read the wanted "
-        f"statement in these shares of the edits with strength {STRENGTH:g} (and 0.6): {', '.join(each)}."
+        "statements: the classifiers cannot be expected to read more of the new ones in edits than in these. They "
+        f"read the wanted statement in these shares of the edits with strength {STRENGTH:g} (and 0.6): "
+        f"{', '.join(each)}."
     )
     return f"{table(head, methods)}\n\n{text}\n\n{happened(model, data)}\n\n![Edits of recordings](images/edit.png)"
 

@@ -62,8 +62,8 @@ class Data:
 class Reader:
     """Statements read from ECGs by classifiers that are trained on folds 1 to 7; thresholds are set on fold 8.
 
-    Their mean probability counts. Single ones differ in seed only, and read 73 to 95 % of the same statements in the
-    same edits.
+    Their mean probability counts. Each has another seed, and a single one is not enough: in the same edits, six of them
+    read between 73 and 95 % of the statements that are to stay (docs/decisions/recordings.md).
     """
 
     def __init__(self, data: Data, epochs: int = 12) -> None:
