@@ -22,7 +22,7 @@ from sssd.circumstances import (
 )
 from sssd.config.schema import TransformerConfig
 from sssd.models.transformer import Transformer
-from sssd.noise import integers, origin
+from sssd.noise import Reserved, integers, origin
 from sssd.patient import MIDDLE_BPM, SPREAD_BPM, Takes
 from sssd.training.data import TrainingData, transformer_data
 
@@ -172,7 +172,7 @@ def test_heart_rates_are_those_of_records_with_like_statements() -> None:
     for k, (vector, rate) in enumerate(zip(wanted, found, strict=True)):
         away = np.abs(labels.astype(float) - vector) @ weight
         like = np.flatnonzero(away <= away.min() + LIKE)
-        chosen = like[int(integers(origin([5], [k]), 2**32 - 3, len(like))[0])]
+        chosen = like[int(integers(origin([5], [k]), Reserved.RATE, len(like))[0])]
         assert rate == pytest.approx(np.nan_to_num(rates)[chosen], rel=1e-3)
     fast, slow, irregular = (wanted[:, k] == 1 for k in range(3))
     assert found[fast].min() > 100 and found[slow].max() < 60

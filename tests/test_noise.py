@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from sssd.noise import drawn, kernel_works, normal, origin, philox, seed_of_attempt
+from sssd.noise import Reserved, drawn, kernel_works, normal, origin, philox, seed_of_attempt
 
 SHAPE = (8, 125)
 FULL = 0xFFFFFFFF
@@ -152,12 +152,18 @@ def test_seeds_of_their_own_in_one_call() -> None:
         normal((1, 2), index, 11, (2, 9))
 
 
+def test_what_is_drawn_beside_the_noise_of_steps_has_random_bits_of_its_own():
+    """Breaks when two uses share a step, or when one has a step that a schedule may have."""
+    steps = [int(step) for step in Reserved.__members__.values()]
+    assert len(set(steps)) == len(steps) and min(steps) > 2**31
+
+
 def test_each_attempt_has_a_seed_of_its_own():
     """Breaks when attempts share noise with each other, with another seed, or with the steps of a sampler."""
     seeds = [seed_of_attempt(seed, k) for seed in (0, 1, 2**64 - 1) for k in range(16)]
     assert len(set(seeds)) == 48 and all(0 <= seed < 2**64 for seed in seeds)
     assert seed_of_attempt(2**64 - 1, 0) == 2**64 - 1
-    word0, word1, *_ = plain_philox((0, FULL - 2, 5, 0), (7, 0))
+    word0, word1, *_ = plain_philox((0, FULL - 4, 5, 0), (7, 0))
     assert seed_of_attempt(7, 5) == word0 | word1 << 32
     with pytest.raises(ValueError, match="seed"):
         seed_of_attempt(-1, 1)

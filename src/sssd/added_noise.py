@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .checks import checked_index, checked_seed, one_of
 from .leads import to_twelve
-from .noise import normal
+from .noise import Reserved, normal
 from .record import Ecg
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -29,7 +29,7 @@ WANDER_HZ, SINES = (0.05, 0.5), 24
 MUSCLE_HZ = (30.0, 60.0)  # the corners of the spectrum of surface EMG
 MAINS_MV = 0.05
 MOST_MV = 10.0
-STEPS = {name: 2**32 - 16 + k for k, name in enumerate(("baseline", "muscle", "mains"))}  # see sssd.noise
+STEPS = {"baseline": Reserved.BASELINE, "muscle": Reserved.MUSCLE, "mains": Reserved.MAINS}
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .models.network import Network
 from .models.transformer import Transformer
-from .noise import drawn, integers
+from .noise import Reserved, drawn, integers
 from .patient import MIDDLE_BPM, SPREAD_BPM
 
 USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
@@ -36,7 +36,6 @@ QUANTILE = 0.4
 SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 uV in mV
 BANDWIDTH = 0.15  # of the kernel density, in standard deviations
 NEAR = 0.5  # the same, of the kernel by which rows are chosen that resemble what is known
-RATE, ROW, JITTER = 2**32 - 3, 2**32 - 2, 2**32 - 1  # steps of the noise generator, which no sampler reaches
 LIKE = 5.0  # by so much the distance of a row may be above the smallest one (see `draw_heart_rates`)
 CHUNK = 1024  # records whose spectra are computed at a time
 
@@ -95,14 +94,14 @@ def draw(rows: Tensor, state: Tensor, known: Tensor | None = None) -> Tensor:
     (B, 16), NaN where a number is to be drawn. Rows that resemble what is known are then more probable, and what is
     known stays as it is.
     """
-    jitter = drawn(state, JITTER, (1, rows.shape[1]))[:, 0]
+    jitter = drawn(state, Reserved.JITTER, (1, rows.shape[1]))[:, 0]
     if known is None:
-        chosen = integers(state, ROW, len(rows))
+        chosen = integers(state, Reserved.ROW, len(rows))
         return rows[chosen].float() + BANDWIDTH * jitter
     known = known.to(rows.device)
     away = torch.nan_to_num((known[:, None] - rows.float()) / NEAR)  # (B, n, 16)
     chance = torch.softmax(-0.5 * away.double().square().sum(-1), dim=1).cumsum(1)
-    at = (integers(state, ROW, 2**24).double() + 0.5) / 2**24
+    at = (integers(state, Reserved.ROW, 2**24).double() + 0.5) / 2**24
     chosen = torch.searchsorted(chance, at[:, None])[:, 0].clamp(max=len(rows) - 1)
     return torch.where(known.isnan(), rows[chosen].float() + BANDWIDTH * jitter, known)
 
@@ -142,7 +141,7 @@ def draw_heart_rates(rates: Tensor, bits: Tensor, weight: Tensor, labels: Tensor
     wanted = (labels > 0.5).double()
     away = (wanted @ weight)[:, None] + (rows @ weight) - 2 * (wanted * weight) @ rows.T  # whole numbers
     like = away <= away.amin(1, keepdim=True) + LIKE
-    at = integers(state, RATE, like.sum(1))
+    at = integers(state, Reserved.RATE, like.sum(1))
     chosen = torch.searchsorted(like.cumsum(1), at[:, None] + 1)[:, 0]
     return rates[chosen].float()
 

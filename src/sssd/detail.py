@@ -30,7 +30,7 @@ from .models.detail import FACTOR, WINDOW, DetailNetwork, detail_schedule
 from .models.precision import float32_products
 from .models.settings import float32_modules, isolated
 from .models.transformer import DATA_STD, LEADS
-from .noise import integers, normal, origin
+from .noise import Reserved, integers, normal, origin
 from .samplers import dpmpp_2m, run, v_denoiser
 from .schedule import choose_steps
 from .signals.rates import COARSE_HZ, FINE_HZ, agreeing, band, interpolated
@@ -53,8 +53,6 @@ NEAR = 0.5  # standard deviations within which the levels of recordings are alik
 LOWEST, CLOSEST_S = 0.25, 0.25  # of what is a beat: height, over the highest, and seconds between two
 STEEPEST_S = 0.06  # from there to where it is steepest
 COMMON_S = 0.2  # to either side of beats, which have noise in common there
-# Steps of the noise generator that nothing else uses: of levels, of the noise of a record, and of that of its beats.
-LEVEL, OWN, COMMON = 2**32 - 32, 2**32 - 31, 2**32 - 30
 
 Floats = NDArray[np.float64]
 
@@ -181,7 +179,7 @@ def drawn_ratios(network: DetailNetwork, level: Floats, seed: int, index: int) -
     away = (rows[:, :LEADS] - (level - mean[:LEADS]) / std[:LEADS]) / NEAR
     distance = 0.5 * (away**2).sum(axis=1)
     chance = np.exp(distance.min() - distance).cumsum()
-    at = (int(integers(origin(seed, [index]), LEVEL, 2**24)) + 0.5) / 2**24
+    at = (int(integers(origin(seed, [index]), Reserved.LEVEL, 2**24)) + 0.5) / 2**24
     row = rows[np.searchsorted(chance, at * chance[-1])]
     ratios: Floats = (row * std + mean)[LEADS:].reshape(1, LEADS, -1)
     return ratios
@@ -194,8 +192,8 @@ def _noise(gain: NDArray[np.float32], beats: NDArray[np.int64], seed: int, index
     complex, which is the same in beats of one shape. So beats have the share 1 - 1 / gain^2 of this in common.
     """
     length, half = gain.shape[-1], round(COMMON_S * FINE_HZ)
-    own = normal(seed, [index], OWN, (length, LEADS))[0].T.numpy()
-    common = normal(seed, [index], COMMON, (2 * half + 1, LEADS))[0].T.numpy()
+    own = normal(seed, [index], Reserved.OWN, (length, LEADS))[0].T.numpy()
+    common = normal(seed, [index], Reserved.COMMON, (2 * half + 1, LEADS))[0].T.numpy()
     if len(beats) == 0:
         return own
     time = np.arange(length)

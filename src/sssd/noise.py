@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from enum import IntEnum, unique
 from functools import cache
 from typing import Any
 
@@ -23,10 +24,29 @@ _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)  # Salmon et al. 2011, Philox-4x32
 _WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
 _ROUNDS = 10
-_ATTEMPT = 2**32 - 3  # a step of the generator that no sampler and nothing else uses
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
 Seeds = int | np.integer[Any] | Sequence[int] | NDArray[np.integer[Any]]
+
+
+@unique
+class Reserved(IntEnum):
+    """Steps of the generator that are no step of a sampler, and what each is for; no schedule is as long.
+
+    Whatever is drawn needs a step of its own: what has the same seed, index and step has the same random bits.
+    """
+
+    JITTER = 2**32 - 1  # of the circumstances of a record about a row of their table
+    ROW = 2**32 - 2  # which row that is
+    RATE = 2**32 - 3  # which heart rate a record has
+    LABELS = 2**32 - 4  # which labels a record of a corpus has
+    ATTEMPT = 2**32 - 5  # the seed under which a record is drawn again
+    MAINS = 2**32 - 14  # noise on request, by kind
+    MUSCLE = 2**32 - 15
+    BASELINE = 2**32 - 16
+    COMMON = 2**32 - 30  # above 46.5 Hz: the noise that beats have in common
+    OWN = 2**32 - 31  # the noise of the record alone
+    LEVEL = 2**32 - 32  # which recording its levels are those of
 
 
 def normal(
@@ -115,7 +135,7 @@ def seed_of_attempt(seed: int, attempt: int) -> int:
     """
     if attempt == 0:
         return checked_seed(seed)
-    low, high, *_ = _words(origin(seed, [attempt]), _ATTEMPT, 1)
+    low, high, *_ = _words(origin(seed, [attempt]), Reserved.ATTEMPT, 1)
     return int(low) | int(high) << 32
 
 

@@ -34,6 +34,7 @@ STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "which": ("<i4", (None,)),
     "by_name": ("?", ()),
     "drawn": ("?", ()),
+    "step": ("<i8", ()),  # of the noise generator whose bits draw the vectors, where they are drawn
     "age": ("<f4", (None,)),
     "sex": ("U", (None,)),
     "heart_rate": ("<f4", (None,)),
@@ -41,7 +42,6 @@ STORED: dict[str, tuple[str, Shape]] = {  # the arrays of requests.npz
     "source_sha256": ("U", (None,)),
 }
 SHA256 = "[0-9a-f]{64}"
-DRAW = 2**32 - 1  # labels are drawn with the bits of this step of the noise generator; no schedule is as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +103,10 @@ class Plan:
             return np.searchsorted(self.ends, index, side="right").astype(np.int64)
         import torch
 
-        from ..noise import philox
+        from ..noise import Reserved, integers, origin
 
-        i = torch.from_numpy(index)
-        zero, mask = torch.zeros_like(i), 0xFFFFFFFF
-        bits = philox((zero, zero + DRAW, i & mask, (i >> 32) & mask), (seed & mask, seed >> 32))[0].numpy()
-        number = (bits * self.ends[-1]) >> 32  # 0 .. ends[-1] - 1
+        state = origin(seed, torch.from_numpy(index))
+        number = integers(state, Reserved.LABELS, int(self.ends[-1])).numpy()
         return np.searchsorted(self.ends, number, side="right").astype(np.int64)
 
     def to_bytes(self) -> bytes:
@@ -116,7 +114,11 @@ class Plan:
 
         The same plan gives the same bytes with the same versions of NumPy and zlib.
         """
+        from ..noise import Reserved
+
         optional: dict[str, Any] = {name: getattr(self, name) for name in self.extra}
+        if self.drawn:
+            optional["step"] = np.int64(Reserved.LABELS)
         if self.source_sha256 is not None:
             optional["source_sha256"] = self.source_sha256
         file = io.BytesIO()
@@ -141,8 +143,19 @@ class Plan:
 
 
 def from_bytes(content: bytes, label_names: tuple[str, ...], records: int) -> Plan:
-    """Return the plan of `Plan.to_bytes`. ValueError unless it has these labels and this number of records."""
-    arrays = load_arrays(io.BytesIO(content), STORED, optional=(*PLANNED, "source_sha256"))
+    """Return the plan of `Plan.to_bytes`.
+
+    ValueError unless it has these labels and this number of records, or if its labels are drawn as in earlier versions,
+    which drew them with the bits of another step.
+    """
+    from ..noise import Reserved
+
+    arrays = load_arrays(io.BytesIO(content), STORED, optional=(*PLANNED, "source_sha256", "step"))
+    if bool(arrays["drawn"]) and arrays.get("step") != Reserved.LABELS:
+        raise ValueError(
+            "the corpus was begun with an earlier version, which draws other labels for its records: complete it with "
+            "that version, or create it anew"
+        )
     plan = Plan(
         label_names=tuple(arrays["label_names"].tolist()),
         records=int(arrays["records"]),

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..circumstances import BANDWIDTH, JITTER, LIKE, RATE, ROW
+from ..circumstances import BANDWIDTH, LIKE
 from ..converter import HOLD, STEP_MV, kernels
 from ..leads import EIGHT
 from ..models.network import Network
 from ..models.transformer import Transformer
+from ..noise import Reserved
 from ..patient import MIDDLE_BPM, MIDDLE_YEARS, SPREAD_BPM, SPREAD_YEARS, Takes
 from ..pretrained import PretrainedModel
 from ..samplers import StepTable
@@ -87,8 +88,8 @@ def _circumstances(network: Network) -> dict[str, Any] | None:
         "rows": _base64(network.circumstances, "<f2"),
         "shape": list(network.circumstances.shape),
         "bandwidth": BANDWIDTH,
-        "row_step": ROW,
-        "jitter_step": JITTER,
+        "row_step": int(Reserved.ROW),
+        "jitter_step": int(Reserved.JITTER),
     }
 
 
@@ -102,7 +103,7 @@ def _heart_rates(network: Network) -> dict[str, Any] | None:
         "statements": _base64(network.statements, "u1"),
         "weight": network.statement_weights.int().tolist(),
         "like": LIKE,
-        "step": RATE,
+        "step": int(Reserved.RATE),
     }
 
 
