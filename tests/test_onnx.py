@@ -293,6 +293,17 @@ def test_the_same_model_gives_the_same_file() -> None:
     assert onnx.TensorProto.FLOAT16 not in kinds
 
 
+def test_the_file_does_not_depend_on_the_default_type() -> None:
+    """Fails when the example inputs, or a table of the graph, have the caller's type."""
+    model = random_model(transformer())
+    expected = onnx_bytes(model)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert onnx_bytes(model) == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_a_transformer_leaves_no_sine_to_the_program_that_runs_it() -> None:
     """By WebGPU, a sine is off by 2e-4. Broken by the sine of the noise level in the graph (seen)."""
     nodes = onnx.load_from_string(onnx_bytes(random_model(transformer()))).graph.node

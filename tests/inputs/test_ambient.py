@@ -22,13 +22,18 @@ from sssd import SSSDECG, Ecg
 from sssd.checkpoints.inspection import fit_cauchy
 from sssd.cli import main
 from sssd.data.recordings import Recordings
+from sssd.engine import processor
 from sssd.evaluation import classifier
 from sssd.evaluation.memorisation import nearest
+from sssd.export.evaluation import Evaluation
 from sssd.io.recording import read_recording
 from sssd.measurements import measurements
+from sssd.models.settings import isolated
 from sssd.plot import draw, paper, sheet
 from sssd.signals import delineator
 from sssd.utils.util import calc_diffusion_hyperparams, sampling_label_ddim, std_normal
+from tests.test_transformer import random_net
+from tests.test_transformer import tiny as tiny_transformer
 from tests.test_wrapper import LENGTH, tiny
 
 from .page import row, rows
@@ -111,6 +116,39 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trainset_config={"segment_length": LENGTH, "lead_scale_mv": [0.5] * 8},
     )
     return model.save_checkpoint(tmp_path_factory.mktemp("model") / "m.safetensors")
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a transformer with random weights, which takes circumstances."""
+    model = SSSDECG(tiny_transformer(), device="cpu")
+    model.model.load_state_dict(random_net().state_dict())
+    return model.save_checkpoint(tmp_path_factory.mktemp("transformer") / "m.safetensors")
+
+
+def of_transformer(path: Path) -> list[torch.Tensor]:
+    """Records of a transformer that is loaded on the spot, and one evaluation as it is exported."""
+    processor.onednn.cache_clear()
+    model = SSSDECG.from_pretrained(path, device="cpu")
+    records = model.generate(["AFIB", "NORM"], seed=1, steps=3, precision="float32")
+    at: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    with isolated(), torch.no_grad():
+        evaluation = Evaluation(model.model, model.schedule, model.shape[1])
+        x, cond = torch.ones(2, *model.shape, **at), torch.zeros(2, model.model.columns, **at)
+        eps, x0 = evaluation(x, torch.full((1,), 5, device="cpu"), cond)
+    return [torch.as_tensor(records, device="cpu"), eps, x0]
+
+
+@rows("state", STATES)
+def test_a_transformer_does_not_depend_on_it(state: Callable[[], Any], transformer: Path) -> None:
+    """Fails when a constant of its faster form, or of its export, has the caller's type (seen)."""
+    expected = of_transformer(transformer)
+    onednn = processor.onednn()
+    with state():
+        found = of_transformer(transformer)
+        assert processor.onednn() == onednn
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32 and torch.equal(one, other)
 
 
 def everything(path: Path) -> list[torch.Tensor]:

@@ -188,8 +188,8 @@ def convolved(z: Tensor, spectrum: Tensor) -> Tensor:
 
 def modulation(layers: list[Layer]) -> tuple[Tensor, Tensor]:
     """Return the weights (6 layers width, E) and biases that give 1 + scale, shift and 0.5 + 0.5 gate of all layers."""
-    factor = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0, 0.5])[:, None]
-    constant = torch.tensor([1.0, 0.0, 0.5, 1.0, 0.0, 0.5])[:, None]
+    factor = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0, 0.5], dtype=torch.float32)[:, None]
+    constant = torch.tensor([1.0, 0.0, 0.5, 1.0, 0.0, 0.5], dtype=torch.float32)[:, None]
     weight = [factor[..., None] * one.modulation.weight.detach().unflatten(0, (6, -1)) for one in layers]
     bias = [factor * one.modulation.bias.detach().view(6, -1) + constant for one in layers]
     return torch.cat(weight).flatten(0, 1), torch.cat(bias).flatten()
@@ -226,7 +226,8 @@ def onednn() -> bool:
 
     The operators are those that PyTorch's compiler calls. They are not promised to stay, so they are tried once.
     """
-    x, weight = torch.linspace(-1, 1, 96).view(6, 16), torch.linspace(-1, 1, 128).view(8, 16).square()
+    x = torch.linspace(-1, 1, 96, dtype=torch.float32).view(6, 16)
+    weight = torch.linspace(-1, 1, 128, dtype=torch.float32).view(8, 16).square()
     try:
         reordered = torch.ops.mkldnn._reorder_linear_weight(weight, len(x))
         y = torch.ops.mkldnn._linear_pointwise(x, reordered, None, "gelu", [], "tanh")

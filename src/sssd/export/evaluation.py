@@ -98,7 +98,7 @@ def spectrum(taps: Tensor, waves: Tensor) -> Tensor:
     room = tokens - 1 - reach  # a negative number cuts
     later = F.pad(taps[reach:], (0, 0, 0, room))  # of the token itself and of later ones
     earlier = F.pad(taps[:reach].flip(0), (0, 0, 1, room))
-    scale = torch.full((tokens, 1), 2.0 / (2 * tokens - 1))
+    scale = torch.full((tokens, 1), 2.0 / (2 * tokens - 1), dtype=torch.float32)
     scale[0] /= 2
     return torch.stack((scale * (cos @ (earlier + later)), scale * (sin @ (earlier - later))))
 

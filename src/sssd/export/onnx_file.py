@@ -85,9 +85,9 @@ def _traced(model: PretrainedModel) -> onnx.ModelProto:
         raise ValueError(f"the model is on {model.device}: load it with device='cpu' to export it")
     evaluation = Evaluation(network, model.schedule, model.shape[1]).eval()
     example = (
-        torch.zeros(2, *model.shape),
+        torch.zeros(2, *model.shape, dtype=torch.float32),
         torch.zeros(1, dtype=torch.int64),
-        torch.zeros(2, network.columns),
+        torch.zeros(2, network.columns, dtype=torch.float32),
     )
     records = torch.export.Dim("records")
     with _quiet():

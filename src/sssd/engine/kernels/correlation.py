@@ -62,8 +62,8 @@ def correlation(g: Tensor, u: Tensor) -> Tensor:
             f"strides {g.stride()} and {u.stride()}: expected the same, and samples side by side"
         )
     blocks = triton.cdiv(length, BLOCK)
-    parts = torch.empty(features, 2 * blocks - 1, 2 * BLOCK, device=u.device)
-    scratch = torch.empty(features, 2 * blocks - 1, BLOCK, BLOCK, device=u.device)
+    parts = torch.empty(features, 2 * blocks - 1, 2 * BLOCK, dtype=torch.float32, device=u.device)
+    scratch = torch.empty(features, 2 * blocks - 1, BLOCK, BLOCK, dtype=torch.float32, device=u.device)
     _correlation[(2 * blocks - 1, features)](
         g, u, scratch, parts, records, SB=u.stride(0), SH=u.stride(1), L=length, A=blocks, P=BLOCK, BK=64, BT=32,
         num_warps=8, num_stages=3,

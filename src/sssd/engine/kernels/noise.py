@@ -40,7 +40,7 @@ def _box_muller(a, b):
 
 def normal(state: Tensor, step: int, size: int) -> Tensor:
     """Return `size` standard normals for each record of an `sssd.noise.origin` (B, 2) int64: (B, size)."""
-    out = torch.empty(len(state), size, device=state.device)
+    out = torch.empty(len(state), size, dtype=torch.float32, device=state.device)
     blocks = triton.cdiv(size, 4)
     signed = step - 2**32 if step >= 2**31 else step  # the same 32 bits, whatever type the launcher takes
     _normal[(len(state) * triton.cdiv(blocks, BLOCK),)](
