@@ -500,6 +500,13 @@ def test_from_nothing_the_projection_is_linear_regression(ecg):
         ({"known": []}, "known is empty"),
         ({"gaps": [(0.3, 0.2)]}, "a gap from 0.3 to 0.2 s"),
         ({"gaps": [(0, 0.64)]}, "nothing is known"),
+        ({"known": "II"}, r"known is 'II': expected a list of leads"),
+        ({"gaps": (0.2, 0.4)}, r"gaps is \(0.2, 0.4\): expected pairs of seconds"),
+        ({"gaps": [(0.2, 0.3, 0.4)]}, "expected pairs of seconds"),
+        ({"gaps": [(0.2, 0.3), (0.4,)]}, "expected pairs of seconds"),
+        ({"gaps": [("a", "b")]}, "expected pairs of seconds"),
+        ({"gaps": [(0.2, float("inf"))]}, "expected pairs of seconds"),
+        ({"gaps": 0.2}, "gaps is 0.2: expected pairs of seconds"),
         ({}, "nothing is missing"),
     ],
 )

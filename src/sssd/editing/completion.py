@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,8 +42,8 @@ def complete(
     sampling: Sampling,
 ) -> Change:
     """Return the change that completes a recording to n records; see `SSSDECG.complete`."""
-    n, taken = whole("n", n), take(model, recording, partial=True)
-    fs_hz = model.fs_hz
+    n, gaps = whole("n", n), pairs_of(gaps)
+    taken, fs_hz = take(model, recording, partial=True), model.fs_hz
     there = known_part(taken.twelve_mv, known, gaps, fs_hz)
     sampling = partial_sampling(model, sampling)
     project = projection(there, covariance(), model.device)
@@ -52,7 +52,7 @@ def complete(
         **taken.facts,
         "operation": "complete",
         "known": "+".join(leads_known),
-        "gaps_s": [[float(a), float(b)] for a, b in gaps],
+        "gaps_s": [[start, end] for start, end in gaps],
     }
     known_mv = determined(projection(there, covariance(), "cpu"), model.shape)
     circumstances = circumstances_of(model, known_mv, n)
@@ -69,6 +69,17 @@ def determined(project: Callable[[Tensor], Tensor], shape: tuple[int, int]) -> T
     return torch.where(fixed, at_zero, torch.nan)
 
 
+def pairs_of(gaps: Any) -> list[tuple[float, float]]:
+    """Return the start and the end of each gap in s; ValueError unless each gap is a pair of finite numbers."""
+    try:
+        pairs = np.asarray(list(gaps), dtype=np.float64)
+    except (TypeError, ValueError):
+        pairs = np.full((1, 2), np.nan)
+    if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all()):
+        raise ValueError(f"gaps is {gaps!r}: expected pairs of seconds, such as [(2, 4)]")
+    return [(start, end) for start, end in pairs.reshape(-1, 2).tolist()]
+
+
 def known_part(
     twelve_mv: NDArray[np.float64], known: Sequence[str] | None, gaps: Gaps, fs_hz: float
 ) -> NDArray[np.float64]:
@@ -78,6 +89,8 @@ def known_part(
     nothing is left that is known or that is missing.
     """
     there, length_s = twelve_mv.copy(), twelve_mv.shape[1] / fs_hz
+    if isinstance(known, str):
+        raise ValueError(f"known is {known!r}: expected a list of leads, such as ['I', 'II']")
     if known is not None:
         found = [lead_of(name) for name in known]
         wrong = [str(name) for name, lead in zip(known, found, strict=True) if lead is None or lead[1] < 0]
