@@ -117,6 +117,22 @@ def test_wrong_requests(labels, classes, how, message):
     assert ("set trainset_config.label_names" in str(error.value)) == (not classes.named)
 
 
+def test_strips_of_several_parts_have_an_age_and_a_heart_rate_each():
+    """Fails when values are counted by parts: two rates for two parts of one strip meant the first, without a word."""
+    how = {"seed": 0, "duration": (30, 30)}
+    three = make_request(["NORM", "AFIB"], ALL, num_samples=3, age=[40, 50, 60], heart_rate=72, **how)
+    assert three.age.tolist() == [40, 50, 60] and three.heart_rate.tolist() == [72] * 3 and three.sex is None
+    assert three.course.shape == (3, 2, 71)
+    with pytest.raises(
+        ValueError, match="heart_rate has 2 values: expected one, or one for each of 1 record"
+    ):
+        make_request(["NORM", "AFIB"], ALL, heart_rate=[60, 120], **how)
+    with pytest.raises(ValueError, match="age is given, but this model does not take it"):
+        make_request(["NORM", "AFIB"], PTBXL, age=50, **how)
+    with pytest.raises(ValueError, match="duration has 2 parts, and there are no labels"):
+        make_request(None, ALL, num_samples=2, **how)
+
+
 def test_a_model_without_classes_needs_no_labels():
     request = make_request(None, Classes(()), seed=0, num_samples=3)
     assert request.vectors.shape == (3, 0) and request.requested == ("", "", "")

@@ -81,7 +81,8 @@ class SSSDECG(FromRecordings):
             sssd.labels.encode. Without labels, statements are drawn as they occur in PTB-XL. A `Request` is used as is.
         num_samples: number of records per label, by default 1.
         duration: seconds of each record, from 2.5; by default what the network makes, 10 s. Several, such as (30, 30):
-            the labels follow each other in one record, each for so long (sssd.strips).
+            the labels follow each other in one record, each for so long (sssd.strips). There must be a label for each,
+            num_samples is the number of these records, and each of them has one age, sex and heart rate.
         exact: give records the named statements only. Otherwise statements that occur beside them in real records are
             drawn as well. Vectors are always used as they are.
         age, sex: years, and "female" or "male"; one for all records or one for each, None or NaN where unknown. Only

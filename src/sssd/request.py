@@ -159,17 +159,24 @@ def make_request(
         num_samples = whole("num_samples", num_samples)
     seconds = durations(duration)
     several = len(seconds) > 1
+    if labels is None and several:
+        raise ValueError(
+            f"duration has {len(seconds)} parts, and there are no labels: give a label for each part, or one duration"
+        )
     if labels is None:
         vectors = _no_labels(classes, num_samples, exact)
     else:
         vectors = np.repeat(_encode(labels, classes), 1 if several else num_samples or 1, axis=0)
     by_name = np.full(len(vectors), labels is None or not statements.are_vectors(labels, classes.names))
     checked = {"age": ages(age), "sex": sexes(sex), "heart_rate": heart_rates(heart_rate)}
+    if several:  # the rows are parts of strips, and these are values of strips
+        strips, unknown = num_samples or 1, np.full(len(vectors), np.nan)
+        rows = Rows(vectors, by_name, unknown, unknown, unknown)
+        made = in_sequence(rows, seconds, classes, strips=strips, seed=seed, exact=exact, first=first)
+        told: Any = known(classes, **{name: each(values, strips, name) for name, values in checked.items()})
+        return replace(made, **told)
     told = {name: each(values, len(vectors), name) for name, values in checked.items()}
     rows = Rows(vectors, by_name, **told)
-    if several:
-        how: Any = dict(strips=num_samples or 1, seed=seed, exact=exact, first=first)
-        return in_sequence(rows, seconds, classes, **how)
     return replace(complete_rows(rows, classes, seed=seed, exact=exact, first=first), seconds=seconds)
 
 
