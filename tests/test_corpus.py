@@ -840,6 +840,27 @@ def test_a_stream_gives_each_record_once(tmp_path, workers, shuffle):
     assert seen == Counter(range(records))
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"shuffle": False}, "shuffle is False: expected a seed"),
+        ({"shuffle": True}, "shuffle is True: expected a seed"),
+        ({"shuffle": -1}, "shuffle is -1: expected a seed"),
+        ({"shuffle": "1"}, "shuffle is '1': expected a seed"),
+        ({"rank": "0", "world_size": 2}, "rank is '0': expected a whole number of at least 0"),
+        ({"rank": 0, "world_size": 1.5}, "world_size is 1.5: expected a whole number of at least 1"),
+        ({"rank": 2, "world_size": 2}, "rank is 2 of 2"),
+    ],
+)
+def test_how_a_stream_is_shared_and_shuffled_is_checked(tmp_path, how, message):
+    """Fails when False is taken for the seed 0, and shuffles."""
+    import sssd.corpus
+
+    make(tmp_path / "a")
+    with pytest.raises(ValueError, match=message):
+        sssd.corpus.open(tmp_path / "a", streaming=True, **how)
+
+
 def test_epochs_differ(tmp_path):
     import sssd.corpus
 

@@ -20,11 +20,11 @@ MOST_S = 600.0  # seconds of a record that a service or a corpus makes
 MOST_THREADS = 4096  # of a CPU, for a corpus
 
 
-def whole(name: str, value: Any) -> int:
-    """Return the value as a plain int; ValueError, which calls it `name`, unless it is a whole number of at least 1."""
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Return the value as a plain int; ValueError, which calls it `name`, unless it is a whole number from `least`."""
     number = _integer(value)
-    if number is None or number < 1:
-        raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
+    if number is None or number < least:
+        raise ValueError(f"{name} is {value!r}: expected a whole number of at least {least}")
     return number
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from .checks import checked_seed, whole
 from .corpora import manifest
 from .corpora.block import GROUP, SIGNALS, Block, cut, rows
 from .corpora.formats import ShardReader, check_format
@@ -60,8 +61,10 @@ def open(
         order of their numbers.
     rank, world_size: which of the processes that share the stream this one is; by default, what torch.distributed or
         the environment of torchrun says, and otherwise one process alone.
-    FileNotFoundError if there is no corpus; ValueError if it is damaged or not complete.
+    FileNotFoundError if there is no corpus; ValueError if it is damaged or not complete, or an argument is wrong.
     """
+    if shuffle is not None:
+        shuffle = _seed(shuffle)
     folder = Path(path)
     corpus = manifest.read(folder)
     check_format(corpus.format)
@@ -205,6 +208,15 @@ def _record(block: Block, row: int) -> Record:
     }
 
 
+def _seed(shuffle: Any) -> int:
+    try:
+        return checked_seed(shuffle)
+    except ValueError:
+        raise ValueError(
+            f"shuffle is {shuffle!r}: expected a seed, which is a whole number from 0, or None for the order of numbers"
+        ) from None
+
+
 def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if (rank is None) != (world_size is None):
         raise ValueError("rank and world_size belong together: give both or neither")
@@ -213,6 +225,7 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
         if distributed:
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if not 0 <= rank < world_size:
+    rank, world_size = whole("rank", rank, 0), whole("world_size", world_size)
+    if rank >= world_size:
         raise ValueError(f"rank is {rank} of {world_size}; expected 0 <= rank < world_size")
     return rank, world_size
