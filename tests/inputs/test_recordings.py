@@ -286,7 +286,8 @@ def test_wrong_gains_are_told(tmp_path: Path) -> None:
     assert any(
         "an amplitude that ECGs do not have in 1 recording (r4 0.0" in text for text in manifest["warnings"]
     )
-    assert "(--unit says what the numbers are)" in read_recording(tmp_path / "records" / "r4").notes[0]
+    assert any("; --unit says what the numbers are" in text for text in manifest["warnings"])
+    assert read_recording(tmp_path / "records" / "r4").notes[0].endswith("may state a wrong gain or unit")
     large = 20 * beats_mv(1) / np.ptp(beats_mv(1), axis=1, keepdims=True)
     found = read_recording(npz(tmp_path, "large", signal_mv=large))
     assert not found.plausible and "where ECGs have about 1 mV" in found.notes[0]
@@ -296,7 +297,11 @@ def test_wrong_gains_are_told(tmp_path: Path) -> None:
 def test_lost_amplitudes_are_skipped(tmp_path: Path) -> None:
     """2,000,000 per mV in place of 1000, as in public sets."""
     wfdb_record(tmp_path / "records", "x", signal="{file} 16 2000000(0)/mV 16 0 0 0 0 {lead}")
-    assert "its amplitude is 0.000" in skipped_as(tmp_path, "amplitude")[0]["what"]
+    what = skipped_as(tmp_path, "amplitude")[0]["what"]
+    assert "its amplitude is 0.000" in what and what.endswith("(--unit says what the numbers are)")
+    with pytest.raises(RecordingError) as caught:
+        read_recording(tmp_path / "records" / "x")
+    assert "--" not in str(caught.value), "an option that only `prepare` has"
 
 
 @row("`--unit uV` (mV, V): the stored numbers are in this unit, whatever the file says")

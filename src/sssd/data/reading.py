@@ -23,6 +23,7 @@ from .tables import TableRow
 _TOLD = 5  # examples in a message
 _USUAL_MV = (0.45, 4.0)  # the median amplitude of a set; of seven public sets it is 1.0 to 1.84
 _ENOUGH = 5  # recordings, for that median to mean something
+_HINTS = {"unit": " (--unit says what the numbers are)", "short": " (--short tile repeats it)", "": ""}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def read_all(
             found = read_recording(row.file, unit=unit, short=short)
             signal[len(kept)] = _microvolts(found.signal_mv)
         except RecordingError as error:
-            skipped.append(Skipped(str(row.record_id), row.file, error.reason, str(error)))
+            skipped.append(
+                Skipped(str(row.record_id), row.file, error.reason, f"{error}{_HINTS[error.helps]}")
+            )
         else:
             kept.append(row)
             recordings.append(replace(found, signal_mv=found.signal_mv[:, :0]))
@@ -78,10 +81,8 @@ def _microvolts(signal_mv: NDArray[np.float64]) -> NDArray[np.int16]:
     try:
         return microvolts(signal_mv)
     except ValueError as error:
-        raise RecordingError(
-            "amplitude",
-            f"{error}: the file may state a wrong gain or unit (--unit says what the numbers are)",
-        ) from None
+        text = f"{error}: the file may state a wrong gain or unit"
+        raise RecordingError("amplitude", text, "unit") from None
 
 
 def check_skipped(read: Read, *, strict: bool) -> None:

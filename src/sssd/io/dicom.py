@@ -254,5 +254,5 @@ def _scale(channel: Any, name: str) -> float:
     """Return mV in one unit of a channel, whose sensitivity the reader has taken into account."""
     units = channel.get("ChannelSensitivityUnitsSequence")
     if not units:
-        raise RecordingError("unit", f"lead {name} has no unit; --unit says what the numbers are")
+        raise RecordingError("unit", f"lead {name} has no unit", "unit")
     return scale_of(str(units[0].CodeValue), name)

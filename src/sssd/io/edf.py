@@ -112,9 +112,7 @@ def _millivolts(signal: Any, unit: str | None) -> np.ndarray:
     if unit is not None:
         return np.asarray(signal.digital, np.float64) * UNITS_MV[unit.lower()]
     if signal.physical_min == signal.physical_max:
-        raise RecordingError(
-            "unit", f"lead {signal.label} has no calibration; --unit says what the numbers are"
-        )
+        raise RecordingError("unit", f"lead {signal.label} has no calibration", "unit")
     dimension = re.sub(
         "^\ufffd{1,2}(?=V$)", "u", signal.physical_dimension
     )  # a micro sign, as edfio reads it

@@ -169,7 +169,7 @@ def scale_of(unit: str, name: str) -> float:
     """Return mV in one unit. Other signals than the 12 leads may have any unit, as they are not used."""
     scale = UNITS_MV.get(unit.strip().lower(), None if lead_of(name) else 1.0)
     if scale is None:
-        raise RecordingError("unit", f"lead {name} is in {unit!r}; expected mV, uV or V")
+        raise RecordingError("unit", f"lead {name} is in {unit!r}; expected mV, uV or V", "unit")
     return scale
 
 

@@ -137,11 +137,11 @@ def read_recording(
     amplitude_mv = amplitude(window[moving])
     if not PLAUSIBLE_MV[0] <= amplitude_mv <= PLAUSIBLE_MV[1]:
         said = (
-            f"its amplitude is {amplitude_mv:.3g} mV, where ECGs have about 1 mV: the file may state a wrong gain or "
-            "unit (--unit says what the numbers are)"
+            f"its amplitude is {amplitude_mv:.3g} mV, where ECGs have about 1 mV: "
+            "the file may state a wrong gain or unit"
         )
         if amplitude_mv < LOST_MV:
-            raise RecordingError("amplitude", said)
+            raise RecordingError("amplitude", said, "unit")
         notes.append(said)
     return Recording(
         signal_mv=signal,
@@ -217,7 +217,7 @@ def _tiled(signal_mv: NDArray[np.float64], samples: int, fs_hz: float, short: st
     length = signal_mv.shape[1]
     lasts = f"lasts {length / fs_hz:.3g} s; expected at least {samples / fs_hz:g} s"
     if short == "skip":
-        raise RecordingError("short", f"{lasts} (--short tile repeats it)")
+        raise RecordingError("short", lasts, "short")
     if length < LEAST_TILE_S * fs_hz:
         raise RecordingError("short", f"{lasts}, or {LEAST_TILE_S:g} s to repeat it")
     return np.tile(signal_mv, (1, math.ceil(samples / length)))

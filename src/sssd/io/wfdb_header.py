@@ -24,11 +24,15 @@ RATE = 250.0  # Hz, where a header states none, by the WFDB standard
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be used. reason: the fault in a word or two, by which recordings are counted."""
+    """A recording that cannot be used.
 
-    def __init__(self, reason: str, message: str) -> None:
+    reason: the fault in a word or two, by which recordings are counted. helps: the argument of
+    `sssd.io.recording.read_recording` with which the recording may be used, "unit" or "short"; "" if none helps.
+    """
+
+    def __init__(self, reason: str, message: str, helps: str = "") -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.helps = reason, helps
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..errors import problems
 from ..gate import Gate
 from ..recordings import CompleteRequest, EditRequest, RecordingRead, RecordingRequest, VaryRequest
 from ..settings import Settings
-from .shared import ECGS, GENERATING, respond, without_options
+from .shared import ECGS, GENERATING, respond
 
 
 def changes(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
@@ -30,7 +30,7 @@ def changes(backend: Backend, gate: Gate, settings: Settings) -> APIRouter:
         try:
             return await anyio.to_thread.run_sync(backend.generator.read, asked)
         except ValueError as error:
-            raise HTTPException(422, without_options(str(error))) from None
+            raise HTTPException(422, str(error)) from None
 
     @router.post("/vary", summary="Make more records like a recording", **said)
     async def vary(asked: VaryRequest, request: Request) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Sequence
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -84,12 +83,7 @@ async def work_of(
             return await anyio.to_thread.run_sync(backend.generator.changed, asked)
         return await anyio.to_thread.run_sync(backend.generator.work, asked)
     except ValueError as error:
-        raise HTTPException(422, without_options(str(error))) from None
-
-
-def without_options(text: str) -> str:
-    """Return a message of the library without the options of commands that it names."""
-    return re.sub(r" \(--[^)]*\)|; --unit says what the numbers are", "", text)
+        raise HTTPException(422, str(error)) from None
 
 
 def check_place(
