@@ -59,6 +59,13 @@ def velocity(terminal_alpha=0.005, **trainset):
     return tiny(diffusion_config=diffusion, trainset_config={"segment_length": LENGTH, **trainset})
 
 
+def test_annotate_is_checked_before_records_are_made(model, monkeypatch):
+    """Fails when the error comes after minutes of sampling."""
+    monkeypatch.setattr(model, "sample", lambda *_, **__: pytest.fail("records were made"))
+    with pytest.raises(ValueError, match="annotate is 'yes': expected True or False"):
+        model.generate_ecgs("NORM", annotate="yes")
+
+
 # --- what a record depends on -----------------------------------------------------------------------------
 
 

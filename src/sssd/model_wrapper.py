@@ -135,13 +135,13 @@ class SSSDECG(FromRecordings):
         whether `Ecg.annotations` say where waves begin, peak and end (sssd.annotations). A record has the statements of
         its label vector (sssd.labels.has), and its provenance says how to make it again.
         """
-        order = lead_names(leads)
+        order, annotated = lead_names(leads), flag("annotate", annotate)
         request, table, seed, detail = self._resolve(labels, how)
         kinds = parse(noise, self.fs_hz if detail is None else FINE_HZ)
         signal = self.sample(request, table, seed=seed, **only(how, RunKeywords))
         precision = how.get("precision", "auto")
         made = self.records(signal, request, table, seed=seed, precision=precision, leads=order)
-        return list(replace(made, noise=kinds, annotated=flag("annotate", annotate), detail=detail))
+        return list(replace(made, noise=kinds, annotated=annotated, detail=detail))
 
     def request(
         self,
