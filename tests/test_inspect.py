@@ -120,6 +120,22 @@ def test_what_cannot_be_told(tmp_path: Path) -> None:
         fit_cauchy(path, _waves(1))
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_the_labels_of_a_checkpoint_are_those_of_its_configuration(named: bool, tmp_path: Path) -> None:
+    """Breaks when classes without names are the first ones of PTB-XL, or age and sex are counted as labels (seen)."""
+    trainset: dict[str, Any] = {"segment_length": LENGTH, "label_names": ["WARM", "COLD"], "patient": True}
+    if not named:
+        trainset = {"segment_length": LENGTH}
+    content = {**SMALL, "trainset_config": trainset}
+    content["wavenet_config"] = {**SMALL["wavenet_config"], "label_embed_classes": 6 if named else 5}
+    path = SSSDECG(parse_config(json.dumps(content))).save_checkpoint(tmp_path / "a.safetensors")
+    if named:
+        assert fit_cauchy(path, _waves(4)).records == 4
+    else:
+        with pytest.raises(ValueError, match="5 classes without names: give its configuration"):
+            fit_cauchy(path, _waves(4))
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     path = SSSDECG(parse_config(json.dumps(SMALL))).save_checkpoint(tmp_path / "model.safetensors")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..config.schema import Config, read_config
 from ..data.recordings import Recordings, eight_leads_mv
-from ..factory import build_network, build_schedule
+from ..factory import build_network, build_schedule, label_names
 from ..labels import CODES
 from ..models.precision import float32_products
 from ..models.s4 import Cauchy
@@ -127,8 +127,7 @@ def fit_cauchy(
     chosen = min(records, len(real))
     signal = torch.from_numpy(eight_leads_mv(real)[:chosen])  # (n, 8, L)
     x0 = Scale.of(settings.trainset_config).to_network(signal)
-    classes = settings.trainset_config.label_names or CODES[: settings.wavenet_config.label_embed_classes]
-    y = torch.from_numpy(_labels(real, tuple(classes), settings.wavenet_config.label_embed_classes)[:chosen])
+    y = torch.from_numpy(_conditions(real, settings)[:chosen])
 
     schedule = build_schedule(settings)
     steps = np.rint((np.arange(STEPS) + 0.5) / STEPS * (schedule.T - 1)).astype(int)
@@ -162,15 +161,19 @@ def fit_cauchy(
     )
 
 
-def _labels(real: Recordings, classes: tuple[str, ...], width: int) -> NDArray[np.float32]:
-    """Return label vectors (n, K) in the order of the classes; classes that the recordings lack are 0."""
-    if len(classes) != width:
+def _conditions(real: Recordings, config: Config) -> NDArray[np.float32]:
+    """Return what the network takes beside the signal (n, columns); age, sex and heart rate are unknown.
+
+    Labels that the recordings lack are 0. ValueError if the labels of the network have no names.
+    """
+    names = label_names(config)
+    if config.trainset_config.label_names is None and names != CODES:
         raise ValueError(
-            f"this checkpoint has {width} classes without names; give its configuration with "
+            f"this checkpoint has {len(names)} classes without names: give its configuration with "
             "trainset_config.label_names (--config)"
         )
-    y = np.zeros((len(real), width), np.float32)
-    for column, name in enumerate(classes):
+    y = np.zeros((len(real), len(names)), np.float32)
+    for column, name in enumerate(names):
         if name in real.label_names:
             y[:, column] = real.labels[:, real.label_names.index(name)]
-    return y
+    return np.hstack((y, config.trainset_config.takes.values(records=len(real))))
