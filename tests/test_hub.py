@@ -167,6 +167,8 @@ def test_what_the_hub_does_not_have(model: SSSDECG, hub: StandIn) -> None:
             SSSDECG.from_pretrained(name, **how)
     with pytest.raises(ValueError, match="revision is 'v2', and None is no model at the Hugging Face Hub"):
         SSSDECG.from_pretrained(revision="v2")
+    with pytest.raises(ValueError, match="revision is 'v2', and 'hf://org/small@v1' names 'v1': give one"):
+        SSSDECG.from_pretrained("hf://org/small@v1", revision="v2")
     hub.put("org/bad", {"model.safetensors": b"no safetensors"})
     with pytest.raises(ValueError, match="cannot be read as safetensors"):
         SSSDECG.from_pretrained("org/bad")

@@ -85,6 +85,10 @@ class PretrainedModel:
         named = hub.as_name(path)
         if named is not None:
             asked = revision if named[1] is None else named[1]
+            if revision is not None and revision != asked:
+                raise ValueError(
+                    f"revision is {revision!r}, and {path!r} names {asked!r}: give one of the two"
+                )
             path = hub.fetch(
                 named[0],
                 revision=asked,
