@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import wfdb as physionet
 
 from sssd import Ecg
 from sssd.added_noise import add_noise
-from sssd.annotations import agreed, annotate, beat_symbols, delineation
+from sssd.annotations import Delineation, agreed, annotate, beat_symbols, delineation, notes_of
 from sssd.cli import main
 from sssd.io import npz
 from sssd.leads import to_twelve
@@ -161,7 +162,30 @@ def test_what_is_left_out_is_counted():
     lead[:, 410:515] = 0  # a beat is gone
     fewer = delineation(Ecg(lead))
     assert len(fewer.waves["QRS"]) == len(found.waves["QRS"]) - 1
-    assert all(count >= 0 for count in fewer.left_out.values())
+    for wave in WAVES:
+        whole = fewer.left_out(wave, 0.0, 10.0)
+        assert 0 <= whole <= len(BEATS)
+        assert fewer.left_out(wave, 0.0, 5.0) + fewer.left_out(wave, 5.0, 10.0) >= whole
+
+
+@pytest.mark.parametrize(
+    ("parts", "left_out"),
+    [
+        ([(0, ("NORM",))], 3),
+        ([(0, ("NORM",)), (500, ("AFIB",))], 2),
+        ([(0, ("AFIB",)), (500, ("NORM",))], 1),
+        ([(0, ("AFIB",)), (500, ("AFLT",))], 0),
+    ],
+)
+def test_p_waves_are_counted_in_parts_that_may_have_some(monkeypatch, parts, left_out):
+    """Fails when a part with AFIB, where none are marked, hides those that are left out in the others (seen)."""
+    one_alone = np.array([1.0, 2.0, 7.0]), np.zeros(0)
+    found = Delineation(
+        {w: np.zeros((0, 3)) for w in WAVES}, np.zeros((0, 2)), dict.fromkeys(WAVES, one_alone)
+    )
+    monkeypatch.setattr(sys.modules["sssd.annotations"], "delineation", lambda ecg: found)
+    ecg = annotate(Ecg(np.zeros((12, 1000)), annotations=notes_of(parts)))
+    assert ecg.provenance["annotations"]["left_out"] == {"P": left_out, "QRS": 3, "T": 3}
 
 
 @pytest.mark.parametrize(

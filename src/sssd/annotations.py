@@ -47,11 +47,9 @@ RHYTHMS = {  # statement -> WFDB's name of the rhythm, the first that is there
 }
 ECTOPIC = frozenset({"PVC", "BIGU", "TRIGU", "PAC", "PRC(S)", "SVARR", "PSVT"})  # statements of mixed beats
 ALIKE, UNLIKE = 0.9, 0.6  # correlation of a QRS complex with the median of them all
-WIDE_S, WIDER_S = (
-    0.12,
-    0.02,
-)  # a ventricular beat is as wide as the first, and wider than the median by the second
-HALF_QRS_S = 0.12
+WIDE_S = 0.12  # a QRS complex of a ventricular beat lasts at least so long,
+WIDER_S = 0.02  # and by so much longer than the median of all complexes
+HALF_QRS_S = 0.12  # of a complex whose shape is compared, to either side of its middle
 EARLY = 0.85  # of the median RR interval
 
 
@@ -59,13 +57,20 @@ class Delineation(NamedTuple):
     """What two methods agree on.
 
     waves: for P, QRS and T, onset, peak and end of each in s, (n, 3); NaN where they disagree. qrs_s: onset
-    and end of each QRS complex by the network, (n, 2). left_out: the number of
-    waves that only one of them found.
+    and end of each QRS complex by the network, (n, 2). found: for P, QRS and T, the times in s at which each of the two
+    methods has a wave, by the network and by prominence.
     """
 
     waves: dict[str, Floats]
     qrs_s: Floats
-    left_out: dict[str, int]
+    found: dict[str, tuple[Floats, Floats]]
+
+    def left_out(self, wave: str, first: float, last: float) -> int:
+        """Return how many waves from the second `first` until `last` only one of the methods found."""
+        both, *alone = (
+            int(np.sum((at >= first) & (at < last))) for at in (self.waves[wave][:, 1], *self.found[wave])
+        )
+        return max(0, max(alone) - both)
 
 
 def annotate(ecg: Ecg) -> Ecg:
@@ -80,10 +85,11 @@ def annotate(ecg: Ecg) -> Ecg:
         return replace(ecg, clean=clean, annotations=clean.annotations, provenance={**ecg.provenance, **told})
     found = delineation(ecg)
     made: list[Annotation] = []
-    left_out = found.left_out
+    left_out = dict.fromkeys(WAVES, 0)
     for statements, first, last in parts_of(ecg):
-        if NO_P.intersection(statements):
-            left_out = {**left_out, "P": 0}
+        for wave in WAVES:
+            if wave != "P" or not NO_P.intersection(statements):
+                left_out[wave] += found.left_out(wave, first, last)
         beats = _between(found.waves["QRS"], first, last)
         symbols = {
             "P": ["" if NO_P.intersection(statements) else "p"] * len(found.waves["P"]),
@@ -130,11 +136,13 @@ def delineation(ecg: Ecg, model: Delineator | None = None) -> Delineation:
     finer = max(1, round(FINE_HZ / ecg.fs_hz))
     lead = resample_poly(ecg.lead("II").astype(np.float64), finer, 1, padtype="edge")
     prominent = delineate(lead, finer * ecg.fs_hz)
+    middles = {wave: learnt[wave].mean(axis=1) for wave in WAVES}
     if prominent is None:
+        nothing = np.zeros(0)
         return Delineation(
             {wave: np.zeros((0, 3)) for wave in WAVES},
             np.zeros((0, 2)),
-            {wave: len(learnt[wave]) for wave in WAVES},
+            {wave: (middles[wave], nothing) for wave in WAVES},
         )
     seconds = {name: value / prominent.fs_hz for name, value in vars(prominent).items() if name != "fs_hz"}
     other = {
@@ -144,8 +152,8 @@ def delineation(ecg: Ecg, model: Delineator | None = None) -> Delineation:
     }
     both = {wave: agreed(learnt[wave], other[wave], TOLERANCE_S[wave]) for wave in WAVES}
     waves = {wave: points for wave, (points, _) in both.items()}
-    left = {w: max(len(learnt[w]), int(np.isfinite(other[w][:, 1]).sum())) - len(waves[w]) for w in WAVES}
-    return Delineation(waves, learnt["QRS"][both["QRS"][1]], left)
+    found = {wave: (middles[wave], other[wave][np.isfinite(other[wave][:, 1]), 1]) for wave in WAVES}
+    return Delineation(waves, learnt["QRS"][both["QRS"][1]], found)
 
 
 def agreed(learnt: Floats, prominent: Floats, tolerance_s: float) -> tuple[Floats, NDArray[np.intp]]:
