@@ -118,3 +118,15 @@ def test_an_earlier_table_stays(tmp_path: Path, capsys: pytest.CaptureFixture[st
     target.write_text("mine")
     assert main(["benchmark", "--json", str(target)]) == 2
     assert target.read_text() == "mine" and "exists" in capsys.readouterr().err
+
+
+def test_the_random_numbers_of_the_caller_go_on() -> None:
+    """Fails when a measurement seeds PyTorch's generator (seen); the network and its inputs are always the same."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    model = benchmark.random_published(torch.device("cpu"))
+    x, cond, _ = benchmark.inputs(model, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+    again = benchmark.random_published(torch.device("cpu"))
+    assert again.model_hash == model.model_hash
+    assert all(torch.equal(a, b) for a, b in zip((x, cond), benchmark.inputs(again, 2), strict=False))

@@ -291,18 +291,20 @@ def ecgs(model: SSSDECG, records: int, steps: int, precision: str) -> Tensor:
 
 def random_published(device: torch.device) -> SSSDECG:
     """Return the published network with random weights, even in the last layer, which is zero before training."""
-    torch.manual_seed(0)
-    model = SSSDECG(read_config(PUBLISHED), device=device)
-    assert isinstance(model.model, Denoiser)
-    torch.nn.init.normal_(model.model.outer_convs[2].weight, std=0.05)
+    with torch.random.fork_rng(devices=[]):  # random weights are drawn on the CPU
+        torch.default_generator.manual_seed(0)
+        model = SSSDECG(read_config(PUBLISHED), device=device)
+        assert isinstance(model.model, Denoiser)
+        last = model.model.outer_convs[2].weight
+        last.data.copy_(0.05 * torch.randn(last.shape, dtype=torch.float32))
     return model
 
 
 def inputs(model: SSSDECG, records: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return x (B, 8, L), random labels (B, K) and steps (B, 1) on the model's device."""
-    torch.manual_seed(0)
-    classes = len(model.label_names)
-    x, cond = torch.randn(records, *model.shape), (torch.rand(records, classes) < 3 / classes).float()
+    classes, random = len(model.label_names), torch.Generator().manual_seed(0)
+    x = torch.randn(records, *model.shape, generator=random)
+    cond = (torch.rand(records, classes, generator=random) < 3 / classes).float()
     return x.to(model.device), cond.to(model.device), torch.full((records, 1), 100.0, device=model.device)
 
 
