@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 pytest.importorskip("triton")
 
+from sssd.checks import Notice  # noqa: E402
 from sssd.engine import bound, fused, recent  # noqa: E402
 from sssd.engine.kernels import long_convolution as long  # noqa: E402
 from sssd.engine.kernels import norm, short_convolution, trainable  # noqa: E402
@@ -217,8 +218,9 @@ def test_falls_back_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     bound.kernels_run.cache_clear()
     device = torch.device("cuda")
     try:
-        with pytest.warns(UserWarning, match="Triton is not installed"):
+        with pytest.warns(Notice, match="Triton is not installed") as warned:
             assert not bound.kernels_fit(DenoiserConfig(), 1, 1000, device)
+        assert warned[0].filename == __file__
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert not bound.kernels_fit(DenoiserConfig(), 1, 1000, device)

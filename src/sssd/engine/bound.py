@@ -13,7 +13,6 @@ copied into it, so that every sampler uses the same graph. The last few graphs a
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -219,5 +218,5 @@ def kernels_run(device: torch.device) -> bool:
     if torch.cuda.get_device_capability(device) < (8, 0):
         lacking.append(f"{torch.cuda.get_device_name(device)} does not multiply bf16")
     if lacking:
-        warnings.warn(f"PyTorch's kernels are used, not the faster ones: {', '.join(lacking)}", stacklevel=5)
+        warn(f"PyTorch's kernels are used, not the faster ones: {', '.join(lacking)}")
     return not lacking
