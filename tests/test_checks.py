@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sssd.checks import checked_index, checked_seed, counted, flag, needed_for, one_of, whole
+from sssd.checks import checked_index, checked_seed, counted, flag, needed_for, number, one_of, whole
 
 
 @pytest.mark.parametrize("check", [lambda n: whole("n", n), checked_seed, checked_index])
@@ -45,6 +45,15 @@ def test_one_of_and_flag():
     for value in ("no", None, 2, 1.0, [], np.ones(2)):
         with pytest.raises(ValueError, match="^exact is .*: expected True or False$"):
             flag("exact", value)
+
+
+def test_numbers_of_python_and_numpy_are_numbers_and_nothing_else() -> None:
+    """Fails when a type of NumPy is none, or True and a text are one."""
+    for value in (0.5, np.float32(0.5), np.float16(0.5), np.float64(0.5)):
+        assert number(value) == 0.5 and type(number(value)) is float
+    assert number(2) == number(np.int64(2)) == 2.0
+    for value in (True, np.True_, "1", None, [1.0], {}):
+        assert np.isnan(number(value))
 
 
 def test_what_is_counted_has_the_number_of_the_word() -> None:

@@ -13,7 +13,7 @@ from sssd.circumstances import of_recordings
 from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.editing import completion, inversion, rate, take
-from sssd.editing.change import Own, partial_sampling, partial_table
+from sssd.editing.change import Own, checked_strength, partial_sampling, partial_table
 from sssd.editing.completion import projection
 from sssd.editing.inversion import slerp
 from sssd.editing.rate import at_rate, continued
@@ -380,10 +380,11 @@ def test_interpolation_ends_at_the_recordings(model, ecg):
     assert abs(float(middle.std()) - 1) < 0.02  # the straight line would give 0.7
 
 
-@pytest.mark.parametrize("strength", [0, -0.1, 1.5, True, "much"])
+@pytest.mark.parametrize("strength", [0, -0.1, 1.5, True, "much", float("nan")])
 def test_a_strength_that_is_none_is_refused(model, ecg, strength):
     with pytest.raises(ValueError, match="strength is"):
         model.vary(ecg, 1, strength)
+    assert checked_strength(np.float32(0.5)) == 0.5
 
 
 def test_recordings_that_cannot_be_used(model, ecg):

@@ -131,6 +131,10 @@ def test_what_a_model_does_unless_told() -> None:
 def test_a_quality_chooses_all_or_nothing() -> None:
     with pytest.raises(ValueError, match="^quality is 'draft': this model has standard and best$"):
         Sampling(quality="draft").resolve(config(transformer=False))
+    with pytest.raises(
+        ValueError, match=r"^quality is \['draft'\]: this model has draft and standard and best$"
+    ):
+        Sampling(quality=["draft"]).resolve(config())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="^quality chooses ddim_eta itself: give one of the two$"):
         Sampling.of(quality="draft", ddim_eta=0.0)
     with pytest.raises(ValueError, match="^--quality chooses --eta itself"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
 import operator
 import os
 import re
@@ -42,6 +43,11 @@ def checked_index(index: Any) -> int:
     if number is None or not 0 <= number < 2**63:
         raise ValueError(f"index is {index!r}: expected a whole number, 0 <= index < 2**63")
     return number
+
+
+def number(value: Any) -> float:
+    """Return a number of Python or NumPy as a plain float, and NaN, which lies in no range, for anything else."""
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
 
 
 def one_of(name: str, value: Any, known: Sequence[str], more: str = "") -> str:

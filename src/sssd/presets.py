@@ -79,7 +79,7 @@ def check_alone(quality: Any, *, prefix: str = "", **given: Any) -> None:
 def choose(quality: Any, config: Config) -> Preset:
     """Return the preset of a model that is called `quality`; ValueError if there is none."""
     presets = presets_of(config)
-    if quality not in presets:
+    if not isinstance(quality, str) or quality not in presets:
         raise ValueError(f"quality is {quality!r}: this model has {' and '.join(presets)}")
     return presets[quality]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from .checks import number
 from .drawing import Drawing
 from .labels import LONGEST_NAME
 from .leads import CLINICAL, lead_names
@@ -107,8 +109,8 @@ class Ecg:
             raise ValueError(
                 f"signal holds NaN or infinite values in {', '.join(bad)}; every value must be finite"
             )
-        if not (np.isfinite(self.fs_hz) and self.fs_hz > 0):
-            raise ValueError(f"fs_hz must be a positive number of samples per second; got {self.fs_hz}")
+        if not 0 < number(self.fs_hz) < np.inf:
+            raise ValueError(f"fs_hz must be a positive number of samples per second; got {self.fs_hz!r}")
         if isinstance(self.statements, str):
             raise ValueError(
                 f"statements must be a tuple of codes; got {self.statements!r}, write ({self.statements!r},)"
@@ -118,6 +120,8 @@ class Ecg:
                 raise ValueError(
                     f"a statement is a code without spaces or commas, such as 'NORM'; got {code!r}"
                 )
+        if not isinstance(self.provenance, Mapping):
+            raise ValueError(f"provenance must be a mapping of names to JSON values; got {self.provenance!r}")
         for name in self.provenance:
             if not isinstance(name, str) or not re.fullmatch(PROVENANCE_NAME, name, re.ASCII):
                 raise ValueError(

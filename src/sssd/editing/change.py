@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..batch import Given
+from ..checks import number
 from ..circumstances import of_recordings, takes_circumstances
 from ..labels import encode
 from ..records import Records
@@ -155,9 +156,10 @@ def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:
 
 def checked_strength(strength: Any) -> float:
     """Return the strength; ValueError unless it is above 0 and at most 1."""
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0.0 < strength <= 1.0:
+    checked = number(strength)
+    if not 0.0 < checked <= 1.0:
         raise ValueError(f"strength is {strength!r}: expected above 0 (hardly changed) to 1 (from noise)")
-    return float(strength)
+    return checked
 
 
 def partial_table(model: SSSDECG, sampling: Sampling, strength: float) -> StepTable:
