@@ -151,8 +151,11 @@ def test_an_edit_is_the_paper_s(model, ecg):
         a * x0 + s * normal(7, [0], t, x0.shape)[0].double().numpy()
         for a, s, t in zip(table.alpha, table.sigma, levels, strict=True)
     ]
-    x, guidance = path[0], made.provenance["guidance"]
+    x, facts = path[0], made.provenance
+    guided = [int(t) < round(facts["guided"] * model.schedule.T) for t in table.steps]
+    assert True in guided and False in guided
     for i in range(table.S):
+        guidance = facts["guidance"] * guided[i]
         own, there = eps(path[i], i, "NORM", "SR"), eps(x, i, "AFIB")
         wanted = there + guidance * (there - eps(x, i, "NORM", "SR"))
         a, b = table.a[i], table.b[i, 0]

@@ -49,7 +49,7 @@ def library(model, path, asked):
     if path == "/v1/vary":
         return model.vary(ecg, asked.get("count", 1), asked.get("strength", 0.4), **how)
     if path == "/v1/edit":
-        return model.edit(ecg, asked["statements"], asked.get("strength", 0.48), **how)
+        return model.edit(ecg, asked["statements"], asked.get("strength", 0.54), **how)
     return model.complete(ecg, asked.get("count", 1), known=asked["known"], **how)
 
 

@@ -31,8 +31,8 @@ class Given:
     SDEdit). noise: in place of the noise by seed. known: projects clean records (B, 8, L) onto what is known of them.
     own: (B, K) conditions of `start`. The noise of each step is then the one with which the run gives `start` back
     under these conditions, so that only the differences between them and the conditions of the run change it. guidance:
-    how many times these differences are added on top. circumstances: (B, 16) of the records, see sssd.circumstances;
-    NaN where they are to be drawn.
+    how many times these differences are added on top, at the steps of the schedule below `guided_below`. circumstances:
+    (B, 16) of the records, see sssd.circumstances; NaN where they are to be drawn.
     """
 
     start: Tensor | None = None
@@ -40,6 +40,7 @@ class Given:
     known: Callable[[Tensor], Tensor] | None = None
     own: Tensor | None = None
     guidance: float = 0.0
+    guided_below: int = 0
     circumstances: Tensor | None = None
 
     def part(self, rows: slice | Sequence[int]) -> Given:
@@ -151,7 +152,8 @@ def sample(
             for alpha, sigma, z in zip(table.alpha, table.sigma, [x_T, *map(noise, times)], strict=True)
         ]
         left = remainders(table, own, path)
-        guided = away_from(denoise, own, given.guidance) if given.guidance else denoise
+        strengths = [given.guidance if t < given.guided_below else 0.0 for t in table.steps.tolist()]
+        guided = away_from(denoise, own, strengths)
         x = run(table, guided, path[0], lambda i: left[i] / float(table.c[i]), on_step=on_step)
         return x + left[-1]
     if given.start is not None:

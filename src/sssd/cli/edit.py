@@ -45,7 +45,7 @@ def command(
     strength: Annotated[
         float | None,
         typer.Option(
-            help="How much may change, from above 0 to 1; by default 0.48. A larger strength shows more of "
+            help="How much may change, from above 0 to 1; by default 0.54. A larger strength shows more of "
             "the statements and keeps less of the recording."
         ),
     ] = None,

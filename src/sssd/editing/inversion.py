@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 STEPS = 50  # of a whole run, to invert
 EDIT_STEPS = 25  # of a whole run; docs/recordings.md compares methods, strengths and guidance
-STRENGTH = 0.48  # of an edit; more of it enlarges the records of the built-in model
-GUIDANCE = 3.0  # how much further an edit goes than the difference of the conditions
+STRENGTH = 0.54  # of an edit
+GUIDANCE = 4.0  # how much further an edit goes than the difference of the conditions,
+GUIDED = 0.44  # in this share of the noise levels; above it, guidance would move the beats
 ROUNDS = 2  # network evaluations by which one step is run backwards
 
 
@@ -74,9 +75,10 @@ def edit(
         eight[None],
         own=conditions_of(model, before.request(model)),
         guidance=GUIDANCE,
+        guided_below=round(GUIDED * model.schedule.T),
         circumstances=circumstances_of(model, eight),
     )
-    facts = {**taken.facts, "operation": "edit", "strength": strength, "guidance": GUIDANCE}
+    facts = {**taken.facts, "operation": "edit", "strength": strength, "guidance": GUIDANCE, "guided": GUIDED}
     facts |= {"beats": beats} if beats else {}
     return Change(request, sampling, strength, given, facts)
 

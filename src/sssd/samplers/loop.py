@@ -126,15 +126,19 @@ def remainders(table: StepTable, denoise: Denoise, path: Sequence[Tensor]) -> li
     return left
 
 
-def away_from(denoise: Denoise, other: Denoise, guidance: float) -> Denoise:
-    """Return a denoiser that goes further from the prediction of another one, by `guidance` times their difference.
+def away_from(denoise: Denoise, other: Denoise, guidance: Sequence[float]) -> Denoise:
+    """Return a denoiser that goes further from the prediction of another one, by guidance[i] times their difference.
 
-    This is guidance as in Ho and Salimans (2022, eq. 6), with other conditions in place of none.
+    This is guidance as in Ho and Salimans (2022, eq. 6), with other conditions in place of none. In rows without
+    guidance, the other denoiser is not evaluated.
     """
 
     def guided(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        (eps, x0), (eps_2, x0_2) = denoise(x, i), other(x, i)
-        return eps + guidance * (eps - eps_2), x0 + guidance * (x0 - x0_2)
+        eps, x0 = denoise(x, i)
+        if guidance[i] == 0.0:
+            return eps, x0
+        eps_2, x0_2 = other(x, i)
+        return eps + guidance[i] * (eps - eps_2), x0 + guidance[i] * (x0 - x0_2)
 
     return guided
 
