@@ -550,6 +550,13 @@ def test_the_heart_rate_has_a_guidance_of_its_own() -> None:
     assert (found - guided(net, LENGTH, strength, None, "float32", CPU)(x, y, t)).abs().max() > 1e-3
 
 
+def test_a_heart_rate_is_guided_only_where_there_is_one(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "model.safetensors", random_net(), tiny())
+    config = tiny(guidance=2.0, heart_rate_guidance=2.0)
+    with pytest.raises(ValueError, match="heart_rate_guidance needs a transformer that .*leave the key out"):
+        train(config, data(), tmp_path / "run", init=path, accelerator="cpu")
+
+
 def test_fine_tuning_on_other_labels_keeps_what_is_known(tmp_path: Path) -> None:
     """A known label in another place means what it meant, as do age and circumstances; a new one is new.
 

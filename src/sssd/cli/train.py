@@ -142,7 +142,7 @@ def command(
 def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
     """Return the configuration, by default finetune, and whether its network is the one in `start`."""
     from ..checkpoints import configuration_of, read_state
-    from ..config.schema import DEFAULT, PUBLISHED, read_config
+    from ..config.schema import DEFAULT, PUBLISHED, parse_config, read_config
 
     packaged = {"default": DEFAULT, "published": PUBLISHED}
     packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}
@@ -161,9 +161,8 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
             f"--init: leave out {', '.join(others)}, or describe the network too"
         )
     own, _ = configuration_of(start, *read_state(start))
-    return own.model_copy(
-        update={"train_config": settings.train_config, "ddim_config": _without_fits(own)}
-    ), True
+    sections = {"train_config": settings.train_config, "ddim_config": _without_fits(own)}
+    return parse_config(own.model_copy(update=sections).model_dump_json(), f"{name} with {start}"), True
 
 
 def _without_fits(own: Config) -> DdimConfig:
