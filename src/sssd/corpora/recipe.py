@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..added_noise import parse
+from ..config.names import CorpusFormat
 from ..leads import CLINICAL, to_twelve
 from ..request import known
 from .block import LIMIT_UV, NOT_FINITE, Block, Extra
 from .plan import Plan
-from .schema import Corpus, Format, Recipe
+from .schema import Corpus, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ def describe(
     config: Path | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
-    format: Format = "parquet",
+    format: CorpusFormat = "parquet",
     shard_size: int = 4096,
     vary: float | None = None,
     steps: int | None = None,

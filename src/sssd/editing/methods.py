@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from torch import Tensor
 
 from ..checks import check_keywords, only
+from ..config.names import VARY_STRENGTH
 from ..detail import network_for
 from ..models.settings import isolated
 from ..noise import seed_or_drawn
@@ -69,7 +70,7 @@ class FromRecordings(PretrainedModel):
         self,
         recording: Source,
         n: int = 1,
-        strength: float = variation.STRENGTH,
+        strength: float = VARY_STRENGTH,
         *,
         sampler: Any = None,
         steps: int | None = None,
