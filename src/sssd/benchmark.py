@@ -160,7 +160,7 @@ def measure_qualities(where: torch.device, precision: str, *, longest: float) ->
             records = CORPUS.get(where.type, CORPUS["cpu"])
             try:
                 check_format("parquet")
-            except ValueError as error:
+            except (ValueError, ModuleNotFoundError) as error:
                 yield Missing("corpus, from its start until it is verified", str(error))
                 continue
             seconds = corpus_seconds(model, preset, records, precision) / records
