@@ -788,6 +788,8 @@ def test_records_by_number(tmp_path, format):
     expected = everything(tmp_path / "a")
     records = sssd.corpus.open(tmp_path / "a")
     assert len(records) == 35 and records.label_names == CODES and records.leads[1] == "II"
+    stream = sssd.corpus.open(tmp_path / "a", streaming=True)
+    assert (stream.label_names, stream.leads, stream.fs_hz) == (CODES, records.leads, records.fs_hz)
     for i in (0, 34, 10, 9, -1):
         record = records[i]
         assert record["index"] == range(35)[i]

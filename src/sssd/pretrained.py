@@ -185,6 +185,7 @@ class PretrainedModel:
 
     @property
     def device(self) -> torch.device:
+        """Where the network is and records are made."""
         return next(self.model.parameters()).device
 
     @property
