@@ -58,19 +58,12 @@ def errors() -> None:
         y = long.long_convolution(u, copies, reach, torch.full_like(u, float("nan")))
         found.append((f"long convolution, {records} records", relative(y, long.plain(u, copies))))
     for records in (1, 40):
-        x, w, offset, row = (
-            rand(records, L, C),
-            rand(3 * C, H) / 28,
-            torch.randn(5, 3, H).cuda(),
-            torch.tensor(2).cuda(),
-        )
-        y = short_convolution.short_convolution(
-            x, w, offset, row, torch.empty_like(rand(records, H, L)), L - 3
-        )
+        x, w, offset = rand(records, L, C), rand(3 * C, H) / 28, torch.randn(3, H).cuda()
+        y = short_convolution.short_convolution(x, w, offset, torch.empty_like(rand(records, H, L)), L - 3)
         found.append(
             (
                 f"short convolution, {records} records",
-                relative(y, short_convolution.plain(x, w, offset, row, L - 3)),
+                relative(y, short_convolution.plain(x, w, offset, L - 3)),
             )
         )
         z, vectors, label = rand(records, H, L), torch.randn(3, H).cuda(), torch.randn(records, H).cuda()
@@ -102,7 +95,7 @@ def roofline(bandwidth: float, rate: float) -> None:
     whole = torch.full_like(reach, L)
     u, y, x, g = rand(B, H, L), rand(B, H, L), rand(B, L, C), rand(B * L, C)
     w3, w, r = rand(3 * C, H) / 28, rand(H, H) / 22, rand(C, C) / 16
-    offset, row = torch.randn(1, 3, H).cuda(), torch.tensor(0).cuda()
+    offset = torch.randn(3, H).cuda()
     vectors, label, flat = torch.randn(3, H).cuda(), torch.randn(B, H).cuda(), x.flatten(0, 1)
     wide, narrow = 2 * B * H * L, 2 * B * C * L  # bytes of a tensor
     half = 0.5**0.5
@@ -110,7 +103,7 @@ def roofline(bandwidth: float, rate: float) -> None:
         2 * B * H * L * L,
         2 * B * L,
     )  # operations of a long convolution; of a weight of a linear layer
-    short = partial(short_convolution.short_convolution, x, w3, offset, row, u, L)
+    short = partial(short_convolution.short_convolution, x, w3, offset, u, L)
     linear = partial(torch.baddbmm, u, w.expand(B, H, H), y, out=u)
     residual = partial(torch.addmm, flat, g, r, beta=half, alpha=half, out=flat)
     cases: list[tuple[str, int, int, Callable[[], object]]] = [

@@ -20,7 +20,7 @@ import torch
 
 from sssd.benchmark import ecgs, inputs, machine, median_seconds, random_published, unbound
 from sssd.config.schema import PUBLISHED, read_config
-from sssd.device import choose_device, choose_precision
+from sssd.device import choose_device, choose_precision, precision_name
 from sssd.engine.bound import bind
 from sssd.model_wrapper import SSSDECG
 
@@ -114,9 +114,9 @@ def main() -> None:
         1e3 * median_seconds(lambda: unbound(model.model, *one), device, 2),
         theirs_1,
     )
-    for dtype in dict.fromkeys((torch.float32, auto)):
+    for name in dict.fromkeys(("float32", precision_name("auto", device))):
+        dtype = choose_precision(name, device)
         predict = bind(model.model, one[1], [100], length=1000, dtype=dtype)
-        name = "bf16" if dtype == torch.bfloat16 else "float32"
         show(f"{name}: step, batch 1", 1e3 * median_seconds(lambda: predict(one[0], 0), device), theirs_1)  # noqa: B023
     if gpu:
         torch.cuda.empty_cache()

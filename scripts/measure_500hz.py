@@ -17,11 +17,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from docs_page import IMAGES, ROOT, table, write_parts
-from sklearn.metrics import roc_auc_score
 from train_detail import moving, recordings
 
 from sssd import SSSDECG
 from sssd.detail import at_500_hz, beats_of, known_of, plausible, trained
+from sssd.evaluation.auc import single_auc
 from sssd.evaluation.classifier import EPOCHS, train_and_predict
 from sssd.evaluation.detectability import partition, prepared, simple_areas
 from sssd.evaluation.evaluate import CPU_WIDTH
@@ -141,7 +141,7 @@ def network(real: np.ndarray, made: np.ndarray, seeds: int) -> float:
         for fitted, unseen in partition(len(real), seed):
             how = {"seed": seed, "width": CPU_WIDTH, "epochs": EPOCHS}
             scores[unseen] = train_and_predict(shown[fitted], kind[fitted], shown[unseen], **how)[:, 0]
-        areas.append(roc_auc_score(kind[:, 0], scores))
+        areas.append(single_auc(kind[:, 0], scores))
     return float(np.mean(areas))
 
 

@@ -26,6 +26,7 @@ from sssd import SSSDECG
 from sssd.batch import Given
 from sssd.cli import main as command
 from sssd.evaluation import classifier
+from sssd.evaluation.auc import single_auc
 from sssd.labels import CODES
 from sssd.leads import EIGHT, to_eight
 from sssd.request import Request
@@ -132,8 +133,6 @@ def cut(signal: np.ndarray, centres: list[int]) -> np.ndarray:
 
 def area(positive: np.ndarray, negative: np.ndarray, epochs: int) -> tuple[float, int]:
     """AUC of the residual network, two-fold over strips, and windows of each kind."""
-    from sklearn.metrics import roc_auc_score
-
     each = min(positive.shape[1], negative.shape[1])
     scores, truth = [], []
     for fold in (0, 1):
@@ -147,8 +146,8 @@ def area(positive: np.ndarray, negative: np.ndarray, epochs: int) -> tuple[float
             classifier.train_and_predict(x[0], y[0], x[1], seed=fold, epochs=epochs, width=32)[:, 0]
         )
         truth.append(y[1][:, 0])
-    auc = np.mean([roc_auc_score(t, s) for t, s in zip(truth, scores, strict=True)])
-    return float(auc), positive[:, :each].shape[0] * each
+    found = np.mean([single_auc(t, s) for t, s in zip(truth, scores, strict=True)])
+    return float(found), positive[:, :each].shape[0] * each
 
 
 def seams(model: SSSDECG, options: argparse.Namespace) -> str:

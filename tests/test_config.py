@@ -14,6 +14,8 @@ from sssd.checkpoints import read_state
 from sssd.config import schema
 from sssd.config.schema import DEFAULT, PUBLISHED, Config, parse_config, read_config
 from sssd.models.parameters import DenoiserConfig
+from sssd.samplers import SAMPLERS, key_of
+from sssd.schedule import SPACINGS
 from tests.test_wrapper import tiny
 
 # Alcaraz and Strodthoff 2023, table 1 and the configuration published with the code.
@@ -79,9 +81,17 @@ def test_only_keys_of_sssd_ecg_are_unused() -> None:
 
 
 def test_every_configuration_that_ships_is_read() -> None:
-    for path in (PUBLISHED, DEFAULT, DEFAULT.with_name("finetune.json")):
+    for path in (PUBLISHED, DEFAULT, *map(DEFAULT.with_name, ("finetune.json", "guided.json"))):
         assert isinstance(read_config(path), Config)
     assert set(json.loads(DEFAULT.with_name("finetune.json").read_text())) == {"train_config"}
+
+
+def test_gains_are_kept_under_the_names_of_samplers() -> None:
+    """Fails where a name that is looked up may not be written."""
+    keys = [key_of(name, 4, spacing=spacing) for name in SAMPLERS if name != "ddpm" for spacing in SPACINGS]
+    keys += [key_of("ddim", 50, eta) for eta in (1.0, 0.25, 1e-7)]
+    found = Config.model_validate({"ddim_config": {"gains": {key: [1.0] * 8 for key in keys}}})
+    assert set(found.ddim_config.gains) == set(keys)
 
 
 def test_a_configuration_survives_json() -> None:
@@ -126,6 +136,30 @@ def test_a_configuration_survives_json() -> None:
         ('{"ddim_config": {"ddim_timesteps": 201}}', r"ddim_timesteps is 201: expected 1\.\.200"),
         ('{"ddim_config": {"ddim_eta": 2}}', r"ddim_config\.ddim_eta is 2: .*less than or equal to 1"),
         ('{"trainset_config": {"label_names": ["A"]}}', "label_names has 1 name: expected 71"),
+        (
+            '{"train_config": {"heart_rate_guidance": 2}}',
+            "train_config has heart_rate_guidance and no guidance.*leave heart_rate_guidance out",
+        ),
+        (
+            '{"train_config": {"augment": true}, "trainset_config": {"sampling_rate": 500}}',
+            "train_config.augment is true and trainset_config.sampling_rate 500: .*set augment to false",
+        ),
+        (
+            '{"ddim_config": {"fits": [{"steps": [9, 3], "eta": [0, 0], "slope": [0], "before": [0, 0]}]}}',
+            "slope of a fit in ddim_config.fits has 1 value: expected 2",
+        ),
+        (
+            '{"ddim_config": {"fits": [{"steps": [9], "eta": [0], "slope": [0], "before": [0]},'
+            ' {"steps": [3], "eta": [0], "slope": [0], "before": [0]}]}}',
+            "ddim_config.fits has several solvers of 1 step: expected at most one",
+        ),
+        *(
+            (
+                json.dumps({"ddim_config": {"gains": {key: [1] * 8}}}),
+                f"ddim_config.gains has the key '{key}': expected a sampler and its steps",
+            )
+            for key in ("unipc", "euler10", "ddpm200", "unipc10_even", "best")
+        ),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import importlib.metadata
 import io
 import json
 import os
@@ -811,6 +812,8 @@ def test_records_by_number(tmp_path, format):
     expected = everything(tmp_path / "a")
     records = sssd.corpus.open(tmp_path / "a")
     assert len(records) == 35 and records.label_names == CODES and records.leads[1] == "II"
+    stream = sssd.corpus.open(tmp_path / "a", streaming=True)
+    assert (stream.label_names, stream.leads, stream.fs_hz) == (CODES, records.leads, records.fs_hz)
     for i in (0, 34, 10, 9, -1):
         record = records[i]
         assert record["index"] == range(35)[i]
@@ -982,7 +985,6 @@ def test_packages_that_are_too_old(monkeypatch):
     assert json.loads(io) == [f"{package}>={lowest}" for package, lowest in formats.NEEDS.values()]
     for name, found, right in (("parquet", "16.1.0", False), ("parquet", "17.0.0", True), ("hdf5", "3.14.0", False),
                                ("hdf5", "3.15.0.dev1", True), ("hdf5", "4.0", True)):  # fmt: skip
-        monkeypatch.setattr(formats, "find_spec", lambda _: True)
         monkeypatch.setattr(formats, "version", lambda _, found=found: found)
         if right:
             assert formats.check_format(name) == name
@@ -991,3 +993,8 @@ def test_packages_that_are_too_old(monkeypatch):
                 ValueError, match=f"or newer, and {re.escape(found)} is installed: pip install --upgr"
             ):
                 formats.check_format(name)
+    monkeypatch.setattr(formats, "version", lambda _: importlib.metadata.version("not-there"))
+    with pytest.raises(
+        ModuleNotFoundError, match="hdf5 needs the module not-there, .*pip install 'sssd-ecg.io.'"
+    ):
+        formats.check_format("hdf5")

@@ -89,17 +89,6 @@ def test_difference_of_bands() -> None:
     assert steady.spread[3:].mean() == pytest.approx(np.sqrt(1.25 / 2), abs=0.08)
 
 
-def test_the_distance_of_levels() -> None:
-    """0 for the same set, the decades of a louder one, and the log10 of a spread that grows, whichever set is first."""
-    levels = np.random.default_rng(4).normal(0, 0.4, (80, 8, 9))
-    assert spectrum.level_distance(levels, levels) == 0
-    assert spectrum.level_distance(levels + 0.3, levels) == pytest.approx(0.3)
-    middle = np.median(levels, axis=(0, 1))
-    wider = middle + 2 * (levels - middle)
-    assert spectrum.level_distance(wider, levels) == pytest.approx(np.log10(2))
-    assert spectrum.level_distance(levels, wider) == pytest.approx(np.log10(2))
-
-
 def test_the_offset_of_a_lead_does_not_show_in_its_steps() -> None:
     """Breaks when steps of whole microvolts keep rounding errors, whose size depends on how large the samples are."""
     uv = np.random.default_rng(1).integers(-3, 4, (20, 8, 990))

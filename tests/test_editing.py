@@ -378,6 +378,7 @@ def test_interpolation_ends_at_the_recordings(model, ecg):
     path = model.interpolate(ecg, other, 3, steps=20)
     assert difference(path[:1], ecg) < 0.05 and difference(path[2:], other) < 0.05
     assert difference(path[1:2], ecg) > 0.05
+    assert difference(model.interpolate(ecg, other, 1, steps=20), path[1]) < 0.05
     a, b = torch.randn(2, 1, 8, 500, generator=torch.Generator().manual_seed(0))
     middle = slerp(a, b, torch.tensor([[[0.5]]]))
     assert abs(float(middle.std()) - 1) < 0.02  # the straight line would give 0.7

@@ -121,9 +121,9 @@ def test_gelu_of_the_kernel() -> None:
 @pytest.mark.parametrize("valid", [24, 21])
 def test_short_convolution(valid: int) -> None:
     """Breaks if an end of a record takes its neighbour's sample, or padding does not become zero."""
-    x, w, offset, row = rand(3, 24, 16), rand(48, 32), rand(5, 3, 32), torch.tensor(2)
-    result = short_convolution.short_convolution(x, w, offset, row, torch.full((3, 32, 24), NAN), valid)
-    expected = short_convolution.plain(x, w, offset, row, valid)
+    x, w, offset = rand(3, 24, 16), rand(48, 32), rand(3, 32)
+    result = short_convolution.short_convolution(x, w, offset, torch.full((3, 32, 24), NAN), valid)
+    expected = short_convolution.plain(x, w, offset, valid)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
     assert not result[..., valid:].any()
 

@@ -64,6 +64,26 @@ def test_areas_are_those_of_scikit_learn() -> None:
     assert np.isnan(auc.weighted_auc(np.ones(4, int), np.arange(4.0), np.ones((1, 4)))).all()
 
 
+def test_macro_areas_are_those_of_scikit_learn() -> None:
+    """Tied scores in float32, a statement of five records, one of four, and one that four lack.
+
+    Breaks when a rare statement counts, or the mean is one over all records and statements together.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(2)
+    y = np.zeros((90, 4), np.uint8)
+    for column, records in enumerate((30, 5, 4, 86)):
+        y[rng.permutation(90)[:records], column] = 1
+    p = np.round(rng.random((90, 4), np.float32) + 0.2 * y, 1).astype(np.float32)
+    expected = [roc_auc_score(y[:, k], p[:, k]) for k in (0, 1)]
+    found = auc.macro_auc(y, [p], auc.frequent(y), resamples=1)
+    assert found is not None and found["mean"] == pytest.approx(np.mean(expected), abs=1e-12)
+    of = auc.by_statement(y, [p], auc.frequent(y), "ABCD")
+    assert of == pytest.approx(dict(zip("AB", expected, strict=True)), abs=1e-12)
+    assert auc.single_auc(y[:, 1], p[:, 1]) == of["B"]
+
+
 def test_interval_of_the_macro_area() -> None:
     """It holds 95 % of resampled means, and narrows with records. Breaks when records are drawn without replacement."""
     rng = np.random.default_rng(1)

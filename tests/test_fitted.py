@@ -118,3 +118,15 @@ def test_fine_tuning_drops_what_was_fitted(tmp_path: Path) -> None:
     path = model.save_checkpoint(tmp_path / "fitted.safetensors")
     kept = _settings(None, path)[0].ddim_config
     assert (kept.fits, kept.gains, kept.sampler, kept.ddim_timesteps) == ([], {}, None, 3)
+
+
+def test_settings_of_fine_tuning_fit_the_model_that_it_starts_from(tmp_path: Path) -> None:
+    """Fails where the two are put together unchecked: the model that is written could not be read."""
+    from sssd.cli.train import _settings
+
+    content = config().model_dump()
+    content["trainset_config"]["sampling_rate"] = 500
+    content["train_config"]["augment"] = False
+    path = saved(tmp_path, Config.model_validate(content))
+    with pytest.raises(ValueError, match="^finetune with .*: train_config.augment is true .*to false$"):
+        _settings("finetune", path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sssd import labels
-from sssd.labels import CODES, STATEMENTS, complete, encode, find, has, names_of, warn_rare
+from sssd.labels import CODES, STATEMENTS, complete, encode, find, has, names_of, rare_among
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS_CSV = ROOT.parent / "shared" / "data" / "ptbxl_v103_labels71_all21799.csv"
@@ -172,14 +172,14 @@ def test_one_rule_says_which_statements_a_vector_has(tmp_path) -> None:
     assert npz.read(tmp_path / "set.npz")[0].statements == expected
     drawn = complete(np.repeat(vector, 200, axis=0), seed=0, index=range(200))
     assert not has(drawn)[:, find("NORM")].any(), "NORM is drawn beside AFIB: 0.51 did not count"
-    assert warn_rare(np.where(np.arange(71) == find("3AVB"), 0.5, 0.0)[None]) == []
+    assert rare_among(np.where(np.arange(71) == find("3AVB"), 0.5, 0.0)[None]) == []
 
 
-def test_warn_rare() -> None:
-    rare = warn_rare(encode(["NORM", "3AVB+WPW", "INJIL"]))
+def test_rare_among() -> None:
+    rare = rare_among(encode(["NORM", "3AVB+WPW", "INJIL"]))
     assert [code for code, _ in rare] == ["INJIL", "3AVB", "WPW"]
     assert all(n < 20 for _, n in rare)
-    assert warn_rare(encode("NORM")) == []
+    assert rare_among(encode("NORM")) == []
 
 
 def test_complete_keeps_the_request_and_depends_on_seed_and_index_alone() -> None:

@@ -14,7 +14,7 @@ from sssd.annotations import notes_of
 from sssd.drawing import GAINS, LAYOUTS, RHYTHMS, SPEEDS, Drawing
 from sssd.io.figure import save_figure
 from sssd.plot import paper, sheet
-from sssd.record import Annotation, Ecg
+from sssd.record import Annotation, Ecg, parts_of
 from tests.test_heart_rate import model
 
 
@@ -269,6 +269,12 @@ def test_brackets_stand_where_statements_change(layout: str, speed: int) -> None
     assert not [name for name in texts if "NORM" in name and "from" not in name]
 
 
+def _of_parts(signal: np.ndarray, parts: list[tuple[int, tuple[str, ...]]]) -> Ecg:
+    """A record whose statements change; parts: the first sample and the statements of each."""
+    told = {"parts": ["+".join(statements) for _, statements in parts]}
+    return Ecg(signal, statements=("NORM",), provenance=told, annotations=notes_of(parts))
+
+
 def _changing(seed: int) -> Ecg:
     """A record of beats up to 3 mV high, with notes of long names, near each other, near names and near its end."""
     rng = np.random.default_rng(seed)
@@ -277,7 +283,7 @@ def _changing(seed: int) -> Ecg:
     at = [0, *sorted(rng.choice(np.arange(1, 1000), rng.integers(1, 7), replace=False).tolist()), 995]
     names = ["NORM", "LAO/LAE", "Atrial_fibrillation_with_rapid_response", "ÄÖ-Wörter", "PRC(S)", "$x_2$"]
     parts = [(int(k), tuple(rng.choice(names, rng.integers(1, 6)))) for k in at]
-    return Ecg(signal, statements=("NORM",), annotations=notes_of(parts))
+    return _of_parts(signal, parts)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -315,14 +321,18 @@ def test_statements_in_brackets_cover_nothing(seed: int) -> None:
 
 def test_other_notes_stay_as_they_are() -> None:
     """Fails when a note that is not of statements is drawn as a change."""
-    figure = paper(Ecg(_ecg().signal, annotations=(Annotation(300, '"', note="TS"),)))
-    assert _brackets(figure) == [] and "TS" in _texts(figure)
+    for marks in ([(300, "TS")], [(0, "pacemaker off"), (300, "TS")]):
+        notes = tuple(Annotation(sample, '"', note=note) for sample, note in marks)
+        ecg = Ecg(_ecg().signal, statements=("NORM",), annotations=notes)
+        figure = paper(ecg)
+        assert parts_of(ecg) == [(("NORM",), 0.0, ecg.duration_s)]
+        assert _brackets(figure) == [] and {note for _, note in marks} <= set(_texts(figure))
 
 
 @pytest.mark.parametrize("layout", ["3x4", "6x2"])
 def test_brackets_do_not_cross_the_names_of_leads(layout: str) -> None:
     """Fails when the name of a lead stays where a bracket goes through it."""
-    ecg = Ecg(np.zeros((12, 1000)), annotations=notes_of([(0, ("NORM",)), (530, ("AFIB",))]))
+    ecg = _of_parts(np.zeros((12, 1000)), [(0, ("NORM",)), (530, ("AFIB",))])
     figure = paper(ecg, Drawing(layout))
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     names = [text for text in figure.axes[0].texts if text.get_text() in RHYTHMS]

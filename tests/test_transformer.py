@@ -550,6 +550,13 @@ def test_the_heart_rate_has_a_guidance_of_its_own() -> None:
     assert (found - guided(net, LENGTH, strength, None, "float32", CPU)(x, y, t)).abs().max() > 1e-3
 
 
+def test_a_heart_rate_is_guided_only_where_there_is_one(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "model.safetensors", random_net(), tiny())
+    config = tiny(guidance=2.0, heart_rate_guidance=2.0)
+    with pytest.raises(ValueError, match="heart_rate_guidance needs a transformer that .*leave the key out"):
+        train(config, data(), tmp_path / "run", init=path, accelerator="cpu")
+
+
 def test_fine_tuning_on_other_labels_keeps_what_is_known(tmp_path: Path) -> None:
     """A known label in another place means what it meant, as do age and circumstances; a new one is new.
 
@@ -672,12 +679,15 @@ def recordings(folder: Path, n: int = 20) -> Path:
 
 def test_train_and_generate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`train --config default`, smaller, writes a checkpoint that `generate` and `inspect` can read."""
-    config = tiny(1000, n_iters=2, batch_size=4)
+    content = tiny(1000, n_iters=2, batch_size=4).model_dump()
+    content["trainset_config"]["heart_rate"] = True
+    content["wavenet_config"]["label_embed_classes"] = 77
     file = tmp_path / "small.json"
-    file.write_text(json.dumps({**config.model_dump(), "ddim_config": {"ddim_timesteps": 3}}))
+    file.write_text(json.dumps({**content, "ddim_config": {"ddim_timesteps": 3}}))
     trained = tmp_path / "run"
-    arguments = ["train", "--config", file, "--data", recordings(tmp_path), "--out", trained, "-q"]
+    arguments = ["train", "--config", file, "--data", recordings(tmp_path), "--out", trained]
     assert main([str(a) for a in [*arguments, "--accelerator", "cpu"]]) == 0
+    assert "71 labels, age, sex and heart rate, 2 iterations" in capsys.readouterr().out
     model = trained / "model.safetensors"
     out = tmp_path / "ecgs"
     arguments = ["generate", "--checkpoint", model, "--label", "AFIB", "-n", 2, "--seed", 1, "--out", out]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import checked_index, checked_seed, counted
 from .circumstances import with_circumstances
-from .engine.bound import bind, whole
+from .engine.bound import bind, recorded_run
 from .models.network import Network
 from .models.precision import float32_products
 from .models.settings import isolated
@@ -200,7 +200,7 @@ def _recorded(
     length: int,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor] | None:
-    """Run a sampler from noise as one graph of all its steps, where the engine keeps one (see `engine.bound.whole`).
+    """Run a sampler from noise as one graph of all its steps, where there is one (see `engine.bound.recorded_run`).
 
     Returns the records (B, 8, length) and those predicted in each step (S, B, 8, length).
     """
@@ -220,7 +220,7 @@ def _recorded(
         x = run(table, denoise, x_T, noise, on_step=lambda i, x0: each.append(x0))
         return x, torch.stack(each)
 
-    made: tuple[Tensor, Tensor] | None = whole(
+    made: tuple[Tensor, Tensor] | None = recorded_run(
         network, flow, (cond, state), times, length=length, dtype=dtype, name=(table.key, T)
     )
     return made

@@ -28,7 +28,7 @@ from .corpora import recipe, run
 from .corpora.formats import check_format
 from .corpora.plan import like_ptbxl
 from .corpora.verify import verify
-from .device import choose_device, choose_precision
+from .device import choose_device, choose_precision, precision_name
 from .engine.bound import bind
 from .model_wrapper import SSSDECG
 from .models.denoiser import Denoiser
@@ -116,8 +116,7 @@ def measure(
     In the end come rows that say what this machine does not measure. ValueError if it does not have the device.
     """
     where = choose_device(device)
-    dtype = choose_precision(precision, where)
-    name = "bf16" if dtype == torch.bfloat16 else "float32"
+    dtype, name = choose_precision(precision, where), precision_name(precision, where)
     many = MANY if where.type == "cuda" else FEW
     for which in models:
         model = SSSDECG.from_pretrained(device=where) if which == BUILTIN else random_published(where)
@@ -144,7 +143,7 @@ def measure(
 
 def measure_qualities(where: torch.device, precision: str, *, longest: float) -> Iterator[Row | Missing]:
     """Yield how long ECGs of each quality take: from Python, in a corpus, and from the command line."""
-    name = "bf16" if choose_precision(precision, where) == torch.bfloat16 else "float32"
+    name = precision_name(precision, where)
     many = BATCH.get(where.type, BATCH["cpu"])
     batch, model = {}, SSSDECG.from_pretrained(device=where)
     for quality, preset in PRESETS.items():
@@ -161,7 +160,7 @@ def measure_qualities(where: torch.device, precision: str, *, longest: float) ->
             records = CORPUS.get(where.type, CORPUS["cpu"])
             try:
                 check_format("parquet")
-            except ValueError as error:
+            except (ValueError, ModuleNotFoundError) as error:
                 yield Missing("corpus, from its start until it is verified", str(error))
                 continue
             seconds = corpus_seconds(model, preset, records, precision) / records

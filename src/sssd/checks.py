@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import numbers
 import operator
@@ -147,6 +148,19 @@ def needed_for(what: str, extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         text = f"{what} the module {error.name}, which is not installed: pip install 'sssd-ecg[{extra}]'"
         raise ModuleNotFoundError(text, name=error.name) from error
+
+
+@contextmanager
+def errors_only(*loggers: str) -> Iterator[None]:
+    """Within the block, these loggers let no warning through, only errors."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _integer(value: Any) -> int | None:

@@ -112,14 +112,17 @@ class Records(Dataset[Record]):
 
     @property
     def label_names(self) -> tuple[str, ...]:
+        """(K,) what the columns of `labels` stand for."""
         return self.corpus.label_names
 
     @property
     def leads(self) -> tuple[str, ...]:
+        """(12,) the names of the rows of `signal`."""
         return self.corpus.leads
 
     @property
     def fs_hz(self) -> float:
+        """Samples per second."""
         return self.corpus.fs_hz
 
     def __len__(self) -> int:
@@ -144,6 +147,7 @@ class Records(Dataset[Record]):
         return pandas.concat(parts)
 
     def __getitem__(self, i: int) -> Record:
+        """Return record i, from the end if it is negative. IndexError if there is none; ValueError if it is damaged."""
         if not -len(self) <= i < len(self):
             raise IndexError(f"record {i} of a corpus of {len(self)}")
         shard, row = divmod(range(len(self))[i], self.corpus.shard_size)
@@ -161,6 +165,21 @@ class Stream(IterableDataset[Record]):
     def __init__(self, folder: Path, corpus: Corpus, shuffle: int | None, rank: int, world_size: int) -> None:
         self._shards, self.corpus = _Shards(folder, corpus), corpus
         self.shuffle, self.rank, self.world_size, self.epoch = shuffle, rank, world_size, 0
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """(K,) what the columns of `labels` stand for."""
+        return self.corpus.label_names
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """(12,) the names of the rows of `signal`."""
+        return self.corpus.leads
+
+    @property
+    def fs_hz(self) -> float:
+        """Samples per second."""
+        return self.corpus.fs_hz
 
     def set_epoch(self, epoch: int) -> None:
         """Choose another order for the next pass; it has an effect only with `shuffle`."""

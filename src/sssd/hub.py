@@ -6,15 +6,12 @@ connection, and `HF_HUB_OFFLINE=1` or `local_files_only` keeps it so.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .checks import needed_for
+from .checks import errors_only, needed_for
 
 FILE = "model.safetensors"  # of a model in a folder or at the Hub; it holds the configuration as well
 CONFIG, CARD = "config.json", "README.md"  # beside it, for readers and for the Hub
@@ -59,7 +56,9 @@ def fetch(model: str, *, revision: str | None = None, **how: Any) -> Path:
         from huggingface_hub import errors
     at = "" if revision is None else f" at revision {revision!r}"
     try:
-        with _errors_only(logging.getLogger("huggingface_hub")):
+        with errors_only(
+            "huggingface_hub"
+        ):  # not of requests that are tried again: what fails in the end is raised
             file = huggingface_hub.hf_hub_download(
                 model, FILE, revision=revision, endpoint=_endpoint(), **how
             )
@@ -88,17 +87,6 @@ def fetch(model: str, *, revision: str | None = None, **how: Any) -> Path:
         raise ValueError(f"{model!r} is no name of a model at the Hub: {error}") from None
     except Exception as error:  # of the connection, by whichever library it is made
         raise OSError(f"{model!r}{at} could not be fetched from the Hub: {_first_line(error)}") from error
-
-
-@contextmanager
-def _errors_only(logger: logging.Logger) -> Iterator[None]:
-    """Let no warning through, such as that of a request which is tried again: what fails in the end is raised."""
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def upload(folder: Path, model: str, *, revision: str | None, private: bool | None, token: str | None) -> str:

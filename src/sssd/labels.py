@@ -164,7 +164,7 @@ def learnt(records: int) -> str:
     return f"{counted(records, 'training record')}: {'not' if records < 5 else 'hardly'} learnt"
 
 
-def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
+def rare_among(vectors: NDArray[Any]) -> list[tuple[str, int]]:
     """Return (code, training records) of statements that the built-in model saw fewer than 20 times, the rarest first.
 
     Only statements that one of the `vectors` (B, 71) has are listed.
@@ -177,7 +177,7 @@ def warn_rare(vectors: NDArray[Any]) -> list[tuple[str, int]]:
 
 def rare_note(vectors: NDArray[Any]) -> str | None:
     """Return a sentence on the statements of vectors (B, 71) of which the built-in model saw few; None without any."""
-    listed = ", ".join(f"{code} ({count})" for code, count in warn_rare(vectors))
+    listed = ", ".join(f"{code} ({count})" for code, count in rare_among(vectors))
     told = f"the built-in model has seen fewer than {RARE} training records of {listed}: do not expect much of them"
     return told if listed else None
 

@@ -189,6 +189,7 @@ class PretrainedModel:
 
     @property
     def device(self) -> torch.device:
+        """Where the network is and records are made."""
         return next(self.model.parameters()).device
 
     @property

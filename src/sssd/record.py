@@ -185,8 +185,13 @@ class Ecg:
 
 
 def parts_of(ecg: Ecg) -> list[tuple[tuple[str, ...], float, float]]:
-    """Return the statements of each part of a record, and where it begins and ends in s."""
-    notes = [one for one in ecg.annotations if one.symbol == '"']
+    """Return the statements of each part of a record, and where it begins and ends in s.
+
+    Parts begin at the notes that the provenance lists (sssd.records); a note of another program says something else.
+    """
+    told = ecg.provenance.get("parts")
+    parts = told if isinstance(told, list) else []
+    notes = [one for one in ecg.annotations if one.symbol == '"' and one.note in parts]
     if not notes or notes[0].sample > 0:
         return [(ecg.statements, 0.0, ecg.duration_s)]
     starts = [one.sample / ecg.fs_hz for one in notes]

@@ -10,16 +10,18 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .checks import one_of
+from .config.names import Spacing
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-SPACINGS = ("uniform", "leading", "trailing", "log_snr", "karras")
+SPACINGS = get_args(Spacing)
 # Of the spacing "karras": sigma / alpha between which all steps but the first lie, and rho.
 KARRAS, KARRAS_RHO = (7.0, 0.002), 4.0
 

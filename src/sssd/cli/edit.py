@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..config import names
 from .recordings import Make, from_recording
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def command(
         typer.Option(help="What the ECG is to show, by codes or in words: AFIB+LVH asks for both."),
     ] = None,
     age: Annotated[float | None, typer.Option(help="The age in years that the patient is to have.")] = None,
-    sex: Annotated[
-        Literal["female", "male"] | None, typer.Option(help="The sex that the patient is to have.")
-    ] = None,
+    sex: Annotated[names.Sex | None, typer.Option(help="The sex that the patient is to have.")] = None,
     heart_rate: Annotated[
         float | None,
         typer.Option(
@@ -53,7 +52,7 @@ def command(
         float | None, typer.Option(help="The age of the patient; without it, the age is unknown.")
     ] = None,
     own_sex: Annotated[
-        Literal["female", "male"] | None,
+        names.Sex | None,
         typer.Option(help="The sex of the patient; without it, the sex is unknown."),
     ] = None,
     own_heart_rate: Annotated[

@@ -44,7 +44,7 @@ Checkpoint = Annotated[
     ),
 ]
 Preset = Annotated[
-    Literal["draft", "standard", "best"] | None,
+    names.Quality | None,
     typer.Option(
         "--quality",
         help="Use this in place of --sampler, --steps, --eta and --spacing; the built-in model is standard without it.",
@@ -54,7 +54,7 @@ Age = Annotated[
     float | None, typer.Option(help="Age of the patients in years; without it, the age is unknown.")
 ]
 Sex = Annotated[
-    Literal["female", "male"] | None,
+    names.Sex | None,
     typer.Option(help="Sex of the patients; without it, the sex is unknown."),
 ]
 HeartRate = Annotated[
@@ -123,11 +123,12 @@ Configuration = Annotated[
     Path | None, typer.Option("--config", help="The configuration file of --checkpoint.")
 ]
 Convention = Annotated[
-    Literal["conjugate_pairs", "half_spectrum"] | None,
+    names.Cauchy | None,
     typer.Option(
         "--cauchy",
         metavar="<name>",
-        help="Convention of a published checkpoint, conjugate_pairs or half_spectrum; `sssd-ecg inspect` shows it.",
+        help=f"Convention of a published checkpoint, {' or '.join(get_args(names.Cauchy))}; `sssd-ecg "
+        "inspect` shows it.",
     ),
 ]
 LabelsFrom = Annotated[

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..checks import counted
+from ..checks import counted, needed_for
 from ..presets import BUILTIN, checkpoint_file
 from . import options
 from .console import UsageError, note, progress_bar, say, usage
@@ -82,8 +81,8 @@ def command(
             raise UsageError(f"{start} was distilled: fine-tune the network that it was distilled from")
         if out.exists() and not out.is_dir():
             raise UsageError(f"{str(out)!r} is a file; choose a folder for the run")
-        if find_spec("lightning_fabric") is None:
-            raise UsageError("training needs the package lightning-fabric: pip install 'sssd-ecg[train]'")
+        with needed_for("training needs", "train"):
+            import lightning_fabric  # noqa: F401
         split = training_data(ecgs, settings, [recordings.read(folder) for folder in more or []])
     if missing := recordings.not_stated(ecgs):
         note(missing)
@@ -93,10 +92,10 @@ def command(
     rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # torchrun sets both
     first = int(rank) == 0  # only one of several processes prints
     quiet = quiet or not first
-    total = settings.train_config.n_iters
+    total, taken = settings.train_config.n_iters, settings.trainset_config.takes.in_words
     say(
         f"{counted(len(split.signal_mv), 'record')} to train on, {len(split.val_signal_mv)} to validate, "
-        f"{counted(len(ecgs.label_names), 'label')}{', age and sex' * settings.trainset_config.patient}, "
+        f"{counted(len(ecgs.label_names), 'label')}{f', {taken}' if taken else ''}, "
         f"{counted(total, 'iteration')} of {counted(settings.train_config.batch_size, 'record')}",
         quiet=quiet,
     )
@@ -142,7 +141,7 @@ def command(
 def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
     """Return the configuration, by default finetune, and whether its network is the one in `start`."""
     from ..checkpoints import configuration_of, read_state
-    from ..config.schema import DEFAULT, PUBLISHED, read_config
+    from ..config.schema import DEFAULT, PUBLISHED, parse_config, read_config
 
     packaged = {"default": DEFAULT, "published": PUBLISHED}
     packaged |= {kind: DEFAULT.with_name(f"{kind}.json") for kind in ("finetune", "guided")}
@@ -161,9 +160,8 @@ def _settings(name: str | None, start: Path | None) -> tuple[Config, bool]:
             f"--init: leave out {', '.join(others)}, or describe the network too"
         )
     own, _ = configuration_of(start, *read_state(start))
-    return own.model_copy(
-        update={"train_config": settings.train_config, "ddim_config": _without_fits(own)}
-    ), True
+    sections = {"train_config": settings.train_config, "ddim_config": _without_fits(own)}
+    return parse_config(own.model_copy(update=sections).model_dump_json(), f"{name} with {start}"), True
 
 
 def _without_fits(own: Config) -> DdimConfig:

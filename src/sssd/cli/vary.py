@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..config.names import VARY_STRENGTH
 from . import options
 from .recordings import Make, from_recording
 
@@ -20,7 +21,7 @@ sssd-ecg vary recording.csv --own-label AFIB -n 4 --format wfdb,png --out varied
 @from_recording()
 def command(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of variations.")] = 1,
-    strength: options.Strength = 0.4,
+    strength: options.Strength = VARY_STRENGTH,
     sampler: options.Sampler = None,
     steps: options.Steps = None,
 ) -> Make:

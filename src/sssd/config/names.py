@@ -1,4 +1,4 @@
-"""The names of samplers and of spacings, for configurations, the command line, the service and corpora.
+"""The names that users choose from, and a default, for configurations, the command line, the service and corpora.
 
 Nothing heavy is imported here.
 """
@@ -20,3 +20,9 @@ Other = Literal[  # all but DDIM and DDPM
 ]
 Sampler = Literal["ddim", "ddpm", Other]
 Spacing = Literal["uniform", "leading", "trailing", "log_snr", "karras"]
+Quality = Literal["draft", "standard", "best"]
+Cauchy = Literal["conjugate_pairs", "half_spectrum"]  # see sssd.models.s4
+Sex = Literal["female", "male"]
+CorpusFormat = Literal["parquet", "hdf5", "npz", "wfdb"]
+
+VARY_STRENGTH = 0.4  # of a variation; docs/recordings.md compares strengths

@@ -7,6 +7,7 @@ nothing here reads them: see `UNUSED`.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..checks import counted
 from ..patient import Takes
 from .json_text import parse_json
-from .names import Other
+from .names import Other, Spacing
 
 HERE = Path(__file__).parent
 PUBLISHED = HERE / "config_SSSD_ECG.json"
@@ -29,6 +30,11 @@ UNUSED = {
 }
 
 Count = Annotated[int, Field(ge=1)]
+
+# What sssd.samplers.key_of writes; DDPM has no gains.
+SAMPLER_KEY = re.compile(
+    rf"(ddim|{'|'.join(get_args(Other))})[1-9][0-9]*(_eta[0-9.e-]+)?(_({'|'.join(get_args(Spacing))}))?"
+)
 
 
 class _Section(BaseModel):
@@ -164,6 +170,15 @@ class TrainConfig(_Section):
     heart_rate_guidance: Guidance | None = None
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _heart_rate_guidance_needs_guidance(self) -> TrainConfig:
+        if self.heart_rate_guidance is not None and self.guidance is None:
+            raise ValueError(
+                "train_config has heart_rate_guidance and no guidance, without which it has no effect: give guidance "
+                "too (1 for none), or leave heart_rate_guidance out"
+            )
+        return self
+
 
 class TrainsetConfig(_Section):
     """The records.
@@ -227,6 +242,17 @@ class Fit(_Section):
     slope: list[float]
     before: list[float]
 
+    @model_validator(mode="after")
+    def _one_value_per_step(self) -> Fit:
+        for name in ("eta", "slope", "before"):
+            found = len(getattr(self, name))
+            if found != len(self.steps):
+                raise ValueError(
+                    f"{name} of a fit in ddim_config.fits has {counted(found, 'value')}: expected {len(self.steps)}, "
+                    "one for each of its steps"
+                )
+        return self
+
 
 class DdimConfig(_Section):
     """How records are sampled unless the caller says otherwise.
@@ -247,6 +273,27 @@ class DdimConfig(_Section):
     nodes: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     gains: dict[str, Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=8, max_length=8)]] = {}
     fits: list[Fit] = []
+
+    @model_validator(mode="after")
+    def _gains_are_of_samplers(self) -> DdimConfig:
+        for key in self.gains:
+            if not SAMPLER_KEY.fullmatch(key):
+                raise ValueError(
+                    f"ddim_config.gains has the key {key!r}: expected a sampler and its steps, such as unipc10, "
+                    "ddim50_eta1 or sde-dpmpp-2m24_karras"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_fit_for_each_number(self) -> DdimConfig:
+        numbers = [len(fit.steps) for fit in self.fits]
+        for number in numbers:
+            if numbers.count(number) > 1:
+                raise ValueError(
+                    f"ddim_config.fits has several solvers of {counted(number, 'step')}: expected at most one for each "
+                    "number of steps; leave the others out"
+                )
+        return self
 
 
 class Config(_Section):
@@ -287,6 +334,12 @@ class Config(_Section):
         if self.transformer_config is not None:
             self._check_transformer()
         self._check_nodes()
+        rate = self.trainset_config.sampling_rate
+        if self.train_config.augment and rate != 100:
+            raise ValueError(
+                f"train_config.augment is true and trainset_config.sampling_rate {rate:g}: only records at 100 Hz are "
+                "augmented; set augment to false"
+            )
         names, classes = self.trainset_config.label_names, self.wavenet_config.label_embed_classes
         trainset = self.trainset_config
         behind, what = len(trainset.takes.columns), trainset.takes.in_words

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.names import CorpusFormat
 from . import manifest
 from .block import EXTRA, GROUP, NUMBERS, Block, rows
 from .disk_errors import explained
@@ -15,12 +16,17 @@ from .formats import ShardReader
 from .lock import locked
 from .notes import finished, write_note
 from .run import Report, check_new, clear, complete
-from .schema import Corpus, Format
+from .schema import Corpus
 from .shard import Shard
 
 
 def convert(
-    source: Path, out: Path, format: Format, *, shard_size: int | None = None, progress: Report | None = None
+    source: Path,
+    out: Path,
+    format: CorpusFormat,
+    *,
+    shard_size: int | None = None,
+    progress: Report | None = None,
 ) -> Corpus:
     """Write the records of `source` in another format; if it was stopped, call it again to complete the copy.
 
@@ -36,7 +42,7 @@ def merge(
     sources: Sequence[Path],
     out: Path,
     *,
-    format: Format | None = None,
+    format: CorpusFormat | None = None,
     shard_size: int | None = None,
     progress: Report | None = None,
 ) -> Corpus:

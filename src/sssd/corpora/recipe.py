@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..added_noise import parse
+from ..config.names import CorpusFormat
 from ..leads import CLINICAL, to_twelve
 from ..request import known
 from .block import LIMIT_UV, NOT_FINITE, Block, Extra
 from .plan import Plan
-from .schema import Corpus, Format, Recipe
+from .schema import Corpus, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ def describe(
     config: Path | None = None,
     batch_size: int | None = None,
     threads: int | None = None,
-    format: Format = "parquet",
+    format: CorpusFormat = "parquet",
     shard_size: int = 4096,
     vary: float | None = None,
     steps: int | None = None,
@@ -70,7 +71,7 @@ def describe(
     import torch
 
     from ..detail import network_for
-    from ..device import choose_batch_size, choose_precision
+    from ..device import choose_batch_size, precision_name
     from ..models.detail import FACTOR
     from ..signals.rates import FINE_HZ
     from ..version import __version__
@@ -83,7 +84,6 @@ def describe(
     windows = 1 if strip is None else len(strip.pieces)
     samples = window if duration is None else round(duration * model.fs_hz)
     kinds = parse(noise, fs_hz)
-    dtype = choose_precision(precision, model.device)
     fits = batch_size or choose_batch_size(model.model.config, window, model.device)
     recipe = Recipe(
         records=plan.records,
@@ -100,7 +100,7 @@ def describe(
         gain=tuple(table.gain.tolist()),
         fit=table.settings.get("fit"),
         seed=seed,
-        precision="bf16" if dtype == torch.bfloat16 else "float32",
+        precision=precision_name(precision, model.device),
         batch_size=batch_size
         if batch_size and windows == 1
         else whole_batches(max(1, fits // windows), shard_size, plan.records),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -23,8 +23,6 @@ from .block import Extra
 KIND, VERSION = "sssd-ecg corpus", 1
 SUFFIX = {"parquet": ".parquet", "hdf5": ".h5", "npz": ".npz", "wfdb": ""}
 MAX_SHARDS = 1_000_000
-
-Format = Literal["parquet", "hdf5", "npz", "wfdb"]
 
 
 def _printable(text: str) -> str:
@@ -97,7 +95,7 @@ class Recipe:
     model: Sha256
     checkpoint: Text
     config: dict[str, Any] | None
-    cauchy: Literal["conjugate_pairs", "half_spectrum"]
+    cauchy: names.Cauchy
     sampler: Annotated[str, _one_of(*get_args(names.Sampler))]
     steps: Size
     eta: Annotated[float, Field(ge=0, le=1)] | None
@@ -156,7 +154,7 @@ class Corpus:
 
     records: Records
     shard_size: Size
-    format: Format
+    format: names.CorpusFormat
     label_names: tuple[Annotated[Text, Field(min_length=1, max_length=256)], ...]
     leads: tuple[Text, ...]
     fs_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)]

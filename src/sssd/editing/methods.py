@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from torch import Tensor
 
 from ..checks import check_keywords, only
+from ..config.names import VARY_STRENGTH
 from ..detail import network_for
 from ..models.settings import isolated
 from ..noise import seed_or_drawn
@@ -69,7 +70,7 @@ class FromRecordings(PretrainedModel):
         self,
         recording: Source,
         n: int = 1,
-        strength: float = variation.STRENGTH,
+        strength: float = VARY_STRENGTH,
         *,
         sampler: Any = None,
         steps: int | None = None,
@@ -136,7 +137,11 @@ class FromRecordings(PretrainedModel):
         steps: int | None = None,
         **how: Unpack[MadeKeywords],
     ) -> Records:
-        """Return n records on the way from one recording to another, both included: noise and statements change."""
+        """Return n records on the way from one recording to another, both included: noise and statements change.
+
+        n: by default 5; one record is the middle of the way. steps: of DDIM without noise; by default 50. The other
+            keywords: see the class. ValueError too if n is no whole number of at least 1.
+        """
         check_keywords("interpolate", how, MadeKeywords)
         precision = how.get("precision", "auto")
         return self._made(inversion.interpolate(self._whole, first, last, n, steps, precision=precision), how)

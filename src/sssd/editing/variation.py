@@ -13,8 +13,6 @@ from .source import Source, take
 if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
 
-STRENGTH = 0.4  # docs/recordings.md compares strengths
-
 
 def vary(
     model: SSSDECG,

@@ -26,6 +26,7 @@ from ..models.denoiser import Denoiser
 from ..models.network import Network
 from ..models.parameters import DenoiserConfig
 from ..models.transformer import Transformer
+from ..models.weights import padded_tokens
 from . import graph
 from .forms import Evaluate, Form, PlainDenoiser, PlainTransformer
 from .processor import TransformerForm
@@ -36,7 +37,7 @@ GRAPHS = 16  # numbers of records that are kept of each
 SHARE = 1 / 16  # of the GPU's memory, for the graphs of each
 TRANSFORMER_BYTES = 128  # of one layer, for each channel of a token
 STEPS = 4  # sequences of time steps that are kept of each
-WHOLE = 8  # samplers and numbers of records for which there is a graph of all steps, of each
+RUNS = 8  # samplers and numbers of records for which there is a graph of all steps, of each
 FEW_RECORDS, FEW_STEPS = 8, 64  # of such a graph, at most
 
 
@@ -62,7 +63,7 @@ Bind = Callable[[Tensor], Callable[[Tensor, int], Tensor]]
 
 
 @torch.no_grad()
-def whole(
+def recorded_run(
     net: Network,
     flow: Callable[[Bind, Tensor, Tensor], Any],
     given: tuple[Tensor, Tensor],
@@ -83,7 +84,7 @@ def whole(
     """
     if not records_graphs(given[0].device) or len(given[0]) > FEW_RECORDS or len(steps) > FEW_STEPS:
         return None
-    return _engine(net, length, dtype, given[0].device).whole(net, flow, given, steps, name)
+    return _engine(net, length, dtype, given[0].device).recorded_run(net, flow, given, steps, name)
 
 
 class Engine:
@@ -97,9 +98,9 @@ class Engine:
         self.length, self.dtype, self.device = length, dtype, device
         self._forms: Recent[Form] = Recent(2)  # on a GPU, one that its kernels run and one for other batches
         self._added: Recent[Tensor] = Recent(STEPS)
-        self._asked: Recent[None] = Recent(WHOLE)  # what was asked of `whole`
-        self._whole: Recent[Callable[..., Any]] = Recent(WHOLE)
-        self._whole_fails = False
+        self._asked: Recent[None] = Recent(RUNS)  # what was asked of `recorded_run`
+        self._runs: Recent[Callable[..., Any]] = Recent(RUNS)
+        self._recording_fails = False
         self._graphs: Recent[Evaluate] | None = None
         if records_graphs(device):
             self._graphs = Recent(GRAPHS, SHARE * memory(device))
@@ -116,7 +117,7 @@ class Engine:
 
         return predict
 
-    def whole(
+    def recorded_run(
         self,
         net: Network,
         flow: Callable[[Bind, Tensor, Tensor], Any],
@@ -124,12 +125,12 @@ class Engine:
         steps: Sequence[int],
         name: Hashable,
     ) -> Any | None:
-        """See `whole`."""
+        """See `recorded_run`."""
         records = len(given[0])
         key = name, records, given[0].shape[1:]
         before = key in self._asked
         self._asked.get(key, lambda: None)  # it is the last that was asked for now
-        if not before or self._whole_fails:
+        if not before or self._recording_fails:
             return None
         form, added = self._form(net, steps, records)
 
@@ -143,9 +144,9 @@ class Engine:
             return flow(bind, cond, state)
 
         try:
-            recording = self._whole.get(key, lambda: graph.record(function, *given))
+            recording = self._runs.get(key, lambda: graph.record(function, *given))
         except RuntimeError as error:
-            self._whole_fails = True
+            self._recording_fails = True
             warn(f"the steps are launched one by one: recording all of them failed ({error})")
             return None
         return recording(*given)
@@ -203,7 +204,7 @@ def activation_bytes(config: DenoiserConfig | TransformerConfig, records: int, l
 
 def kernels_fit(config: DenoiserConfig, records: int, length: int, device: torch.device) -> bool:
     """Return whether the hand-written kernels can evaluate this network for this number of records here."""
-    channels, tokens = config.res_channels, -(-length // (8 * config.patch)) * 8
+    channels, tokens = config.res_channels, padded_tokens(config, length)
     if channels < 16 or channels & (channels - 1) or 2 * records * channels * tokens >= 2**31:
         return False
     return kernels_run(device)

@@ -24,6 +24,7 @@ from ..models.attention import HEAD, AttentionWeights, attention
 from ..models.denoiser import Denoiser
 from ..models.parameters import S4Layer
 from ..models.s4 import two_sided_taps
+from ..models.weights import padded_tokens
 from .forms import Evaluate, of_labels, of_time
 from .kernels.long_convolution import long_convolution, reach_of, shifted_taps
 from .kernels.norm import norm, norm_gate
@@ -61,7 +62,7 @@ class Packed(NamedTuple):
 def pack(net: Denoiser, length: int, dtype: torch.dtype = torch.bfloat16) -> Packed:
     """Fold weight norms, compute S4 kernels and arrange all weights for signals of `length` samples."""
     tokens = -(-length // net.config.patch)
-    padded = _padded(tokens)
+    padded = padded_tokens(net.config, length)
 
     def matrix(weight: Tensor) -> Tensor:
         return weight.T.to(dtype).contiguous()
@@ -98,10 +99,6 @@ def pack(net: Denoiser, length: int, dtype: torch.dtype = torch.bfloat16) -> Pac
         (matrix(behind_mean @ skip), (behind_mean @ skip_bias + behind.bias).to(dtype)),
         (last.weight[..., 0].T.contiguous(), last.bias.detach()),
     )
-
-
-def _padded(tokens: int) -> int:
-    return -(-tokens // 8) * 8
 
 
 @torch.no_grad()
@@ -166,11 +163,11 @@ def evaluator(
     """
     device, dtype = packed.blocks[0].conv.device, packed.blocks[0].conv.dtype
     channels, features = packed.blocks[0].res.shape[0], packed.blocks[0].conv.shape[1]
-    tokens, padded, patch, layers = packed.tokens, _padded(packed.tokens), packed.patch, len(packed.blocks)
+    tokens, patch, layers = packed.tokens, packed.patch, len(packed.blocks)
+    padded = padded_tokens(net.config, length)
     u, y = (torch.empty(records, features, padded, device=device, dtype=dtype) for _ in range(2))
     gates = torch.empty(records * padded, layers * channels, device=device, dtype=dtype)
     half, lacking = math.sqrt(0.5), missing(net)
-    only = torch.zeros((), dtype=torch.int64, device=device)  # the row of a table of one step
 
     def evaluate(signal: Tensor, offset: Tensor, label: Tensor | None) -> Tensor:
         x = F.pad(signal, (0, padded * patch - length)).unflatten(-1, (padded, patch))
@@ -178,7 +175,7 @@ def evaluator(
         x = torch.relu_(x).to(dtype)  # (B, L, C)
         for i, w in enumerate(packed.blocks):
             g = gates[:, i * channels : (i + 1) * channels]
-            short_convolution(x, w.conv, offset[i : i + 1], only, u, tokens)
+            short_convolution(x, w.conv, offset[i], u, tokens)
             for j, s4 in enumerate(w.s4):
                 long_convolution(u, s4.taps, s4.reach, y)
                 torch.baddbmm(u, s4.linear.expand(records, -1, -1), y, out=u)

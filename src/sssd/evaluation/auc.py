@@ -41,6 +41,11 @@ def weighted_auc(y: NDArray[np.integer], score: FloatArray, weights: FloatArray)
     return area
 
 
+def single_auc(y: NDArray[np.integer], score: FloatArray) -> float:
+    """Return the area under the ROC curve of one statement, y (n,) and score (n,); NaN as in `weighted_auc`."""
+    return float(weighted_auc(y, score, np.ones((1, len(y))))[0])
+
+
 def macro_auc(
     y: NDArray[np.integer],
     scores: Sequence[FloatArray],
@@ -70,10 +75,7 @@ def by_statement(
     y: NDArray[np.integer], scores: Sequence[FloatArray], columns: NDArray[np.integer], names: Sequence[str]
 ) -> dict[str, float]:
     """Return the mean over seeds of the area under the ROC curve of each of `columns`, by its name."""
-    once = np.ones((1, len(y)))
-    return {
-        names[k]: float(np.mean([weighted_auc(y[:, k], p[:, k], once)[0] for p in scores])) for k in columns
-    }
+    return {names[k]: float(np.mean([single_auc(y[:, k], p[:, k]) for p in scores])) for k in columns}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

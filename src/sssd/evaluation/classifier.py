@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import counted, needed_for
+from ..checks import counted
 from ..models.precision import float32_products
 from ..models.settings import float32_modules, isolated
 
@@ -128,28 +128,6 @@ def predict(model: Classifier, x: FloatArray) -> NDArray[np.float32]:
 def features(model: Classifier, x: FloatArray) -> NDArray[np.float32]:
     """Return the mean over time and windows of the last stage: x (n, C, L) millivolts -> (n, D), D = 4 width."""
     return _over_windows(model, x, lambda windows: model.maps(windows).mean(dim=-1))
-
-
-def macro_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) -> float:
-    """Return the mean area under the ROC curve of the statements that `min_positives` records carry and as many do not.
-
-    y (n, K) zeros and ones, p (n, K) scores. Needs scikit-learn. ValueError where no statement qualifies.
-    """
-    areas = statement_auc(y, p, min_positives=min_positives)
-    if not areas:
-        raise ValueError(f"no statement has {min_positives} of {len(y)} records: give more records")
-    return float(np.mean(list(areas.values())))
-
-
-def statement_auc(y: NDArray[np.integer], p: FloatArray, *, min_positives: int = 5) -> dict[int, float]:
-    """Return the area under the ROC curve of each statement (column) that `macro_auc` averages."""
-    with needed_for("areas under ROC curves need", "eval"):
-        from sklearn.metrics import roc_auc_score
-    if y.shape != p.shape or y.ndim != 2:
-        raise ValueError(f"labels {y.shape} do not match scores {p.shape}: give both (records, statements)")
-    positives = np.asarray(y, dtype=np.int64).sum(axis=0)
-    chosen = np.flatnonzero((positives >= min_positives) & (len(y) - positives >= min_positives))
-    return {int(k): float(roc_auc_score(y[:, k], p[:, k])) for k in chosen}
 
 
 class _Block(nn.Module):

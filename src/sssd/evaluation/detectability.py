@@ -325,7 +325,7 @@ def cross_validated_boosting(
             shuffled = x[unseen].copy()
             shuffled[:, columns] = shuffled[rng.permutation(len(unseen))][:, columns]
             fallen = model.predict_proba(shuffled)[:, 1]
-            falls[part, i] = _auc(y[unseen], scores[unseen]) - _auc(y[unseen], fallen)
+            falls[part, i] = auc.single_auc(y[unseen], scores[unseen]) - auc.single_auc(y[unseen], fallen)
         advance()
     return scores, falls.mean(axis=0)
 
@@ -352,7 +352,7 @@ def what_decides(
     columns_of = group_columns(recorded.shape[1], len(names))
     for name, columns, fall in zip(names, columns_of, permuted, strict=True):
         scores, _ = cross_validated_boosting(recorded[:, columns], generated[:, columns], advance=advance)
-        found.append(Group(name, _auc(y, scores), float(fall)))
+        found.append(Group(name, auc.single_auc(y, scores), float(fall)))
     return sorted(found, key=lambda group: -group.alone)
 
 
@@ -361,7 +361,7 @@ def single_features(recorded: FloatArray, generated: FloatArray, names: Sequence
     y = _kinds(len(recorded))
     found = []
     for k, name in enumerate(names):
-        by_value = _auc(y, np.append(recorded[:, k], generated[:, k]))
+        by_value = auc.single_auc(y, np.append(recorded[:, k], generated[:, k]))
         medians = (float(np.median(x[:, k])) for x in (recorded, generated))
         found.append(Feature(name, max(by_value, 1.0 - by_value), *medians))
     return sorted(found, key=lambda feature: -feature.auc)[:DECISIVE]
@@ -441,10 +441,6 @@ def area(scores: Sequence[FloatArray]) -> Area:
 def _kinds(n: int) -> NDArray[np.int64]:
     """Return 0 for each of n recordings, 1 for each of n generated records."""
     return np.repeat(np.array([0, 1]), n)
-
-
-def _auc(y: NDArray[np.int64], score: FloatArray) -> float:
-    return float(auc.weighted_auc(y, score, np.ones((1, len(y))))[0])
 
 
 def _boosting() -> Any:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..data.recordings import Recordings
 from ..data.recordings import eight_leads_mv as eight
 from ..leads import EIGHT
-from . import amplitude, classifier, frechet, memorisation, rhythm
+from . import amplitude, auc, classifier, frechet, memorisation, rhythm
 
 STATEMENTS = ("NORM", "SR", "STACH", "SBRAD", "SARRH", "AFIB", "PVC", "PACE")  # those that differ in rhythm
 
@@ -104,15 +104,15 @@ def measure(
 
     utility: dict[str, Any] = {}
     if seeds:
-        real["macro_auc"] = _spread(scores["real"])
-        real["frechet"] = _spread(distances_of["real"])
+        real["macro_auc"] = auc.spread(scores["real"])
+        real["frechet"] = auc.spread(distances_of["real"])
         for name in synthetic_test:
-            synthetic[name]["adherence"] = _spread(scores[f"test {name}"])
-            synthetic[name]["frechet"] = _spread(distances_of[name])
+            synthetic[name]["adherence"] = auc.spread(scores[f"test {name}"])
+            synthetic[name]["frechet"] = auc.spread(distances_of[name])
         for name, made in synthetic_train.items():
-            auc = _spread(scores[f"train {name}"])
-            ratio = auc["mean"] / real["macro_auc"]["mean"]
-            utility[name] = {"records": len(made), "macro_auc": auc, "ratio": ratio}
+            found = auc.spread(scores[f"train {name}"])
+            ratio = found["mean"] / real["macro_auc"]["mean"]
+            utility[name] = {"records": len(made), "macro_auc": found, "ratio": ratio}
     return {"real": real, "synthetic": synthetic, "utility": utility}
 
 
@@ -153,10 +153,8 @@ def _by_statement(values: NDArray[np.float64], records: Recordings) -> dict[str,
 
 
 def _score(model: classifier.Classifier, records: Recordings) -> float:
-    return classifier.macro_auc(records.labels, classifier.predict(model, eight(records)))
-
-
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    """Return the mean over seeds, sample standard deviation (None for one seed), and the values themselves."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "std": deviation, "values": list(values)}
+    columns = auc.frequent(records.labels)
+    found = auc.macro_auc(records.labels, [classifier.predict(model, eight(records))], columns, resamples=1)
+    if found is None:
+        raise ValueError(f"no statement has {auc.MIN_POSITIVES} of {len(records)} records: give more records")
+    return float(found["mean"])

@@ -95,8 +95,8 @@ def amplitudes(amplitude: Mapping[str, Any]) -> Figure:
 
 
 def spectra(spectrum: Mapping[str, Any]) -> Figure:
+    """Draw the power of each lead, from 0.4 Hz up to the Nyquist frequency."""
     figure, axes = _figure(8, 4.6, 3, 4)
-    """Power of each lead, from the first frequency above 0.4 Hz up to the Nyquist frequency."""
     frequency = np.array(spectrum["frequency_hz"], dtype=float)
     shown = frequency >= 0.4
     for i, one in enumerate(axes.flat):

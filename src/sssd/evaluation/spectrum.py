@@ -132,16 +132,6 @@ def band_difference(recorded: FloatArray, generated: FloatArray, *, fs_hz: float
     )
 
 
-def level_distance(made: Levels, real: Levels) -> float:
-    """Return how far two sets' levels of bands (n, C, B) and (m, C, B) are from each other, in decades.
-
-    It is the mean over bands of the distance of the medians and of that of log10 of the spreads over records.
-    """
-    median = np.median(made, axis=(0, 1)) - np.median(real, axis=(0, 1))
-    spread = np.log10(_over_records(made) / _over_records(real))
-    return float(np.mean(np.abs(median) + np.abs(spread)))
-
-
 def _over_records(levels: Levels) -> Levels:
     """Return the standard deviation of a lead's level over records, mean of the leads: (n, C, B) -> (B,)."""
     return np.asarray(levels.std(axis=0).mean(axis=0), dtype=np.float64)

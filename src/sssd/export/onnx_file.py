@@ -8,7 +8,6 @@ no result.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..checks import errors_only, needed_for
 from ..io.files import replacing
 from ..models.settings import isolated
 from ..pretrained import PretrainedModel
@@ -39,7 +39,7 @@ def write_onnx(model: PretrainedModel, path: str | os.PathLike[str], *, overwrit
     """Write a model as an ONNX file, and return the path.
 
     ValueError for another suffix than .onnx; FileExistsError if the file exists and `overwrite` is not set;
-    ImportError where onnx is missing.
+    ModuleNotFoundError where onnx is missing.
     """
     path = Path(path)
     if path.suffix != ".onnx":
@@ -73,13 +73,9 @@ def onnx_parts(model: PretrainedModel) -> tuple[bytes, bytes]:
 @torch.no_grad()
 def _traced(model: PretrainedModel) -> onnx.ModelProto:
     """Return one evaluation as an ONNX model with the inputs x, step and cond, and the outputs eps and x0."""
-    try:
+    with needed_for("the export needs", "onnx"):
         import onnx
         import onnxscript  # noqa: F401  which PyTorch's exporter needs
-    except ImportError as error:
-        raise ImportError(
-            f"the export needs {error.name}, which is not installed: pip install 'sssd-ecg[onnx]'"
-        ) from None
     network = model.model
     if model.device.type != "cpu":
         raise ValueError(f"the model is on {model.device}: load it with device='cpu' to export it")
@@ -112,17 +108,9 @@ def _traced(model: PretrainedModel) -> onnx.ModelProto:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within the block, PyTorch's exporter does not tell what concerns its own developers."""
-    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    before = [log.level for log in logs]
-    for log in logs:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for log, level in zip(logs, before, strict=True):
-            log.setLevel(level)
+    with errors_only("torch.onnx", "onnxscript"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _without_traces(graph: onnx.GraphProto) -> None:

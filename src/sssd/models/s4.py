@@ -14,16 +14,17 @@ compiled extensions.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..config import names
 from .precision import float32_products
 from .settings import initial_values_wanted
 
-Cauchy = Literal["conjugate_pairs", "half_spectrum"]
+Cauchy = names.Cauchy
 CAUCHY: tuple[str, ...] = get_args(Cauchy)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .attention import AttentionWeights
-from .parameters import S4Layer, WeightNormConv
+from .parameters import DenoiserConfig, S4Layer, WeightNormConv
 from .s4 import kernel_basis, spectrum_of, two_sided_taps
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def effective_weights(
                of 8; otherwise they are spectra, for convolution by FFT
     """
     tokens = -(-length // net.config.patch)
-    size = padded_tokens(net, length) if toeplitz or bases is not None else tokens
+    size = padded_tokens(net.config, length) if toeplitz or bases is not None else tokens
 
     def affine(conv: WeightNormConv) -> tuple[Tensor, Tensor]:
         return conv.weight().to(dtype), conv.bias[:, None].to(dtype)
@@ -90,14 +90,14 @@ def effective_weights(
     return Weights(net.config.patch, affine(first), blocks, (affine(behind), end))
 
 
-def padded_tokens(net: Denoiser, length: int) -> int:
+def padded_tokens(config: DenoiserConfig, length: int) -> int:
     """Return the length at which the layers run, rounded up to a multiple of 8 for tensor cores."""
-    return -(-length // (8 * net.config.patch)) * 8
+    return -(-length // (8 * config.patch)) * 8
 
 
 def kernel_bases(net: Denoiser, length: int) -> list[tuple[Tensor, Tensor]]:
     """Compute the constant bases of all S4 kernels for signals of `length`, for training; see `effective_weights`."""
-    size = padded_tokens(net, length)
+    size = padded_tokens(net.config, length)
     return [
         (kernel_basis(b.S41.kernel, size, net.cauchy), kernel_basis(b.S42.kernel, size, net.cauchy))
         for b in net.blocks

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from .asked import Sex
+from ..config.names import Sex
 from .extras import RecordExtras
 
 

@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..config.names import Sampler
+from ..config.names import Quality, Sampler, Sex
 from ..drawing import Drawing, Layout, Rhythm
 from .encode import called
 from .extras import Extras, Rate, seconds_of
 
-Sex = Literal["female", "male"]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 
 
@@ -106,7 +105,7 @@ class GenerateRequest(AskedOfSampler, Extras):
         ),
     ]
     quality: Annotated[
-        Literal["draft", "standard", "best"] | None,
+        Quality | None,
         Field(description="A preset to use instead of sampler, steps and eta; /v1/models lists them"),
     ] = None
     eta: Annotated[

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.exceptions import RayTaskError
 
+from ..config.names import Cauchy
 from .answers import Job
 from .app import create_app
 from .generator import load_generator
@@ -37,7 +38,7 @@ class Options(BaseModel):
     settings: str | None = None
     checkpoint: str | None = None
     config: str | None = None
-    cauchy: Literal["conjugate_pairs", "half_spectrum"] | None = None
+    cauchy: Cauchy | None = None
     replicas_min: Count = 1
     replicas_max: Count = 4
     requests: Annotated[

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from ..added_noise import parse
 from ..detail import network_for, trained
-from ..device import choose_batch_size, choose_precision
+from ..device import choose_batch_size, precision_name
 from ..editing.change import partial_table
 from ..labels import STATEMENTS, find, rare_statements
 from ..model_wrapper import SSSDECG
@@ -81,8 +81,7 @@ class Generator:
         self.qualities = {
             name: Plan(Sampling(quality=name).resolve(model.config)) for name in presets_of(model.config)
         }
-        bf16 = choose_precision(precision, model.device) == torch.bfloat16
-        self.precision: Literal["float32", "bf16"] = "bf16" if bf16 else "float32"
+        self.precision = precision_name(precision, model.device)
         self._numbers = itertools.count()
         self._table = lru_cache(TABLES)(self._build_table)
         self._strip = lru_cache(TABLES)(self._build_strip)

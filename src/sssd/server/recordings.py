@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .. import editing
+from ..config.names import VARY_STRENGTH, Sex
 from ..editing import Change, Own
 from ..editing.inversion import STRENGTH
-from ..editing.variation import STRENGTH as VARIED
 from ..io.raw import Raw
 from ..io.uploads import read_files
 from ..leads import CLINICAL
@@ -24,7 +24,7 @@ from ..measurements import intervals, measurements
 from ..record import Ecg, as_statement
 from ..sampling import Sampling
 from .answers import Measured
-from .asked import Asked, AskedOfSampler, Name, Sex
+from .asked import Asked, AskedOfSampler, Name
 from .encode import called
 
 if TYPE_CHECKING:
@@ -226,9 +226,9 @@ class VaryRequest(ManyRequest):
             gt=0,
             le=1,
             description="Distance from the recording: hardly changed to a new record",
-            examples=[0.4],
+            examples=[VARY_STRENGTH],
         ),
-    ] = VARIED
+    ] = VARY_STRENGTH
 
     def change(self, model: SSSDECG) -> Change:
         return editing.vary(model, self.raw, self.count, self.strength, self.own, self.sampled)

@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..checks import counted
 from ..circumstances import Floats, heart_rate_table, measure, normalised, scale_of, table
 from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
-from ..factory import label_names
 from ..labels import CODES
 from ..models.transformer import Transformer
 from ..patient import MIDDLE_BPM, SPREAD_BPM
@@ -116,22 +114,6 @@ def labels_and_rates(net: Transformer, columns: NDArray[np.float32]) -> tuple[ND
     known, scaled = columns[:, net.heart_rate_columns].T
     rates = np.where(known > 0, MIDDLE_BPM + SPREAD_BPM * scaled.astype(np.float64), np.nan)
     return columns[:, : net.classes - len(net.takes.columns)], rates
-
-
-def training_labels(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
-    """Return the label columns (n, K) of folds 1 to 8 for a trained network. ValueError if its data were others."""
-    _check_rate_and_length(config, ecgs)
-    names = label_names(config)
-    if not names:
-        raise ValueError("the network takes no labels; expected one that does")
-    labels = _label_columns(training_folds(ecgs), config)
-    if not len(labels) or names != ecgs.label_names:
-        raise ValueError(
-            f"folds 1 to 8 hold {counted(len(labels), 'recording')} with the labels "
-            f"{', '.join(ecgs.label_names[:8])}; the network was trained on {', '.join(names[:8])}: give the "
-            "data that it was trained on"
-        )
-    return labels
 
 
 def training_folds(ecgs: Recordings) -> Recordings:

@@ -86,5 +86,11 @@ def network_to_guide(config: Config, init: Path | None) -> Network:
             "labels first, without train_config.guidance"
         )
     net = build_network(config)
+    takes_heart_rate = isinstance(net, Transformer) and net.takes.heart_rate
+    if config.train_config.heart_rate_guidance is not None and not takes_heart_rate:
+        raise ValueError(
+            "train_config.heart_rate_guidance needs a transformer that takes a heart rate, which this network is not: "
+            "leave the key out"
+        )
     start_from(net, config, init)
     return net

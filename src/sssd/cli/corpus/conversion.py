@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from ...config.names import CorpusFormat
 from .. import options
 from ..console import UsageError, note, say, usage
-from .shared import Folder, Format, described, reporting
+from .shared import Folder, described, reporting
 
 ShardSize = Annotated[
     int | None, typer.Option(min=1, help="Records in each new shard. Default: as many as before.")
@@ -21,7 +22,7 @@ def convert(
     out: Annotated[
         Path, typer.Argument(help="Folder to write: new, empty, or that of a conversion that was stopped.")
     ],
-    file_format: Annotated[Format, typer.Option("--format", help="Format of the new shards.")],
+    file_format: Annotated[CorpusFormat, typer.Option("--format", help="Format of the new shards.")],
     shard_size: ShardSize = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -43,7 +44,7 @@ def merge(
         Path, typer.Option(help="Folder to write: new, empty, or that of a merge that was stopped.")
     ],
     file_format: Annotated[
-        Format | None,
+        CorpusFormat | None,
         typer.Option("--format", help="Format of the new shards. Default: that of the first corpus."),
     ] = None,
     shard_size: ShardSize = None,

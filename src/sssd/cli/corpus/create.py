@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...checks import LEAST_S, MOST_S, MOST_THREADS, counted
+from ...config.names import VARY_STRENGTH, CorpusFormat
 from ...hub import as_address
 from ...presets import checkpoint_name, is_shipped
 from .. import options
 from ..console import UsageError, note, say, usage
 from ..generate import note_rare
 from ..requests import columns_of
-from .shared import Address, Engine, Format, Workers, check_engine, described, reporting
+from .shared import Address, Engine, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
     from ...corpora.plan import Plan
@@ -44,7 +45,9 @@ def command(
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(help="Distance of variations from their recording, above 0 to 1; by default 0.4."),
+        typer.Option(
+            help=f"Distance of variations from their recording, above 0 to 1; by default {VARY_STRENGTH:g}."
+        ),
     ] = None,
     exact: options.Exact = False,
     duration: Annotated[
@@ -60,7 +63,7 @@ def command(
             help="Mark the beats, and where P, QRS and T begin, peak and end, in the column annotations.",
         ),
     ] = False,
-    file_format: Annotated[Format, typer.Option("--format", help="Format of the shards.")] = "parquet",
+    file_format: Annotated[CorpusFormat, typer.Option("--format", help="Format of the shards.")] = "parquet",
     shard_size: Annotated[int, typer.Option(min=1, help="Records in each shard.")] = 4096,
     seed: options.Seed = None,
     sampler: options.Sampler = None,
@@ -125,7 +128,6 @@ def command(
         on_ray = engine == "ray"
 
         from ...editing.change import checked_strength, partial_sampling, partial_table
-        from ...editing.variation import STRENGTH
         from ...model_wrapper import SSSDECG
         from ...samplers import StepTable
         from ...sampling import Sampling
@@ -138,7 +140,7 @@ def command(
             plan, source = plan_for(model.label_names)
             table = sampling.table(model.schedule, model.config)
         else:
-            strength = checked_strength(STRENGTH if strength is None else strength)
+            strength = checked_strength(VARY_STRENGTH if strength is None else strength)
             recordings, per_record = read_recordings(model, vary), per_record or 1
             plan = with_patients(plan_of(model, recordings, per_record), age, sex, heart_rate)
             source = f"{per_record} variations of each of {counted(len(recordings.taken), 'recording')}"

@@ -16,7 +16,6 @@ from ..console import UsageError, progress_bar
 if TYPE_CHECKING:
     from ...corpora.schema import Corpus
 
-Format = Literal["parquet", "hdf5", "wfdb", "npz"]
 Folder = Annotated[Path, typer.Argument(help="The folder of a corpus.")]
 Engine = Annotated[
     Literal["local", "ray"],

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from ...checks import needed_for
 from ...patient import FASTEST, OLDEST, SEXES, SLOWEST
 from ..beside import from_text
 from ..block import EXTRA, SIGNALS, Block
@@ -68,14 +68,16 @@ READERS: dict[str, type[Reader]] = {
 
 
 def check_format(name: str) -> str:
-    """Return the format; ValueError if it is unknown, or its package is not installed or too old."""
+    """Return the format.
+
+    ValueError if it is unknown, or its package is too old; ModuleNotFoundError if that is not installed.
+    """
     if name not in WRITERS:
         raise ValueError(f"unknown format {name!r}; choose from {', '.join(WRITERS)}")
     if name in NEEDS:
         package, lowest = NEEDS[name]
-        if find_spec(package) is None:
-            raise ValueError(f"{name} needs the package {package}: pip install 'sssd-ecg[io]'")
-        found = version(package)
+        with needed_for(f"{name} needs", "io"):
+            found = version(package)
         if _numbers(found) < _numbers(lowest):
             raise ValueError(
                 f"{name} needs {package} {lowest} or newer, and {found} is installed: "

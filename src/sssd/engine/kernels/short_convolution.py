@@ -1,7 +1,7 @@
 """The 3-tap convolution of a residual block on x + step embedding, with zeros beyond both ends of a record.
 
 The embedding is constant in time. What it adds to the result is therefore one vector in the middle of a record and two
-others at its ends. They are computed for all steps in advance, and one row is picked by a number on the device.
+others at its ends.
 
 Shapes: B records, L samples of a row in memory, of which the first `valid` are used; C channels in, token by token
 (B, L, C); H = 2 C features out, feature by feature (B, H, L), as the long convolution needs them.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 @triton.jit(do_not_specialize=["valid"])
 def _short_convolution(
-    x, w, bias, step, out, valid, L: tl.constexpr, C: tl.constexpr, H: tl.constexpr, stride: tl.constexpr,
+    x, w, bias, out, valid, L: tl.constexpr, C: tl.constexpr, H: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
     tiles: tl.constexpr = (L + BM - 1) // BM
@@ -36,7 +36,6 @@ def _short_convolution(
         source = time + (j // C - 1)
         a = tl.load(x + j + at_x, mask=((source >= 0) & (source < valid))[:, None], other=0.0)
         acc = tl.dot(a, tl.load(w + j * H + at_w), acc)
-    bias += tl.load(step) * stride
     left, middle, right = tl.load(bias + n), tl.load(bias + H + n), tl.load(bias + 2 * H + n)
     acc += middle[None, :]
     acc += tl.where((time > 0)[:, None], left[None, :], 0.0)
@@ -46,19 +45,17 @@ def _short_convolution(
     tl.store(at, acc.to(out.dtype.element_ty), mask=(time < L)[:, None])
 
 
-def short_convolution(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, out: Tensor, valid: int) -> Tensor:
+def short_convolution(x: Tensor, w: Tensor, bias: Tensor, out: Tensor, valid: int) -> Tensor:
     """Convolve x (B, L, C) with w (3 C, H), tap by tap, and write the result to out (B, H, L).
 
-    bias (T, 3, H) float32 is what the embeddings give through each tap, with the convolution's own bias in the middle
-    one; it may be one layer of (T, layers, 3, H). step () int64 picks its row. Samples from `valid` on become zero.
+    bias (3, H) float32, without gaps, is what the embedding gives through each tap, with the convolution's own bias in
+    the middle one. Samples from `valid` on become zero.
     """
     records, length, channels = x.shape
     features = w.shape[1]
     tile = _tile(records * length, channels, features)
     grid = (records * triton.cdiv(length, tile["BM"]) * (features // tile["BN"]),)
-    _short_convolution[grid](
-        x, w, bias, step, out, valid, L=length, C=channels, H=features, stride=bias.stride(0), **tile
-    )
+    _short_convolution[grid](x, w, bias, out, valid, L=length, C=channels, H=features, **tile)
     return out
 
 
@@ -71,10 +68,10 @@ def _tile(tokens: int, channels: int, features: int) -> dict[str, int]:
     return tile | dict(BN=min(tile["BN"], features), BK=min(tile["BK"], channels))
 
 
-def plain(x: Tensor, w: Tensor, bias: Tensor, step: Tensor, valid: int) -> Tensor:
+def plain(x: Tensor, w: Tensor, bias: Tensor, valid: int) -> Tensor:
     """Return the same in plain PyTorch."""
     channels, ends = x.shape[-1], (1, 1 + x.shape[1] - valid)
-    left, middle, right = bias[step].unbind()  # (H,) each
+    left, middle, right = bias.unbind()  # (H,) each
     u = F.pad(x[:, :valid].float(), (0, 0, *ends))
     y = (
         sum(u[:, i : i + x.shape[1]] @ w[i * channels : (i + 1) * channels].float() for i in range(3))

@@ -12,10 +12,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from ...config.names import Sampler
+from ...config.names import Quality, Sampler, Sex
 from ...version import __version__
 from .. import encode, stream
-from ..asked import GenerateRequest, PictureQuery, Sex
+from ..asked import GenerateRequest, PictureQuery
 from ..backend import Backend, in_time
 from ..errors import headers, problems
 from ..gate import Gate
@@ -56,7 +56,7 @@ class EcgQuery(PictureQuery):
 
     seed: int | None = None
     index: int = 0
-    quality: Literal["draft", "standard", "best"] | None = None
+    quality: Quality | None = None
     sampler: Sampler | None = None
     steps: int | None = None
     eta: float | None = None
