@@ -184,7 +184,8 @@ def test_p_waves_are_counted_in_parts_that_may_have_some(monkeypatch, parts, lef
         {w: np.zeros((0, 3)) for w in WAVES}, np.zeros((0, 2)), dict.fromkeys(WAVES, one_alone)
     )
     monkeypatch.setattr(sys.modules["sssd.annotations"], "delineation", lambda ecg: found)
-    ecg = annotate(Ecg(np.zeros((12, 1000)), annotations=notes_of(parts)))
+    told = {"parts": ["+".join(statements) for _, statements in parts]}
+    ecg = annotate(Ecg(np.zeros((12, 1000)), annotations=notes_of(parts), provenance=told))
     assert ecg.provenance["annotations"]["left_out"] == {"P": left_out, "QRS": 3, "T": 3}
 
 
