@@ -22,9 +22,10 @@ from recordings_of_ptbxl import READ, Data, Reader, beats_kept, chosen, draw, ow
 from sssd import SSSDECG, Ecg
 from sssd.batch import Given, _bound
 from sssd.circumstances import with_circumstances
+from sssd.config.names import EDIT_STRENGTH
 from sssd.editing import Change, Taken, inversion, take
 from sssd.editing.change import Own, circumstances_of, partial_table
-from sssd.editing.inversion import EDIT_STEPS, GUIDANCE, GUIDED, STRENGTH, conditions_of
+from sssd.editing.inversion import EDIT_STEPS, GUIDANCE, GUIDED, conditions_of
 from sssd.labels import CODES
 from sssd.leads import to_eight, to_twelve
 from sssd.noise import origin
@@ -166,7 +167,7 @@ class Bench:
 
     def __init__(self, model: SSSDECG, table: StepTable, ecgs: Sequence[Ecg], wanted: Sequence[str]):
         self.table = table
-        request, given = edits(model, ecgs, wanted, STRENGTH, 0.0)
+        request, given = edits(model, ecgs, wanted, EDIT_STRENGTH, 0.0)
         assert given.start is not None and given.own is not None
         self.x0 = model.scale.to_network(given.start)
 
@@ -247,18 +248,18 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         return found
 
     def by_bench(name: str, how: Callable) -> list[str]:
-        part = partial_table(model, Sampling("ddim", EDIT_STEPS, 0.0, "trailing"), STRENGTH)
+        part = partial_table(model, Sampling("ddim", EDIT_STEPS, 0.0, "trailing"), EDIT_STRENGTH)
         null, made = (
             to_twelve(model.scale.to_mv(how(Bench(model, part, ecgs, labels))).numpy())
             for labels in (unchanged, wanted)
         )
-        return line(name, STRENGTH, "0", null, [made])
+        return line(name, EDIT_STRENGTH, "0", null, [made])
 
     made_by = {}
 
     def as_built(strength: float, guidance: float, guided: float) -> list[str]:
         how = strength, guidance, guided
-        null = edited(model, ecgs, unchanged, *how) if how == (STRENGTH, GUIDANCE, GUIDED) else None
+        null = edited(model, ecgs, unchanged, *how) if how == (EDIT_STRENGTH, GUIDANCE, GUIDED) else None
         made_by[how] = [edited(model, ecgs, wanted, *how, seed=seed) for seed in SEEDS]
         said = f"{guidance:g}" + (f" up to {guided:g}" if guided < strength and guidance else "")
         return line("noise of each step", strength, said, null, made_by[how])
@@ -267,13 +268,13 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         by_bench("SDEdit", Bench.sdedit),
         by_bench("EDICT", Bench.edict),
         by_bench("DDIM", Bench.ddim),
-        as_built(STRENGTH, 0.0, GUIDED),
-        as_built(STRENGTH, GUIDANCE, 1.0),
+        as_built(EDIT_STRENGTH, 0.0, GUIDED),
+        as_built(EDIT_STRENGTH, GUIDANCE, 1.0),
         as_built(0.48, 3.0, 1.0),
-        *(as_built(strength, GUIDANCE, GUIDED) for strength in (STRENGTH, GUIDED, 0.5, 0.6)),
+        *(as_built(strength, GUIDANCE, GUIDED) for strength in (EDIT_STRENGTH, GUIDED, 0.5, 0.6)),
         of_recordings(reader, test),
     ]
-    chosen_one = made_by[STRENGTH, GUIDANCE, GUIDED][0]
+    chosen_one = made_by[EDIT_STRENGTH, GUIDANCE, GUIDED][0]
     panels = [("recording, NORM+SR", [("", test.signal[rows[0], 6], "black")])]
     for k in (0, EACH):
         panels.append(
@@ -306,7 +307,7 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         return float(np.mean([reader.has(x[None], case.new)[0] for case, x in kind]))
 
     each = [
-        f"{cases[k].wanted} from {present} {read(STRENGTH, k):.0%} ({read(0.6, k):.0%})"
+        f"{cases[k].wanted} from {present} {read(EDIT_STRENGTH, k):.0%} ({read(0.6, k):.0%})"
         for k, (present, *_) in zip(range(0, len(cases), EACH), EDITS, strict=True)
     ]
     text = (
@@ -315,8 +316,8 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         "counted where they are read in the recording, and beats where the rhythm is to stay. The amplitude is the "
         "standard deviation of the edit over that of the recording (median). The last row has recordings that have "
         "the wanted statements: the classifiers cannot be expected to read more of the new ones in edits than in "
-        f"these. They read the wanted statement in these shares of the edits with strength {STRENGTH:g} (and 0.6): "
-        f"{', '.join(each)}."
+        "these. They read the wanted statement in these shares of the edits with strength "
+        f"{EDIT_STRENGTH:g} (and 0.6): {', '.join(each)}."
     )
     return f"{table(head, methods)}\n\n{text}\n\n{happened(model, data)}\n\n![Edits of recordings](images/edit.png)"
 
@@ -399,7 +400,7 @@ def at_asked_rate(model: SSSDECG, ecgs: Sequence[Ecg], asked: dict[str, Any], mo
     assert given.start is not None and given.own is not None
     if torch.equal(given.own, conditions_of(model, request)):
         return to_twelve(given.start.numpy())  # a null edit
-    table = partial_table(model, changes[0].sampling, STRENGTH)
+    table = partial_table(model, changes[0].sampling, EDIT_STRENGTH)
     return to_twelve(model.sample(request, table, seed=1, given=given, progress=False).numpy())
 
 
@@ -407,7 +408,7 @@ def change_to_rate(model: SSSDECG, taken: Taken, asked: dict[str, Any], move: bo
     if "statements" in asked:
         rest = [name for name in taken.statements if name != "SR"]
         asked = {"statements": [asked["statements"], *rest]}
-    change = inversion.edit(model, taken, Own(**asked), STRENGTH, Own(), None)
+    change = inversion.edit(model, taken, Own(**asked), EDIT_STRENGTH, Own(), None)
     if move:
         return change
     own = Own().of(model, taken)
@@ -443,7 +444,7 @@ def happened(model: SSSDECG, data: Data) -> str:
     first, second = (np.array(rows) for rows in zip(*pairs, strict=True))
     ecgs = [data.ecg(row) for row in first]
     wanted = ["+".join(data.ecg(row).statements) for row in second]
-    made = edited(model, ecgs, wanted, STRENGTH, GUIDANCE)
+    made = edited(model, ecgs, wanted, EDIT_STRENGTH, GUIDANCE)
     beats = [
         np.array([mean_beat(x) for x in signal]) for signal in (data.signal[first], data.signal[second], made)
     ]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from sssd import Ecg
+from sssd.config.names import EDIT_STRENGTH, VARY_STRENGTH
 from sssd.detail import plausible
 from sssd.leads import to_eight
 from sssd.signals.rates import decimated
@@ -144,8 +145,10 @@ def test_edit_by_keyboard_alone(open_page, service, files):  # noqa: F811
     page.keyboard.press("Enter")
     assert page.locator("[data-room=wanted] .chip b").all_inner_texts() == ["CLBBB"]
     tab_to("[data-room=strength]")
-    page.keyboard.press("ArrowRight")
-    assert page.get_attribute("[data-room=strength]", "aria-valuetext") == "0.50, changed"
+    assert page.get_attribute("[data-room=strength]", "aria-valuetext") == f"{EDIT_STRENGTH:.2f}, changed"
+    page.keyboard.press("ArrowLeft")
+    strength = round(EDIT_STRENGTH - 0.02, 2)
+    assert page.get_attribute("[data-room=strength]", "aria-valuetext") == f"{strength:.2f}, changed"
     tab_to("[data-room=make]")
     page.keyboard.press("Enter")
     page.wait_for_selector(MADE, timeout=60_000)
@@ -153,13 +156,13 @@ def test_edit_by_keyboard_alone(open_page, service, files):  # noqa: F811
     name, content = take(page, "JSON")
     assert name == f"r_edit_seed{seed}.json"
     told = read(service, files[".hea"])["recording"]
-    asked = {"recording": told, "statements": ["CLBBB"], "strength": 0.5, "seed": seed}
+    asked = {"recording": told, "statements": ["CLBBB"], "strength": strength, "seed": seed}
     expected = post(service, "v1/edit", asked)["records"][0]
     np.testing.assert_allclose(json.loads(content)["records"][0]["signal"], expected["signal"], atol=1.1e-3)
     assert page.locator(".sheet:nth-child(2) .names b").all_inner_texts() == ["CLBBB"]
     assert page.inner_text(".sheet:nth-child(2) .names").startswith("Asked for\nCLBBB")
     assert page.is_visible(".sheet:nth-child(2) .synthetic")
-    assert "strength 0.5" in page.inner_text(".sheet:nth-child(2) .plain")
+    assert f"strength {strength}" in page.inner_text(".sheet:nth-child(2) .plain")
     tab_to("#end-room")
     page.keyboard.press("Enter")
     assert page.is_visible("#controls") and not page.is_visible("#room")
@@ -484,9 +487,9 @@ def test_a_generated_record_is_varied(open_page, service, files):  # noqa: F811
     (record,) = post(service, "v1/ecgs", body)["records"]
     sent = {name: record[name] for name in ("fs_hz", "leads", "signal", "statements")}
     seed = int(page.input_value("[data-room=seed]"))
-    expected = post(service, "v1/vary", {"recording": sent, "strength": 0.54, "seed": seed, "age": 61})[
-        "records"
-    ][0]
+    expected = post(
+        service, "v1/vary", {"recording": sent, "strength": VARY_STRENGTH, "seed": seed, "age": 61}
+    )["records"][0]
     name, content = take(page, "JSON")
     assert name == f"AFIB_LVH_draft_seed3_vary_seed{seed}.json"
     varied = json.loads(content)["records"][0]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sssd import Ecg
+from sssd.config.names import EDIT_STRENGTH
 from sssd.server.recordings import CompleteRequest, EditRequest, Recording, VaryRequest
 from tests.service import no_disk, recording, service
 from tests.test_wrapper import tiny
@@ -49,7 +50,7 @@ def library(model, path, asked):
     if path == "/v1/vary":
         return model.vary(ecg, asked.get("count", 1), asked.get("strength", 0.4), **how)
     if path == "/v1/edit":
-        return model.edit(ecg, asked["statements"], asked.get("strength", 0.54), **how)
+        return model.edit(ecg, asked["statements"], asked.get("strength", EDIT_STRENGTH), **how)
     return model.complete(ecg, asked.get("count", 1), known=asked["known"], **how)
 
 

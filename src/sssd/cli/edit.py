@@ -44,8 +44,8 @@ def command(
     strength: Annotated[
         float | None,
         typer.Option(
-            help="How much may change, from above 0 to 1; by default 0.54. A larger strength shows more of "
-            "the statements and keeps less of the recording."
+            help=f"How much may change, from above 0 to 1; by default {names.EDIT_STRENGTH:g}. A larger strength shows "
+            "more of the statements and keeps less of the recording."
         ),
     ] = None,
     own_age: Annotated[

@@ -1,4 +1,4 @@
-"""The names that users choose from, and a default, for configurations, the command line, the service and corpora.
+"""The names that users choose from, and defaults, for configurations, the command line, the service and corpora.
 
 Nothing heavy is imported here.
 """
@@ -26,3 +26,4 @@ Sex = Literal["female", "male"]
 CorpusFormat = Literal["parquet", "hdf5", "npz", "wfdb"]
 
 VARY_STRENGTH = 0.4  # of a variation; docs/recordings.md compares strengths
+EDIT_STRENGTH = 0.54  # of an edit; the same

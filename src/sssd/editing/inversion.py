@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 STEPS = 50  # of a whole run, to invert
 EDIT_STEPS = 25  # of a whole run; docs/recordings.md compares methods, strengths and guidance
-STRENGTH = 0.54  # of an edit
 GUIDANCE = 4.0  # how much further an edit goes than the difference of the conditions,
 GUIDED = 0.44  # in this share of the noise levels; above it, guidance would move the beats
 ROUNDS = 2  # network evaluations by which one step is run backwards

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from torch import Tensor
 
 from ..checks import check_keywords, only
-from ..config.names import VARY_STRENGTH
+from ..config.names import EDIT_STRENGTH, VARY_STRENGTH
 from ..detail import network_for
 from ..models.settings import isolated
 from ..noise import seed_or_drawn
@@ -107,7 +107,7 @@ class FromRecordings(PretrainedModel):
         self,
         recording: Source,
         statements: Sequence[str] | str | None = None,
-        strength: float = inversion.STRENGTH,
+        strength: float = EDIT_STRENGTH,
         *,
         steps: int | None = None,
         **how: Unpack[EditKeywords],

@@ -14,9 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .. import editing
-from ..config.names import VARY_STRENGTH, Sex
+from ..config.names import EDIT_STRENGTH, VARY_STRENGTH, Sex
 from ..editing import Change, Own
-from ..editing.inversion import STRENGTH
 from ..io.raw import Raw
 from ..io.uploads import read_files
 from ..leads import CLINICAL
@@ -275,8 +274,8 @@ class EditRequest(ChangeRequest):
     ] = None
     strength: Annotated[
         float,
-        Field(gt=0, le=1, description="How much may change", examples=[STRENGTH]),
-    ] = STRENGTH
+        Field(gt=0, le=1, description="How much may change", examples=[EDIT_STRENGTH]),
+    ] = EDIT_STRENGTH
     own_age: Annotated[
         float | None, Field(ge=0, le=120, description="The patient's age in years, if it is known")
     ] = None

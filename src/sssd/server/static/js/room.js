@@ -26,6 +26,8 @@ function bounds(records) {
   return [Math.min, Math.max].map((pick) => LEADS.map((name) => lead(name, pick)));
 }
 
+const STRENGTHS = { vary: 0.4, edit: 0.54 }; // by default, as in sssd.config.names
+
 // How far a result may be from the recording, in words.
 const far = (strength) => ["hardly changed", "a little changed", "changed", "much changed", "a new record"][Math.min(4, Math.floor(strength * 5))];
 
@@ -35,6 +37,7 @@ export class Room {
   constructor(root, { sheets, statements, onShow, onError, onStart }) {
     Object.assign(this, { root, onShow, onError, onStart });
     [this.source, this.result] = sheets;
+    this.strengths = { ...STRENGTHS };
     this.part = (name) => root.querySelector(`[data-room=${name}]`);
     this.all = (name) => [...root.querySelectorAll(`[data-room=${name}]`)];
     this.own = this.#field(statements, "own", "It shows");
@@ -52,7 +55,10 @@ export class Room {
       input.value = ""; // so that the same file can be chosen again
     });
     for (const radio of this.all("task")) radio.addEventListener("change", () => this.#refresh());
-    this.part("strength").addEventListener("input", () => this.#refresh());
+    this.part("strength").addEventListener("input", ({ target }) => {
+      this.strengths[this.task] = Number(target.value);
+      this.#refresh();
+    });
     this.part("again").addEventListener("click", () => {
       this.part("seed").value = newSeed();
       this.make();
@@ -233,7 +239,8 @@ export class Room {
   #refresh() {
     const task = this.task;
     for (const place of this.root.querySelectorAll("[data-for]")) place.hidden = !place.dataset.for.split(" ").includes(task) || (place.dataset.takes && !this.model?.[place.dataset.takes]);
-    const strength = Number(this.part("strength").value);
+    const strength = this.strengths[task] ?? STRENGTHS.edit;
+    this.part("strength").value = strength;
     this.part("far").textContent = `${strength.toFixed(2)}, ${far(strength)}`;
     this.part("strength").setAttribute("aria-valuetext", this.part("far").textContent);
     for (const radio of this.all("task")) radio.disabled = !!this.recording && !this.whole && radio.value !== "complete";
@@ -256,14 +263,14 @@ export class Room {
     const sex = (name) => (this.part(name).closest("[hidden]") ? undefined : this.part(name).value || undefined);
     const own = { age: this.#number("own-age"), sex: sex("own-sex") };
     const body = { recording, seed };
-    if (this.task === "vary") return { ...body, ...own, strength: Number(this.part("strength").value) };
+    if (this.task === "vary") return { ...body, ...own, strength: this.strengths[this.task] };
     if (this.task === "edit") {
       const other = (a, b) => a.some((name) => !b.includes(name));
       const wanted = { age: this.#number("age"), sex: sex("sex"), heart_rate: this.#number("heart-rate") };
       const [now, then] = [this.own.chosen, this.wanted.chosen];
       if (!other(now, then) && !other(then, now) && Object.values(wanted).every((value) => value === undefined))
         return wrong("It shows that already: choose other statements, or another heart rate, age or sex.");
-      return { ...body, ...wanted, own_age: own.age, own_sex: own.sex, statements: this.wanted.chosen, strength: Number(this.part("strength").value) };
+      return { ...body, ...wanted, own_age: own.age, own_sex: own.sex, statements: this.wanted.chosen, strength: this.strengths[this.task] };
     }
     const boxes = [...this.part("leads").querySelectorAll("input")];
     const known = boxes.filter(({ checked }) => checked).map(({ value }) => value);
