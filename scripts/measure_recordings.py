@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -115,21 +115,27 @@ def edit_cases(test: Data) -> list[Case]:
     ]
 
 
+class How(NamedTuple):
+    """How recordings are edited; guided: the share of the noise levels in which there is guidance."""
+
+    strength: float
+    guidance: float
+    guided: float = GUIDED
+
+
+BUILT_IN = How(EDIT_STRENGTH, GUIDANCE)
+
+
 def edits(
-    model: SSSDECG,
-    ecgs: Sequence[Ecg],
-    wanted: Sequence[str],
-    strength: float,
-    guidance: float,
-    guided: float = GUIDED,
+    model: SSSDECG, ecgs: Sequence[Ecg], wanted: Sequence[str], how: How = BUILT_IN
 ) -> tuple[Request, Given]:
-    """What `SSSDECG.edit` makes of recordings, as one batch, with guidance in another share of the noise levels."""
+    """What `SSSDECG.edit` makes of recordings, as one batch, with the guidance of `how`."""
     changes = [
-        inversion.edit(model, ecg, Own(statements), strength, Own(), None)
+        inversion.edit(model, ecg, Own(statements), how.strength, Own(), None)
         for ecg, statements in zip(ecgs, wanted, strict=True)
     ]
     request, given = batched(model, changes)
-    return request, replace(given, guidance=guidance, guided_below=round(guided * model.schedule.T))
+    return request, replace(given, guidance=how.guidance, guided_below=round(how.guided * model.schedule.T))
 
 
 def batched(model: SSSDECG, changes: Sequence[Change]) -> tuple[Request, Given]:
@@ -148,17 +154,11 @@ def batched(model: SSSDECG, changes: Sequence[Change]) -> tuple[Request, Given]:
 
 
 def edited(
-    model: SSSDECG,
-    ecgs: Sequence[Ecg],
-    wanted: Sequence[str],
-    strength: float,
-    guidance: float,
-    guided: float = GUIDED,
-    seed: int = 1,
+    model: SSSDECG, ecgs: Sequence[Ecg], wanted: Sequence[str], how: How = BUILT_IN, *, seed: int = 1
 ) -> np.ndarray:
     """Edit recordings as `SSSDECG.edit` does, all at once: (B, 12, L)."""
-    table = partial_table(model, Sampling("ddim", EDIT_STEPS, 1.0, "trailing"), strength)
-    request, given = edits(model, ecgs, wanted, strength, guidance, guided)
+    table = partial_table(model, Sampling("ddim", EDIT_STEPS, 1.0, "trailing"), how.strength)
+    request, given = edits(model, ecgs, wanted, how)
     return to_twelve(model.sample(request, table, seed=seed, given=given, progress=False).numpy())
 
 
@@ -167,7 +167,7 @@ class Bench:
 
     def __init__(self, model: SSSDECG, table: StepTable, ecgs: Sequence[Ecg], wanted: Sequence[str]):
         self.table = table
-        request, given = edits(model, ecgs, wanted, EDIT_STRENGTH, 0.0)
+        request, given = edits(model, ecgs, wanted)
         assert given.start is not None and given.own is not None
         self.x0 = model.scale.to_network(given.start)
 
@@ -257,24 +257,25 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
 
     made_by = {}
 
-    def as_built(strength: float, guidance: float, guided: float) -> list[str]:
-        how = strength, guidance, guided
-        null = edited(model, ecgs, unchanged, *how) if how == (EDIT_STRENGTH, GUIDANCE, GUIDED) else None
-        made_by[how] = [edited(model, ecgs, wanted, *how, seed=seed) for seed in SEEDS]
-        said = f"{guidance:g}" + (f" up to {guided:g}" if guided < strength and guidance else "")
-        return line("noise of each step", strength, said, null, made_by[how])
+    def as_built(how: How) -> list[str]:
+        null = edited(model, ecgs, unchanged, how) if how == BUILT_IN else None
+        made_by[how] = [edited(model, ecgs, wanted, how, seed=seed) for seed in SEEDS]
+        said = f"{how.guidance:g}" + (
+            f" up to {how.guided:g}" if how.guided < how.strength and how.guidance else ""
+        )
+        return line("noise of each step", how.strength, said, null, made_by[how])
 
     methods = [
         by_bench("SDEdit", Bench.sdedit),
         by_bench("EDICT", Bench.edict),
         by_bench("DDIM", Bench.ddim),
-        as_built(EDIT_STRENGTH, 0.0, GUIDED),
-        as_built(EDIT_STRENGTH, GUIDANCE, 1.0),
-        as_built(0.48, 3.0, 1.0),
-        *(as_built(strength, GUIDANCE, GUIDED) for strength in (EDIT_STRENGTH, GUIDED, 0.5, 0.6)),
+        as_built(How(EDIT_STRENGTH, 0.0)),
+        as_built(How(EDIT_STRENGTH, GUIDANCE, 1.0)),
+        as_built(How(0.48, 3.0, 1.0)),
+        *(as_built(How(strength, GUIDANCE)) for strength in (EDIT_STRENGTH, GUIDED, 0.5, 0.6)),
         of_recordings(reader, test),
     ]
-    chosen_one = made_by[EDIT_STRENGTH, GUIDANCE, GUIDED][0]
+    chosen_one = made_by[BUILT_IN][0]
     panels = [("recording, NORM+SR", [("", test.signal[rows[0], 6], "black")])]
     for k in (0, EACH):
         panels.append(
@@ -301,7 +302,7 @@ def edit(model: SSSDECG, data: Data, reader: Reader) -> str:
         part = slice(first, first + EACH)
         kind = [
             pair
-            for made in made_by[strength, GUIDANCE, GUIDED]
+            for made in made_by[How(strength, GUIDANCE)]
             for pair in zip(cases[part], made[part], strict=True)
         ]
         return float(np.mean([reader.has(x[None], case.new)[0] for case, x in kind]))
@@ -444,7 +445,7 @@ def happened(model: SSSDECG, data: Data) -> str:
     first, second = (np.array(rows) for rows in zip(*pairs, strict=True))
     ecgs = [data.ecg(row) for row in first]
     wanted = ["+".join(data.ecg(row).statements) for row in second]
-    made = edited(model, ecgs, wanted, EDIT_STRENGTH, GUIDANCE)
+    made = edited(model, ecgs, wanted)
     beats = [
         np.array([mean_beat(x) for x in signal]) for signal in (data.signal[first], data.signal[second], made)
     ]

@@ -101,14 +101,10 @@ class _Shards:
         return {**self.__dict__, "_open": OrderedDict(), "_process": -1}
 
 
-class Records(Dataset[Record]):
-    """Records by number.
+class _Described:
+    """What all records of a corpus have in common."""
 
-    To get one record, HDF5 and WFDB read that record alone, Parquet reads 128 records, and NPZ reads its whole shard.
-    """
-
-    def __init__(self, folder: Path, corpus: Corpus) -> None:
-        self._shards, self.corpus = _Shards(folder, corpus), corpus
+    corpus: Corpus
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -124,6 +120,16 @@ class Records(Dataset[Record]):
     def fs_hz(self) -> float:
         """Samples per second."""
         return self.corpus.fs_hz
+
+
+class Records(_Described, Dataset[Record]):
+    """Records by number.
+
+    To get one record, HDF5 and WFDB read that record alone, Parquet reads 128 records, and NPZ reads its whole shard.
+    """
+
+    def __init__(self, folder: Path, corpus: Corpus) -> None:
+        self._shards, self.corpus = _Shards(folder, corpus), corpus
 
     def __len__(self) -> int:
         return self.corpus.records
@@ -154,7 +160,7 @@ class Records(Dataset[Record]):
         return _record(self._shards.read(shard, row, row + 1), 0)
 
 
-class Stream(IterableDataset[Record]):
+class Stream(_Described, IterableDataset[Record]):
     """Records one after the other; each record comes once over all ranks and workers, which get blocks of 128.
 
     The length is the number of records that this rank gets in this epoch from all of its workers together. The numbers
@@ -165,21 +171,6 @@ class Stream(IterableDataset[Record]):
     def __init__(self, folder: Path, corpus: Corpus, shuffle: int | None, rank: int, world_size: int) -> None:
         self._shards, self.corpus = _Shards(folder, corpus), corpus
         self.shuffle, self.rank, self.world_size, self.epoch = shuffle, rank, world_size, 0
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """(K,) what the columns of `labels` stand for."""
-        return self.corpus.label_names
-
-    @property
-    def leads(self) -> tuple[str, ...]:
-        """(12,) the names of the rows of `signal`."""
-        return self.corpus.leads
-
-    @property
-    def fs_hz(self) -> float:
-        """Samples per second."""
-        return self.corpus.fs_hz
 
     def set_epoch(self, epoch: int) -> None:
         """Choose another order for the next pass; it has an effect only with `shuffle`."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from .config.names import Cauchy
 from .config.schema import Config
 from .labels import CODES
 from .models.denoiser import Denoiser
 from .models.network import Network
 from .models.parameters import DenoiserConfig
-from .models.s4 import Cauchy
 from .models.settings import float32_modules, isolated, unfilled
 from .models.transformer import Transformer
 from .schedule import Schedule, karras, linear, rescaled

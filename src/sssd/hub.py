@@ -56,9 +56,8 @@ def fetch(model: str, *, revision: str | None = None, **how: Any) -> Path:
         from huggingface_hub import errors
     at = "" if revision is None else f" at revision {revision!r}"
     try:
-        with errors_only(
-            "huggingface_hub"
-        ):  # not of requests that are tried again: what fails in the end is raised
+        # Warnings are about requests that are tried again; what fails in the end is raised.
+        with errors_only("huggingface_hub"):
             file = huggingface_hub.hf_hub_download(
                 model, FILE, revision=revision, endpoint=_endpoint(), **how
             )

@@ -15,12 +15,12 @@ import torch
 
 from . import hub, presets
 from .checkpoints import card, model_bytes, open_checkpoint, state_hash, write_model
+from .config.names import Cauchy
 from .config.schema import PUBLISHED, Config, read_config
 from .device import choose_device
 from .factory import build_network, build_schedule, label_names
 from .io.files import write_files
 from .models.network import Network
-from .models.s4 import Cauchy
 from .models.settings import isolated
 from .presets import checkpoint_file
 from .request import Classes

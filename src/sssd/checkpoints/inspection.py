@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..config.names import Cauchy
 from ..config.schema import Config, read_config
 from ..data.recordings import Recordings, eight_leads_mv
 from ..factory import build_network, build_schedule, label_names
 from ..labels import CODES
 from ..models.precision import float32_products
-from ..models.s4 import Cauchy
 from ..models.settings import isolated
 from ..noise import normal
 from ..presets import checkpoint_file

@@ -11,10 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from ..checks import one_of
+from ..config.names import Cauchy
 from ..config.schema import Config
 from ..factory import build_network
 from ..models.network import Network
-from ..models.s4 import CAUCHY, Cauchy
+from ..models.s4 import CAUCHY
 from .read import configuration_of, read_state
 from .state import load_into
 from .write import safetensors_bytes, write_pickle, write_safetensors

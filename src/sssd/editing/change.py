@@ -101,7 +101,7 @@ class Change:
 
     @property
     def evaluations(self) -> int:
-        """How often the network is evaluated in each step."""
+        """How often the network is evaluated in each step, at most."""
         return 1 if self.given.own is None else 3 if self.given.guidance else 2
 
     def records(

@@ -118,7 +118,7 @@ class FromRecordings(PretrainedModel):
             have, for models that take them. own_statements, own_age, own_sex, own_heart_rate: those that it has; by
             default what it carries, and the heart rate that is measured in it. strength: how far the recording is
             noised, above 0 to 1: the more, the more may change. steps: of a whole run, of which this takes the share
-            `strength`; by default 25, with three evaluations each.
+            `strength`; by default 25, with two or three evaluations each.
         Before that, the beats of the recording are moved to the heart rate that it is to have, or to the usual one of
         STACH or SBRAD, see `editing.rate`.
         """

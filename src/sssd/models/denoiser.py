@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import one_of
+from ..config.names import Cauchy
 from ..patient import LABELS_ONLY, Takes
 from .function import biases, denoise
 from .network import Network
 from .parameters import Conv, DenoiserConfig, LastConv, ResidualBlock, ResidualGroup, WeightNormConv
-from .s4 import CAUCHY, Cauchy
+from .s4 import CAUCHY
 from .weights import Weights, effective_weights
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from ..config.names import Cauchy
 from ..patient import Takes
-from .s4 import Cauchy
 
 T = TypeVar("T")
 

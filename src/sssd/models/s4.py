@@ -20,11 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..config import names
+from ..config.names import Cauchy
 from .precision import float32_products
 from .settings import initial_values_wanted
 
-Cauchy = names.Cauchy
 CAUCHY: tuple[str, ...] = get_args(Cauchy)
 
 

@@ -35,8 +35,8 @@ from .recordings import ChangeRequest, RecordingRead, RecordingRequest
 from .work import Batch, EightLeads, OnStep, Plan, Work
 
 if TYPE_CHECKING:
+    from ..config.names import Cauchy
     from ..model_wrapper import Table
-    from ..models.s4 import Cauchy
 
 T = TypeVar("T")
 TABLES = 256  # how many step tables are kept
