@@ -27,9 +27,9 @@ from torch import Tensor
 from .models.network import Network
 from .models.transformer import Transformer
 from .noise import Reserved, drawn, integers
-from .patient import MIDDLE_BPM, SPREAD_BPM
+from .patient import scaled_bpm
+from .signals.recorded import used
 
-USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
 WANDER_HZ = 0.5
 NOISE_HZ = (30.0, 47.0)
 QUANTILE = 0.4
@@ -49,15 +49,15 @@ def measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
 
 
 def _measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
-    used = int(USED * signal_mv.shape[-1])
-    x = signal_mv[..., :used].astype(np.float64)
-    frequency = np.fft.rfftfreq(used, 1 / fs_hz)
-    window = np.hanning(used + 1)[:used]
+    length = used(signal_mv.shape[-1])
+    x = signal_mv[..., :length].astype(np.float64)
+    frequency = np.fft.rfftfreq(length, 1 / fs_hz)
+    window = np.hanning(length + 1)[:length]
     centred = x - x.mean(axis=-1, keepdims=True)
     power = np.abs(np.fft.rfft(centred * window)) ** 2
     wander = np.log10(power[..., frequency < WANDER_HZ].sum(axis=-1) + SMALLEST[0])
     band = (frequency > NOISE_HZ[0]) & (frequency < NOISE_HZ[1])
-    fine = np.abs(np.fft.irfft(np.fft.rfft(x) * band, used))
+    fine = np.abs(np.fft.irfft(np.fft.rfft(x) * band, length))
     noise = np.log10(np.quantile(fine, QUANTILE, axis=-1) + SMALLEST[1])
     return np.concatenate((wander, noise), axis=-1)
 
@@ -190,6 +190,6 @@ def _with_heart_rates(network: Transformer, given: Tensor, state: Tensor) -> Ten
         network.heart_rates, network.statements, network.statement_weights, labels, state
     )
     found = drawn_rates.to(given.device)[:, None]
-    columns = torch.cat((torch.ones_like(found), (found - MIDDLE_BPM) / SPREAD_BPM), dim=1) * (found > 0)
+    columns = torch.cat((torch.ones_like(found), scaled_bpm(found)), dim=1) * (found > 0)
     told = torch.where(given[:, first : first + 1] > 0, given[:, first:end], columns)
     return torch.cat((given[:, :first], told, given[:, end:]), dim=1)

@@ -89,8 +89,18 @@ def heart_rate_columns(heart_rate: Any = None, *, records: int = 1) -> NDArray[n
     """
     rates = each(heart_rates(heart_rate), records, "heart_rate")
     known = np.isfinite(rates)
-    scaled = (np.where(known, rates, MIDDLE_BPM) - MIDDLE_BPM) / SPREAD_BPM
+    scaled = scaled_bpm(np.where(known, rates, MIDDLE_BPM))
     return np.stack((known, scaled), axis=1).astype(np.float32)
+
+
+def scaled_bpm(bpm: Any) -> Any:
+    """Return heart rates per minute, an array or a tensor, as the column of the heart rate holds them."""
+    return (bpm - MIDDLE_BPM) / SPREAD_BPM
+
+
+def unscaled_bpm(scaled: Any) -> Any:
+    """Return the heart rates per minute of values of that column, an array or a tensor."""
+    return MIDDLE_BPM + SPREAD_BPM * scaled
 
 
 def ages(age: Any) -> NDArray[np.float64]:

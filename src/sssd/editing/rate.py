@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ..checks import warn
 from ..signals.beats import Beats, find_beats
 from ..signals.delineator import FS_HZ, probabilities, trained, waves_of
-from ..signals.heart_rate import LEAST_BEATS, USED, measured_heart_rates
+from ..signals.heart_rate import LEAST_BEATS, measured_heart_rates
+from ..signals.recorded import FADE, used, wander
 from ..signals.rules import rate_hints
 
 USUAL_BPM = {"STACH": 109.0, "SBRAD": 49.0}  # medians of 121 and 96 recordings of PTB-XL's folds 1 to 8
@@ -28,8 +29,6 @@ MARGIN_S = 0.02  # by which waves are taken to be longer than they are found
 # from a beat to the onset of P, to the onset and the end of QRS and to the end of T in s: from where to where they are
 # looked for, and what they are taken for where fewer than half of the beats have them
 P, BEFORE, AFTER, T = (-0.45, -0.10, -0.20), (-0.10, 0.0, -0.06), (0.0, 0.10, 0.06), (0.16, 0.65, 0.36)
-FADE = 8  # samples over which a record passes into its continuation
-WANDER_HZ = 0.4, 0.6  # what is below the first is wander, what is above the second is not
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +61,7 @@ def moved(
         return None, f"left where they are: {why}"
     if abs(own - bpm) < SAME_BPM:
         return None, ""
-    beats = find_beats(eight_mv[:, : int(USED * eight_mv.shape[1])], fs_hz)
+    beats = find_beats(eight_mv[:, : used(eight_mv.shape[1])], fs_hz)
     made = at_rate(eight_mv, beats, own / bpm, fs_hz)
     return made, f"moved from {own:.0f} to {bpm:.0f} /min"
 
@@ -79,14 +78,12 @@ def at_rate(signal_mv: Floats, beats: Beats, ratio: float, fs_hz: float) -> Floa
     if len(beats) < LEAST_BEATS:
         raise ValueError(f"got {len(beats)} beats: expected at least {LEAST_BEATS}")
     length, usual = signal_mv.shape[-1], int(np.median(np.diff(beats)))
-    used = int(USED * length)
-    signal_mv = signal_mv[:, :used]
+    count = used(length)
+    signal_mv = signal_mv[:, :count]
     p, before, after, t = extent(signal_mv, beats, fs_hz)
 
-    low, high = WANDER_HZ
-    kept = np.clip((np.arange(used) * fs_hz / (2 * used) - low) / (high - low), 0, 1)
-    steady = idct(kept * dct(signal_mv, norm="ortho"), norm="ortho")
-    wander = np.pad(signal_mv - steady, ((0, 0), (0, length - used)), mode="edge")
+    steady = idct((1 - wander(count, fs_hz)) * dct(signal_mv, norm="ortho"), norm="ortho")
+    baseline = np.pad(signal_mv - steady, ((0, 0), (0, length - count)), mode="edge")
     long, beats = continued(steady, beats, int(length / min(ratio, 1.0)) + 4 * usual, p)
     beats = np.concatenate((np.arange(beats[0] % usual - usual, beats[0], usual), beats))
 
@@ -101,7 +98,7 @@ def at_rate(signal_mv: Floats, beats: Beats, ratio: float, fs_hz: float) -> Floa
     target = target - round(float(np.interp(0, source, target)))
     position = np.clip(np.interp(np.arange(length), target, source), 0, long.shape[-1] - 1)
     made: Floats = CubicSpline(np.arange(long.shape[-1]), long, axis=-1)(position)
-    return made - made.mean(axis=-1, keepdims=True) + wander
+    return made - made.mean(axis=-1, keepdims=True) + baseline
 
 
 def _ends(rr: NDArray[np.intp], p: int, before: int, after: int, t: float, rest: int) -> NDArray[np.float64]:

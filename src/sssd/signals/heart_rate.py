@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ..leads import EIGHT
 from ..patient import FASTEST, SLOWEST
 from .beats import find_beats, heart_rate, mean_heart_rate
+from .recorded import used
 
-USED = 0.99  # the share of a record that is measured; the rest of PTB-XL's records is a resampling artefact
 LEAST_BEATS = 5
 AGREED = 1.06  # the largest ratio of two estimates
 CHEST = [lead.startswith("V") for lead in EIGHT]
@@ -23,8 +23,8 @@ def measured_heart_rates(signal_mv: NDArray[np.floating], fs_hz: float) -> NDArr
 
     Of 500 recordings of PTB-XL it is known for 95 %, and for 72 % of those with AFIB.
     """
-    used = int(USED * signal_mv.shape[-1])
-    return np.array([_of_record(record[:, :used], fs_hz) for record in signal_mv], dtype=np.float64)
+    count = used(signal_mv.shape[-1])
+    return np.array([_of_record(record[:, :count], fs_hz) for record in signal_mv], dtype=np.float64)
 
 
 def _of_record(record: NDArray[np.floating], fs_hz: float) -> float:

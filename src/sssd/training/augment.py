@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..scale import cosine_filter
+from ..signals.recorded import FADE, used, wander
 
-USED = 0.99  # the share of a record that is used; the rest of PTB-XL's records is a resampling artefact
+FS_HZ = 100.0
 EXTRA = 290  # samples that a record is continued for: 2.9 s, longer than any interval between beats
 MATCHED = 200  # samples that decide where in itself a record continues
-FADE = 8  # samples over which the record passes into its continuation
 SPEED = 0.08  # a record is played slower or faster by this share at most
 GAIN_STD = 0.08  # standard deviation of the logarithm of the gain
 EXCHANGED = 0.5  # share of records that get the baseline wander of another one
-WANDER_HZ = 0.4, 0.6  # what is below the first is wander, what is above the second is not
 
 
 def lengthened(x: Tensor) -> Tensor:
@@ -29,7 +27,7 @@ def lengthened(x: Tensor) -> Tensor:
     A record is cut at 0.99 L. It continues from the place in itself whose last 2 s resemble the record's last 2 s most,
     so that its rhythm goes on. Records too short for that are only cut.
     """
-    end = int(USED * x.shape[-1])
+    end = used(x.shape[-1])
     if end < 2 * MATCHED + EXTRA:
         return x[..., :end]
     ending = x[..., end - MATCHED : end]
@@ -83,7 +81,7 @@ def augmented_under_noise(
     gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
     moved = torch.where(hidden[..., None], gain, 1.0) * _played(x, rate, start, length)
     position = start + torch.arange(length, device=x.device)
-    return moved, (hidden | (position < int(USED * length)))[:, None].float(), rate[:, 0]
+    return moved, (hidden | (position < used(length)))[:, None].float(), rate[:, 0]
 
 
 def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -104,9 +102,7 @@ def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -
 @lru_cache(maxsize=2)
 def _wander(length: int, device: torch.device) -> Tensor:
     """Return a symmetric matrix (length, length) that keeps what is below 0.5 Hz, kept on the device."""
-    low, high = WANDER_HZ
-    kept = np.clip((high - np.arange(length) * 50.0 / length) / (high - low), 0, 1)
-    return cosine_filter(kept).to(device, torch.float32)
+    return cosine_filter(wander(length, FS_HZ)).to(device, torch.float32)
 
 
 def _rate_and_start(u: Tensor, available: int, length: int) -> tuple[Tensor, Tensor]:

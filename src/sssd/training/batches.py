@@ -11,9 +11,10 @@ from ..config.schema import Config
 from ..factory import label_count
 from ..loss import NoiseLevels
 from ..models.transformer import CIRCUMSTANCES
-from ..patient import MIDDLE_BPM, SPREAD_BPM, Takes
+from ..patient import Takes, scaled_bpm, unscaled_bpm
 from ..scale import Scale
-from .augment import USED, augmented, augmented_under_noise, with_exchanged_wander
+from ..signals.recorded import used
+from .augment import augmented, augmented_under_noise, with_exchanged_wander
 
 LIMIT_MV = 6.0  # samples beyond it are electrode artefacts
 
@@ -108,7 +109,7 @@ def transformer_batch(
             x, giver = with_exchanged_wander(x, hidden & known, random)
             y = with_wander_of(y, giver)
     else:
-        recorded = torch.arange(length, device=device) < int(USED * length)
+        recorded = torch.arange(length, device=device) < used(length)
         mask = (hidden[:, None] | recorded)[:, None].float()
     x = Scale.of(config.trainset_config).emphasised(x)
     return x, with_dropout(y, config, random), t, torch.randn(x.shape, device=device, generator=random), mask
@@ -173,7 +174,7 @@ def with_heart_rate_times(y: Tensor, rate: Tensor, config: Config) -> Tensor:
         return y
     end = config.wavenet_config.label_embed_classes
     known, scaled = y[:, end - 2], y[:, end - 1]
-    faster = known * ((MIDDLE_BPM + SPREAD_BPM * scaled) * rate - MIDDLE_BPM) / SPREAD_BPM
+    faster = known * scaled_bpm(unscaled_bpm(scaled) * rate)
     return torch.cat((y[:, : end - 1], faster[:, None], y[:, end:]), dim=1)
 
 

@@ -15,7 +15,7 @@ from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..labels import CODES
 from ..models.transformer import Transformer
-from ..patient import MIDDLE_BPM, SPREAD_BPM
+from ..patient import unscaled_bpm
 from ..signals.heart_rate import measured_heart_rates
 
 
@@ -112,7 +112,7 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
 def labels_and_rates(net: Transformer, columns: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
     """Return the statements (n, K) and heart rates (n,) per minute, NaN if unknown, of label columns (n, classes)."""
     known, scaled = columns[:, net.heart_rate_columns].T
-    rates = np.where(known > 0, MIDDLE_BPM + SPREAD_BPM * scaled.astype(np.float64), np.nan)
+    rates = np.where(known > 0, unscaled_bpm(scaled.astype(np.float64)), np.nan)
     return columns[:, : net.classes - len(net.takes.columns)], rates
 
 
