@@ -28,10 +28,10 @@ from sssd.evaluation.evaluate import CPU_WIDTH
 from sssd.evaluation.spectrum import band_levels
 from sssd.leads import EIGHT
 from sssd.signals.rates import FINE_HZ, band, decimated, interpolated
+from sssd.signals.recorded import used
 
 PAGE = ROOT / "docs/500hz.md"
 BANDS = ((40, 150), (45, 50), (50, 75), (75, 100), (100, 150), (150, 250))
-USED = 4950  # samples; what comes after is an artefact of resampling
 HIDING_MV = 0.005  # noise that hides the steps of converters
 ABOUT_S = 0.08  # to either side of where a QRS complex is steepest
 NAMES = ("interpolated", "with detail")
@@ -41,7 +41,7 @@ def bands(real: np.ndarray, made: dict[str, np.ndarray]) -> str:
     rows = []
     for low, high in BANDS:
         levels = {
-            name: band_levels(x[..., :USED], fs_hz=FINE_HZ, edges_hz=(low, high))[..., 0]
+            name: band_levels(x[..., : used(x.shape[-1])], fs_hz=FINE_HZ, edges_hz=(low, high))[..., 0]
             for name, x in (("real", real), *made.items())
         }
         off = {name: np.median(levels[name]) - np.median(levels["real"]) for name in made}
@@ -73,7 +73,7 @@ def complexes(real: np.ndarray, made: dict[str, np.ndarray]) -> str:
     alike: dict[str, list[float]] = {name: [] for name in ("recordings", "with detail")}
     for i, one in enumerate(real):
         beats = beats_of(known_of(decimated(one)[None]))
-        beats = beats[(beats > 60) & (beats < USED - 60)]
+        beats = beats[(beats > 60) & (beats < used(one.shape[-1]) - 60)]
         if len(beats) < 3:
             continue
         true = steepest(one, beats)

@@ -16,6 +16,9 @@ def used(length: int) -> int:
 
 
 def wander(length: int, fs_hz: float) -> NDArray[np.float64]:
-    """Return the share (L,) of the coefficients of a record's cosine transform that is wander: 1 below, 0 above."""
+    """Return the share (L,) of the coefficients of a record's cosine transform that is wander.
+
+    It is 1 below 0.4 Hz and 0 above 0.6 Hz. Coefficient k is at k / (2 L) of the sampling rate.
+    """
     low, high = WANDER_HZ
     return np.clip((high - np.arange(length) * fs_hz / (2 * length)) / (high - low), 0, 1)

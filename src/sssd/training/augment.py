@@ -13,7 +13,7 @@ from torch import Tensor
 from ..scale import cosine_filter
 from ..signals.recorded import FADE, used, wander
 
-FS_HZ = 100.0
+FS_HZ = 100.0  # of the records
 EXTRA = 290  # samples that a record is continued for: 2.9 s, longer than any interval between beats
 MATCHED = 200  # samples that decide where in itself a record continues
 SPEED = 0.08  # a record is played slower or faster by this share at most
