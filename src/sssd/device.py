@@ -9,6 +9,7 @@ import torch
 
 from .checks import one_of
 from .config.schema import TransformerConfig
+from .models.memory import layer_bytes, layer_elements
 from .models.parameters import DenoiserConfig
 
 PRECISIONS = ("auto", "float32", "bf16")
@@ -67,17 +68,12 @@ def choose_batch_size(net: DenoiserConfig | TransformerConfig, length: int, devi
 
     On a GPU this follows from its free memory, on a CPU from the size of the network.
     """
-    channels = net.width if isinstance(net, TransformerConfig) else net.res_channels
-    features, tokens = 2 * channels, -(-length // net.patch)
-    record = (
-        64 * features * tokens
-    )  # bytes in one S4 layer: spectra at twice the length, their product, signals
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        fits = min(GPU_SHARE * free / record, GPU_ELEMENTS / (features * tokens))
+        fits = min(GPU_SHARE * free / layer_bytes(net, length), GPU_ELEMENTS / layer_elements(net, length))
     else:
-        fits = min(CPU_BYTES / record, CPU_RECORDS)
+        fits = min(CPU_BYTES / layer_bytes(net, length), CPU_RECORDS)
     return max(1, int(fits))
 
 

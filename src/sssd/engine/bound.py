@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from ..checks import warn
-from ..config.schema import TransformerConfig
 from ..models.denoiser import Denoiser
+from ..models.memory import activation_bytes
 from ..models.network import Network
 from ..models.parameters import DenoiserConfig
 from ..models.transformer import Transformer
@@ -35,7 +35,6 @@ from .recent import Recent
 ENGINES = 2  # lengths and precisions of one network that are kept
 GRAPHS = 16  # numbers of records that are kept of each
 SHARE = 1 / 16  # of the GPU's memory, for the graphs of each
-TRANSFORMER_BYTES = 128  # of one layer, for each channel of a token
 STEPS = 4  # sequences of time steps that are kept of each
 RUNS = 8  # samplers and numbers of records for which there is a graph of all steps, of each
 FEW_RECORDS, FEW_STEPS = 8, 64  # of such a graph, at most
@@ -192,14 +191,6 @@ def records_graphs(device: torch.device) -> bool:
 def memory(device: torch.device) -> float:
     """Return the bytes of a GPU's memory."""
     return float(torch.cuda.get_device_properties(device).total_memory)
-
-
-def activation_bytes(config: DenoiserConfig | TransformerConfig, records: int, length: int) -> float:
-    """Estimate the activations of one evaluation: those of one layer, and in S4 the gates of all blocks in bf16."""
-    if isinstance(config, TransformerConfig):
-        return float(records * -(-length // config.patch) * TRANSFORMER_BYTES * config.width)
-    features, tokens = 2 * config.res_channels, -(-length // config.patch)
-    return float(records * tokens * (64 * features + 2 * config.num_res_layers * config.res_channels))
 
 
 def kernels_fit(config: DenoiserConfig, records: int, length: int, device: torch.device) -> bool:
