@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 import wfdb as physionet
 
+from sssd.data import recordings
 from sssd.io import csv_table, files, folder, npz, units, wfdb
 from sssd.io.folder import manifest_json, save_set
+from sssd.io.readers import read_raw
 from sssd.leads import CLINICAL, SSSD
 from sssd.record import Ecg, as_statement
 
@@ -286,6 +289,40 @@ def test_npz_reads_the_bare_form(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message) as caught:
             npz.read(tmp_path / "other.npz")
         assert "other.npz" in str(caught.value)
+
+
+def test_readers_of_npz_refuse_the_same_files(tmp_path: Path) -> None:
+    """By the same words, whatever is wrong. Broken by a reader with checks of its own, which let LZMA's errors out."""
+    signal = np.random.default_rng(0).integers(-900, 900, (1, 12, 100), dtype=np.int16)
+    np.savez(tmp_path / "whole.npz", signal_uv=signal, fs_hz=np.float64(100))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    files.write_bytes(tmp_path / "text.npz", b"hello")
+    files.write_bytes(tmp_path / "cut.npz", whole[: len(whole) // 2])
+    np.savez(tmp_path / "object.npz", signal_uv=np.array([{"code": "runs"}], dtype=object))
+    with zipfile.ZipFile(tmp_path / "lzma.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("signal_uv.npy", signal.tobytes())
+    packed = bytearray((tmp_path / "lzma.npz").read_bytes())
+    packed[60:200] = bytes(140)  # of what is compressed
+    files.write_bytes(tmp_path / "lzma.npz", bytes(packed), overwrite=True)
+    for name, said in (
+        ("text.npz", "is no NPZ file: it is not an NPZ archive, or is cut short; copy it again"),
+        ("cut.npz", "is no NPZ file: it is not an NPZ archive, or is cut short; copy it again"),
+        ("object.npz", "is damaged: Object arrays cannot be loaded"),
+        ("lzma.npz", "is damaged: Corrupt input data; expected arrays of numbers and texts"),
+    ):
+        for read in (npz.read, recordings.read, read_raw):
+            with pytest.raises(ValueError, match=f"{name}' {said}"):
+                read(tmp_path / name)
+
+
+def test_what_is_no_array_in_an_npz_file_is_left_out(tmp_path: Path) -> None:
+    """Broken by taking the bytes of such a file for an array."""
+    np.savez(tmp_path / "more.npz", signal_uv=np.ones((2, 12, 5), np.int16))
+    with zipfile.ZipFile(tmp_path / "more.npz", "a") as archive:
+        archive.writestr("labels.npy", b"of another program")
+    assert len(npz.read(tmp_path / "more.npz")) == 2
+    with pytest.raises(ValueError, match="lacks labels, label_names"):
+        recordings.read(tmp_path / "more.npz")
 
 
 def test_csv_comes_back_to_a_microvolt(tmp_path: Path) -> None:

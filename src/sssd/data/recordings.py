@@ -12,8 +12,6 @@ label's 0 does not mean absent.
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.arrays import read_arrays
 from ..io.files import replacing
 from ..io.raw import rate_of
 from ..labels import check_names
@@ -104,13 +103,7 @@ def read(path: str | Path) -> Recordings:
         path = found[0]
     if not path.is_file():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{str(path)!r} is no NPZ file or is cut short")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            data = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    data = read_arrays(path)
     missing = [name for name in ("signal_uv", "labels", "label_names") if name not in data]
     if missing:
         raise ValueError(

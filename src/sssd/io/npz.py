@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +28,7 @@ from ..labels import has
 from ..leads import CLINICAL, reorder
 from ..record import Ecg
 from . import annotation_files
+from .arrays import read_arrays
 from .files import write_bytes
 from .raw import rate_of
 from .units import microvolts
@@ -112,13 +111,7 @@ def read(path: str | Path) -> list[Ecg]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{str(path)!r} is not an NPZ archive, or is cut short")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            data = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    data = read_arrays(path)
     if "signal_uv" not in data or data["signal_uv"].ndim != 3:
         raise ValueError(f"{str(path)!r} is not a set of ECGs: it lacks signal_uv (n, 12, L) in microvolts")
     try:

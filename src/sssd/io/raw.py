@@ -26,7 +26,8 @@ from ..checks import counted
 from ..labels import names_of
 from ..leads import CLINICAL, lead_of
 from ..record import is_statement, unescaped
-from ..tables.cells import opened, read_cells
+from ..tables.cells import read_cells
+from .arrays import read_arrays
 from .wfdb_header import Header, RecordingError, read_header
 
 UNITS_MV = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
@@ -178,9 +179,8 @@ def read_npz(
 ) -> Raw:
     """Read an archive of one recording."""
     try:
-        with opened(file, content) as binary, np.load(binary, allow_pickle=False) as archive:
-            data = {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, zlib and numpy raise their own errors
+        data = read_arrays(file, content)
+    except (OSError, ValueError, MemoryError) as error:
         raise RecordingError("unreadable", f"cannot be read as an NPZ record ({error})") from error
     held = [name for name in ("signal_uv", "signal_mv") if name in data]
     if len(held) != 1 or "fs_hz" not in data:
