@@ -37,7 +37,7 @@ MAX_OPEN = 8  # shards
 
 
 @overload
-def open(path: str | Path, *, streaming: Literal[False] = False) -> Records: ...
+def open(path: str | Path, *, streaming: Literal[False] = False) -> MapDataset: ...
 @overload
 def open(
     path: str | Path,
@@ -54,7 +54,7 @@ def open(
     shuffle: int | None = None,
     rank: int | None = None,
     world_size: int | None = None,
-) -> Records | Stream:
+) -> MapDataset | Stream:
     """Open the corpus in a folder as a map-style dataset or, with `streaming`, as an iterable dataset.
 
     shuffle: a seed; the order of the stream depends on it and on `Stream.set_epoch`. Without it, records come in the
@@ -76,7 +76,7 @@ def open(
         raise ValueError(
             "shuffle, rank and world_size are for streaming=True; a DataLoader's sampler shuffles"
         )
-    return Records(folder, corpus)
+    return MapDataset(folder, corpus)
 
 
 class _Shards:
@@ -122,7 +122,7 @@ class _Described:
         return self.corpus.fs_hz
 
 
-class Records(_Described, Dataset[Record]):
+class MapDataset(_Described, Dataset[Record]):
     """Records by number.
 
     To get one record, HDF5 and WFDB read that record alone, Parquet reads 128 records, and NPZ reads its whole shard.

@@ -34,7 +34,7 @@ from .models.detail import DetailNetwork
 from .models.network import Network
 from .models.settings import isolated
 from .noise import seed_or_drawn
-from .progress import Progress, reporting
+from .progress import ShowProgress, reporting
 from .record import Ecg
 from .records import Records, provenance
 from .request import Request, RequestKeywords, conditions, make_request
@@ -182,7 +182,7 @@ class SSSDECG(FromRecordings):
         seed: int,
         batch_size: int | None = None,
         precision: str = "auto",
-        progress: Progress = None,
+        progress: ShowProgress = None,
         given: Given | None = None,
     ) -> Tensor:
         """Generate the records of a request with a step table: (B, 8, L) float32 on the CPU, in mV.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import Task
 
-Progress = bool | Callable[[int, int], None] | None
+ShowProgress = bool | Callable[[int, int], None] | None
 
 WORTH_S = 2.0  # a run that takes longer gets a bar
 LINE_S = 30.0  # between two lines of progress where there is no terminal
@@ -22,7 +22,7 @@ SPEED_S = 600.0  # over which the time left is estimated, as single steps of a t
 
 
 @contextmanager
-def reporting(progress: Progress, total: int, what: str = "generating") -> Iterator[Callable[[], None]]:
+def reporting(progress: ShowProgress, total: int, what: str = "generating") -> Iterator[Callable[[], None]]:
     """Yield a function that is to be called after each of `total` pieces of work.
 
     progress: True shows a bar and False nothing. None shows a bar if standard error is a terminal and, judged by the
@@ -73,12 +73,13 @@ def make_bar(status: str = "", *, quiet: bool = False) -> Bar:
     status: a template of task fields that are shown at the end of the line, such as "{task.fields[loss]}".
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     if status:
         columns.append(TextColumn(status))
-    return Progress(
+    return Bar(
         *columns,
         console=Console(stderr=True),
         transient=True,
@@ -92,9 +93,10 @@ def make_lines(status: str = "", *, each_task: bool = False) -> Bar:
 
     status: as in `make_bar`. each_task: print a line as well where something else begins.
     """
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
-    class Lines(Progress):
+    class Lines(Bar):
         begun = time.monotonic()
         printed, what = begun, ""
         first: dict[

@@ -17,7 +17,7 @@ from .checks import flag, one_of, whole
 from .config.schema import Config, DdimConfig, Fit
 from .models.settings import isolated
 from .presets import check_alone, choose, suited
-from .progress import Progress
+from .progress import ShowProgress
 from .samplers import BY_STEPS, SAMPLERS, StepTable, ddim, ddpm, default_spacing, fitted, key_of
 from .samplers.adapter import Scheduler, adapt, is_scheduler
 from .schedule import SPACINGS, IntArray, Schedule, check_steps, choose_steps
@@ -39,7 +39,7 @@ class RunKeywords(TypedDict, total=False):
     """The keywords of `SSSDECG.generate` that say how to compute. They change records by rounding only."""
 
     batch_size: int | None
-    progress: Progress
+    progress: ShowProgress
     precision: str
 
 

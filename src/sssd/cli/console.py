@@ -18,7 +18,7 @@ from ..checks import Notice
 from ..progress import make_bar, make_lines
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
 
 _NARROWEST = 20  # columns
@@ -94,7 +94,7 @@ def notices() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(quiet: bool = False, status: str = "", *, each_task: bool = False) -> Iterator[Progress]:
+def progress_bar(quiet: bool = False, status: str = "", *, each_task: bool = False) -> Iterator[Bar]:
     """Show progress on standard error: a bar on a terminal, elsewhere lines; see `make_bar` and `make_lines`."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     bar = make_bar(status, quiet=quiet) if quiet or terminal else make_lines(status, each_task=each_task)

@@ -17,7 +17,7 @@ from .console import note
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
     from ..records import Records
 
@@ -42,7 +42,7 @@ def write_records(
     asked: Sequence[Sequence[str]],
     manifest: Mapping[str, Any],
     overwrite: bool,
-    bar: Progress,
+    bar: Bar,
     drawing: Drawing = USUAL,
     shown: Sequence[Mapping[str, bool | None]] | None = None,
 ) -> list[str]:

@@ -13,7 +13,7 @@ from .console import UsageError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
     from ..records import Records
     from ..request import Request
@@ -35,7 +35,7 @@ def check_rules(asked: Sequence[Sequence[str]]) -> None:
             )
 
 
-def measure(ecgs: Records, bar: Progress) -> list[Shown]:
+def measure(ecgs: Records, bar: Bar) -> list[Shown]:
     """Return which statements each record shows by the rules of its statements, which are measured in its signal."""
     from ..measurements import measurements
     from ..signals import rules
@@ -54,7 +54,7 @@ def is_met(shown: Shown, asked: Sequence[str]) -> bool:
 
 
 def draw_until_shown(
-    ecgs: Records, asked: Sequence[Sequence[str]], draw: Draw, *, seed: int, bar: Progress
+    ecgs: Records, asked: Sequence[Sequence[str]], draw: Draw, *, seed: int, bar: Bar
 ) -> tuple[Records, list[Shown]]:
     """Draw the records again that do not show what was asked for; return all records and what they show.
 

@@ -95,7 +95,7 @@ def _copy(
                 manifest.restore(out)
             else:
                 manifest.begin(out, target, requests)
-            reader = _Records(sources, corpora, target.extra)
+            reader = _JoinedCorpora(sources, corpora, target.extra)
             clear(out)
             for number in range(target.shards):
                 span = target.span(number)
@@ -122,7 +122,7 @@ def _begun(out: Path, target: Corpus) -> bool:
         return False
 
 
-class _Records:
+class _JoinedCorpora:
     """The records of several corpora, one after the other; a shard's SHA-256 is checked before the shard is read."""
 
     def __init__(self, sources: Sequence[Path], corpora: Sequence[Corpus], extra: tuple[str, ...]) -> None:

@@ -55,7 +55,7 @@ def _fit(values: dict[str, Any]) -> dict[str, Any]:
 
 Text = Annotated[str, AfterValidator(_printable)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Records = Annotated[int, Field(ge=1, le=10**12)]
+RecordCount = Annotated[int, Field(ge=1, le=10**12)]
 Size = Annotated[int, Field(ge=1, le=10**7)]
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -89,7 +89,7 @@ class Recipe:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    records: Records
+    records: RecordCount
     requests: Sha256
     source: Text
     model: Sha256
@@ -152,7 +152,7 @@ class Corpus:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    records: Records
+    records: RecordCount
     shard_size: Size
     format: names.CorpusFormat
     label_names: tuple[Annotated[Text, Field(min_length=1, max_length=256)], ...]
@@ -228,7 +228,7 @@ class Note:
 
     shard: Count
     first: Count
-    records: Records
+    records: RecordCount
     file: Text
     bytes: Count
     sha256: Sha256
