@@ -18,11 +18,11 @@ import numpy as np
 from ...checks import needed_for
 from ...patient import FASTEST, OLDEST, SEXES, SLOWEST
 from ..beside import from_text
-from ..block import EXTRA, SIGNALS, Block
+from ..block import Block
 from ..files import inside
 from ..schema import Corpus
 from .hdf5 import Hdf5Reader, Hdf5Writer
-from .metadata import signals
+from .metadata import columns
 from .npz import NpzReader, NpzWriter
 from .parquet import ParquetReader, ParquetWriter
 from .wfdb import WfdbReader, WfdbWriter
@@ -134,22 +134,7 @@ def check_readable(folder: Path, corpus: Corpus, number: int) -> None:
 
 def _check(block: Block, corpus: Corpus, span: range) -> None:
     """Raise ValueError unless the block holds the records `span` of this corpus, with possible values."""
-    n = len(span)
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {
-        "index": ("i8", (n,)),
-        "requested": ("U", (n,)),
-        "labels": ("u1", (n, len(corpus.label_names))),
-        "signal_uv": ("i2", (n, len(corpus.leads), corpus.length)),
-        "age": ("f4", (n,)),
-        "sex": ("U", (n,)),
-        "heart_rate": ("f4", (n,)),
-        "source": ("U", (n,)),
-        "annotations": ("U", (n,)),
-        "clean_uv": ("i2", (n, len(corpus.leads), corpus.length)),
-    }
-    for name, (kind, shape) in expected.items():
-        if name in {*EXTRA, *SIGNALS} - {*corpus.extra, *signals(corpus)}:
-            continue
+    for name, (kind, shape) in columns(corpus, len(span)).items():
         column = block[name]
         right = column.dtype.kind == "U" if kind == "U" else column.dtype == np.dtype(kind)
         if not right or column.shape != shape:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..block import EXTRA, NUMBERS, SIGNALS, Block, rows
+from ..block import NUMBERS, SIGNALS, Block, rows
 from ..schema import Corpus
-from .metadata import file_metadata, signals
+from .metadata import columns, file_metadata, signals
 
 
 class Hdf5Writer:
@@ -27,19 +26,10 @@ class Hdf5Writer:
         self._file = h5py.File(self._content, "w", libver="v108")
         for name, value in file_metadata(corpus).items():
             self._file.attrs[name.removesuffix("_uv")] = value
-        shape = (len(corpus.leads), corpus.length)
-        text, width = h5py.string_dtype(), len(corpus.label_names)
-        kinds: list[tuple[str, tuple[int, ...], Any]] = [
-            ("index", (), "<i8"), ("requested", (), text), ("labels", (width,), "u1"),
-            *((name, shape, "<i2") for name in signals(corpus)),
-            ("age", (), "<f4"), ("sex", (), text), ("heart_rate", (), "<f4"), ("source", (), text),
-            ("annotations", (), text),
-        ]  # fmt: skip
-        for name, rest, kind in kinds:
-            if name in EXTRA and name not in corpus.extra:
-                continue
-            chunks = (1, *rest) if name in SIGNALS else None
-            self._file.create_dataset(name, (records, *rest), kind, chunks=chunks)
+        for name, (kind, shape) in columns(corpus, records).items():
+            chunks = (1, *shape[1:]) if name in SIGNALS else None
+            dtype = h5py.string_dtype() if kind == "U" else kind
+            self._file.create_dataset(name, shape, dtype, chunks=chunks)
 
     def append(self, block: Block) -> None:
         stop = self._n + rows(block)
@@ -66,14 +56,8 @@ class Hdf5Reader:
         self._extra, self._signals = corpus.extra, signals(corpus)
         self._file = h5py.File(path, "r")
         try:
-            n, width = len(span), len(corpus.label_names)
-            self._check("index", (n,), "<i8")
-            self._check("requested", (n,), None)
-            self._check("labels", (n, width), "u1")
-            for name in self._signals:
-                self._check(name, (n, len(corpus.leads), corpus.length), "<i2")
-            for name in corpus.extra:
-                self._check(name, (n,), "<f4" if name in NUMBERS else None)
+            for name, (kind, shape) in columns(corpus, len(span)).items():
+                self._check(name, shape, kind)
         except BaseException:
             self._file.close()
             raise
@@ -91,8 +75,8 @@ class Hdf5Reader:
     def close(self) -> None:
         self._file.close()
 
-    def _check(self, name: str, shape: tuple[int, ...], kind: str | None) -> None:
-        """Raise ValueError unless the dataset lies in this file and has this shape and type (None: text)."""
+    def _check(self, name: str, shape: tuple[int, ...], kind: str) -> None:
+        """Raise ValueError unless the dataset lies in this file and has this shape and type ("U": text)."""
         import h5py
 
         if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
@@ -101,7 +85,7 @@ class Hdf5Reader:
         if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
             raise ValueError(f"the data of {name} lie in another file")
         text = h5py.check_string_dtype(dataset.dtype)
-        if kind is None:
+        if kind == "U":
             right = text is not None and text.length is None
         else:
             right = dataset.dtype == np.dtype(kind)

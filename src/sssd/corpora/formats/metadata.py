@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...labels import has
-from ..block import SIGNALS
+from ..block import EXTRA, NUMBERS, SIGNALS
 from ..schema import Corpus, Recipe
 
 RECORDED = ("generator", "model", "cauchy", "sampler", "steps", "eta", "spacing", "precision", "seed")
@@ -53,6 +53,18 @@ def file_metadata(corpus: Corpus) -> dict[str, str]:
 def signals(corpus: Corpus) -> tuple[str, ...]:
     """Return the columns of signals that a corpus has."""
     return SIGNALS if corpus.noise else SIGNALS[:1]
+
+
+def columns(corpus: Corpus, n: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the type and the shape of each column of n records of a corpus, by name; "U" is text."""
+    signal = ("<i2", (n, len(corpus.leads), corpus.length))
+    return {
+        "index": ("<i8", (n,)),
+        "requested": ("U", (n,)),
+        "labels": ("u1", (n, len(corpus.label_names))),
+        **{name: signal for name in signals(corpus)},
+        **{name: ("<f4" if name in NUMBERS else "U", (n,)) for name in EXTRA if name in corpus.extra},
+    }
 
 
 def statements(labels: NDArray[np.uint8], label_names: tuple[str, ...]) -> list[str]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..arrays import Shape, load_arrays
 from ..beside import longest_text
-from ..block import EXTRA, SIGNALS, Block, cut, join
+from ..block import Block, cut, join
 from ..schema import Corpus
-from .metadata import file_metadata, signals
+from .metadata import columns, file_metadata
 
 if TYPE_CHECKING:
     import io
@@ -63,21 +63,10 @@ class NpzReader:
     """Reads the whole shard when it is opened: an archive is compressed as a whole."""
 
     def __init__(self, path: Path, corpus: Corpus, span: range) -> None:
-        n = len(span)
-        columns: dict[str, tuple[str, Shape]] = {
-            "index": ("<i8", (n,)),
-            "requested": ("U", (n,)),
-            "labels": ("u1", (n, len(corpus.label_names))),
-            "signal_uv": ("<i2", (n, len(corpus.leads), corpus.length)),
-            "age": ("<f4", (n,)),
-            "sex": ("U", (n,)),
-            "heart_rate": ("<f4", (n,)),
-            "source": ("U", (n,)),
-            "annotations": (f"U{longest_text(corpus)}", (n,)),
-            "clean_uv": ("<i2", (n, len(corpus.leads), corpus.length)),
-        }
-        absent = {*EXTRA, *SIGNALS} - {*corpus.extra, *signals(corpus)}
-        self._block: Block = load_arrays(path, {k: v for k, v in columns.items() if k not in absent})
+        wanted: dict[str, tuple[str, Shape]] = {**columns(corpus, len(span))}
+        if "annotations" in wanted:
+            wanted["annotations"] = (f"U{longest_text(corpus)}", (len(span),))
+        self._block: Block = load_arrays(path, wanted)
 
     def read(self, start: int, stop: int) -> Block:
         return cut(self._block, start, stop)
