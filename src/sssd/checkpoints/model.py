@@ -14,6 +14,7 @@ from ..checks import one_of
 from ..config.names import Cauchy
 from ..config.schema import Config
 from ..factory import build_network
+from ..io.files import check_free
 from ..models.network import Network
 from ..models.s4 import CAUCHY
 from .read import configuration_of, read_state
@@ -65,8 +66,8 @@ def write_model(path: Path, network: Network, config: Config, overwrite: bool = 
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"checkpoint {path.name!r} has no known suffix: expected .safetensors, .pkl or .pt")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{str(path)!r} exists; choose another name or pass overwrite=True")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    check_free(path, overwrite=overwrite)
     state, metadata = _held(network, config)
     if path.suffix == ".safetensors":
         return write_safetensors(path, state, metadata)

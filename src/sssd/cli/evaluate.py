@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import UsageError, note, progress_bar, say, usage
+from .console import note, progress_bar, say, usage
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -53,13 +53,11 @@ def command(
     all figures.
     """
     with usage():
-        for file in (json_file, html_file):
-            if file is not None and not file.absolute().parent.is_dir():
-                raise UsageError(f"there is no folder to write {str(file)!r} into; create it first")
-            if file is not None and (file.is_dir() or (file.exists() and not overwrite)):
-                raise UsageError(f"{str(file)!r} exists; choose another name or pass --overwrite")
         from ..data import recordings
         from ..device import choose_device
+        from ..io.files import check_free, replacing
+
+        check_free(*filter(None, (json_file, html_file)), overwrite=overwrite)
 
         choose_device(device)
         sets = [recordings.read(path) for path in (real, synthetic)]
@@ -73,8 +71,6 @@ def command(
         with stages(quiet) as on_stage:
             result = evaluate(sets[0], sets[1], unseen, seeds=seeds, device=device, on_stage=on_stage)
     if json_file is not None:
-        from ..io.files import replacing
-
         with replacing(json_file, overwrite=overwrite) as (part,):
             part.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if html_file is not None:

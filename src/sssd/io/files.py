@@ -23,15 +23,7 @@ def replacing(*paths: str | Path, overwrite: bool = False) -> Iterator[tuple[Pat
     """
     targets = [Path(path) for path in paths]
     folder = targets[0].parent
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(folder)!r} to write {targets[0].name!r} into; create it first"
-        )
-    for target in targets:
-        if target.is_dir():
-            raise FileExistsError(f"{str(target)!r} is a folder; give the name of a file")
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"{str(target)!r} exists; choose another name or pass overwrite=True")
+    check_free(*targets, overwrite=overwrite)
     with scratch(folder, targets[0].name) as temporary:
         new = temporary / "new"
         new.mkdir()
@@ -44,6 +36,19 @@ def replacing(*paths: str | Path, overwrite: bool = False) -> Iterator[tuple[Pat
         else:
             move_in(parts, folder, temporary / "old")
         sync(folder)
+
+
+def check_free(*paths: Path, overwrite: bool = False) -> None:
+    """Raise the errors that `replacing` raises before it writes, for files that are written after much else is done."""
+    for path in paths:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {str(path.parent)!r} to write {path.name!r} into; create it first"
+            )
+        if path.is_dir():
+            raise FileExistsError(f"{str(path)!r} is a folder; give the name of a file")
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{str(path)!r} exists; choose another name or pass overwrite=True")
 
 
 def write_files(folder: str | Path, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:
