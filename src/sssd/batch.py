@@ -11,13 +11,14 @@ from torch import Tensor
 
 from .checks import checked_index, checked_seed, counted
 from .circumstances import with_circumstances
-from .engine.bound import bind, recorded_run
+from .engine.bound import Bind, bind, recorded_run
 from .models.network import Network
 from .models.precision import float32_products
 from .models.settings import isolated
 from .noise import drawn, origin
 from .samplers import StepTable, away_from, eps_denoiser, holding, invert, remainders, run, v_denoiser
 from .samplers.adapter import Scheduler, run_scheduler
+from .samplers.loop import BoundNetwork
 from .scale import Scale
 from .schedule import IntArray
 from .strips import Strip
@@ -119,11 +120,11 @@ def sample(
         z = drawn(state, t, (8, length)) if strip is None else strip.noise(state, t)
         return z.to(cond.device)
 
-    def network_of_windows(strips: list[int], parts: list[int]) -> Callable[[Tensor, int], Tensor]:
+    def network_of_windows(strips: list[int], parts: list[int]) -> BoundNetwork:
         full = with_circumstances(network, cond[strips, parts], state[strips], rates=True)
         return _bound(network, full, times, length=length, dtype=dtype)
 
-    def network_under(cond: Tensor) -> Callable[[Tensor, int], Tensor]:
+    def network_under(cond: Tensor) -> BoundNetwork:
         full = with_circumstances(network, cond, state, given.circumstances, rates=not given.anything)
         return _bound(network, full, times, length=length, dtype=dtype)
 
@@ -206,7 +207,7 @@ def _recorded(
     """
     times = table.steps.tolist()
 
-    def flow(bind: Callable[[Tensor], Callable[[Tensor, int], Tensor]], cond: Tensor, state: Tensor) -> Any:
+    def flow(bind: Bind, cond: Tensor, state: Tensor) -> Any:
         predict = bind(with_circumstances(network, cond, state, rates=True))
         denoise = (v_denoiser if network.velocity else eps_denoiser)(
             table, lambda x, t: predict(x, times.index(t))
@@ -228,7 +229,7 @@ def _recorded(
 
 def _bound(
     network: Network, cond: Tensor, times: Sequence[int], *, length: int, dtype: torch.dtype
-) -> Callable[[Tensor, int], Tensor]:
+) -> BoundNetwork:
     """Return the network as a function of x and the time step, for these steps."""
     visited = sorted(set(times), reverse=True)  # a scheduler of diffusers may visit a step twice
     predict = bind(network, cond, visited, length=length, dtype=dtype)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .noise import drawn
+from .samplers.loop import BoundNetwork
 
 OVERLAP = 0.2  # of a window, at least
 FADE = 0.1  # of a window, in which it gives way to the next
@@ -33,7 +34,6 @@ CHANGE_S = 1.0  # in which the statements before a change give way to those afte
 EDGE_S = 0.2  # left over at the end of a strip, where recordings of PTB-XL have an artefact of resampling
 
 Floats = NDArray[np.float64]
-Predict = Callable[[Tensor, int], Tensor]  # (x (B, 8, L), t) -> prediction (B, 8, L)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ class Strip:
         """
         return drawn(state, t, (self.padded, 8)).transpose(1, 2).contiguous()
 
-    def stitched(self, bind: Callable[[list[int], list[int]], Predict], strips: int, rows: int) -> Predict:
+    def stitched(
+        self, bind: Callable[[list[int], list[int]], BoundNetwork], strips: int, rows: int
+    ) -> BoundNetwork:
         """Return the network as a function of whole strips, x (B, 8, padded) and the time step.
 
         bind(records, parts): the network as a function of windows (n, 8, window), which are of these strips (n,) and

@@ -23,7 +23,7 @@ from .workers import Notify, engine, nodes
 if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
-    from .recordings import Recordings
+    from .recordings import TakenRecordings
 
 CORES = 4  # of a worker without a GPU, unless the user says otherwise
 CONNECT_TIMEOUT_S = 10.0
@@ -106,7 +106,7 @@ def _describe(content: bytes, device: str, plan: Plan, table: StepTable, setting
 def with_model(
     corpus: Corpus,
     model: SSSDECG,
-    recordings: Recordings | None = None,
+    recordings: TakenRecordings | None = None,
     *,
     workers: int | None = None,
     notify: Notify = print,
@@ -117,7 +117,7 @@ def with_model(
     return engine(set_up, gpus=gpus, cpus=part.threads, workers=workers, notify=notify)
 
 
-def _set_up(content: bytes, recordings: Recordings | None, corpus: Corpus) -> tuple[Generate, list[str]]:
+def _set_up(content: bytes, recordings: TakenRecordings | None, corpus: Corpus) -> tuple[Generate, list[str]]:
     (part,) = corpus.parts
     model = unpacked(content, part.device)
     recipe.check_weights(part, model)

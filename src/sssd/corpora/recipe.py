@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..model_wrapper import SSSDECG
     from ..samplers import StepTable
     from ..strips import Strip
-    from .recordings import Recordings
+    from .recordings import TakenRecordings
 
 # The signals of a batch: 8 leads (B, 8, L) in mV, or a function that waits for 12 leads (B, 12, L) in microvolts, which
 # a GPU has rounded and copies while it goes on.
@@ -212,7 +212,7 @@ def table_of(recipe: Recipe, model: SSSDECG) -> StepTable:
     return table if recipe.gain is None else replace(table, gain=np.array(recipe.gain))
 
 
-def generator(recipe: Recipe, model: SSSDECG, recordings: Recordings | None = None) -> Generate:
+def generator(recipe: Recipe, model: SSSDECG, recordings: TakenRecordings | None = None) -> Generate:
     """Return the function that makes batches as the recipe says, with its number of CPU threads.
 
     recordings: those that the records are made of, if they are.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Recordings:
+class TakenRecordings:
     """Recordings as a model takes them, by name."""
 
     taken: dict[str, Taken]
@@ -72,14 +72,14 @@ class Recordings:
                 )
 
 
-def read_recordings(model: SSSDECG, folder: Path) -> Recordings:
+def read_recordings(model: SSSDECG, folder: Path) -> TakenRecordings:
     """Read all recordings in a folder and the folders in it, in the order of their names.
 
     ValueError if there is none, or one cannot be used; the message names it.
     """
     from ..editing import take
 
-    return Recordings({name: take(model, folder / name) for name in find_recordings(folder)})
+    return TakenRecordings({name: take(model, folder / name) for name in find_recordings(folder)})
 
 
 def find_recordings(folder: Path) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ def find_recordings(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def plan_of(model: SSSDECG, recordings: Recordings, per_record: int) -> Plan:
+def plan_of(model: SSSDECG, recordings: TakenRecordings, per_record: int) -> Plan:
     """Return the plan of a corpus with `per_record` records of each recording, with its statements."""
     from ..editing import Own
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class RecordedFunction:
     """A recorded function, called like the function itself. It has one set of buffers, so calls wait for each other."""
 
     graph: torch.cuda.CUDAGraph
@@ -49,4 +49,4 @@ def record(function: Callable[..., Any], *inputs: Tensor | None) -> Callable[...
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = function(*held)
-    return Recording(graph, function, held, result)
+    return RecordedFunction(graph, function, held, result)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..checks import counted
 from ..schedule import FloatArray, Schedule
-from .loop import Network
+from .loop import BoundNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def adapt(scheduler: Any, schedule: Schedule, S: int, prediction: Literal["eps",
 
 def run_scheduler(
     adapted: Scheduler,
-    net: Network,
+    net: BoundNetwork,
     x: Tensor,
     seeds: Sequence[tuple[int, int]],
     *,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .table import StepTable
 
-Network = Callable[[Tensor, int], Tensor]  # (x (B, C, L), t) -> prediction (B, C, L)
+BoundNetwork = Callable[[Tensor, int], Tensor]  # (x (B, C, L), t) -> prediction (B, C, L)
 Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # (x, row i) -> (eps, x0)
 
 
@@ -53,7 +53,7 @@ def run(
     return x
 
 
-def eps_denoiser(table: StepTable, net: Network) -> Denoise:
+def eps_denoiser(table: StepTable, net: BoundNetwork) -> Denoise:
     """Return the denoiser of a network that predicts the noise: x0 = (x - sigma eps) / alpha (Ho et al. 2020, eq. 15).
 
     Raises ValueError if the table starts without signal (alpha = 0), where the noise alone does not give x0.
@@ -143,7 +143,7 @@ def away_from(denoise: Denoise, other: Denoise, guidance: Sequence[float]) -> De
     return guided
 
 
-def v_denoiser(table: StepTable, net: Network) -> Denoise:
+def v_denoiser(table: StepTable, net: BoundNetwork) -> Denoise:
     """Return the denoiser of a network that predicts v = alpha eps - sigma x0 (Salimans and Ho 2022, app. D).
 
     x0 = alpha x - sigma v and eps = sigma x + alpha v, which also hold where alpha = 0.

@@ -14,7 +14,7 @@ from ..console import note, say, usage
 from .shared import Address, Engine, Folder, Workers, check_engine, described, reporting
 
 if TYPE_CHECKING:
-    from ...corpora.recordings import Recordings
+    from ...corpora.recordings import TakenRecordings
     from ...corpora.schema import Corpus
     from ...model_wrapper import SSSDECG
 
@@ -70,7 +70,7 @@ def command(
     say(f"{described(corpus)} in {folder}: {what}", quiet=quiet)
 
 
-def _recordings(folder: Path, corpus: Corpus, vary: Path | None, model: SSSDECG) -> Recordings | None:
+def _recordings(folder: Path, corpus: Corpus, vary: Path | None, model: SSSDECG) -> TakenRecordings | None:
     """Return the recordings that the corpus is made of, which the user gives: it does not hold them.
 
     ValueError if they are missing or others.
