@@ -14,9 +14,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from ..record import Ecg, with_clean
-from . import annotation_files, wfdb
+from ..record import Ecg
+from . import wfdb
 from .comments import clinical, written
+from .each import render_headed
 from .files import write_files
 from .units import microvolts
 
@@ -34,12 +35,7 @@ def write(path: str | Path, ecg: Ecg, *, overwrite: bool = False) -> Path:
 
 def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
     """Return the contents of all files of a record, by their names; those of its `clean` record as well."""
-    files: dict[str, bytes] = {}
-    for stem, one in with_clean(name, ecg):
-        header, data = render(stem, one)
-        files |= {f"{stem}.mat": data, f"{stem}.hea": header.encode("ascii")}
-        files |= {f"{stem}.atr": annotation_files.atr(one)} if one.annotations else {}
-    return files
+    return render_headed(name, ".mat", ecg, render)
 
 
 def render(name: str, ecg: Ecg) -> tuple[str, bytes]:

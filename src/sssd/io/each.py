@@ -1,6 +1,7 @@
-"""Formats of one file for each record: a record with noise has its `clean` record beside it, as NAME_clean.
+"""The files of each record: a record with noise has its `clean` record beside it, as NAME_clean.
 
-Annotations are a table beside the record, NAME_annotations.csv.
+In formats of one file, annotations are a table beside the record, NAME_annotations.csv. In formats with a header of
+WFDB, they are a file of WFDB, NAME.atr.
 """
 
 from __future__ import annotations
@@ -25,6 +26,21 @@ def render_each(name: str, suffix: str, ecg: Ecg, render: Callable[[Ecg], bytes]
     return {f"{stem}{suffix}": render(one) for stem, one in with_clean(name, ecg)} | render_annotations(
         name, ecg
     )
+
+
+def render_headed(
+    name: str, suffix: str, ecg: Ecg, render: Callable[[str, Ecg], tuple[str, bytes]]
+) -> dict[str, bytes]:
+    """Return the contents of the files of a format with a header, by their names.
+
+    suffix: of the signal file. render: returns the header and the content of the signal file, from a name and a record.
+    """
+    files: dict[str, bytes] = {}
+    for stem, one in with_clean(name, ecg):
+        header, data = render(stem, one)
+        files |= {f"{stem}{suffix}": data, f"{stem}.hea": header.encode("ascii")}
+        files |= {f"{stem}.atr": annotation_files.atr(one)} if one.annotations else {}
+    return files
 
 
 def render_annotations(name: str, ecg: Ecg) -> dict[str, bytes]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..leads import CLINICAL, lead_of, twelve_from
-from ..record import Ecg, with_clean
-from . import annotation_files
+from ..record import Ecg
 from .comments import clinical, parsed, written
+from .each import render_headed
 from .files import write_files
 from .raw import read_wfdb
 from .units import microvolts
@@ -43,12 +43,7 @@ def checked_name(stem: Path) -> str:
 
 def render_files(name: str, ecg: Ecg) -> dict[str, bytes]:
     """Return the contents of all files of a record, by their names; those of its `clean` record as well."""
-    files: dict[str, bytes] = {}
-    for stem, one in with_clean(name, ecg):
-        text, data = render(stem, one)
-        files |= {f"{stem}.dat": data, f"{stem}.hea": text.encode("ascii")}
-        files |= {f"{stem}.atr": annotation_files.atr(one)} if one.annotations else {}
-    return files
+    return render_headed(name, ".dat", ecg, render)
 
 
 def render(name: str, ecg: Ecg) -> tuple[str, bytes]:
