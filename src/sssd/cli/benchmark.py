@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from . import options
 from .console import progress_bar, say, usage
 
 EXAMPLES = """Example:
@@ -18,9 +19,7 @@ sssd-ecg benchmark --device cpu --json speed.json
 
 
 def command(
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
-    ] = None,
+    device: options.Device = None,
     precision: Annotated[
         str, typer.Option(help="Precision of matrix products: auto, float32 or bf16.")
     ] = "auto",

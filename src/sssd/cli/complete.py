@@ -37,7 +37,7 @@ def command(
     with this patient. Missing samples (NaN) and missing leads of the file are made without being named.
     """
     gaps = [_seconds(text) for text in gap or ()]
-    kept = None if known is None else [name.strip() for name in known.split(",") if name.strip()]
+    kept = None if known is None else options.listed(known)
     return lambda model, taken, how: model.complete(
         taken, count, known=kept, gaps=gaps, sampler=sampler, steps=steps, **how
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import options
 from .console import note, progress_bar, say, usage
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def command(
         Path | None, typer.Option("--html", help="Write a report with plots as one self-contained page.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of classifiers for each training set.")] = 3,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the fastest one available.")
-    ] = None,
+    device: options.Device = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing --json and --html files.")
     ] = False,

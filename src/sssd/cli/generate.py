@@ -6,7 +6,6 @@ request ─▶ label vectors ─▶ checks ─▶ model ─▶ 8 leads (n, 8, L)
 from __future__ import annotations
 
 import math
-import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -138,7 +137,7 @@ def command(
         from ..labels import CODES
         from ..plot import LONGEST_S
 
-        kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
+        kinds = check_formats(options.listed(formats))
         drawing = options.drawn(layout, speed, gain, rhythm, kinds)
         checkpoint, chosen = options.sampling(
             quality, checkpoint=checkpoint, sampler=sampler, steps=steps, eta=eta, spacing=spacing
@@ -177,7 +176,7 @@ def command(
 
         model = SSSDECG.from_pretrained(checkpoint, config=config, cauchy=cauchy, device=device)
 
-        given, seed = seed is not None, secrets.randbits(32) if seed is None else seed
+        seed, drawn = options.seed_of(seed)
         understood = [understand(one, model.label_names) for one in text or ()]
         asked_for, dropped = taken(understood, model.classes.takes)
         rows = read_requests(label, labels_from, model.label_names, understood=asked_for, **told)
@@ -241,7 +240,6 @@ def command(
             drawing=drawing,
             shown=shown,
         )
-    drawn = "" if given else f", seed {seed} (repeat with --seed {seed})"
     say(
         f"{counted(total, 'ECG')} in {out}{drawn}",
         *(one.lines()[0] for one in understood),

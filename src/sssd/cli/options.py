@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -155,6 +156,19 @@ def check(seed: int | None, config: Path | None, checkpoint: Path | None) -> Non
         raise UsageError(f"--seed is {seed}; expected 0 to 2^64 - 1")
     if config is not None and checkpoint is None:
         raise UsageError("--config describes the network of a --checkpoint; give both, or neither")
+
+
+def seed_of(given: int | None) -> tuple[int, str]:
+    """Return the seed that is given, or else one that is drawn, and what a summary says of it in the end."""
+    if given is not None:
+        return given, ""
+    seed = secrets.randbits(32)
+    return seed, f", seed {seed} (repeat with --seed {seed})"
+
+
+def listed(names: str) -> list[str]:
+    """Return names that are joined by commas, without empty ones."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def sampling(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..checks import counted
+from . import options
 from .console import note, progress_bar, say, usage
 
 EXAMPLES = """Examples:
@@ -59,13 +60,13 @@ def command(
         bool, typer.Option("--strict", help="Stop if any recording cannot be used, rather than skip it.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in OUT.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Read 12-lead recordings and their labels into one file: 100 Hz, 10 s, each recording in a fold from 1 to 10."""
     from ..data.prepare import prepare
     from ..tables.columns import described
 
-    chosen = None if statements is None else [name.strip() for name in statements.split(",") if name.strip()]
+    chosen = None if statements is None else options.listed(statements)
     with usage(), progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None)
         result = prepare(

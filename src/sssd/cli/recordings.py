@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import secrets
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,7 @@ def _of_recording(
     with usage():
         from ..io.folder import check_formats, earlier_files
 
-        kinds = check_formats([name.strip() for name in formats.split(",") if name.strip()])
+        kinds = check_formats(options.listed(formats))
         drawing = options.drawn(layout, speed, gain, rhythm, kinds)
         options.check(seed, None, checkpoint)
         earlier_files(out.resolve(), overwrite)
@@ -92,7 +91,7 @@ def _of_recording(
             from ..model_wrapper import SSSDECG
 
         model = SSSDECG.from_pretrained(checkpoint, device=device)
-        drawn, seed = seed is None, secrets.randbits(32) if seed is None else seed
+        seed, drawn = options.seed_of(seed)
         taken = take(model, recording, partial=partial)
     with progress_bar(quiet) as bar:
         task = bar.add_task("generating", total=None)
@@ -125,8 +124,7 @@ def _of_recording(
     for text in taken.notes if not quiet else ():
         note(f"{recording}: {text}")
     say(
-        f"{counted(len(ecgs), 'ECG')} in {out}"
-        + (f", seed {seed} (repeat with --seed {seed})" if drawn else ""),
+        f"{counted(len(ecgs), 'ECG')} in {out}{drawn}",
         f"formats: {', '.join(kinds)}; labels and provenance: {out / 'manifest.json'}",
         quiet=quiet,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -156,8 +155,9 @@ def command(
         if heart_rate is not None:
             source += f", --heart-rate {heart_rate:g}"
         assert isinstance(table, StepTable)
+        seed, drawn = options.seed_of(seed)
         settings: dict[str, Any] = {
-            "seed": secrets.randbits(32) if seed is None else seed, "precision": precision, "batch_size": batch_size,
+            "seed": seed, "precision": precision, "batch_size": batch_size,
             "threads": threads, "source": source, "checkpoint": _recorded(checkpoint), "config": config,
             "format": file_format, "shard_size": shard_size, "duration": duration, "noise": noise,
             "annotate": annotate, "fs": fs, **made_of,
@@ -174,7 +174,6 @@ def command(
                 make = run.local(recipe.generator(corpus.parts[0], model, recordings))
         with reporting(quiet, "generating") as report:
             run.create(out, corpus, plan, make, progress=report)
-    drawn = f", seed {settings['seed']} (repeat with --seed {settings['seed']})" if seed is None else ""
     for text in recordings.notes if recordings is not None and not quiet else ():
         note(f"{vary}: {text}")
     lines = columns_of(labels_from, model.label_names)
