@@ -1123,6 +1123,17 @@ def test_print(open_page):
     assert [(round(float(w)), round(float(h))) for w, h in pages] == [(842, 1191)] * 2  # A3
 
 
+def test_an_axis_of_zero_is_printed(open_page):
+    """Fails when a measurement of 0 is on the paper and not in print."""
+    page = open_page("#ecg=SBRAD,STACH&quality=standard&seed=2")
+    wait_until_done(page)
+    assert (
+        page.inner_text("[data-measure=axis_deg] >> nth=0") == "0°"
+    )  # otherwise this test needs another seed
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert "axis 0 °" in " ".join(page.locator("#print text").all_text_contents())
+
+
 def test_no_controls_are_printed(open_page):
     """Fails when the empty page prints its form, or a question of the quiz its choices or its answer."""
     controls = "a:visible, button:visible, input:visible, select:visible"
