@@ -94,6 +94,18 @@ def take(page, form):
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
+def test_an_empty_room_claims_nothing(open_page, files):  # noqa: F811
+    """Fails when the page speaks of A and B before they are there, or calls the paper of a recording synthetic."""
+    page = open_page("#recording")
+    assert not page.is_visible(".synthetic >> nth=0") and not page.is_visible(".of-room")
+    page.set_input_files("[data-room=files]", [str(path) for path in files[".npz"]])
+    page.wait_for_selector(HAVE)
+    assert not page.is_visible(".synthetic >> nth=0") and not page.is_visible(".of-room")
+    page.wait_for_selector("[data-room=make]")
+    made(page)
+    assert page.is_visible(".sheet:nth-child(2) .synthetic") and page.is_visible(".of-room")
+
+
 @pytest.mark.parametrize("suffix", [".hea", ".npz", ".csv", ".edf", ".dcm"])
 def test_every_form_is_read_and_drawn(room, service, files, suffix):  # noqa: F811
     """What was done to it is said, and the paper shows the recording, which nobody calls synthetic."""

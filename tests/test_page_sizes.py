@@ -203,6 +203,74 @@ def test_words_are_clear_of_the_traces(open_page, signals, width, height, zoom, 
             assert found["seen"] >= words * len(shown)
 
 
+# Scrolls a record sideways, and tells for each place which names are on the paper, which of them have ink of a trace or
+# of a pulse behind them, and which leads are beside the left edge.
+SCROLLED = """async ([signal, drawing]) => {
+  const { Paper } = await import('./js/paper.js');
+  const sheets = document.getElementById('sheets');
+  sheets.replaceChildren(document.getElementById('sheet').content.cloneNode(true));
+  sheets.querySelector('.empty').hidden = true;
+  let words = [];
+  for (const draw of ['strokeText', 'fillText'])
+    CanvasRenderingContext2D.prototype[draw] = function (text, x, y) {
+      const { width, actualBoundingBoxAscent: high } = this.measureText(text);
+      const { a: dots, e, f } = this.getTransform();
+      const box = [x * dots + e, (y - high) * dots + f, width * dots, high * dots].map(Math.round);
+      if (draw === 'fillText' && text) words.push([text, ...box]);
+    };
+  const paper = new Paper(sheets.querySelector('.paper'));
+  const changes = [{ at: 3, words: 'AFIB LVH' }];
+  paper.setDrawing({ speed: 25, gain: 10, rhythm: 'II', at: 0, ...drawing });
+  paper.show([{ signal, colour: 'ink', alpha: 1 }], { roomFor: [signal], seconds: signal[0].length / 100, changes });
+  paper.zoomTo(Math.max(3.1, 1.5 * paper.fit));
+  const frame = () => new Promise(requestAnimationFrame);
+  const found = [];
+  for (let left = 0; left < paper.scroller.scrollWidth - paper.scroller.clientWidth; left += 23) {
+    paper.scroller.scrollLeft = left;
+    await frame(), await frame();
+    words = [];
+    paper.repaint();
+    await frame(), await frame();
+    const inked = words.filter(([text, x, y, width, height]) => {
+      if (text.includes(' ') || y < 0 || y + height > paper.layers[1].canvas.height) return false;
+      const data = (k) => paper.layers[k].getImageData(x, y, width, height).data;
+      const plain = (grid) => grid.every((value, i) => value === grid[i % 4]); // nothing but paper
+      return data(1).some((ink, i) => i % 4 === 3 && ink > 60) || (x <= 8 * paper.dots && !plain(data(0)));
+    });
+    const names = words.filter(([text]) => !text.includes(' '));
+    const edge = names.filter(([, x]) => x >= 0 && x <= 8 * paper.dots).map(([text]) => text);
+    const beside = paper.geometry.rows.map(({ segments }) => {
+      const mm = (left + 60) / paper.scale; // more than the margin takes
+      return segments.filter(({ x }) => x <= mm).at(-1)?.name ?? segments[0].name;
+    });
+    found.push({ left, edge, beside, inked: inked.map(([text]) => text), names: names.map(([text, x]) => [text, x]) });
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("layout", ["3x4", "6x2", "12x1", "strip"])
+@pytest.mark.parametrize("width", [390, 1366])
+def test_names_that_stay_in_sight_have_a_margin(open_page, signals, width, layout):  # noqa: F811
+    """Fails when a name that stays in the window meets a trace, is missing, is there twice, or is of another lead."""
+    page = open_page(**device(width, 844 if width == 390 else 768))
+    signal = signals[0]
+    if layout == "strip":
+        signal = [lead * 3 for lead in signal]
+    found = page.evaluate(SCROLLED, [signal, {"layout": layout}])
+    rows, with_margin = len(found[0]["beside"]), [one for one in found if one["edge"]]
+    assert len(with_margin) >= 5 and not found[0]["edge"]
+    for one in found:
+        assert one["inked"] == [], one
+        assert all(x >= 0 for _, x in one["names"]), one
+    for one in with_margin:
+        assert len(one["edge"]) == rows, one
+        apart = [pair for pair in zip(one["edge"], one["beside"], strict=True) if pair[0] != pair[1]]
+        assert len(apart) == 0 or len(apart) >= rows - 1, (
+            one
+        )  # all rows change at once, but for a lead in full length
+
+
 @pytest.mark.parametrize(("width", "height"), sorted(DESKS))
 @pytest.mark.parametrize("arrange", ["beside", "over"])
 def test_sliders_of_two_stay_in_the_window(open_page, width, height, arrange):  # noqa: F811

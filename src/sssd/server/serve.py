@@ -23,6 +23,7 @@ HEAD_S = 10.0  # how long a client may take to send the head of a request
 ANSWER_S = 300.0  # how long a client may take to read its answer
 BACKLOG = 2048
 LAST_STEP_S = 5.0  # how long a step that still runs may take in the end
+SWITCH_S = 0.0005  # how long a thread may keep Python's lock while others wait for it
 NOT_SENT = 16384  # how many bytes of an answer the kernel holds beside those that are on their way
 
 
@@ -167,7 +168,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: FastAPI, settings: Settings, bound: socket.socket) -> None:
-    """Serve on a listening socket until a signal stops the process; KeyboardInterrupt if a second one ends it."""
+    """Serve on a listening socket until a signal stops the process; KeyboardInterrupt if a second one ends it.
+
+    Threads that compute take Python's lock for a moment between two operations. With Python's default of 5 ms they wait
+    so long each time while another thread makes an answer.
+    """
+    sys.setswitchinterval(SWITCH_S)
     server = Server(app, settings)
     server.run(sockets=[bound])
     if server.interrupted:

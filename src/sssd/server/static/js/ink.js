@@ -6,6 +6,9 @@ import { FINE, finerLead } from "./finer.js";
 import { nameSize, pulse } from "./layout.js";
 
 export const BAND = 0.25; // opacity of what lies between several records
+const INSET = 6; // pixels beside the names in the margin
+
+const fontOf = (scale) => `600 ${Math.min(nameSize(scale) * scale, 44)}px Hyperlegible, system-ui, sans-serif`;
 
 export function clear(context, { dots, width, height }) {
   context.setTransform(dots, 0, 0, dots, 0, 0);
@@ -38,6 +41,12 @@ export function drawGrid(context, geometry, view, colour) {
   if (fine > 0) lines(1, "fine", fine, scale * 0.08);
   lines(5, "bold", 1, scale * 0.16);
   drawMarks(context, geometry, view, colour);
+  const end = marginOf(context, geometry, view);
+  if (!end) return;
+  context.fillStyle = colour("paper");
+  context.fillRect(left, top, end - left, height);
+  context.fillStyle = colour("bold");
+  context.fillRect(end - 1, top, 1, height);
 }
 
 // Draw calibration pulses, the marks between leads, and brackets where statements change.
@@ -116,24 +125,39 @@ export function drawTraces(context, geometry, view, colour, traces) {
   drawNames(context, geometry, view, colour);
 }
 
-// Draw the names of the leads, and of the statements that begin on the way, with a rim in the colour of the paper where a trace comes near. A name stays in the window as
-// long as its trace does.
-function drawNames(context, geometry, { scale, left, ink }, colour) {
+// Where the paper is scrolled so far that the name of a lead would leave the window, the names have a margin of their own at its
+// edge, under which the traces go. Returns the right end of the margin in pixels of the sheet, and 0 where there is none.
+function marginOf(context, { leadIn, rows }, { scale, left }) {
+  const inSight = ({ segments: [{ x, label }] }) => (x + label.dx) * scale >= left + INSET;
+  if (!leadIn || rows.every(inSight)) return 0; // a strip has no names
+  context.font = fontOf(scale);
+  const widths = rows.flatMap(({ segments }) => segments.map(({ name }) => context.measureText(name).width));
+  return left + Math.max(...widths) + 2 * INSET;
+}
+
+// Draw the statements that begin on the way and the names of the leads, with a rim in the colour of the paper where a trace comes
+// near. In the margin is the name of the lead that begins or goes on beside it.
+function drawNames(context, geometry, view, colour) {
   if (!geometry.leadIn) return; // a strip has no names
-  context.font = `600 ${Math.min(nameSize(scale) * scale, 44)}px Hyperlegible, system-ui, sans-serif`;
+  const { scale, left, top, height } = view;
+  context.font = fontOf(scale);
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = colour("paper");
-  context.fillStyle = colour("ink");
   const write = (words, at, y) => ["strokeText", "fillText"].forEach((draw) => context[draw](words, at, y));
-  for (const { zero, segments } of geometry.rows)
-    for (const { name, first, last, x, label } of segments) {
-      const end = (x + ((last - first) * geometry.speed) / geometry.fs) * scale - context.measureText(name).width - 4;
-      const at = Math.min(Math.max((x + label.dx) * scale, left + 6), end);
-      write(name, at, (zero - label.dy) * scale);
-    }
   context.fillStyle = colour("accent");
   for (const { zero, marks } of geometry.rows) for (const { words, left: at, dy } of marks) write(words, at * scale, (zero - dy) * scale);
+  context.fillStyle = colour("ink");
+  const end = marginOf(context, geometry, view);
+  if (end) context.clearRect(left, top, end - left, height);
+  for (const { zero, segments } of geometry.rows) {
+    const beside = end && (segments.findLast(({ x }) => x * scale <= end) ?? segments[0]);
+    for (const one of segments) {
+      const at = (one.x + one.label.dx) * scale;
+      if (one === beside) write(one.name, left + INSET, (zero + 0.35 * nameSize(scale)) * scale);
+      else if (at >= end) write(one.name, at, (zero - one.label.dy) * scale);
+    }
+  }
 }
 
 // Lines of one device pixel are rasterised about five times as fast as lines of any other width. So a line thinner than two

@@ -1,6 +1,7 @@
 // What takes the place of the settings: the quiz, and the room for a recording of one's own. Each has an address, a button and
 // a key.
 
+import { isShortcut } from "./keys.js";
 import { clearFailure, copyText, failed } from "./messages.js";
 import { SERVICE } from "./origin.js";
 import { Quiz, fromQuiz, toQuiz } from "./quiz.js";
@@ -39,7 +40,7 @@ export class Modes {
         if (this.#inRoom) this.room.open(files);
       });
     addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+      if (!isShortcut(event)) return;
       const key = event.key.toLowerCase(); // with Shift or Caps Lock too
       if (key === "q" && !this.#quizzing) this.#startQuiz();
       else if (key === "r" && !this.#inRoom) this.#startRoom();

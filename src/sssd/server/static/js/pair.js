@@ -1,6 +1,7 @@
 // The two sheets: what they draw, how they are arranged, the calipers on their papers, and their pages in print.
 
 import { Calipers, place } from "./calipers.js";
+import { isShortcut } from "./keys.js";
 import { ROW_S, nearest } from "./layout.js";
 import { WHOLE_WIDTH } from "./paper.js";
 import { fill } from "./print.js";
@@ -25,12 +26,13 @@ export class Pair {
       sheet.place = sheet.calipers.attach(sheet.paper, root.querySelector(".calipers"));
       for (const tag of root.querySelectorAll(".tag")) tag.textContent = name;
       this.captions.observe(sheet.caption);
-      sheet.paper.scroller.addEventListener("keydown", (event) => this.#key(event));
+      sheet.paper.scroller.addEventListener("keydown", (event) => this.#keyOnPaper(event));
       sheet.paper.scroller.addEventListener("click", (event) => this.#pick(sheet.paper, event));
       return sheet;
     });
     [this.a, this.b] = this.sheets;
     this.b.root.hidden = this.b.root.querySelector(".empty").hidden = true;
+    addEventListener("keydown", (event) => this.#key(event));
     $("arrange").addEventListener("change", () => this.arrange());
     $("smaller").addEventListener("click", () => this.#zoom(0.8));
     $("larger").addEventListener("click", () => this.#zoom(1.25));
@@ -166,21 +168,24 @@ export class Pair {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const larger = () => this.#zoom(1.25);
     const act = {
       "+": larger, "=": larger, "-": () => this.#zoom(0.8), 0: () => this.#zoom(null),
       c: () => this.#toggleCalipers(), m: () => this.measuring && this.#march(),
     }[event.key.toLowerCase()];
+    if (!act || !isShortcut(event)) return;
+    event.preventDefault();
+    act();
+  }
+
+  #keyOnPaper(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape" && this.measuring) {
       this.hideCalipers();
       event.currentTarget.focus({ preventScroll: true });
       event.stopPropagation();
     } else if (event.key === "Enter" && this.a.paper.geometry.chosen !== null && event.target === event.currentTarget) {
       this.onPick(ROW_S * this.a.paper.geometry.chosen);
-    } else if (act) {
-      event.preventDefault();
-      act();
     }
   }
 

@@ -1,5 +1,7 @@
 // The paper alone, on the whole screen.
 
+import { isShortcut } from "./keys.js";
+
 const presenting = () => document.body.classList.contains("presenting");
 
 // button: the one that begins it and gets the focus back
@@ -19,8 +21,8 @@ export function canPresent(sheets, button) {
   button.addEventListener("click", () => toggle(!presenting()));
   addEventListener("fullscreenchange", () => document.fullscreenElement || toggle(false));
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+    if (!isShortcut(event)) return;
     if (event.key.toLowerCase() === "f") toggle(!presenting());
-    else if (event.key === "Escape" && presenting() && !event.defaultPrevented) toggle(false);
+    else if (event.key === "Escape" && presenting()) toggle(false);
   });
 }

@@ -81,6 +81,7 @@ export class Settings {
       },
     });
     this.onChange = onChange;
+    this.statements.input.addEventListener("input", onChange);
     for (const [name, input] of Object.entries(this.input))
       input.addEventListener("input", () => {
         if (["sampler", "steps", "eta"].includes(name)) this.quality = null;
@@ -177,6 +178,17 @@ export class Settings {
       sex: this.input.sex.value || null,
       heart_rate: number("heart_rate"),
     };
+  }
+
+  // Whether there is text among the statements that nobody has chosen. Then the field says so and gets the focus.
+  get unchosen() {
+    const { root, input } = this.statements;
+    const text = input.value.trim();
+    if (!text) return false;
+    root.querySelector("[data-problem]").textContent = `“${text}” is not chosen: choose it in the list, or empty the field.`;
+    input.setAttribute("aria-invalid", "true");
+    input.focus();
+    return true;
   }
 
   // The settings, or null if one is wrong. Then the first wrong field says why and gets the focus.

@@ -270,7 +270,7 @@ export class Sheet {
     const strip = isStrip(this.seconds);
     const rows = strip && drawing.layout === "strip";
     const measured = this.final && !rows && (strip ? this.stretches.get(this.of.textContent) : this.record?.measured);
-    const value = (name, words, unit) => (measured?.[name] ? [`${words} ${measured[name]} ${unit}`] : []);
+    const value = (name, words, unit) => ((measured?.[name] ?? null) !== null ? [`${words} ${measured[name]} ${unit}`] : []);
     const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qt_ms", "QT", "ms"), ...value("qtc_ms", "QTc", "ms"), ...value("axis_deg", "axis", "°")];
     const rare = statements.filter((name) => learnt(this.records(name))).map((name) => `${name}: ${learnt(this.records(name))}`);
     const what = this.final ? facts.join(" · ") : this.film.querySelector("output").textContent;

@@ -75,7 +75,7 @@ export class Statements {
         remove.setAttribute("aria-label", `Remove ${name}, ${description}`);
         remove.addEventListener("click", () => this.#remove(name));
         const rare = learnt(known.get(name)?.training_records);
-        if (rare) text.append(" ", Object.assign(document.createElement("em"), { textContent: rare }));
+        if (rare) text.append(" · ", Object.assign(document.createElement("em"), { textContent: rare }));
         chip.append(text, remove);
         return chip;
       }),
