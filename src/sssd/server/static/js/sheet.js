@@ -14,6 +14,8 @@ const WAIT_MS = 250; // before a stretch of a strip is measured, as the slider m
 const LINES = 3; // of the caption over a paper
 const ON_A_PAGE = 7; // rows of a strip in print
 const LONGEST_S = { dcm: 81, png: 120, svg: 120, pdf: 120 }; // of records in these formats
+// A measurement as the paper and a print of it show it.
+const inWhole = (value) => String(Math.round(value)).replace("-", "−");
 const FORMATS = [
   ["WFDB", "application/zip", "zip"],
   ["CSV", "text/csv", "csv"],
@@ -270,8 +272,8 @@ export class Sheet {
     const strip = isStrip(this.seconds);
     const rows = strip && drawing.layout === "strip";
     const measured = this.final && !rows && (strip ? this.stretches.get(this.of.textContent) : this.record?.measured);
-    const value = (name, words, unit) => ((measured?.[name] ?? null) !== null ? [`${words} ${measured[name]} ${unit}`] : []);
-    const facts = [...value("heart_rate_bpm", "rate", "/min"), ...value("pr_ms", "PR", "ms"), ...value("qrs_ms", "QRS", "ms"), ...value("qt_ms", "QT", "ms"), ...value("qtc_ms", "QTc", "ms"), ...value("axis_deg", "axis", "°")];
+    const value = (name, words, unit) => ((measured?.[name] ?? null) !== null ? [`${words} ${inWhole(measured[name])}${unit}`] : []);
+    const facts = [...value("heart_rate_bpm", "rate", " /min"), ...value("pr_ms", "PR", " ms"), ...value("qrs_ms", "QRS", " ms"), ...value("qt_ms", "QT", " ms"), ...value("qtc_ms", "QTc", " ms"), ...value("axis_deg", "axis", "°")];
     const rare = statements.filter((name) => learnt(this.records(name))).map((name) => `${name}: ${learnt(this.records(name))}`);
     const what = this.final ? facts.join(" · ") : this.film.querySelector("output").textContent;
     const page = {
@@ -348,7 +350,7 @@ export class Sheet {
       const value = measured?.[dd.dataset.measure];
       const known = value !== null && value !== undefined;
       const unit = dd.dataset.unit === "°" ? "°" : Object.assign(document.createElement("small"), { textContent: ` ${dd.dataset.unit}` });
-      dd.replaceChildren(known ? String(Math.round(value)).replace("-", "−") : "–", known ? unit : "");
+      dd.replaceChildren(known ? inWhole(value) : "–", known ? unit : "");
       dd.title = measured && !known ? "This could not be measured in this record" : `This was measured in the ${this.settings?.recorded ? "recorded" : "generated"} signal`;
     }
   }
