@@ -120,8 +120,20 @@ def test_all_leads_are_visible_at_once(open_page, width, height, record, layout)
         assert seen["area"] >= (0.6 if width == 3840 else 0.43), seen  # tall waves take more
 
 
+# Keeps in `words` what is written on a canvas, and where, in place of writing it.
+WORDS = """  let words = [];
+  for (const draw of ['strokeText', 'fillText'])
+    CanvasRenderingContext2D.prototype[draw] = function (text, x, y) {
+      const { width, actualBoundingBoxAscent: high } = this.measureText(text);
+      const { a: dots, e, f } = this.getTransform();
+      const box = [x * dots + e, (y - high) * dots + f, width * dots, high * dots].map(Math.round);
+      if (draw === 'fillText' && text) words.push([text, ...box]);
+    };
+"""
+
 # Draws records on a paper of its own without their words, and tells which words lie on a trace or in what is measured.
-CROSSED = """async ([signals, drawing, zoom, changes, twice]) => {
+CROSSED = (
+    """async ([signals, drawing, zoom, changes, twice]) => {
   const { Paper, WHOLE_WIDTH } = await import('./js/paper.js');
   const sheets = document.getElementById('sheets');
   sheets.replaceChildren(document.getElementById('sheet').content.cloneNode(true));
@@ -132,15 +144,9 @@ CROSSED = """async ([signals, drawing, zoom, changes, twice]) => {
     dd.innerHTML = (value[dd.dataset.measure] ?? '444') + unit;
   }
   if (twice) sheets.querySelector('.facts').append(sheets.querySelector('.measured').cloneNode(true));
-  let words = [];
-  for (const draw of ['strokeText', 'fillText'])
-    CanvasRenderingContext2D.prototype[draw] = function (text, x, y) {
-      const { width, actualBoundingBoxAscent: high } = this.measureText(text);
-      const { a: dots, e, f } = this.getTransform();
-      const box = [x * dots + e, (y - high) * dots + f, width * dots, high * dots].map(Math.round);
-      if (draw === 'fillText' && text) words.push([text, ...box]);
-    };
-  const paper = new Paper(sheets.querySelector('.paper'));
+"""
+    + WORDS
+    + """  const paper = new Paper(sheets.querySelector('.paper'));
   const facts = sheets.querySelector('.facts');
   const seconds = signals[0][0].length / 100;
   if (seconds > 10) sheets.querySelector('.of').textContent = '0:20–0:30';
@@ -172,6 +178,7 @@ CROSSED = """async ([signals, drawing, zoom, changes, twice]) => {
   const { scrollWidth, clientWidth } = paper.scroller;
   return { crossed, seen, lines: [...lines], hidden: scrollWidth - clientWidth };
 }"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -205,20 +212,15 @@ def test_words_are_clear_of_the_traces(open_page, signals, width, height, zoom, 
 
 # Scrolls a record sideways, and tells for each place which names are on the paper, which of them have ink of a trace or
 # of a pulse behind them, and which leads are beside the left edge.
-SCROLLED = """async ([signal, drawing]) => {
+SCROLLED = (
+    """async ([signal, drawing]) => {
   const { Paper } = await import('./js/paper.js');
   const sheets = document.getElementById('sheets');
   sheets.replaceChildren(document.getElementById('sheet').content.cloneNode(true));
   sheets.querySelector('.empty').hidden = true;
-  let words = [];
-  for (const draw of ['strokeText', 'fillText'])
-    CanvasRenderingContext2D.prototype[draw] = function (text, x, y) {
-      const { width, actualBoundingBoxAscent: high } = this.measureText(text);
-      const { a: dots, e, f } = this.getTransform();
-      const box = [x * dots + e, (y - high) * dots + f, width * dots, high * dots].map(Math.round);
-      if (draw === 'fillText' && text) words.push([text, ...box]);
-    };
-  const paper = new Paper(sheets.querySelector('.paper'));
+"""
+    + WORDS
+    + """  const paper = new Paper(sheets.querySelector('.paper'));
   const changes = [{ at: 3, words: 'AFIB LVH' }];
   paper.setDrawing({ speed: 25, gain: 10, rhythm: 'II', at: 0, ...drawing });
   paper.show([{ signal, colour: 'ink', alpha: 1 }], { roomFor: [signal], seconds: signal[0].length / 100, changes });
@@ -247,6 +249,7 @@ SCROLLED = """async ([signal, drawing]) => {
   }
   return found;
 }"""
+)
 
 
 @pytest.mark.parametrize("layout", ["3x4", "6x2", "12x1", "strip"])
