@@ -250,7 +250,7 @@ const modes = new Modes(pair, { close, reopen: () => open(), show });
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   if (running && event.submitter === $("generate")) running.abort();
-  else if (!first.unchosen && !(pair.comparing && second.unchosen)) generate();
+  else if (first.allChosen() && (!pair.comparing || second.allChosen())) generate();
 });
 $("another").addEventListener("click", () => {
   first.set({ ...first.raw(), seed: newSeed() });

@@ -180,15 +180,15 @@ export class Settings {
     };
   }
 
-  // Whether there is text among the statements that nobody has chosen. Then the field says so and gets the focus.
-  get unchosen() {
+  // Return whether all that is typed among the statements is chosen. Otherwise the field says so and gets the focus.
+  allChosen() {
     const { root, input } = this.statements;
     const text = input.value.trim();
-    if (!text) return false;
+    if (!text) return true;
     root.querySelector("[data-problem]").textContent = `“${text}” is not chosen: choose it in the list, or empty the field.`;
     input.setAttribute("aria-invalid", "true");
     input.focus();
-    return true;
+    return false;
   }
 
   // The settings, or null if one is wrong. Then the first wrong field says why and gets the focus.
