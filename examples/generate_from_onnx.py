@@ -51,32 +51,48 @@ def normal(seed, index, step, shape):
     return np.stack(numbers, -1).reshape(-1)[:size].reshape(shape).astype(np.float32)
 
 
-def circumstances(facts, seed, index):
-    """Return the circumstances (16,) of a record: a row of the table, and normal noise."""
-    rows = np.frombuffer(base64.b64decode(facts["rows"]), "<f2").reshape(facts["shape"])
-    chosen = int(words(seed, index, facts["row_step"], 1)[0][0]) * len(rows) >> 32
+def halves(text):
+    """Return numbers in float16 and base64 as float64."""
+    return np.frombuffer(base64.b64decode(text), "<f2").astype(np.float64)
+
+
+def circumstances(facts, chosen, seed, index):
+    """Return the circumstances (C,) of a record: the chosen row of the table, and normal noise."""
+    rows = halves(facts["rows"]).reshape(facts["shape"])
     jitter = normal(seed, index, facts["jitter_step"], (1, rows.shape[1]))[0]
     return rows[chosen].astype(np.float32) + np.float32(facts["bandwidth"]) * jitter
 
 
-def drawn_heart_rate(facts, wanted, seed, index):
-    """Return the heart rate of a recording whose statements are like these, K of 0 and 1; None if that has none."""
-    weight = np.array(facts["weight"])
-    bits = np.frombuffer(base64.b64decode(facts["statements"]), np.uint8).reshape(-1, -(-len(weight) // 8))
-    away = (np.unpackbits(bits, axis=1)[:, : len(weight)] != wanted) @ weight
-    like = np.flatnonzero(away <= away.min() + facts["like"])
-    chosen = like[int(words(seed, index, facts["step"], 1)[0][0]) * len(like) >> 32]
-    return float(np.frombuffer(base64.b64decode(facts["rates"]), "<f2")[chosen]) or None
+def row_like(facts, wanted, heart_rate, seed, index):
+    """Return the row of a recording like this: wanted are its statements (K,) of 0 and 1."""
+    drawn, known = facts["circumstances"], facts["heart_rates"]
+    like = np.arange(drawn["shape"][0])
+    if known:
+        weight, rates = np.array(known["weight"]), halves(known["rates"])
+        bits = np.frombuffer(base64.b64decode(known["statements"]), np.uint8).reshape(len(like), -1)
+        away = (np.unpackbits(bits, axis=1)[:, : len(weight)] != wanted) @ weight.astype(np.float64)
+        if heart_rate is not None:
+            middle, spread = facts["conditions"]["heart_rate"].values()
+            asked = middle + spread * float(np.float32((heart_rate - middle) / spread))
+            away += np.where(rates > 0, np.abs(asked - rates), known["unknown"])
+        nearest = np.sort(away)[min(known["nearest"], len(away)) - 1]
+        like = np.flatnonzero(away <= max(away.min() + known["like"], nearest))
+    return like[int(words(seed, index, drawn["row_step"], 1)[0][0]) * len(like) >> 32]
 
 
 def conditions(facts, labels, *, seed, index, age=None, sex=None, heart_rate=None):
     """Return the conditions (K,) of a record."""
     told = facts["conditions"]
-    if heart_rate is None and facts["heart_rates"]:
-        wanted = np.isin(told["columns"][: told["labels"]], labels)
-        heart_rate = drawn_heart_rate(facts["heart_rates"], wanted, seed, index)
     row = dict(zip(told["columns"], told["given"], strict=True))
     row.update(dict.fromkeys(labels, 1.0))
+    drawn, known = facts["circumstances"], facts["heart_rates"]
+    if drawn:
+        wanted = np.isin(told["columns"][: told["labels"]], labels)
+        chosen = row_like(facts, wanted, heart_rate, seed, index)
+        if known and heart_rate is None and halves(known["rates"])[chosen]:
+            heart_rate = halves(known["rates"])[chosen]
+            if known["variabilities"]:
+                row |= {"variability is known": 1.0, "variability": halves(known["variabilities"])[chosen]}
     for name, value in (("age", age), ("heart_rate", heart_rate)):
         if value is not None:
             column, scaling = name.replace("_", " "), told[name]
@@ -87,8 +103,8 @@ def conditions(facts, labels, *, seed, index, age=None, sex=None, heart_rate=Non
     if len(row) != len(told["columns"]):
         raise ValueError(f"labels are {labels}: expected some of {told['columns'][: told['labels']]}")
     cond = np.array(list(row.values()), np.float32)
-    if facts["circumstances"]:
-        cond[-facts["circumstances"]["shape"][1] :] = circumstances(facts["circumstances"], seed, index)
+    if drawn:
+        cond[-drawn["shape"][1] :] = circumstances(drawn, chosen, seed, index)
     return cond
 
 

@@ -14,7 +14,7 @@ Diffusion Models", https://arxiv.org/abs/2211.17091), which the network learns i
 OUT has the configuration of IN without its calibration, which does not hold for other weights, so calibrate OUT
 afterwards. Calibrate IN before, too: if the means of leads are not lowered as the calibration says, the discriminator
 can tell the records by their means alone. Both trainings are in float32, with products in TF32: at low noise, the
-rounding of bf16 is larger than what the network is to learn. The script takes five to six minutes on an H200.
+rounding of bf16 is larger than what the network is to learn. Under torchrun, each GPU takes its part of every batch.
 
 Shapes: B records of a batch, n in all, L samples, L' of records that are continued, K columns of conditions, T steps.
 """
@@ -40,7 +40,7 @@ from sssd.factory import label_count
 from sssd.loss import NoiseLevels, add_noise, noise_levels
 from sssd.model_wrapper import SSSDECG
 from sssd.models.precision import float32_products
-from sssd.models.transformer import CIRCUMSTANCES, Transformer, layer
+from sssd.models.transformer import Transformer, circumstance_columns, layer
 from sssd.noise import origin
 from sssd.presets import PRESETS
 from sssd.scale import Scale
@@ -55,8 +55,10 @@ from sssd.training.batches import (
 from sssd.training.checkpoint import save_model
 from sssd.training.data import training_data, transformer_data
 from sssd.training.ema import WeightAverage, warmed_up_decay
+from sssd.training.graph import stepping
 from sssd.training.network import training_net
 from sssd.training.optimizer import learning_rate_factor, optimizer_for, set_learning_rate
+from sssd.training.parallel import average_gradients, fabric_for, summed
 
 RATE, WARMUP, CLIP = 2e-4, 100, 1.0  # of the discriminator; of both
 DECAY, BETAS = 0.1, (0.9, 0.99)  # of AdamW, for the discriminator
@@ -197,17 +199,17 @@ def as_made(net: Transformer, cond: Tensor, hidden: Tensor) -> Tensor:
     hidden: (B,) whether the heart rate is left out, too.
     """
     cond = cond.clone()
-    rates = net.heart_rate_columns
-    cond[:, net.classes - len(net.takes.columns) : rates.start] = 0
-    cond[:, rates] *= ~hidden[:, None]
+    rhythm = net.rhythm_columns
+    cond[:, net.classes - len(net.takes.columns) : rhythm.start] = 0
+    cond[:, rhythm] *= ~hidden[:, None]
     return cond
 
 
-def with_jitter(cond: Tensor, random: torch.Generator) -> Tensor:
-    """Return conditions (B, K) whose circumstances have the noise with which they are drawn at generation."""
-    values = cond[:, -CIRCUMSTANCES:]
+def with_jitter(cond: Tensor, columns: int, random: torch.Generator) -> Tensor:
+    """Return conditions (B, K) with the noise of generation in the circumstances, the last `columns` of them."""
+    values = cond[:, -columns:]
     jitter = BANDWIDTH * torch.randn(values.shape, device=cond.device, generator=random)
-    return torch.cat((cond[:, :-CIRCUMSTANCES], values + jitter), 1)
+    return torch.cat((cond[:, :-columns], values + jitter), 1)
 
 
 def batch_of_both(
@@ -223,7 +225,9 @@ def batch_of_both(
     real, other = recorded.drawn(size, random), made.drawn(size, random)
     device = real.x.device
     hidden = torch.rand(size, generator=random, device=device) < HIDDEN
-    cond = torch.cat((as_made(net, with_jitter(real.cond, random), hidden), other.cond))
+    cond = torch.cat(
+        (as_made(net, with_jitter(real.cond, circumstance_columns(net.config), random), hidden), other.cond)
+    )
     told = int((scales.level < TOLD).sum())
     t = torch.randint(told, (2 * size,), generator=random, device=device)
     x_t, faster = scales.noisy(torch.cat((real.x, other.x)), t, random)
@@ -240,23 +244,47 @@ def train_discriminator(
     steps: int,
     size: int,
     random: torch.Generator,
+    unseen: tuple[Records, Records] | None = None,
+    say: Callable[..., object] = print,
 ) -> Discriminator:
-    """Return a discriminator, which starts from `net`, trained on `size` recordings and `size` records a step."""
+    """Return a discriminator, which starts from `net`, trained on `size` recordings and `size` records a step.
+
+    size: of this process, if several train together. unseen: recordings and records on which its loss is shown as
+    well. It remembers the others.
+    """
     discriminator = Discriminator(net)
-    optimizer = torch.optim.AdamW(discriminator.parameters(), weight_decay=DECAY, betas=BETAS)
-    answer = torch.arange(2 * size, device=recorded.x.device).less(size).float()
+    parameters = list(discriminator.parameters())
+    device = recorded.x.device
+    gpu, rate = device.type == "cuda", torch.tensor(0.0, device=device)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=rate if gpu else 0.0, weight_decay=DECAY, betas=BETAS, fused=gpu, capturable=gpu
+    )
+    answer = torch.arange(2 * size, device=device).less(size).float()
     losses: list[Tensor] = []
-    for i in range(steps):
-        batch = batch_of_both(net, config, scales, recorded, made, size, random)
+
+    def update(*batch: Tensor) -> Tensor:
         loss = F.binary_cross_entropy_with_logits(discriminator(*batch), answer)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(discriminator.parameters(), CLIP)
-        set_learning_rate(optimizer, RATE * learning_rate_factor(i, WARMUP, steps, True))
+        average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
-        losses.append(loss.detach())
+        return loss.detach()
+
+    step = stepping(update, optimizer)
+    for i in range(steps):
+        set_learning_rate(optimizer, RATE * learning_rate_factor(i, WARMUP, steps, True))
+        losses.append(step(batch_of_both(net, config, scales, recorded, made, size, random)))
         if (i + 1) % LOGGED[0] == 0 or i + 1 == steps:
-            print(f"discriminator, {i + 1}: loss {float(torch.stack(losses).mean()):.4f}", flush=True)
+            shown = f"discriminator, {i + 1}: loss {float(torch.stack(losses).mean()):.4f}"
+            if unseen is not None:
+                with torch.no_grad():
+                    logits = [
+                        discriminator(*batch_of_both(net, config, scales, *unseen, size, random))
+                        for _ in range(CHECKED)
+                    ]
+                    loss = torch.stack([F.binary_cross_entropy_with_logits(z, answer) for z in logits]).mean()
+                shown += f", of records that it has not seen {float(loss):.4f}"
+            say(shown, flush=True)
             losses = []
     return discriminator.requires_grad_(False)
 
@@ -273,23 +301,26 @@ def train_network(
     size: int,
     rate: float,
     random: torch.Generator,
+    say: Callable[..., object] = print,
 ) -> None:
     """Let `net` learn its velocity with the correction of the discriminator. In the end it has averaged weights.
 
-    size: of a batch, of which half are recordings. The squared error of a record is divided by the mean power of the
-    correction at noise levels like its own, so that all of them count alike.
+    size: of a batch of this process, of which half are recordings. The squared error of a record is divided by the mean
+    power of the correction at noise levels like its own, so that all of them count alike.
     """
     device, levels, level = recorded.x.device, scales.levels, scales.level
     strength = strength_of_steps(level)
     corrected = int((strength > 0).sum())
     bin_of_step = torch.arange(len(level), device=device) * BINS // len(level)
+    last = int(bin_of_step[corrected - 1])
     teacher = training_net(copy.deepcopy(net).requires_grad_(False), scales.length, "float32", device)
     model = training_net(net, scales.length, "float32", device)
-    optimizer, average = optimizer_for(net, device, graph=False), WeightAverage(net)
+    optimizer, average = optimizer_for(net, device, graph=device.type == "cuda"), WeightAverage(net)
+    parameters = list(net.parameters())
     power, shown = torch.zeros(BINS, device=device), torch.zeros(2, BINS, device=device)
 
-    def batch() -> tuple[Tensor, Tensor, Tensor]:
-        """Return the squared error (B,) of a new batch, the power of the correction (B,) and the bins (B, BINS)."""
+    def batch() -> tuple[Tensor, ...]:
+        """Return x_t (B, 8, L), conditions of the network and of the discriminator (B, K), and steps t (B,)."""
         real, other = recorded.drawn(size // 2, random), made.drawn(size // 2, random)
         shown = with_dropout(real.cond, config, random)
         hidden = (shown[:, net.heart_rate_columns] == 0).all(1)
@@ -303,6 +334,10 @@ def train_network(
         cond, seen = (
             with_heart_rate_times(torch.cat((part, other.cond)), faster, config) for part in (shown, told)
         )
+        return x_t, cond, seen, t
+
+    def errors(x_t: Tensor, cond: Tensor, seen: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the squared error (B,) of a batch, the power of the correction (B,) and the bins (B, BINS)."""
         at = t[:, None].float()
         lacking = correction(slope(discriminator, x_t, seen, at), t, strength[t], levels)
         with torch.no_grad():
@@ -311,26 +346,31 @@ def train_network(
         inside = (bin_of_step[t][:, None] == torch.arange(BINS, device=device)).float()
         return ((gained - lacking) ** 2).mean((1, 2)), (lacking**2).mean((1, 2)), inside
 
-    for i in range(steps):
-        error, wanted, inside = batch()
-        power = with_batch(power, inside.sum(0), wanted @ inside)
-        loss = (error / (inside @ divisor(power, bin_of_step[corrected - 1]))).mean()
-        optimizer.zero_grad(set_to_none=True)
+    def update(*batch: Tensor) -> Tensor:
+        error, wanted, inside = errors(*batch)
+        power.copy_(with_batch(power, *summed(torch.stack((inside.sum(0), wanted @ inside)))))
+        loss = (error / (inside @ divisor(power, last))).mean()
         loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), CLIP)
-        set_learning_rate(optimizer, rate * learning_rate_factor(i, WARMUP, steps, True))
+        average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
+        shown.mul_(0.99).add_(torch.stack((error.detach(), wanted)) @ inside)
+        return loss.detach()
+
+    step = stepping(update, optimizer)
+    for i in range(steps):
+        set_learning_rate(optimizer, rate * learning_rate_factor(i, WARMUP, steps, True))
+        loss = step(batch())
         average.update(warmed_up_decay(AVERAGE, i))
-        shown = 0.99 * shown + torch.stack((error.detach(), wanted)) @ inside
         if (i + 1) % LOGGED[1] == 0 or i + 1 == steps:
-            print(f"network, {i + 1}: loss {float(loss.detach()):.4f}, {not_learnt(shown)}", flush=True)
+            say(f"network, {i + 1}: loss {float(loss):.4f}, {not_learnt(shown)}", flush=True)
     average.copy_to_network()
     shown.zero_()
     with torch.no_grad():
         for _ in range(CHECKED):
-            error, wanted, inside = batch()
+            error, wanted, inside = errors(*batch())
             shown += torch.stack((error, wanted)) @ inside
-    print(f"averaged weights: {not_learnt(shown)}", flush=True)
+    say(f"averaged weights: {not_learnt(shown)}", flush=True)
 
 
 def not_learnt(shown: Tensor) -> str:
@@ -345,7 +385,7 @@ def with_batch(power: Tensor, count: Tensor, total: Tensor) -> Tensor:
     return torch.where(count > 0, torch.where(power == 0, new, torch.lerp(power, new, FORGETTING)), power)
 
 
-def divisor(power: Tensor, last: Tensor) -> Tensor:
+def divisor(power: Tensor, last: int) -> Tensor:
     """Return what to divide errors by in each bin (BINS,): where there is no correction, the power in bin `last`."""
     return torch.where(power > 0, power, power[last].clamp(min=1e-12))
 
@@ -370,9 +410,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=21)
-    parser.add_argument("--device", default=None)
+    parser.add_argument("--device", default="auto", help="the kind of it: auto, cpu or cuda")
     options = parser.parse_args()
-    model = SSSDECG.from_pretrained(options.checkpoint, device=options.device)
+    fabric = fabric_for(options.device, 1)
+    fabric.launch()
+    if options.batch_size % (2 * fabric.world_size):
+        parser.error(f"--batch-size must be a multiple of {2 * fabric.world_size}: two sets on each device")
+    model = SSSDECG.from_pretrained(options.checkpoint, device=fabric.device)
     net, device = model.model, model.device
     if not takes_circumstances(net):
         parser.error("IN is no transformer that is conditioned on circumstances")
@@ -387,7 +431,12 @@ def main() -> None:
     if net.heart_rates is not None:
         sets.append(made_without_rates(model, labels, options.made[0], options.seed + len(sets)))
     made = joined(sets)
-    print(f"{len(recorded.x)} recordings, {len(made.x)} records made", flush=True)
+    held_out = records(
+        data.val_signal_mv, torch.from_numpy(full.val_labels.astype(np.float32)).to(device), model
+    )
+    others = data.val_labels[:, : label_count(model.config)].astype(np.float32)
+    beside = [made_by(model, others, quality, options.seed + k) for k, quality in enumerate(options.made)]
+    fabric.print(f"{len(recorded.x)} recordings, {len(made.x)} records made", flush=True)
     levels = noise_levels(model.schedule, velocity=net.velocity, device=device)
     scales = Scales(data.signal_mv.shape[-1], model.scale, levels)
     torch.manual_seed(options.seed)
@@ -399,8 +448,10 @@ def main() -> None:
             recorded,
             made,
             steps=options.discriminator_steps,
-            size=options.batch_size // 2,
-            random=generator(options.seed, 0, 0, device),
+            size=options.batch_size // fabric.world_size // 2,
+            random=generator(options.seed, fabric.global_rank, 0, device),
+            unseen=(held_out, joined(beside)),
+            say=fabric.print,
         )
         train_network(
             net,
@@ -410,12 +461,14 @@ def main() -> None:
             recorded,
             made,
             steps=options.steps,
-            size=options.batch_size,
+            size=options.batch_size // fabric.world_size,
             rate=options.rate,
-            random=generator(options.seed, 0, 1, device),
+            random=generator(options.seed, fabric.global_rank, 1, device),
+            say=fabric.print,
         )
     content["trainset_config"]["mean"] = None
-    print(save_model(options.out, net, Config.model_validate(content)))
+    if fabric.is_global_zero:
+        print(save_model(options.out, net, Config.model_validate(content)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 #   OUT/base        the transformer, trained on all sets
 #   OUT/guided      the same network after it has learnt its own predictions under guidance
 #   OUT/refined-1   the same, first calibrated, then taught by a discriminator of its records (scripts/refine.py)
-#   OUT/refined-2   the same after a second round, from records of all three qualities
+#   OUT/refined-2   the same after a second round, from records of all three qualities, and
+#   OUT/refined-3   after a third
 #   OUT/calibrated  these weights with the gains of the qualities and the share of means: the model that ships
 #   OUT/detail      the network for 500 Hz, from the recordings in DATA/ecg_500hz if they are there
 #   OUT/measured    ECGs for the label vectors of fold 9 and of all folds, and what is measured on them. From these
@@ -32,6 +33,11 @@ for folder in "$data"/*/; do
     [ "$(basename "$folder")" = ptbxl ] || more+=(--more "$folder")
 done
 
+launch=(python) # or one process for each GPU
+if [ "$gpus" -gt 1 ]; then
+    launch=(python -m torch.distributed.run --standalone --nproc-per-node "$gpus")
+fi
+
 left() { # the option that stops a run in time, or nothing
     if [ -n "$minutes" ]; then
         python -c "import time; print('--max-minutes', max(0, $minutes - (time.time() - $started) / 60))"
@@ -47,12 +53,8 @@ run() { # run NAME COMMAND...: a stage on all GPUs, which goes on where it stopp
     if [ ! -f "$folder/last.pt" ] && [ -f "$folder/last.pt.part-aa" ]; then
         cat "$folder"/last.pt.part-* > "$folder/last.pt"
     fi
-    local launch=(python -m sssd)
-    if [ "$gpus" -gt 1 ]; then
-        launch=(python -m torch.distributed.run --standalone --nproc-per-node "$gpus" -m sssd)
-    fi
     # shellcheck disable=SC2046
-    "${launch[@]}" "$@" --out "$folder" $(left) | tee "$folder/last-run.log"
+    "${launch[@]}" -m sssd "$@" --out "$folder" $(left) | tee "$folder/last-run.log"
     rm -f "$folder"/last.pt.part-*
     if grep -q '^stopped at' "$folder/last-run.log"; then
         split -b 15000000 "$folder/last.pt" "$folder/last.pt.part-"
@@ -75,16 +77,17 @@ refine() { # refine NAME IN OPTION...: calibrate, so that means do not give reco
     if [ -f "$folder/model.safetensors" ]; then return; fi
     mkdir -p "$folder"
     python "$root/scripts/calibrate.py" "$2" "$data/ptbxl" "$folder/calibrated.safetensors"
-    python "$root/scripts/refine.py" "$folder/calibrated.safetensors" "$data/ptbxl" "$folder/part.safetensors" \
+    "${launch[@]}" "$root/scripts/refine.py" "$folder/calibrated.safetensors" "$data/ptbxl" "$folder/part.safetensors" \
         "${@:3}" | tee "$folder/log.txt"
     mv "$folder/part.safetensors" "$folder/model.safetensors"
 }
-refine refined-1 "$out/guided/model.safetensors" --made best best best --rate 2e-4
+refine refined-1 "$out/guided/model.safetensors" --made best best best --rate 2e-4 --discriminator-steps 1000
 refine refined-2 "$out/refined-1/model.safetensors" --made best standard draft --rate 1e-4
+refine refined-3 "$out/refined-2/model.safetensors" --made best standard draft --rate 1e-4
 
 if [ ! -f "$out/calibrated/model.safetensors" ]; then
     mkdir -p "$out/calibrated"
-    python "$root/scripts/calibrate.py" "$out/refined-2/model.safetensors" "$data/ptbxl" \
+    python "$root/scripts/calibrate.py" "$out/refined-3/model.safetensors" "$data/ptbxl" \
         "$out/calibrated/part.safetensors"
     mv "$out/calibrated/part.safetensors" "$out/calibrated/model.safetensors"
 fi

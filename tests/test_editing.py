@@ -13,10 +13,10 @@ from sssd.circumstances import of_recordings
 from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.editing import completion, inversion, rate, take
+from sssd.editing.beats import at_rate, continued, with_beats_at, with_beats_of
 from sssd.editing.change import Own, checked_strength, partial_sampling, partial_table
 from sssd.editing.completion import projection
 from sssd.editing.inversion import slerp
-from sssd.editing.rate import at_rate, continued
 from sssd.io.recording import read_recording
 from sssd.leads import CLINICAL, to_eight, to_twelve
 from sssd.noise import normal
@@ -275,6 +275,40 @@ def test_a_rate_needs_beats():
         at_rate(heart_mv(), np.array([100, 200]), 0.5, 100.0)
 
 
+@pytest.mark.parametrize("away", [-35, -12, 0, 12, 35])
+def test_beats_go_where_they_are_to_be(away):
+    """Fails where beats go elsewhere, are stretched, or lose the wander, or where a record has gaps at its ends."""
+    x = heart_mv()
+    beats = find_beats(x[:, :990], 100.0)
+    there = beats + away + np.random.default_rng(1).integers(-6, 7, len(beats))
+    there = there[(there >= 0) & (there < 990)]
+    made = with_beats_at(x, there, 100.0)
+    found = find_beats(made[:, :990], 100.0)
+    nearest = np.abs(found[:, None] - there[None]).min(axis=1)
+    inside = (found >= there[0]) & (found <= there[-1])
+    assert inside.sum() == len(there) and nearest[inside].max() <= 1
+
+    def beat(signal, at):
+        cut = (signal - wander(1000, 0.2))[:, at - 22 : at + 6]
+        return cut - cut[:, :1]
+
+    for at in found[(found >= 22) & (found < 990)]:
+        alike = [np.abs(beat(made, at + d) - beat(x, beats[4])).max() for d in (-1, 0, 1)]
+        assert min(alike) < 0.05  # with a step of one sample, 0.9
+    assert np.abs(np.fft.rfft(made - x))[:, 2].max() / len(x[0]) < 0.01  # wander of 0.2 Hz
+    assert np.ptp(made[7, :80]) > 1 and np.ptp(made[7, -80:]) > 1  # a beat in the first and in the last 0.8 s
+
+
+def test_beats_that_are_there_or_too_far_away_stay():
+    x = heart_mv()
+    beats = find_beats(x[:, :990], 100.0)
+    twice = beats[0] + np.array([0, 20, 190, 210, 380, 400])  # from one beat in 0.8 s to one in 0.2 and 1.7 s
+    for there in (beats, beats + np.arange(len(beats)) % 2, beats[:4], twice):
+        assert with_beats_at(x, there, 100.0) is x
+    assert with_beats_at(x[:, :300], beats, 100.0) is not x
+    np.testing.assert_array_equal(with_beats_at(x[:, :300], beats, 100.0), x[:, :300])
+
+
 @pytest.fixture(scope="module")
 def heart():
     return Ecg(to_twelve(heart_mv(seconds=6.4)), 100.0, statements=("NORM", "SR"))
@@ -320,7 +354,8 @@ def test_other_edits_leave_the_recording_as_it_is(told, heart, monkeypatch):
     asked = (heart, {"statements": "AFIB"}), (heart, {"age": 50}), (heart, {"heart_rate": 75.3})
     for ecg, wanted in (*asked, (fast, {"statements": "STACH"})):
         change = change_of(told, ecg, **wanted)
-        assert torch.equal(change.given.start[0], take(told, ecg).eight) and "beats" not in change.facts
+        assert torch.equal(change.given.start[0], take(told, ecg).eight)
+        assert "moved" not in change.facts.get("beats", "")
 
 
 def test_beats_that_cannot_be_moved_stay_with_a_note(told, heart):
@@ -331,6 +366,41 @@ def test_beats_that_cannot_be_moved_stay_with_a_note(told, heart):
             change = change_of(told, ecg, heart_rate=120)
         assert len(said) == 1 and why in change.facts["beats"]
         assert torch.equal(change.given.start[0], take(told, ecg).eight)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "keeps"),
+    [
+        ({"statements": "CLBBB+SR"}, True),
+        ({"age": 80}, True),
+        ({"heart_rate": 120}, True),
+        ({"statements": "NORM+STACH"}, True),
+        ({"statements": "AFIB"}, False),
+        ({"statements": "NORM+SR+PVC"}, False),
+    ],
+    ids=str,
+)
+def test_an_edit_keeps_the_beats_unless_their_places_change(told, heart, wanted, keeps, monkeypatch):
+    """Fails where the beats of another record are kept, or those of a rhythm that is to change."""
+    change = change_of(told, heart, **wanted)
+    assert change.given.keeps_beats.tolist() == [keeps]
+    calls = []
+    monkeypatch.setattr(
+        "sssd.model_wrapper.with_beats_of", lambda *args: calls.append(args) or torch.ones_like(args[1])
+    )
+    made = told.edit(heart, **{"statements": None, **wanted}, steps=4, seed=1)
+    start, _, kept, fs_hz = calls[0]
+    torch.testing.assert_close(start, change.given.start)
+    assert kept.tolist() == [keeps] and fs_hz == 100.0 and (to_eight(made[0].signal) == 1).all()
+
+
+def test_edits_in_one_batch_keep_beats_each_for_itself():
+    x = torch.from_numpy(np.stack((heart_mv(), heart_mv(), heart_mv(rr=0.9)))).float()
+    start = torch.from_numpy(np.stack([heart_mv(rr=0.9)] * 3)).float()
+    made = with_beats_of(start, x, torch.tensor([True, False, True]), 100.0)
+    assert torch.equal(made[1:], x[1:]) and not torch.equal(made[0], x[0])
+    there = find_beats(start[0, :, :990].numpy(), 100.0)
+    assert np.abs(find_beats(made[0, :, :990].numpy(), 100.0)[: len(there)] - there).max() <= 1
 
 
 def test_a_network_is_given_the_circumstances_of_the_recording(told, beating, monkeypatch):
@@ -355,6 +425,30 @@ def test_a_network_is_given_the_circumstances_of_the_recording(told, beating, mo
         assert whole
         for cond in whole:
             torch.testing.assert_close(cond[:, -16:], expected.expand(len(cond), -1), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("statements", ["AFIB", "NORM+STACH"])
+def test_an_edited_record_has_the_circumstances_of_its_statements(told, heart, monkeypatch, statements):
+    """Fails where the recording's own side of an edit is told them, too, or the edited side is not.
+
+    What STACH changes is in a recording that was brought to its rate, and must not be added again.
+    """
+
+    def change(network, measured, own, wanted):
+        return measured + 5.0 * (wanted[:, : len(told.label_names)] != own[:, : len(told.label_names)]).sum()
+
+    monkeypatch.setattr("sssd.editing.change.with_statements", change)
+    given = change_of(told, heart, statements=statements).given
+    own = of_recordings(told.model, given.start.double().numpy(), 100.0)
+    torch.testing.assert_close(given.own_circumstances, own, atol=1e-3, rtol=0)
+    changed = {"AFIB": 3, "NORM+STACH": 0}[statements]  # NORM and SR go, and AFIB comes
+    torch.testing.assert_close(given.circumstances, own + 5.0 * changed, atol=1e-3, rtol=0)
+    seen, full = [], told.model.full
+    monkeypatch.setattr(told.model, "full", lambda cond: seen.append(full(cond)) or seen[-1])
+    told.edit(heart, statements, steps=4, seed=1)
+    sides = {float(cond[0, -1]) for cond in seen if bool((cond[:, -17] == 1).all())}
+    expected = sorted({float(given.own_circumstances[0, -1]), float(given.circumstances[0, -1])})
+    np.testing.assert_allclose(sorted(sides), expected, atol=1e-3)
 
 
 def test_completions_have_the_circumstances_of_the_known_leads(told, beating, monkeypatch):

@@ -97,6 +97,7 @@ def test_wrong_cells(cell: str) -> None:
         (Takes(patient=True), ("age", "sex")),
         (Takes(heart_rate=True), ("heart_rate",)),
         (Takes(True, True), ("age", "sex", "heart_rate")),
+        (Takes(True, True, True), ("age", "sex", "heart_rate")),
     ],
 )
 def test_what_a_network_takes(takes: Takes, behind: tuple[str, ...]) -> None:
@@ -104,6 +105,7 @@ def test_what_a_network_takes(takes: Takes, behind: tuple[str, ...]) -> None:
     given = takes.values(records=2, age=50, sex="male", heart_rate=[60, None])
     parts = [columns(50, "male", records=2)] * takes.patient
     parts += [heart_rate_columns([60, None], records=2)] * takes.heart_rate
+    parts += [np.zeros((2, 2))] * takes.variability  # nobody asks for it
     np.testing.assert_array_equal(given, np.hstack([np.zeros((2, 0)), *parts]))
     assert given.shape == (2, len(takes.columns)) and given.dtype == np.float32
     assert tuple(name for name in ("age", "sex", "heart_rate") if name in takes) == behind
@@ -136,6 +138,7 @@ def test_a_transformer_is_given_labels_only_too() -> None:
     content = read_config(DEFAULT).model_dump()
     content["transformer_config"] |= {"width": 32, "layers": 1, "heads": 2, "embed": 16}
     content["transformer_config"] |= {"circumstances": 0, "heart_rates": False}
+    content["trainset_config"]["variability"] = False
     content["wavenet_config"]["label_embed_classes"] = 77
     content["trainset_config"]["heart_rate"] = True
     net = build_network(Config.model_validate(content)).eval()

@@ -159,7 +159,7 @@ def test_edit_by_keyboard_alone(open_page, service, files):  # noqa: F811
     tab_to("[data-room=strength]")
     assert page.get_attribute("[data-room=strength]", "aria-valuetext") == f"{EDIT_STRENGTH:.2f}, changed"
     page.keyboard.press("ArrowLeft")
-    strength = round(EDIT_STRENGTH - 0.02, 2)
+    strength = round(EDIT_STRENGTH - 0.01, 2)
     assert page.get_attribute("[data-room=strength]", "aria-valuetext") == f"{strength:.2f}, changed"
     tab_to("[data-room=make]")
     page.keyboard.press("Enter")

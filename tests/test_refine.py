@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +23,6 @@ from sssd.evaluation.auc import weighted_auc
 from sssd.factory import build_schedule
 from sssd.loss import NoiseLevels, noise_levels
 from sssd.model_wrapper import SSSDECG
-from sssd.models.transformer import CIRCUMSTANCES
 from sssd.scale import Scale
 from sssd.schedule import karras
 from sssd.training.augment import lengthened
@@ -45,11 +46,11 @@ def records(amplitude: float, seed: int, *, recorded: bool, n: int = 200) -> Any
     phase = 6 * torch.rand(n, 8, 1, generator=random)
     x = amplitude * torch.sin(phase + torch.arange(LENGTH) * torch.pi / 8)
     cond = torch.zeros(n, random_net().columns)
-    cond[:, -CIRCUMSTANCES - 1] = 1
+    cond[:, -16 - 1] = 1
     if recorded:
         cond[:, 71:75] = torch.tensor([1.0, 0.5, 1.0, 0.0])
     else:
-        cond[:, -CIRCUMSTANCES:] = BANDWIDTH * torch.randn(n, CIRCUMSTANCES, generator=random)
+        cond[:, -16:] = BANDWIDTH * torch.randn(n, 16, generator=random)
     return REFINE["Records"](lengthened(x), cond)
 
 
@@ -125,7 +126,7 @@ def test_recordings_and_records_are_told_from_each_other_under_the_same_conditio
     _, cond, steps = REFINE["batch_of_both"](random_net(), tiny(), SCALES, real, made, 300, seeded())
     assert not cond[:, 71:75].any() and real.cond[:, 71:75].any()
     for half in cond.chunk(2):
-        assert float(half[:, -CIRCUMSTANCES:].std()) == pytest.approx(BANDWIDTH, rel=0.05)
+        assert float(half[:, -16:].std()) == pytest.approx(BANDWIDTH, rel=0.05)
     assert 9 < SCALES.level[steps].max() < 10
 
 
@@ -142,7 +143,7 @@ def test_the_discriminator_knows_the_heart_rates_of_most() -> None:
     net = random_net(with_heart_rate())
     cond = torch.zeros(600, net.columns)
     cond[:, 71:77] = torch.tensor([1.0, 0.5, 1.0, 0.0, 1.0, 0.2])
-    cond[:, -CIRCUMSTANCES - 1] = 1
+    cond[:, -16 - 1] = 1
     both = [REFINE["Records"](records(0.3, k, recorded=True, n=600).x, cond) for k in (1, 2)]
     _, seen, steps = REFINE["batch_of_both"](net, with_heart_rate(), SCALES, *both, 600, seeded())
     recorded, made = seen.chunk(2)
@@ -204,7 +205,7 @@ def test_the_power_of_the_correction_is_a_running_mean_by_noise_level() -> None:
         power, torch.tensor([1.0, 0.0, 0.0, 1.0]), torch.tensor([3.0, 0.0, 0.0, 0.0])
     )
     torch.testing.assert_close(power, torch.tensor([2.02, 3.0, 0.0, 0.0]))
-    torch.testing.assert_close(REFINE["divisor"](power, torch.tensor(1)), torch.tensor([2.02, 3.0, 3.0, 3.0]))
+    torch.testing.assert_close(REFINE["divisor"](power, 1), torch.tensor([2.02, 3.0, 3.0, 3.0]))
 
 
 # --- the script ---------------------------------------------------------------------------------------------
@@ -251,3 +252,16 @@ def test_the_seed_decides_everything(made: SimpleNamespace) -> None:
         for seed in ("21", "22")
     )
     assert again.read_bytes() == made.out.read_bytes() != other.read_bytes()
+
+
+@pytest.mark.slow
+def test_processes_share_a_refinement(made: SimpleNamespace) -> None:
+    """Each draws its own part of a batch. Fails when they wait for each other forever, or all of them speak."""
+    out = made.folder / "shared.safetensors"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    few = ["--discriminator-steps", "3", "--steps", "3", "--batch-size", "16", "--device", "cpu"]
+    script = str(ROOT / "scripts" / "refine.py")
+    command = [*launch, script, str(made.plain), str(made.folder), str(out), *few]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert said.count("averaged weights") == 1  # one process speaks
+    assert config_of(out) == tiny() and out.read_bytes() != made.out.read_bytes()

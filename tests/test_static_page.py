@@ -93,11 +93,11 @@ def pyodide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_model() -> SSSDECG:
-    """A small transformer as the built-in model: circumstances, heart rate, raised high frequencies, gains."""
+    """A small transformer as the built-in model: circumstances, heart rate, variability, raised frequencies, gains."""
     content = tiny(length=1000).model_dump()
     content["transformer_config"] = SMALL_TRANSFORMER
-    content["trainset_config"] |= {"heart_rate": True}
-    content["wavenet_config"]["label_embed_classes"] = 77
+    content["trainset_config"] |= {"heart_rate": True, "variability": True}
+    content["wavenet_config"]["label_embed_classes"] = 79
     keys = [key_of(of.sampler, of.steps, of.eta or 0.0, of.spacing) for of in PRESETS.values()]
     content["ddim_config"]["gains"] = {key: [0.9, *[1.0] * 6, 1.1] for key in keys}
     return random_model(Config.model_validate(content))

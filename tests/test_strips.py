@@ -9,7 +9,7 @@ import wfdb as physionet
 
 from sssd import SSSDECG
 from sssd.checks import timed
-from sssd.circumstances import draw
+from sssd.circumstances import draw, rows_like
 from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.engine.bound import bind
@@ -269,7 +269,8 @@ def test_all_windows_of_a_strip_have_its_own_circumstances():
 
     model.model.embedded = embedded
     model.generate("NORM", duration=4, num_samples=2, seed=9, steps=1, sampler="ddim", batch_size=64)
-    drawn = draw(model.model.circumstances, origin([9, 9], [0, 1]))
+    state = origin([9, 9], [0, 1])
+    drawn = draw(model.model.circumstances, rows_like(model.model, torch.zeros(2, 75), state), state)
     found = torch.cat(seen)
     assert len(found) > 4
     for row in found:

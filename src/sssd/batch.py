@@ -33,7 +33,9 @@ class Given:
     own: (B, K) conditions of `start`. The noise of each step is then the one with which the run gives `start` back
     under these conditions, so that only the differences between them and the conditions of the run change it. guidance:
     how many times these differences are added on top, at the steps of the schedule below `guided_below`. circumstances:
-    (B, 16) of the records, see sssd.circumstances; NaN where they are to be drawn.
+    (B, C) of the records, see sssd.circumstances; NaN where they are to be drawn. own_circumstances: those of `start`,
+    beside `own`. keeps_beats: (B,) whether the beats of the finished record are moved to where those of `start` are
+    (`SSSDECG.batch_on_device` does it).
     """
 
     start: Tensor | None = None
@@ -43,6 +45,8 @@ class Given:
     guidance: float = 0.0
     guided_below: int = 0
     circumstances: Tensor | None = None
+    own_circumstances: Tensor | None = None
+    keeps_beats: Tensor | None = None
 
     def part(self, rows: slice | Sequence[int]) -> Given:
         """Return what is given of these records only."""
@@ -75,7 +79,8 @@ class Given:
     @property
     def _rows(self) -> dict[str, Any]:
         """What has a row for each record."""
-        rows = {name: getattr(self, name) for name in ("start", "noise", "own", "circumstances")}
+        names = ("start", "noise", "own", "circumstances", "own_circumstances", "keeps_beats")
+        rows = {name: getattr(self, name) for name in names}
         return {name: value for name, value in rows.items() if value is not None}
 
 
@@ -124,8 +129,8 @@ def sample(
         full = with_circumstances(network, cond[strips, parts], state[strips], rates=True)
         return _bound(network, full, times, length=length, dtype=dtype)
 
-    def network_under(cond: Tensor) -> BoundNetwork:
-        full = with_circumstances(network, cond, state, given.circumstances, rates=not given.anything)
+    def network_under(cond: Tensor, circumstances: Tensor | None) -> BoundNetwork:
+        full = with_circumstances(network, cond, state, circumstances, rates=not given.anything)
         return _bound(network, full, times, length=length, dtype=dtype)
 
     if strip is None and isinstance(table, StepTable) and not given.anything:
@@ -136,7 +141,7 @@ def sample(
                 on_step(i, x0)
             return x
     if strip is None:
-        net = network_under(cond)
+        net = network_under(cond, given.circumstances)
     else:
         net = strip.stitched(network_of_windows, len(index), rows)
     x_T = noise(T) if given.noise is None else given.noise
@@ -147,7 +152,7 @@ def sample(
     denoiser = v_denoiser if network.velocity else eps_denoiser
     denoise = denoiser(table, net)
     if given.start is not None and given.own is not None:
-        own = denoiser(table, network_under(given.own))
+        own = denoiser(table, network_under(given.own, given.own_circumstances))
         path = [
             float(alpha) * given.start + float(sigma) * z
             for alpha, sigma, z in zip(table.alpha, table.sigma, [x_T, *map(noise, times)], strict=True)
@@ -179,7 +184,7 @@ def noise_of(
 ) -> Tensor:
     """Return the noise (B, 8, L) from which, with the records x0 as start, a table of DDIM gives these records.
 
-    x0 is scaled as the network sees it. cond: (B, K) labels and patient, which describe x0. circumstances: (B, 16) of
+    x0 is scaled as the network sees it. cond: (B, K) labels and patient, which describe x0. circumstances: (B, C) of
     x0. See `samplers.invert`.
     """
     if circumstances is not None:

@@ -55,6 +55,7 @@ STATEMENTS: tuple[Statement, ...] = tuple(
     Statement(**{**entry, "aliases": tuple(entry["aliases"])}) for entry in _CONTENT["statements"]
 )
 CODES: tuple[str, ...] = tuple(statement.code for statement in STATEMENTS)
+RHYTHMS: frozenset[str] = frozenset(_CONTENT["rhythms"])
 
 
 # --- names and indices -> vectors ---------------------------------------------------------------------------
@@ -342,7 +343,7 @@ def together() -> Together:
         log_size=np.log(size + 1e-3),
         log_size_with=np.log(with_s + 1e-3),
         size_ratio=ratio,
-        rhythm=np.isin(CODES, _CONTENT["rhythms"]),
+        rhythm=np.isin(CODES, list(RHYTHMS)),
     )
 
 

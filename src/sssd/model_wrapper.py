@@ -26,6 +26,7 @@ from .converter import converted
 from .copied import Copied
 from .detail import at_500_hz, network_for
 from .device import batches, choose_batch_size, choose_precision, precision_name
+from .editing.beats import with_beats_of
 from .editing.methods import FromRecordings
 from .labels import encode, rare_note
 from .leads import lead_names
@@ -286,6 +287,8 @@ class SSSDECG(FromRecordings):
             rows=rows,
         )
         made = self.scale.to_mv(x)
+        if given is not None and given.start is not None and given.keeps_beats is not None:
+            made = with_beats_of(given.start, made, given.keeps_beats, self.fs_hz)
         from_noise = given is None or not given.anything
         return converted(made) if from_noise and self.config.trainset_config.converter else made
 

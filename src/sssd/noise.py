@@ -37,8 +37,7 @@ class Reserved(IntEnum):
     """
 
     JITTER = 2**32 - 1  # of the circumstances of a record about a row of their table
-    ROW = 2**32 - 2  # which row that is
-    RATE = 2**32 - 3  # which heart rate a record has
+    ROW = 2**32 - 2  # which row that is (sssd.circumstances)
     LABELS = 2**32 - 4  # which labels a record of a corpus has
     ATTEMPT = 2**32 - 5  # the seed under which a record is drawn again
     MAINS = 2**32 - 14  # noise on request, by kind

@@ -3,11 +3,15 @@
 They are columns behind the label vector: four of age and sex for models with `trainset_config.patient`, and then two of
 the heart rate for models with `trainset_config.heart_rate`. `Takes` says which of them there are. Each of the three may
 be unknown. Its columns are then zero, which the model has seen in training.
+
+Models with `trainset_config.variability` have two more columns, of how much the RR interval varies. Nobody asks for it:
+it is measured in training, and drawn at generation together with the heart rate (`sssd.circumstances`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +23,7 @@ from .checks import counted
 KNOWN = ("age", "sex", "heart_rate")
 COLUMNS = ("age is known", "age", "female", "male")
 HEART_RATE = ("heart rate is known", "heart rate")
+VARIABILITY = ("variability is known", "variability")
 SEXES = ("male", "female")  # by PTB-XL's numbers, 0 and 1
 OLDEST = 120.0
 SLOWEST, FASTEST = 25.0, 250.0  # beats per minute
@@ -28,23 +33,26 @@ _NUMBERS = {"m": 0.0, "0": 0.0, "0.0": 0.0, "f": 1.0, "1": 1.0, "1.0": 1.0}
 _YEARS = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 MIDDLE_YEARS, SPREAD_YEARS = 60.0, 20.0  # years; about PTB-XL's mean and standard deviation
 MIDDLE_BPM, SPREAD_BPM = 75.0, 25.0  # beats per minute; what the column of the heart rate is scaled by
+# log10 (RMSSD / mean RR interval) is from -2 to -0.5
+MIDDLE_VARIABILITY, SPREAD_VARIABILITY = -1.5, 0.5
 
 
 @dataclass(frozen=True)
 class Takes:
-    """Which columns a network takes behind its label vector: those of age and sex, then those of the heart rate."""
+    """Which columns a network takes behind its label vector: of age and sex, the heart rate, and its variability."""
 
     patient: bool = False
     heart_rate: bool = False
+    variability: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, in their order."""
-        return COLUMNS * self.patient + HEART_RATE * self.heart_rate
+        return COLUMNS * self.patient + HEART_RATE * self.heart_rate + VARIABILITY * self.variability
 
     @property
     def in_words(self) -> str:
-        """What the columns tell, as "age and sex"; "" if there are none."""
+        """What a user may tell, as "age and sex"; "" if nothing."""
         if self.patient:
             return "age, sex and heart rate" if self.heart_rate else "age and sex"
         return "heart rate" if self.heart_rate else ""
@@ -54,14 +62,26 @@ class Takes:
         return self.heart_rate if name == "heart_rate" else self.patient
 
     def values(
-        self, *, records: int, age: Any = None, sex: Any = None, heart_rate: Any = None
+        self,
+        *,
+        records: int,
+        age: Any = None,
+        sex: Any = None,
+        heart_rate: Any = None,
+        variability: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float32]:
-        """Return the columns (n, len(columns)) float32 of `records` records; what the network lacks is left out."""
+        """Return the columns (n, len(columns)) float32 of `records` records; what the network lacks is left out.
+
+        variability: (n,) log10 (RMSSD / mean RR interval), NaN where it is unknown.
+        """
         parts = [np.zeros((records, 0), np.float32)]
         if self.patient:
             parts.append(columns(age, sex, records=records))
         if self.heart_rate:
             parts.append(heart_rate_columns(heart_rate, records=records))
+        if self.variability:
+            found = np.full(records, np.nan) if variability is None else variability
+            parts.append(_known_and_scaled(found, _scaled_variability))
         return np.hstack(parts)
 
 
@@ -87,10 +107,19 @@ def heart_rate_columns(heart_rate: Any = None, *, records: int = 1) -> NDArray[n
     heart_rate: in beats per minute; one for all records or (n,), NaN or None if it is unknown. ValueError for anything
     else.
     """
-    rates = each(heart_rates(heart_rate), records, "heart_rate")
-    known = np.isfinite(rates)
-    scaled = scaled_bpm(np.where(known, rates, MIDDLE_BPM))
-    return np.stack((known, scaled), axis=1).astype(np.float32)
+    return _known_and_scaled(each(heart_rates(heart_rate), records, "heart_rate"), scaled_bpm)
+
+
+def _known_and_scaled(
+    values: NDArray[np.float64], scaled: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float32]:
+    """Return (n, 2) float32 of values (n,): whether each is a number, and the number as it is scaled."""
+    known = np.isfinite(values)
+    return np.stack((known, np.where(known, scaled(values), 0.0)), axis=1).astype(np.float32)
+
+
+def _scaled_variability(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (values - MIDDLE_VARIABILITY) / SPREAD_VARIABILITY
 
 
 def scaled_bpm(bpm: Any) -> Any:

@@ -29,6 +29,14 @@ UNUSED = {
     "gen_config": ("output_directory", "ckpt_path"),
 }
 
+LATER = (  # keys that earlier versions do not know, by section; they are written if they are not false or 0
+    ("trainset_config", "heart_rate"),
+    ("trainset_config", "variability"),
+    ("trainset_config", "emphasis"),
+    ("transformer_config", "heart_rates"),
+    ("transformer_config", "edge"),
+)
+
 Count = Annotated[int, Field(ge=1)]
 
 # What sssd.samplers.key_of writes; DDPM has no gains.
@@ -113,6 +121,7 @@ class TransformerConfig(_Section):
                    in the style of the first
     circumstances  rows of the table of recordings' circumstances that is kept with the weights (sssd.circumstances);
                    0 for a network that is not conditioned on them
+    edge           whether these also say what is left at 48 to 50 Hz, where the filters of recordings end
     heart_rates    whether the heart rates of the same recordings are kept too, and drawn where none is asked for
     """
 
@@ -123,6 +132,7 @@ class TransformerConfig(_Section):
     embed: Count = 256
     sources: list[str] = []
     circumstances: Annotated[int, Field(ge=0)] = 0
+    edge: bool = False
     heart_rates: bool = False
 
     @model_validator(mode="after")
@@ -144,7 +154,9 @@ class TrainConfig(_Section):
 
     batch_size       records of one step, over all devices together
     guidance         the network learns what the one it started from predicts under this guidance
-    heart_rate_guidance   the same for what a known heart rate changes; without it, it is guided as the rest
+    heart_rate_guidance   the same for what a known heart rate changes; without it, it is guided as the rest. With it,
+                     guidance is for what statements change where the heart rate is known
+    circumstances_guidance   the same for what known circumstances change; without it, they are not guided
     edm_weighting    weighs the loss of each diffusion step as EDM does (Karras et al. 2022); a transformer always does
     output_directory, ckpt_iter   not used, see `UNUSED`
     focus            only in checkpoints of earlier versions
@@ -168,15 +180,17 @@ class TrainConfig(_Section):
     focus: dict[str, Any] | None = None
     guidance: Guidance | None = None
     heart_rate_guidance: Guidance | None = None
+    circumstances_guidance: Guidance | None = None
     seed: int = 0
 
     @model_validator(mode="after")
-    def _heart_rate_guidance_needs_guidance(self) -> TrainConfig:
-        if self.heart_rate_guidance is not None and self.guidance is None:
-            raise ValueError(
-                "train_config has heart_rate_guidance and no guidance, without which it has no effect: give guidance "
-                "too (1 for none), or leave heart_rate_guidance out"
-            )
+    def _other_guidance_needs_guidance(self) -> TrainConfig:
+        for name in ("heart_rate_guidance", "circumstances_guidance"):
+            if getattr(self, name) is not None and self.guidance is None:
+                raise ValueError(
+                    f"train_config has {name} and no guidance, without which it has no effect: give guidance too (1 "
+                    f"for none), or leave {name} out"
+                )
         return self
 
 
@@ -190,7 +204,8 @@ class TrainsetConfig(_Section):
     converter        whether records get the steps of the converter that recorded PTB-XL (sssd.converter)
     label_names      names of the classes
     patient          whether four classes behind the labels are the patient's age and sex (sssd.patient)
-    heart_rate       whether the last two classes of the network are the heart rate, behind those of `patient`
+    heart_rate       whether two classes of the network are the heart rate, behind those of `patient`
+    variability      whether the last two are how much the RR interval varies, which is drawn with the heart rate
     finetune_dataset not used, see `UNUSED`
     """
 
@@ -206,6 +221,7 @@ class TrainsetConfig(_Section):
     label_names: list[str] | None = None
     patient: bool = False
     heart_rate: bool = False
+    variability: bool = False
 
     @model_validator(mode="after")
     def _mean_needs_emphasis(self) -> TrainsetConfig:
@@ -224,7 +240,7 @@ class TrainsetConfig(_Section):
     @property
     def takes(self) -> Takes:
         """Which of the network's classes are no labels."""
-        return Takes(self.patient, self.heart_rate)
+        return Takes(self.patient, self.heart_rate, self.variability)
 
 
 class GenConfig(_Section):
@@ -315,15 +331,12 @@ class Config(_Section):
         """Return the configuration as it is written to files: JSON values, without the keys that are None.
 
         None is the default of every key that may be None. A key that an earlier version does not know is therefore in
-        a file only if the model needs it, and that version reads all other files. The same holds for `heart_rate`,
-        `emphasis` and `heart_rates`.
+        a file only if the model needs it, and that version reads all other files. The same holds for `LATER`.
         """
         content = self.model_dump(mode="json", exclude_none=True)
-        for name in ("heart_rate", "emphasis"):
-            if not content["trainset_config"][name]:
-                del content["trainset_config"][name]
-        if self.transformer_config is not None and not self.transformer_config.heart_rates:
-            del content["transformer_config"]["heart_rates"]
+        for section, name in LATER:
+            if not content.get(section, {}).get(name, True):
+                del content[section][name]
         return content
 
     @model_validator(mode="after")
@@ -345,7 +358,9 @@ class Config(_Section):
         behind, what = len(trainset.takes.columns), trainset.takes.in_words
         if classes < behind:
             options = " and ".join(
-                f"trainset_config.{name}" for name in ("patient", "heart_rate") if getattr(trainset, name)
+                f"trainset_config.{name}"
+                for name in ("patient", "heart_rate", "variability")
+                if getattr(trainset, name)
             )
             raise ValueError(
                 f"wavenet_config.label_embed_classes is {classes}: expected at least the {behind} of {what} ({options})"
@@ -371,6 +386,11 @@ class Config(_Section):
                 "transformer_config, because a transformer predicts the velocity"
             )
         network = self.transformer_config
+        if self.trainset_config.variability and (network is None or not network.heart_rates):
+            raise ValueError(
+                "trainset_config.variability is true: expected transformer_config.heart_rates with it, because it is "
+                "drawn with the heart rate"
+            )
         if network is not None and network.heart_rates:
             if not (network.circumstances and self.trainset_config.heart_rate):
                 raise ValueError(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..batch import Given
 from ..checks import number
-from ..circumstances import of_recordings, takes_circumstances
+from ..circumstances import of_recordings, takes_circumstances, with_statements
 from ..labels import encode
 from ..records import Records
 from ..request import Request
@@ -129,7 +129,7 @@ def request_for(model: SSSDECG, statements: Sequence[str] | str, n: int = 1, **p
 
 
 def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | None:
-    """Return the circumstances (n, 16) of a recording (8, L) in mV for n records, NaN for leads with NaN.
+    """Return the circumstances (n, C) of a recording (8, L) in mV for n records, NaN for leads with NaN.
 
     None if the network does not take them.
     """
@@ -137,7 +137,19 @@ def circumstances_of(model: SSSDECG, eight_mv: Tensor, n: int = 1) -> Tensor | N
         return None
     whole = eight_mv.isfinite().all(dim=1)
     found = of_recordings(model.model, eight_mv.nan_to_num()[None].numpy(), model.fs_hz)
-    return torch.where(whole.repeat(2), found, torch.nan).expand(n, -1)
+    return torch.where(whole.repeat(found.shape[1] // len(whole)), found, torch.nan).expand(n, -1)
+
+
+def circumstances_under(
+    model: SSSDECG, measured: Tensor | None, own: Tensor, wanted: Tensor
+) -> Tensor | None:
+    """Return circumstances (B, C) that were measured in recordings, as they would be with other statements.
+
+    own, wanted: conditions (B, K) with the statements that they have, and those that they are to have.
+    """
+    if measured is None or not takes_circumstances(model.model):
+        return None
+    return with_statements(model.model, measured, own, wanted)
 
 
 def partial_sampling(model: SSSDECG, sampling: Sampling) -> Sampling:

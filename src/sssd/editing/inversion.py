@@ -21,13 +21,21 @@ from torch import Tensor
 from ..batch import Given, noise_of
 from ..checks import whole
 from ..device import choose_precision
-from ..labels import names_of
+from ..labels import RHYTHMS, names_of
 from ..leads import to_eight
 from ..request import Request, conditions
 from ..samplers import StepTable
 from ..sampling import Sampling
-from .change import Change, Own, checked_strength, circumstances_of, partial_sampling, partial_table
-from .rate import moved, usual_bpm
+from .change import (
+    Change,
+    Own,
+    checked_strength,
+    circumstances_of,
+    circumstances_under,
+    partial_sampling,
+    partial_table,
+)
+from .rate import USUAL_BPM, moved, usual_bpm
 from .source import Source, Taken, take
 
 if TYPE_CHECKING:
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 
 STEPS = 50  # of a whole run, to invert
 EDIT_STEPS = 25  # of a whole run; docs/recordings.md compares methods, strengths and guidance
+OF_BEATS = RHYTHMS | {"PAC", "PVC", "PRC(S)", "2AVB", "3AVB"}  # statements that decide where the beats are
 GUIDANCE = 4.0  # how much further an edit goes than the difference of the conditions,
 GUIDED = 0.44  # in this share of the noise levels; above it, guidance would move the beats
 ROUNDS = 2  # network evaluations by which one step is run backwards
@@ -69,16 +78,27 @@ def edit(
     sampling = partial_sampling(model, Sampling("ddim", steps, 1.0, "trailing"))
     strength, taken = checked_strength(strength), take(model, recording)
     eight, before, beats = _at_wanted_rate(model, taken, wanted, own.of(model, taken))
-    request = wanted.otherwise(before).request(model)
+    request, shown = wanted.otherwise(before).request(model), before.request(model)
+    codes, own_codes = (set(names_of(one.vectors[0], model.label_names)) for one in (request, shown))
+    brought = not torch.equal(eight, taken.eight)  # to another heart rate
+    keeps = brought or not (beats or (codes ^ own_codes) & OF_BEATS)
+    of_own, of_wanted = conditions_of(model, shown), conditions_of(model, request).clone()
+    if brought:  # what a rate changes in the noise is in the moved recording already
+        rates = [model.label_names.index(code) for code in ("SR", *USUAL_BPM) if code in model.label_names]
+        of_wanted[:, rates] = of_own[:, rates]
+    measured = circumstances_of(model, eight)
     given = Given(
         eight[None],
-        own=conditions_of(model, before.request(model)),
+        own=of_own,
         guidance=GUIDANCE,
         guided_below=round(GUIDED * model.schedule.T),
-        circumstances=circumstances_of(model, eight),
+        circumstances=circumstances_under(model, measured, of_own, of_wanted),
+        own_circumstances=measured,
+        keeps_beats=torch.tensor([keeps]),
     )
     facts = {**taken.facts, "operation": "edit", "strength": strength, "guidance": GUIDANCE, "guided": GUIDED}
-    facts |= {"beats": beats} if beats else {}
+    if beats or keeps:
+        facts["beats"] = beats or "those of the recording, unless they would move too far"
     return Change(request, sampling, strength, given, facts)
 
 
@@ -166,7 +186,7 @@ def conditions_of(model: SSSDECG, request: Request) -> Tensor:
 
 
 def circumstances_between(model: SSSDECG, ends: Sequence[Taken], share: Tensor) -> Tensor | None:
-    """Return the circumstances (n, 16) on the way from one recording to another, at shares (n, 1, 1)."""
+    """Return the circumstances (n, C) on the way from one recording to another, at shares (n, 1, 1)."""
     first, last = (circumstances_of(model, one.eight) for one in ends)
     return None if first is None or last is None else torch.lerp(first, last, share[:, 0])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..circumstances import BANDWIDTH, LIKE
+from ..circumstances import BANDWIDTH, LIKE, NEAREST, UNKNOWN
 from ..converter import HOLD, STEP_MV, kernels
 from ..leads import EIGHT
 from ..models.network import Network
@@ -21,7 +21,7 @@ from ..sampling import Sampling
 from ..scale import Scale, factors
 from ..version import __version__
 
-VERSION = 4  # of the form of these values
+VERSION = 5  # of the form of these values
 
 
 def facts(model: PretrainedModel) -> dict[str, Any]:
@@ -61,7 +61,8 @@ def _conditions(network: Network, labels: tuple[str, ...], takes: Takes) -> dict
     given, unconditional = [0.0] * len(columns), [0.0] * len(columns)
     if isinstance(network, Transformer):
         sources, circumstances = network.config.sources, network.circumstances is not None
-        drawn = [f"{kind} {lead}" for kind in ("wander", "noise") for lead in EIGHT]
+        kinds = ("wander", "noise", "edge")[: 3 if network.config.edge else 2]
+        drawn = [f"{kind} {lead}" for kind in kinds for lead in EIGHT]
         columns += ["statements and patient are left out", *(f"source {name}" for name in sources)]
         columns += ["circumstances are known", *drawn] if circumstances else []
         behind = [1.0, *[0.0] * (len(sources) - 1)] if sources else []  # the first source
@@ -94,16 +95,21 @@ def _circumstances(network: Network) -> dict[str, Any] | None:
 
 
 def _heart_rates(network: Network) -> dict[str, Any] | None:
-    """Return the tables from which heart rates are drawn, and how; None if the network draws none."""
+    """Return the heart rates and statements of the recordings of the table of circumstances, and how one is chosen.
+
+    None if the network draws no heart rates; then all rows of the table are equally likely.
+    """
     if not isinstance(network, Transformer) or network.heart_rates is None:
         return None
     assert network.statements is not None and network.statement_weights is not None
     return {
         "rates": _base64(network.heart_rates, "<f2"),
+        "variabilities": None if network.variabilities is None else _base64(network.variabilities, "<f2"),
         "statements": _base64(network.statements, "u1"),
         "weight": network.statement_weights.int().tolist(),
         "like": LIKE,
-        "step": int(Reserved.RATE),
+        "nearest": NEAREST,
+        "unknown": UNKNOWN,
     }
 
 

@@ -22,11 +22,10 @@ from torch import Tensor, nn
 
 from ..checks import counted
 from ..config.schema import TransformerConfig
-from ..patient import HEART_RATE, LABELS_ONLY, Takes
+from ..patient import HEART_RATE, LABELS_ONLY, VARIABILITY, Takes
 from .network import Network
 
 LEADS = 8
-CIRCUMSTANCES = 16  # columns: two for each lead, see sssd.circumstances
 DATA_STD = 0.3  # standard deviation of records on the network's scale, with emphasis (sssd.scale)
 HIGH_STD = 0.03  # and of their high-passed copies, between QRS complexes
 SMOOTHING = tuple(math.comb(6, k) / 64 for k in range(7))  # binomial; the copy is what it leaves over
@@ -145,7 +144,7 @@ class Transformer(Network):
     The K columns of conditions are the classes of wavenet_config (the last are what it `takes`, sssd.patient), then one
     that is 1 where they are left out, so that unconditional differs from "no statement", then one for each of
     `config.sources`, which is 1 for the set of recordings that a record comes from, then, with `config.circumstances`,
-    one that is 1 where the circumstances of the recording are known, and these (16). cond may leave out columns from
+    one that is 1 where the circumstances of the recording are known, and these. cond may leave out columns from
     the end: patient and circumstances are unknown then.
 
     The schedule gives the noise level s = sigma / alpha of each step. With the record x_ve = x / alpha,
@@ -153,9 +152,10 @@ class Transformer(Network):
     """
 
     config: TransformerConfig
-    circumstances: Tensor | None  # (rows, 16) float16, those of training records; normalised
-    circumstances_scale: Tensor | None  # (2, 16) the mean and standard deviation by which they were
+    circumstances: Tensor | None  # (rows, C) float16, those of training records; normalised
+    circumstances_scale: Tensor | None  # (2, C) the mean and standard deviation by which they were
     heart_rates: Tensor | None  # (rows,) float16, those of the same records per minute; 0 where unknown
+    variabilities: Tensor | None  # (rows,) float16, how much their RR intervals vary, as `Takes` scales it
     statements: Tensor | None  # (rows, bytes) uint8, the bits of their label vectors
     statement_weights: Tensor | None  # (labels,) how much each counts where label vectors differ
 
@@ -170,7 +170,8 @@ class Transformer(Network):
         super().__init__(velocity, takes)
         self.config, self.classes = config, classes
         self.cauchy = "conjugate_pairs"  # files name one, though there are no S4 kernels
-        self.columns = classes + 1 + len(config.sources) + (1 + CIRCUMSTANCES if config.circumstances else 0)
+        measured = circumstance_columns(config)
+        self.columns = classes + 1 + len(config.sources) + (1 + measured if config.circumstances else 0)
         width, embed, sines = config.width, config.embed, 2 * FREQUENCIES[2]
         self.step = nn.Linear(sines, embed)
         self.early = nn.Linear(self.columns, embed)
@@ -181,8 +182,8 @@ class Transformer(Network):
         self.last = nn.Linear(width, LEADS * config.patch)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        table = torch.zeros(config.circumstances, CIRCUMSTANCES, dtype=torch.float16)
-        scale = torch.stack((torch.zeros(CIRCUMSTANCES), torch.ones(CIRCUMSTANCES)))
+        table = torch.zeros(config.circumstances, measured, dtype=torch.float16)
+        scale = torch.stack((torch.zeros(measured), torch.ones(measured)))
         for name, values in (("circumstances", table), ("circumstances_scale", scale)):
             self.register_buffer(name, values if config.circumstances else None)
         rows, labels = config.circumstances, classes - len(takes.columns)
@@ -193,6 +194,8 @@ class Transformer(Network):
         }
         for name, values in drawn_from.items():
             self.register_buffer(name, values if config.heart_rates else None)
+        variabilities = torch.zeros(rows, dtype=torch.float16)
+        self.register_buffer("variabilities", variabilities if takes.variability else None)
         planes = width // config.heads // 2
         turn = np.geomspace(1.0, SLOWEST, planes)  # radians per token
         for name, constant in {**preconditioning(*velocity), "turn": turn}.items():
@@ -212,7 +215,14 @@ class Transformer(Network):
     @property
     def heart_rate_columns(self) -> slice:
         """The columns of conditions that hold the heart rate (sssd.patient.HEART_RATE); none if it takes none."""
-        return slice(self.classes - len(HEART_RATE) * self.takes.heart_rate, self.classes)
+        first = self.rhythm_columns.start
+        return slice(first, first + len(HEART_RATE) * self.takes.heart_rate)
+
+    @property
+    def rhythm_columns(self) -> slice:
+        """The columns of conditions that hold the heart rate and its variability, as far as it takes them."""
+        count = len(HEART_RATE) * self.takes.heart_rate + len(VARIABILITY) * self.takes.variability
+        return slice(self.classes - count, self.classes)
 
     @property
     def _layers(self) -> list[Layer]:
@@ -291,6 +301,11 @@ class Transformer(Network):
         return torch.cat(
             (torch.zeros_like(full[:, :classes]), torch.ones_like(full[:, :1]), full[:, classes + 1 :]), 1
         )
+
+
+def circumstance_columns(config: TransformerConfig) -> int:
+    """Return how many numbers the circumstances of a recording have: two or three for each lead."""
+    return LEADS * (3 if config.edge else 2)
 
 
 def preconditioning(alpha: Sequence[float], sigma: Sequence[float]) -> dict[str, np.ndarray]:

@@ -68,7 +68,8 @@ def augmented_under_noise(
 
     Interpolation breaks the band limit of recordings, and a continued record is not the recording. Under little noise a
     network would learn both. So where `hidden` (B,) is false, half of the records are read from their start, and the
-    others from up to a tenth of their length later, by whole samples. Returns records (B, C, length), a mask
+    others from up to a tenth of their length later, by whole samples. What is read gets the mean of the recording: a
+    recorder's filter takes the mean of 10 s out, and not that of parts. Returns records (B, C, length), a mask
     (B, 1, length) that is 0 where such a record is past what was recorded and 1 elsewhere, and how fast each record is
     read (B,).
     """
@@ -79,24 +80,26 @@ def augmented_under_noise(
     hidden = hidden[:, None]
     rate, start = torch.where(hidden, rate, 1.0), torch.where(hidden, start, shift)
     gain = torch.exp(GAIN_STD * torch.randn(b, 1, 1, device=x.device, generator=random))
-    moved = torch.where(hidden[..., None], gain, 1.0) * _played(x, rate, start, length)
+    moved = _played(x, rate, start, length)
+    count = used(length)
+    moved = moved + (x[..., :count].mean(-1) - moved[..., :count].mean(-1))[..., None]
+    moved = torch.where(hidden[..., None], gain, 1.0) * moved
     position = start + torch.arange(length, device=x.device)
     return moved, (hidden | (position < used(length)))[:, None].float(), rate[:, 0]
 
 
-def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def with_exchanged_wander(x: Tensor, allowed: Tensor, random: torch.Generator) -> Tensor:
     """Give some of the records x (B, C, L) the baseline wander of another: all that is below 0.5 Hz.
 
     allowed (B,): which records may give theirs and take another's. Wander comes from breathing and electrodes, hardly
-    from the heart, so any two records may be combined, and a network cannot know a record by it. Returns records
-    (B, C, L), and from which record each has its wander, (B,).
+    from the heart, so any two records may be combined, and a network cannot know a record by it.
     """
     b = len(x)
     other = torch.randperm(b, device=x.device, generator=random)
     chosen = torch.rand(b, device=x.device, generator=random) < EXCHANGED
     chosen = chosen & allowed & allowed[other]
     giver = torch.where(chosen, other, torch.arange(b, device=x.device))
-    return x + (x[giver] - x) @ _wander(x.shape[-1], x.device), giver
+    return x + (x[giver] - x) @ _wander(x.shape[-1], x.device)
 
 
 @lru_cache(maxsize=2)

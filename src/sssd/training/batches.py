@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..circumstances import BANDWIDTH
+from ..circumstances import BANDWIDTH, wander_of
 from ..config.schema import Config
 from ..factory import label_count
+from ..leads import EIGHT
 from ..loss import NoiseLevels
-from ..models.transformer import CIRCUMSTANCES
-from ..patient import Takes, scaled_bpm, unscaled_bpm
+from ..models.transformer import circumstance_columns
+from ..patient import HEART_RATE, VARIABILITY, Takes, scaled_bpm, unscaled_bpm
 from ..scale import Scale
 from ..signals.recorded import used
 from .augment import augmented, augmented_under_noise, with_exchanged_wander
@@ -25,6 +26,8 @@ FINE = 0.15, 0.0015, 0.05  # share; from, to
 HIDING = 1.0  # the level from which on noise hides what augmentation breaks
 COARSE = 1.0, 10.0  # from, to; for records that are only trained on under noise
 CIRCUMSTANCES_DROPOUT = 0.1  # share of the records that are trained on without their circumstances
+# `with_asked_heart_rates`: share of records; the lowest noise level; per minute
+ASKED = 0.5, 2.0, (40.0, 160.0)
 
 
 def seed_of(seed: int, iteration: int, stream: int) -> int:
@@ -87,11 +90,13 @@ def transformer_batch(
     config: Config,
     levels: NoiseLevels,
     iteration: int,
+    scale: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return what `training_batch` does, for a transformer, and the mask (B, 1, length) of `augmented_under_noise`.
 
     conditions (n, K): all columns that the transformer takes (sssd.models.transformer). coarse (n,): records that are
-    trained on only at noise levels that hide what is wrong with them.
+    trained on only at noise levels that hide what is wrong with them. scale: (2, C) of circumstances, if the
+    transformer takes them.
     """
     todo, device = config.train_config, signals.device
     chosen = on_device(chosen_records(len(signals), todo.batch_size, todo.seed, iteration), device)
@@ -103,14 +108,15 @@ def transformer_batch(
     if todo.augment:
         x, mask, rate = augmented_under_noise(x, length, hidden, random)
         y = with_heart_rate_times(y, rate, config)
-        network = config.transformer_config
-        if network is not None and network.circumstances:
-            known = y[:, -CIRCUMSTANCES - 1] > 0
-            x, giver = with_exchanged_wander(x, hidden & known, random)
-            y = with_wander_of(y, giver)
+        if scale is not None:
+            known = y[:, -scale.shape[1] - 1] > 0
+            x = with_exchanged_wander(x, hidden & known, random)
+            y = with_wander_of(y, x, scale, config)
     else:
         recorded = torch.arange(length, device=device) < used(length)
         mask = (hidden[:, None] | recorded)[:, None].float()
+    if todo.guidance is not None:
+        y = with_asked_heart_rates(y, level[t], config, random)
     x = Scale.of(config.trainset_config).emphasised(x)
     return x, with_dropout(y, config, random), t, torch.randn(x.shape, device=device, generator=random), mask
 
@@ -152,34 +158,66 @@ def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
     rest = y[:, classes + 1 :]
     network = config.transformer_config
     if network is not None and network.circumstances:
-        values = rest[:, -CIRCUMSTANCES:]
+        measured = circumstance_columns(network)
+        values = rest[:, -measured:]
         values = values + BANDWIDTH * torch.randn(values.shape, device=y.device, generator=random)
-        known = known * rest[:, -CIRCUMSTANCES - 1 : -CIRCUMSTANCES]
-        rest = torch.cat((rest[:, : -CIRCUMSTANCES - 1], known, known * values), dim=1)
+        known = known * rest[:, -measured - 1 : -measured]
+        rest = torch.cat((rest[:, : -measured - 1], known, known * values), dim=1)
     return torch.cat((shown, 1 - kept, rest), dim=1)
 
 
-def with_wander_of(y: Tensor, giver: Tensor) -> Tensor:
-    """Return the conditions (B, K) of a transformer for records that have the wander of record giver (B,)."""
-    half = CIRCUMSTANCES // 2
-    return torch.cat((y[:, :-CIRCUMSTANCES], y[giver][:, -CIRCUMSTANCES:-half], y[:, -half:]), dim=1)
+def with_wander_of(y: Tensor, x: Tensor, scale: Tensor, config: Config) -> Tensor:
+    """Return conditions (B, K) of a transformer with the wander that its records x (B, 8, L) have where they are read.
+
+    scale: (2, C) the mean and standard deviation of circumstances. Unknown circumstances stay unknown.
+    """
+    leads, measured, trainset = len(EIGHT), scale.shape[1], config.trainset_config
+    if trainset.lead_scale_mv is not None:
+        x = x * torch.tensor(trainset.lead_scale_mv, dtype=x.dtype, device=x.device)[:, None]
+    found = wander_of(x[..., : used(x.shape[-1])], trainset.sampling_rate)
+    found = (found - scale[0, :leads]) / scale[1, :leads] * y[:, -measured - 1 : -measured]
+    return torch.cat((y[:, :-measured], found, y[:, leads - measured :]), dim=1)
+
+
+def with_asked_heart_rates(y: Tensor, level: Tensor, config: Config, random: torch.Generator) -> Tensor:
+    """Give some of the conditions (B, K) a heart rate that somebody may ask for, whose variability is unknown.
+
+    level (B,): the noise levels of the records; only much noise hides which heart rate they have. Hardly any recording
+    has SR and 120 beats per minute, so without this a network would not learn what guidance predicts there.
+    """
+    takes = config.trainset_config.takes
+    if not takes.heart_rate:
+        return y
+    share, lowest, (slow, fast) = ASKED
+    u = torch.rand(2, len(y), device=y.device, generator=random)
+    asked = (u[0] < share) & (level >= lowest)
+    first = (
+        config.wavenet_config.label_embed_classes - len(takes.columns) + takes.columns.index(HEART_RATE[0])
+    )
+    end = first + len(HEART_RATE) + len(VARIABILITY) * takes.variability
+    told = torch.zeros_like(y[:, first:end])
+    told[:, 0] = 1
+    told[:, 1] = scaled_bpm(slow + (fast - slow) * u[1])
+    return torch.cat((y[:, :first], torch.where(asked[:, None], told, y[:, first:end]), y[:, end:]), dim=1)
 
 
 def with_heart_rate_times(y: Tensor, rate: Tensor, config: Config) -> Tensor:
     """Return the conditions (B, K) of records that are read `rate` (B,) times as fast: so much faster is the heart.
 
-    The two columns of the heart rate, if the network takes it, are the last of its classes.
+    How much the RR interval varies is a share of it, and stays the same.
     """
-    if not config.trainset_config.heart_rate:
+    takes = config.trainset_config.takes
+    if not takes.heart_rate:
         return y
-    end = config.wavenet_config.label_embed_classes
-    known, scaled = y[:, end - 2], y[:, end - 1]
+    first = config.wavenet_config.label_embed_classes - len(takes.columns)
+    at = first + takes.columns.index(HEART_RATE[1])
+    known, scaled = y[:, at - 1], y[:, at]
     faster = known * scaled_bpm(unscaled_bpm(scaled) * rate)
-    return torch.cat((y[:, : end - 1], faster[:, None], y[:, end:]), dim=1)
+    return torch.cat((y[:, :at], faster[:, None], y[:, at + 1 :]), dim=1)
 
 
 def with_patients_hidden(y: Tensor, takes: Takes, random: torch.Generator) -> Tensor:
-    """Make age, sex and heart rate, the last of the label columns y (B, K), unknown, each in half of the records."""
+    """Make what is behind the labels in y (B, K), such as age and heart rate, unknown, each in half of the records."""
     behind = len(takes.columns)  # two for each of them
     if not behind:
         return y

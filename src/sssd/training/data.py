@@ -10,13 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..circumstances import Floats, heart_rate_table, measure, normalised, scale_of, table
+from ..circumstances import (
+    Floats,
+    bits_of,
+    measure,
+    normalised,
+    scale_of,
+    spread,
+    statement_weights,
+    table,
+    with_wander,
+)
 from ..config.schema import Config
 from ..data.recordings import Recordings, eight_leads_mv, subset
 from ..labels import CODES
+from ..leads import EIGHT
 from ..models.transformer import Transformer
 from ..patient import unscaled_bpm
-from ..signals.heart_rate import measured_heart_rates
+from ..signals.heart_rate import measured_rhythms
 
 
 @dataclass(frozen=True)
@@ -75,17 +86,10 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
 
     A zero follows them, since none of them is left out, then the source, and then the circumstances of the records,
     normalised by the mean and standard deviation of the training records of the first set. Those of coarse records are
-    unknown. `net` gets a table of the circumstances of the first set and these two numbers for each, and, if it draws
-    heart rates, those of the same records with their statements.
+    unknown. `net` gets these two numbers for each, and tables of the recordings of the first set: their circumstances,
+    where those without a baseline have the wander of another, and, if it draws heart rates, these and the statements.
     """
     sources, first_set = len(net.config.sources), (data.source == 0) & ~data.coarse
-    if net.heart_rates is not None and net.statements is not None and net.statement_weights is not None:
-        rates, statements, weight = heart_rate_table(
-            *labels_and_rates(net, data.labels[first_set]), len(net.heart_rates)
-        )
-        net.heart_rates.copy_(rates)
-        net.statements.copy_(statements)
-        net.statement_weights.copy_(weight)
     columns = [np.hstack((part, np.zeros((len(part), 1)))) for part in (data.labels, data.val_labels)]
     if sources:
         one_hot = np.eye(sources)
@@ -97,11 +101,12 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
     if net.circumstances is not None and net.circumstances_scale is not None:
         measured = [measure(part, fs_hz) for part in (data.signal_mv, data.val_signal_mv)]
         reference = measured[0][first_set]
-        scale = scale_of(reference)
+        scale = scale_of(reference)[:, : net.circumstances.shape[1]]
         values = [normalised(part, scale) for part in measured]
         known = [~data.coarse[:, None], np.ones((len(data.val_labels), 1), dtype=bool)]
-        net.circumstances.copy_(table(normalised(reference, scale), len(net.circumstances)))
+        net.circumstances.copy_(table(normalised(with_wander(reference), scale), len(net.circumstances)))
         net.circumstances_scale.copy_(torch.from_numpy(scale))
+        _fill_rhythms(net, data.labels[first_set], normalised(reference, scale))
         columns = [
             np.hstack((part, have, np.where(have, value, 0.0)))
             for part, have, value in zip(columns, known, values, strict=True)
@@ -109,11 +114,23 @@ def transformer_data(data: TrainingData, net: Transformer, fs_hz: float) -> Trai
     return replace(data, labels=columns[0], val_labels=columns[1])
 
 
-def labels_and_rates(net: Transformer, columns: NDArray[np.float32]) -> tuple[NDArray[np.float32], Floats]:
-    """Return the statements (n, K) and heart rates (n,) per minute, NaN if unknown, of label columns (n, classes)."""
-    known, scaled = columns[:, net.heart_rate_columns].T
+def _fill_rhythms(net: Transformer, labels: NDArray[np.float32], circumstances: Floats) -> None:
+    """Keep the heart rates of recordings with the network, how much these vary, and their statements.
+
+    labels: (n, classes) label columns. circumstances: (n, C), normalised.
+    """
+    if net.heart_rates is None or net.statements is None or net.statement_weights is None:
+        return
+    rows, leads = len(net.heart_rates), len(EIGHT)
+    chosen, statements = spread(len(labels), rows), labels[:, : net.classes - len(net.takes.columns)]
+    known, scaled = labels[:, net.heart_rate_columns].T
     rates = np.where(known > 0, unscaled_bpm(scaled.astype(np.float64)), np.nan)
-    return columns[:, : net.classes - len(net.takes.columns)], rates
+    net.heart_rates.copy_(torch.from_numpy(np.nan_to_num(rates[chosen]).astype(np.float16)))
+    if net.variabilities is not None:
+        net.variabilities.copy_(torch.from_numpy(labels[chosen, net.rhythm_columns.stop - 1]))
+    net.statements.copy_(bits_of(statements, rows))
+    noise = circumstances[:, leads : 2 * leads].mean(axis=1)
+    net.statement_weights.copy_(statement_weights(statements, rates, noise))
 
 
 def training_folds(ecgs: Recordings) -> Recordings:
@@ -195,11 +212,13 @@ def _folds(ecgs: Recordings, first: int, last: int) -> Recordings:
 
 
 def _label_columns(ecgs: Recordings, config: Config) -> NDArray[np.float32]:
-    """Return the labels (n, K), followed by age, sex and heart rate as far as the network takes them.
+    """Return the labels (n, K), followed by age, sex, heart rate and its variability, as the network takes them.
 
-    Age and sex are unknown if recordings lack them. The heart rate is measured.
+    Age and sex are unknown if recordings lack them. The heart rate and its variability are measured.
     """
     takes = config.trainset_config.takes
-    rates = measured_heart_rates(eight_leads_mv(ecgs), ecgs.fs_hz) if takes.heart_rate else None
-    known = takes.values(records=len(ecgs), age=ecgs.age, sex=ecgs.sex, heart_rate=rates)
-    return np.hstack((ecgs.labels.astype(np.float32), known))
+    known = {"age": ecgs.age, "sex": ecgs.sex}
+    if takes.heart_rate:
+        known["heart_rate"], known["variability"] = measured_rhythms(eight_leads_mv(ecgs), ecgs.fs_hz).T
+    columns = takes.values(records=len(ecgs), **known)
+    return np.hstack((ecgs.labels.astype(np.float32), columns))

@@ -7,12 +7,24 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+Update = Callable[..., Tensor]
+
 WARMUP_CALLS = 3  # before recording, while kernels compile and Adam allocates its state
 
 
-def recorded(
-    update: Callable[..., Tensor], optimizer: torch.optim.Optimizer
-) -> Callable[[Sequence[Tensor]], Tensor]:
+def stepping(update: Update, optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Return update(*inputs) -> loss, before which gradients are cleared. Tensors as learning rates: see `recorded`."""
+    if isinstance(optimizer.param_groups[0]["lr"], Tensor):
+        return recorded(update, optimizer)
+
+    def run(batch: Sequence[Tensor]) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        return update(*batch)
+
+    return run
+
+
+def recorded(update: Update, optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], Tensor]:
     """Return update(*inputs) -> loss as a CUDA graph, which saves hundreds of launches that take longer than the work.
 
     `update` takes one step of `optimizer`; the gradients are cleared before it. Learning rates must be tensors on the

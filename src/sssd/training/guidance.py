@@ -12,7 +12,7 @@ from ..config.schema import Config, Guidance
 from ..factory import build_network, label_names
 from ..loss import NoiseLevels, Predict
 from ..models.network import Network
-from ..models.transformer import Transformer
+from ..models.transformer import Transformer, circumstance_columns
 from .checkpoint import start_from
 from .network import training_net
 
@@ -45,33 +45,57 @@ def guided(
     of_heart_rate: Tensor | None,
     precision: str,
     device: torch.device,
+    *,
+    of_circumstances: Tensor | None = None,
 ) -> Predict:
     """Return the prediction of `net` under guidance, without gradients.
 
-    strength: (T,) of guidance at each step. of_heart_rate: (T,) the strength for what the heart rate adds to the
-    prediction; None if the heart rate is guided like all other conditions. A network that is trained on these
-    predictions needs one evaluation where guidance needs two or three.
+    strength: (T,) of guidance at each step. of_heart_rate: (T,) the strength for what the heart rate changes in the
+    prediction without statements; `strength` then is for what statements add where the heart rate is known, so that SR,
+    for one, does not draw records to the heart rates that are usual with it. None if the heart rate is guided like all
+    other conditions. of_circumstances: the same for what circumstances add; None if they are not guided. A network that
+    is trained on these predictions needs one evaluation where guidance needs two to four.
     """
     frozen = training_net(net.to(device), length, precision, device).eval()
 
     @torch.no_grad()
     def predict(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         step = t.reshape(-1).long()
-        unconditional = frozen(x, net.unconditional(y), t)
+
+        def at(strength: Tensor) -> Tensor:
+            return strength[step][:, None, None]
+
+        unconditional, conditional = frozen(x, net.unconditional(y), t), frozen(x, y, t)
         if of_heart_rate is None:
-            return under_guidance(frozen(x, y, t), unconditional, strength[step][:, None, None])
-        without = frozen(x, without_heart_rate(net, y), t)
-        added = of_heart_rate[step][:, None, None] * (frozen(x, y, t) - without)
-        return under_guidance(without, unconditional, strength[step][:, None, None]) + added
+            found = under_guidance(conditional, unconditional, at(strength))
+        else:
+            by_rate = frozen(x, heart_rate_alone(net, y), t)
+            found = under_guidance(by_rate, unconditional, at(of_heart_rate))
+            found = found + at(strength) * (conditional - by_rate)
+        if of_circumstances is not None:
+            without = frozen(x, without_circumstances(net, y), t)
+            found = found + (at(of_circumstances) - 1) * (conditional - without)
+        return found
 
     return predict
 
 
-def without_heart_rate(net: Network, y: Tensor) -> Tensor:
-    """Return conditions (B, K) in which the heart rate is unknown. net: a network that takes one."""
+def heart_rate_alone(net: Network, y: Tensor) -> Tensor:
+    """Return conditions (B, K) without statements, age and sex, but with the heart rate and its variability.
+
+    net: a network that takes a heart rate.
+    """
     assert isinstance(net, Transformer) and net.takes.heart_rate
+    alone, columns = net.unconditional(y), net.rhythm_columns
+    alone[:, columns] = net.full(y)[:, columns]
+    return alone
+
+
+def without_circumstances(net: Network, y: Tensor) -> Tensor:
+    """Return conditions (B, K) in which the circumstances are unknown. net: a network that takes them."""
+    assert isinstance(net, Transformer) and net.circumstances is not None
     y = y.clone()
-    y[:, net.heart_rate_columns] = 0
+    y[:, -1 - circumstance_columns(net.config) :] = 0
     return y
 
 

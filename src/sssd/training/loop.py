@@ -126,11 +126,20 @@ def _train(
     teacher = None
     if todo.guidance is not None:
         strength = strength_of_steps(todo.guidance, levels)
-        of_heart_rate = None
-        if todo.heart_rate_guidance is not None:
-            of_heart_rate = strength_of_steps(todo.heart_rate_guidance, levels)
+        of_heart_rate, of_circumstances = (
+            None if one is None else strength_of_steps(one, levels)
+            for one in (todo.heart_rate_guidance, todo.circumstances_guidance)
+        )
         source = network_to_guide(config, init)
-        teacher = guided(source, length, strength, of_heart_rate, todo.precision, device)
+        teacher = guided(
+            source,
+            length,
+            strength,
+            of_heart_rate,
+            todo.precision,
+            device,
+            of_circumstances=of_circumstances,
+        )
 
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST
@@ -175,8 +184,10 @@ def _train(
     model.train()
     while iteration < todo.n_iters and not out_of_time():
         batch: tuple[Tensor, ...]
-        if transformer:
-            batch = transformer_batch(x_train, y_train, coarse, length, config, levels, iteration)
+        if isinstance(net, Transformer):
+            batch = transformer_batch(
+                x_train, y_train, coarse, length, config, levels, iteration, net.circumstances_scale
+            )
         else:
             batch = training_batch(x_train, y_train, length, config, iteration)
         torch.manual_seed(seed_of(todo.seed, iteration, 3 + rank))  # for dropout

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..loss import NoiseLevels, Predict, denoising_loss
 from .balance import Balance
-from .graph import recorded
+from .graph import stepping
 from .optimizer import set_learning_rate
 from .parallel import average_gradients
 
@@ -45,12 +45,7 @@ def make_step(
         optimizer.step()
         return shown.detach()
 
-    def eager(batch: Sequence[Tensor]) -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        return update(*batch)
-
-    rate_on_device = isinstance(optimizer.param_groups[0]["lr"], Tensor)
-    run = recorded(update, optimizer) if rate_on_device else eager
+    run = stepping(update, optimizer)
 
     def step(batch: Sequence[Tensor], learning_rate: float) -> Tensor:
         set_learning_rate(optimizer, learning_rate)

@@ -9,7 +9,15 @@ export function conditions(facts, { statements, age, sex, heart_rate, seed, inde
   const row = Float32Array.from(given);
   const set = (name, value) => (row[columns.lastIndexOf(name)] = value);
   for (const k of statements) row[k] = 1;
-  if (facts.heart_rates) heart_rate ??= heartRate(facts.heart_rates, statements, seed, index);
+  const chosen = facts.circumstances && rowLike(facts, statements, heart_rate, seed, index);
+  const { rates, variabilities } = facts.heart_rates ?? {};
+  if (rates && (heart_rate ?? null) === null && halves(rates)(chosen)) {
+    heart_rate = halves(rates)(chosen);
+    if (variabilities) {
+      set("variability is known", 1);
+      set("variability", halves(variabilities)(chosen));
+    }
+  }
   for (const [name, value] of Object.entries({ age, heart_rate })) {
     if (value === null || value === undefined) continue;
     const words = name.replace("_", " ");
@@ -17,32 +25,38 @@ export function conditions(facts, { statements, age, sex, heart_rate, seed, inde
     set(words, (value - told[name].middle) / told[name].spread);
   }
   if (sex) set(sex, 1);
-  const drawn = facts.circumstances && circumstances(facts.circumstances, seed, index);
+  const drawn = facts.circumstances && circumstances(facts.circumstances, chosen, seed, index);
   if (drawn) row.set(drawn, row.length - drawn.length);
   return row;
 }
 
 // A row of the table of circumstances, and normal noise on it.
-function circumstances({ rows, shape: [count, width], bandwidth, row_step, jitter_step }, seed, index) {
+function circumstances({ rows, shape: [, width], bandwidth, jitter_step }, row, seed, index) {
   const values = halves(rows);
-  const row = integer(seed, index, row_step, count);
   return normal(seed, index, jitter_step, width).map((z, k) => values(row * width + k) + bandwidth * z);
 }
 
-// The heart rate of a recording with statements like these (sssd.circumstances.draw_heart_rates); null if that has none.
-function heartRate({ rates, statements: bits, weight, like, step }, statements, seed, index) {
-  const [known, rate] = [bytesOf(bits), halves(rates)];
+// The row of the tables of recordings that a record gets: of one whose statements, and heart rate if one is asked for, are like its
+// own (sssd.circumstances.rows_like).
+function rowLike({ circumstances: { shape, row_step }, heart_rates, conditions: told }, statements, asked, seed, index) {
+  if (!heart_rates) return integer(seed, index, row_step, shape[0]);
+  const { weight, like, nearest, unknown } = heart_rates;
+  const [known, rate] = [bytesOf(heart_rates.statements), halves(heart_rates.rates)];
   const width = Math.ceil(weight.length / 8);
   const wanted = weight.map((_, k) => statements.includes(k));
-  const away = Array.from({ length: known.length / width }, (_, row) =>
-    weight.reduce((sum, w, k) => {
+  const { middle, spread } = told.heart_rate;
+  const bpm = (asked ?? null) === null ? null : middle + spread * Math.fround((asked - middle) / spread);
+  const away = Array.from({ length: shape[0] }, (_, row) => {
+    const apart = bpm === null ? 0 : rate(row) ? Math.abs(bpm - rate(row)) : unknown;
+    return weight.reduce((sum, w, k) => {
       const has = Boolean((known[row * width + (k >> 3)] >> (7 - (k & 7))) & 1);
       return has === wanted[k] ? sum : sum + w;
-    }, 0),
-  );
-  const most = away.reduce((least, one) => Math.min(least, one), Infinity) + like;
+    }, 0) + apart;
+  });
+  const sorted = Float64Array.from(away).sort();
+  const most = Math.max(sorted[0] + like, sorted[Math.min(nearest, sorted.length) - 1]);
   const near = [...away.keys()].filter((row) => away[row] <= most);
-  return rate(near[integer(seed, index, step, near.length)]) || null;
+  return near[integer(seed, index, row_step, near.length)];
 }
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
