@@ -303,8 +303,10 @@ def test_beats_that_are_there_or_too_far_away_stay():
     x = heart_mv()
     beats = find_beats(x[:, :990], 100.0)
     twice = beats[0] + np.array([0, 20, 190, 210, 380, 400])  # from one beat in 0.8 s to one in 0.2 and 1.7 s
-    for there in (beats, beats + np.arange(len(beats)) % 2, beats[:4], twice):
+    slower = beats[0] + 180 * np.arange(6)  # 2.25 times the RR interval, which is too far; 1.9 times is not
+    for there in (beats, beats + np.arange(len(beats)) % 2, beats[:4], twice, slower):
         assert with_beats_at(x, there, 100.0) is x
+    assert with_beats_at(x, beats[0] + 152 * np.arange(6), 100.0) is not x
     assert with_beats_at(x[:, :300], beats, 100.0) is not x
     np.testing.assert_array_equal(with_beats_at(x[:, :300], beats, 100.0), x[:, :300])
 

@@ -3,7 +3,8 @@
 edit         The recording is noised, and for each step of the sampler the noise is found by which it gives the
              recording back under its own statements (Huberman-Spiegelglas et al. 2024, edit-friendly DDPM inversion).
              The same noise under the wanted statements gives the edit. Under its own, a null edit, nothing changes.
-             To another heart rate the recording is brought beforehand (`rate`), since its noise holds its beats.
+             To another heart rate the recording is brought beforehand (`rate`), since its noise holds its beats. In
+             the end, beats that moved are brought back (`beats`), unless the rhythm changes.
 invert       The sampler without noise is run backwards (DDIM inversion, Song et al. 2021).
 interpolate  The noise and the statements of two recordings are mixed, and the sampler is run forwards.
 """

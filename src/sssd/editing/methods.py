@@ -120,7 +120,8 @@ class FromRecordings(PretrainedModel):
             noised, above 0 to 1: the more, the more may change. steps: of a whole run, of which this takes the share
             `strength`; by default 25, with two or three evaluations each.
         Before that, the beats of the recording are moved to the heart rate that it is to have, or to the usual one of
-        STACH or SBRAD, see `editing.rate`.
+        STACH or SBRAD, see `editing.rate`. In the end, beats are brought back to where they are in the recording unless
+        the rhythm changes, see `editing.beats`.
         """
         check_keywords("edit", how, EditKeywords)
         wanted = Own(statements, **only(how, PatientKeywords))

@@ -1,4 +1,4 @@
-"""A recording at another heart rate: the beats are moved before it is noised (`beats`)."""
+"""A recording at another heart rate, to which its beats are moved (`editing.beats`) before noise is added."""
 
 from __future__ import annotations
 
