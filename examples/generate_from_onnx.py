@@ -119,6 +119,36 @@ def to_mv(facts, x):
     return x * np.array(scale["lead_mv"])[:, None]
 
 
+def as_told(facts, signal_mv, cond):
+    """Give a record (8, L) the noise, the edge and the slow part that its conditions (K,) say."""
+    told, fs_hz, length = facts["circumstances"]["as_told"], facts["fs_hz"], signal_mv.shape[1]
+    level = np.array(told["mean"]) + np.array(told["spread"]) * cond[-len(told["mean"]) :]
+    samples, x = told["samples"], signal_mv.astype(np.float64)
+    frequency, at = np.fft.rfftfreq(samples, 1 / fs_hz), np.arange(length + 1) * fs_hz / (2 * length)
+    for _ in range(told["rounds"]):
+        response, head = np.ones((len(x), length + 1)), x[:, :samples]
+        centred = head - head.mean(axis=1, keepdims=True)
+        power = np.abs(np.fft.rfft(centred * np.hanning(samples + 1)[:samples])) ** 2
+        for kind in told["kinds"].values():
+            low, high = kind["measured_hz"]
+            if kind["quantile"]:
+                inside = (frequency > low) & (frequency < high)
+                fine = np.abs(np.fft.irfft(np.fft.rfft(head) * inside, samples))
+                found, root = np.quantile(fine, kind["quantile"], axis=1), 1
+            else:
+                inside = (frequency >= low) & (frequency < (high or np.inf))
+                found, root = power[:, inside].sum(axis=1), 2
+            wanted = level[kind["first"] : kind["first"] + len(x)]
+            lacking = (wanted - np.log10(found + kind["smallest"])) / root
+            factor = 10 ** np.clip(lacking, -told["most"], told["most"])
+            first, whole, last, end = kind["band_hz"]
+            band = np.clip(np.minimum((at - first) / (whole - first), (end - at) / (end - last)), 0, 1)
+            response += (factor - 1)[:, None] * band
+        mirrored = np.concatenate((x, x[:, ::-1]), axis=1)
+        x = np.fft.irfft(np.fft.rfft(mirrored) * response, 2 * length)[:, :length]
+    return x
+
+
 def converted(converter, signal_mv):
     """Put records (8, L) on the steps of the converter that recorded PTB-XL, at four times their sampling rate."""
     one, foot = signal_mv[:1], signal_mv[7:]
@@ -173,6 +203,8 @@ def generate(path, labels, *, seed, records=1, **patient):
         if table["c"][i]:
             x = x + np.float32(table["c"][i]) * noise(step)
     eight = to_mv(facts, x)
+    if facts["circumstances"] and facts["circumstances"]["as_told"]:
+        eight = np.stack([as_told(facts, one, row) for one, row in zip(eight, cond, strict=True)])
     if facts["converter"]:
         eight = np.stack([converted(facts["converter"], one) for one in eight])
     return twelve(eight)

@@ -13,6 +13,7 @@ from sssd.circumstances import (
     NEAREST,
     RIDGE,
     UNKNOWN,
+    as_told,
     bits_of,
     draw,
     measure,
@@ -28,7 +29,8 @@ from sssd.circumstances import (
     with_statements,
     with_wander,
 )
-from sssd.config.schema import TransformerConfig
+from sssd.config.schema import DEFAULT, Config, TransformerConfig, read_config
+from sssd.model_wrapper import SSSDECG
 from sssd.models.transformer import Transformer
 from sssd.noise import Reserved, integers, origin
 from sssd.patient import MIDDLE_BPM, SPREAD_BPM, Takes
@@ -304,9 +306,47 @@ def test_the_edge_tells_apart_how_recordings_came_to_100_hz() -> None:
     assert np.abs(more[:, 16:]).max() < 0.3
 
 
+def test_a_finished_record_is_as_told() -> None:
+    """Broken by another band, a power that is taken for an amplitude, one round, or a record that takes another's."""
+    content = read_config(DEFAULT).model_dump()
+    content["transformer_config"] |= {"width": 16, "layers": 1, "heads": 2, "embed": 16, "circumstances": 8}
+    network = SSSDECG(Config.model_validate(content), device="cpu").model
+    assert isinstance(network, Transformer) and network.circumstances_scale is not None
+    assert network.circumstances is not None
+    network.circumstances.normal_(generator=torch.Generator().manual_seed(0))
+    network.circumstances_scale.copy_(
+        torch.stack((torch.tensor([2.3, -2.3, -2.4, 1.6]).repeat_interleave(8), torch.full((32,), 0.2)))
+    )
+    x = 0.02 * torch.randn(5, 8, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x, state, cond = x.cumsum(-1), origin(4, range(5)), torch.zeros(5, 71)
+    found = as_told(network, x, cond, state, 100.0)
+    told = with_circumstances(network, cond, state, rates=True)[:, -32:]
+    before, after = (of_recordings(network, one.numpy(), 100.0) for one in (x, found))
+    for first in (8, 16):
+        off, was = ((one - told)[:, first : first + 8].abs() for one in (after, before))
+        assert off.max() < 0.1 < 0.3 < was.mean()
+    assert (after - told)[:, 24:].abs().mean() < 0.3 * (before - told)[:, 24:].abs().mean()
+    assert (after - before)[:, :8].abs().max() < 0.3
+    spectrum = torch.fft.rfft(torch.cat((found - x, (found - x).flip(-1)), -1)).abs()  # in steps of 0.05 Hz
+    assert spectrum[..., 22:520].max() < 1e-9 < spectrum[..., 640:900].max()
+
+
+def test_what_is_slow_has_its_own_frequencies() -> None:
+    """Power from 0.5 to 1 Hz, of its own lead. Broken by another band, or by leads in another order."""
+    t = np.arange(1000) / 100
+    quiet = np.random.default_rng(0).normal(0, 0.02, (3, 8, 1000))
+    loud = quiet.copy()
+    for row, frequency in enumerate((0.2, 0.75, 1.8)):
+        loud[row, 5] += 0.1 * np.sin(2 * np.pi * frequency * t)
+    more = measure(loud, 100) - measure(quiet, 100)
+    assert more[0, 5] > 2 and more[1, 24 + 5] > 2
+    more[0, 5] = more[1, 24 + 5] = 0
+    assert np.abs(more[:, [*range(8), *range(24, 32)]]).max() < 1.5
+
+
 def test_recordings_without_a_baseline_are_told_apart() -> None:
     """Broken by a bound on single leads, or where no recording has a baseline."""
-    values = np.zeros((3, 24))
+    values = np.zeros((3, 32))
     values[0, :8], values[1, :8], values[2, 4:8] = FILTERED + 0.1, FILTERED - 0.1, 4 * FILTERED
     assert with_baseline(values).tolist() == [True, False, True]
     assert with_baseline(values[1:2]).tolist() == [True]
@@ -314,8 +354,9 @@ def test_recordings_without_a_baseline_are_told_apart() -> None:
 
 def test_recordings_without_a_baseline_get_the_wander_of_the_next() -> None:
     """And keep the rest. Broken by a giver without one, or past the end."""
-    values = np.arange(5 * 24, dtype=float).reshape(5, 24) + 10
+    values = np.arange(5 * 32, dtype=float).reshape(5, 32) + 10
     values[[0, 2, 4], :8] = 0.0
     found = with_wander(values)
     assert found[:, :8].tolist() == values[[1, 1, 3, 3, 1], :8].tolist()
-    assert (found[:, 8:] == values[:, 8:]).all()
+    assert found[:, 24:].tolist() == values[[1, 1, 3, 3, 1], 24:].tolist()
+    assert (found[:, 8:24] == values[:, 8:24]).all()

@@ -15,12 +15,14 @@ import torch
 
 from sssd import SSSDECG
 from sssd.checkpoints import compact, write_safetensors
-from sssd.circumstances import bits_of, statement_weights
+from sssd.circumstances import as_told, bits_of, statement_weights, with_circumstances
 from sssd.cli import main
 from sssd.config.schema import Config
 from sssd.converter import converted
 from sssd.leads import to_twelve
 from sssd.models.transformer import Transformer, convolved, toeplitz
+from sssd.noise import origin
+from sssd.request import conditions
 from tests.test_transformer import tiny
 
 onnx = pytest.importorskip("onnx", reason="pip install '.[onnx]'")
@@ -105,6 +107,10 @@ def random_model(config: Config) -> SSSDECG:
                 p.normal_(std=p.shape[-1] ** -0.5)
         if isinstance(model.model, Transformer) and model.model.circumstances is not None:
             model.model.circumstances.normal_()
+            if model.model.config.slow:  # about what recordings have
+                assert model.model.circumstances_scale is not None
+                mean = torch.tensor([2.3, -2.3, -2.4, 1.6]).repeat_interleave(8)
+                model.model.circumstances_scale.copy_(torch.stack((mean, torch.full((32,), 0.3))))
         if isinstance(model.model, Transformer) and model.model.heart_rates is not None:
             for name, values in with_heart_rates(len(model.label_names)).items():
                 model.model.get_buffer(name).copy_(values)
@@ -189,6 +195,30 @@ def test_the_example_makes_the_records_of_generate(
     apart = np.abs(found - to_twelve(wanted))
     assert apart.max() < 2e-3  # mV: two programs round a value between two steps of the converter differently
     assert (apart < ROUNDING * np.abs(wanted).max()).mean() > 0.95
+
+
+def test_the_example_has_the_circumstances_of_the_package() -> None:
+    """Broken by another row, effect, band, order of leads, quantile, window, ramp, or number of rounds."""
+    content = transformer(1000).model_dump()
+    content["transformer_config"] |= {"edge": True, "slow": True}
+    model = random_model(Config.model_validate(content))
+    told = json.loads(json.dumps(facts(model)))
+    x = 0.02 * torch.randn(3, 8, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x = (x.cumsum(-1) + x.flip(-1)) / 2
+    state = origin(3, range(3))
+    cond = with_circumstances(model.model, torch.zeros(3, 71), state, rates=True)
+    wanted = as_told(model.model, x, torch.zeros(3, 71), state, 100.0)
+    heart_rate = [None, 90.0, 140.0]
+    vectors = np.zeros((3, 71), np.float32)
+    vectors[:, [model.label_names.index("AFIB"), model.label_names.index("CLBBB")]] = 1
+    asked = conditions(vectors, 3, model.classes, heart_rate=heart_rate)
+    drawn = with_circumstances(model.model, torch.from_numpy(asked), state, rates=True)
+    for i, rate in enumerate(heart_rate):
+        row = example().conditions(told, ["AFIB", "CLBBB"], seed=3, index=i, heart_rate=rate)
+        np.testing.assert_allclose(row, drawn[i].numpy(), rtol=0, atol=1e-6)
+    found = [example().as_told(told, one, row) for one, row in zip(x.numpy(), cond.numpy(), strict=True)]
+    np.testing.assert_allclose(np.stack(found), wanted.numpy(), rtol=0, atol=1e-9)
+    assert np.abs(wanted - x).max() > 1e-3
 
 
 def test_the_example_has_the_converter_of_the_package() -> None:

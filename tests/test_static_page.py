@@ -95,7 +95,7 @@ def pyodide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_model() -> SSSDECG:
     """A small transformer as the built-in model: circumstances, heart rate, variability, raised frequencies, gains."""
     content = tiny(length=1000).model_dump()
-    content["transformer_config"] = SMALL_TRANSFORMER
+    content["transformer_config"] = SMALL_TRANSFORMER | {"edge": True, "slow": True}
     content["trainset_config"] |= {"heart_rate": True, "variability": True}
     content["wavenet_config"]["label_embed_classes"] = 79
     keys = [key_of(of.sampler, of.steps, of.eta or 0.0, of.spacing) for of in PRESETS.values()]
@@ -198,7 +198,7 @@ def test_nothing_is_loaded_twice(site: Path) -> None:
     assert files == ["best.json", *NETWORK, "draft.json", "standard.json"]
     told = json.loads((site / "networks" / "draft.json").read_text())
     assert [told["graph"], told["weights"]] == [f"networks/{name}" for name in NETWORK]
-    assert told["facts"]["circumstances"]["shape"] == [8, 16]
+    assert told["facts"]["circumstances"]["shape"] == [8, 32]
     assert not onnx.load_from_string(zlib.decompress((site / told["graph"]).read_bytes())).metadata_props
 
 

@@ -456,6 +456,18 @@ def test_conditions_have_the_wander_of_what_is_read() -> None:
     expected = torch.from_numpy(measured).float() * y[:, 76:77]
     torch.testing.assert_close(given[:, 77:85], expected, atol=2e-4, rtol=0)
     assert torch.equal(given[:, :77], y[:, :77]) and torch.equal(given[:, 85:], y[:, 85:])
+    wide, scale = (
+        torch.cat((y, torch.randn(6, 16, generator=random)), 1),
+        1 + torch.rand(2, 32, generator=random),
+    )
+    given = with_wander_of(wide, x, scale, config)
+    measured = normalised(measure(lead_mv * x.numpy(), 100), scale.double().numpy())
+    expected = torch.from_numpy(measured).float() * y[:, 76:77]
+    for changed in (slice(77, 85), slice(101, 109)):
+        torch.testing.assert_close(
+            given[:, changed], expected[:, changed.start - 77 : changed.stop - 77], atol=2e-4, rtol=0
+        )
+    assert torch.equal(given[:, :77], wide[:, :77]) and torch.equal(given[:, 85:101], wide[:, 85:101])
 
 
 def balanced(mask_end: int, spoiled: torch.Tensor | None = None) -> tuple[float, float]:
@@ -824,20 +836,20 @@ def test_training_fills_the_table_of_circumstances() -> None:
 
 
 def test_wander_is_drawn_from_recordings_with_a_baseline() -> None:
-    """The edge is the third number of a lead. Broken where a recording without a baseline keeps its wander."""
+    """So is what is slow, the fourth number of a lead. Broken where a recording without a baseline keeps its own."""
     content = tiny().model_dump()
-    content["transformer_config"]["edge"] = True
+    content["transformer_config"] |= {"edge": True, "slow": True}
     net = random_net(Config.model_validate(content))
     given = data()
     t, signal = np.arange(given.signal_mv.shape[-1]) / 100, given.signal_mv.copy()
     signal[4:] -= gaussian_filter1d(signal[4:], 10, axis=-1)  # takes the baseline out
     signal[:4] += np.float32(30) * np.sin(2 * np.pi * 0.2 * t)
     given = transformer_data(replace(given, signal_mv=signal), net, 100.0)
-    assert given.labels.shape == (12, 101)
+    assert given.labels.shape == (12, 109)
     assert net.circumstances is not None and net.circumstances_scale is not None
-    assert net.circumstances.shape == (8, 24) and net.circumstances_scale.shape == (2, 24)
+    assert net.circumstances.shape == (8, 32) and net.circumstances_scale.shape == (2, 32)
     expected = given.labels[:, 77:].copy()
-    expected[4:, :8] = expected[0, :8]
+    expected[4:, :8], expected[4:, 24:] = expected[0, :8], expected[0, 24:]
     expected = expected[np.arange(8) * 12 // 8]
     np.testing.assert_allclose(net.circumstances.float().numpy(), expected, rtol=1e-3, atol=1e-3)
 

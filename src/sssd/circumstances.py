@@ -2,11 +2,12 @@
 
 The baseline of a recording wanders as the patient breathes and moves, and each electrode has a noise of its own. A
 network that is not told of these gives every record about the same wander and noise. Each of the 8 leads has two
-numbers, 16 in all, and networks with `edge` are told a third, 24 in all:
+numbers, 16 in all. Networks with `edge` are told a third, and those with `slow` a fourth, 32 in all:
 
     wander   log10 of the power below 0.5 Hz
     noise    log10 of the 40 % quantile of |signal between 30 and 47 Hz|: what is left between the QRS complexes
     edge     log10 of the power above 48 Hz
+    slow     log10 of the power from 0.5 to 1 Hz, where wander ends and the heart begins
 
 The edge tells apart two ways in which recordings came to 100 Hz. PTB-XL's own files have next to nothing there, and
 those that were resampled from its files at 500 Hz have 30 times as much.
@@ -40,9 +41,11 @@ from .patient import scaled_bpm, unscaled_bpm
 from .signals.recorded import used
 
 WANDER_HZ = 0.5
+SLOW_HZ = 1.0
 EDGE_HZ = 48.0
 FILTERED = 1.26  # mean wander of the leads; devices that take the baseline out leave less
 NOISE_HZ = (30.0, 47.0)
+KINDS = ("wander", "noise", "edge", "slow")
 QUANTILE = 0.4
 SMALLEST = 1e-9, 2e-4  # what is added before the logarithms: a power, and 0.2 uV in mV
 BANDWIDTH = 0.15  # of the kernel density, in standard deviations
@@ -53,38 +56,57 @@ NOISE_WEIGHT = 20.0  # of one standard deviation of noise, beside one beat per m
 RIDGE = 10.0  # penalty of the regression of circumstances on statements, in recordings
 UNKNOWN = 100.0  # beats per minute: how far a row with an unknown heart rate is from one that is asked for
 CHUNK = 1024  # records whose spectra are computed at a time
+BANDS_HZ = {
+    "slow": (0.45, 0.55, 0.95, 1.05),
+    "noise": (26.0, 32.0, 46.0, 48.0),
+    "edge": (46.0, 48.0, 99.0, 100.0),
+}
+ROUNDS = 2  # of `as_told`, since each band leaks into its neighbours
+MOST = 1.0  # decades of amplitude that a round of `as_told` adds at most
 
 Floats = NDArray[np.float64]
 
 
 def measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
-    """Return the circumstances (n, 24) of records (n, 8, L) in mV: the wander of all leads, their noise, their edge."""
-    parts = [_measure(signal_mv[i : i + CHUNK], fs_hz) for i in range(0, len(signal_mv), CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros((0, 3 * signal_mv.shape[1]))
+    """Return the circumstances (n, 32) of records (n, 8, L) in mV: the wander of all leads, then noise, edge, slow."""
+    parts = [
+        _measured(torch.from_numpy(signal_mv[i : i + CHUNK].astype(np.float64)), fs_hz).numpy()
+        for i in range(0, len(signal_mv), CHUNK)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 4 * signal_mv.shape[1]))
 
 
-def _measure(signal_mv: NDArray[np.floating], fs_hz: float) -> Floats:
-    length = used(signal_mv.shape[-1])
-    x = signal_mv[..., :length].astype(np.float64)
-    frequency = np.fft.rfftfreq(length, 1 / fs_hz)
-    wander = wander_of(torch.from_numpy(x), fs_hz).numpy()
-    window = np.hanning(length + 1)[:length]
-    power = np.abs(np.fft.rfft((x - x.mean(axis=-1, keepdims=True)) * window)) ** 2
-    edge = np.log10(power[..., frequency >= EDGE_HZ].sum(axis=-1) + SMALLEST[0])
+def _measured(signal_mv: Tensor, fs_hz: float) -> Tensor:
+    """Return what `measure` does of records (n, 8, L) float64 on any device, (n, 32)."""
+    x = signal_mv[..., : used(signal_mv.shape[-1])]
+    length = x.shape[-1]
+    frequency = torch.fft.rfftfreq(length, 1 / fs_hz, device=x.device)
+    power = _powers(x)
+    edge = torch.log10(power[..., frequency >= EDGE_HZ].sum(-1) + SMALLEST[0])
     band = (frequency > NOISE_HZ[0]) & (frequency < NOISE_HZ[1])
-    fine = np.abs(np.fft.irfft(np.fft.rfft(x) * band, length))
-    noise = np.log10(np.quantile(fine, QUANTILE, axis=-1) + SMALLEST[1])
-    return np.concatenate((wander, noise, edge), axis=-1)
+    fine = torch.fft.irfft(torch.fft.rfft(x) * band, length).abs()
+    # in parts, since `quantile` takes 2**24 numbers at most
+    quantile = torch.cat([part.quantile(QUANTILE, dim=-1) for part in fine.split(CHUNK)])
+    noise = torch.log10(quantile + SMALLEST[1])
+    wander, slow = _slow_parts(power, length, fs_hz)
+    return torch.cat((wander, noise, edge, slow), -1)
 
 
-def wander_of(signal_mv: Tensor, fs_hz: float) -> Tensor:
-    """Return the wander (n, 8) of records (n, 8, L) in mV, of which all samples are measured."""
-    length = signal_mv.shape[-1]
-    centred = signal_mv - signal_mv.mean(-1, keepdim=True)
-    window = torch.hann_window(length, dtype=signal_mv.dtype, device=signal_mv.device)
-    below = int(np.ceil(WANDER_HZ * length / fs_hz))  # coefficients below that frequency
-    power = torch.fft.rfft(centred * window)[..., :below].abs().square().sum(-1)
-    return torch.log10(power + SMALLEST[0])
+def slow_parts(signal_mv: Tensor, fs_hz: float) -> Tensor:
+    """Return the wander of records (n, 8, L) in mV and what is slow, (2, n, 8), from all their samples."""
+    return _slow_parts(_powers(signal_mv), signal_mv.shape[-1], fs_hz)
+
+
+def _powers(x: Tensor) -> Tensor:
+    """Return the powers of the Fourier coefficients of leads x (..., L) less their means, under Hann's window."""
+    window = torch.hann_window(x.shape[-1], dtype=x.dtype, device=x.device)
+    return torch.fft.rfft((x - x.mean(-1, keepdim=True)) * window).abs().square()
+
+
+def _slow_parts(power: Tensor, length: int, fs_hz: float) -> Tensor:
+    middle, end = (int(np.ceil(limit * length / fs_hz)) for limit in (WANDER_HZ, SLOW_HZ))  # coefficients
+    parts = torch.stack((power[..., :middle].sum(-1), power[..., middle:end].sum(-1)))
+    return torch.log10(parts + SMALLEST[0])
 
 
 def with_baseline(values: Floats) -> NDArray[np.bool_]:
@@ -117,11 +139,16 @@ def of_recordings(network: Transformer, signal_mv: NDArray[np.floating], fs_hz: 
 
 
 def with_wander(values: Floats) -> Floats:
-    """Return circumstances (n, C) in which recordings without a baseline have the wander of the next that has one."""
+    """Return circumstances (n, C) in which recordings without a baseline have that of the next that has one.
+
+    That is its wander, and what is slow.
+    """
     found = np.flatnonzero(with_baseline(values))
     giver = found[np.searchsorted(found, np.arange(len(values))) % len(found)]
     leads = len(EIGHT)
-    return np.concatenate((values[giver, :leads], values[:, leads:]), axis=1)
+    return np.concatenate(
+        (values[giver, :leads], values[:, leads : 3 * leads], values[giver, 3 * leads :]), 1
+    )
 
 
 def table(values: Floats, rows: int) -> Tensor:
@@ -262,6 +289,38 @@ def with_circumstances(
             given = _with_rhythms(network, given, chosen)
     found = found.to(cond.device)
     return torch.cat((given, torch.ones_like(given[:, :1]), found), dim=1)
+
+
+def as_told(network: Network, signal_mv: Tensor, cond: Tensor, state: Tensor, fs_hz: float) -> Tensor:
+    """Return records (B, 8, L) in mV with the noise, the edge and the slow part that the network was told, if it was.
+
+    cond, state: of `with_circumstances`. A record comes out noisier than the network was told where it should be quiet,
+    and quieter where it should be noisy. So the frequencies of each of the three are multiplied by one factor for each
+    lead (`BANDS_HZ`: where a band begins, is whole, is whole no more, and ends), and what the heart has there changes
+    with them. The wander stays: it is near what was told, and a factor for it makes records easier to tell from
+    recordings.
+    """
+    if not len(signal_mv) or not takes_circumstances(network) or not network.config.slow:
+        return signal_mv
+    assert network.circumstances_scale is not None
+    x = signal_mv.to("cpu" if signal_mv.device.type == "mps" else signal_mv.device, torch.float64)
+    mean, spread = network.circumstances_scale.to(x.device, torch.float64)
+    full = with_circumstances(network, cond, state, rates=True)
+    told = full[:, -len(mean) :].to(x) * spread + mean
+    leads, length = x.shape[1:]
+    frequency = np.arange(length + 1) * fs_hz / (2 * length)
+    for _ in range(ROUNDS):
+        lacking = (told - _measured(x, fs_hz)[:, : len(mean)]).unflatten(1, (-1, leads))
+        response = torch.ones(len(x), leads, length + 1, dtype=x.dtype, device=x.device)
+        for kind, (first, whole, last, end) in BANDS_HZ.items():
+            ramps = (frequency - first) / (whole - first), (end - frequency) / (end - last)
+            band = np.clip(np.minimum(*ramps), 0, 1)
+            root = 1 if kind == "noise" else 2  # noise is an amplitude, the others are powers
+            factor = 10 ** (lacking[:, KINDS.index(kind)] / root).clamp(-MOST, MOST)
+            response += (factor - 1)[..., None] * torch.from_numpy(band).to(x)
+        mirrored = torch.cat((x, x.flip(-1)), -1)
+        x = torch.fft.irfft(torch.fft.rfft(mirrored) * response, 2 * length)[..., :length]
+    return x.to(signal_mv)
 
 
 def _with_rhythms(network: Transformer, given: Tensor, chosen: Tensor) -> Tensor:

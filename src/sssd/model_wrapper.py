@@ -22,6 +22,7 @@ from . import presets
 from .added_noise import parse
 from .batch import Given, sample
 from .checks import check_keywords, flag, only, warn, whole
+from .circumstances import as_told
 from .converter import converted
 from .copied import Copied
 from .detail import at_500_hz, network_for
@@ -34,7 +35,7 @@ from .loss import denoising_loss, noise_levels
 from .models.detail import DetailNetwork
 from .models.network import Network
 from .models.settings import isolated
-from .noise import seed_or_drawn
+from .noise import origin, seed_or_drawn
 from .progress import ShowProgress, reporting
 from .record import Ecg
 from .records import Records, provenance
@@ -289,8 +290,12 @@ class SSSDECG(FromRecordings):
         made = self.scale.to_mv(x)
         if given is not None and given.start is not None and given.keeps_beats is not None:
             made = with_beats_of(given.start, made, given.keeps_beats, self.fs_hz)
-        from_noise = given is None or not given.anything
-        return converted(made) if from_noise and self.config.trainset_config.converter else made
+        if given is not None and given.anything:
+            return made
+        if strip is None:
+            state = origin(seeds, list(map(int, index)), "cpu" if self.device.type == "mps" else self.device)
+            made = as_told(self.model, made, cond, state, self.fs_hz)
+        return converted(made) if self.config.trainset_config.converter else made
 
     def records(
         self,

@@ -35,6 +35,7 @@ LATER = (  # keys that earlier versions do not know, by section; they are writte
     ("trainset_config", "emphasis"),
     ("transformer_config", "heart_rates"),
     ("transformer_config", "edge"),
+    ("transformer_config", "slow"),
 )
 
 Count = Annotated[int, Field(ge=1)]
@@ -122,6 +123,7 @@ class TransformerConfig(_Section):
     circumstances  rows of the table of recordings' circumstances that is kept with the weights (sssd.circumstances);
                    0 for a network that is not conditioned on them
     edge           whether these also say what is left at 48 to 50 Hz, where the filters of recordings end
+    slow           whether they say, beside the edge, what there is from 0.5 to 1 Hz
     heart_rates    whether the heart rates of the same recordings are kept too, and drawn where none is asked for
     """
 
@@ -133,6 +135,7 @@ class TransformerConfig(_Section):
     sources: list[str] = []
     circumstances: Annotated[int, Field(ge=0)] = 0
     edge: bool = False
+    slow: bool = False
     heart_rates: bool = False
 
     @model_validator(mode="after")
@@ -141,6 +144,8 @@ class TransformerConfig(_Section):
             raise ValueError(
                 f"transformer_config.width is {self.width}: expected a multiple of {2 * self.heads}, twice the heads"
             )
+        if self.slow and not self.edge:
+            raise ValueError("transformer_config.slow is true and edge false: expected both, or edge alone")
         return self
 
 

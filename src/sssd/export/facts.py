@@ -7,11 +7,26 @@ from typing import Any
 
 from torch import Tensor
 
-from ..circumstances import BANDWIDTH, LIKE, NEAREST, UNKNOWN
+from ..circumstances import (
+    BANDS_HZ,
+    BANDWIDTH,
+    EDGE_HZ,
+    KINDS,
+    LIKE,
+    MOST,
+    NEAREST,
+    NOISE_HZ,
+    QUANTILE,
+    ROUNDS,
+    SLOW_HZ,
+    SMALLEST,
+    UNKNOWN,
+    WANDER_HZ,
+)
 from ..converter import HOLD, STEP_MV, kernels
 from ..leads import EIGHT
 from ..models.network import Network
-from ..models.transformer import Transformer
+from ..models.transformer import Transformer, circumstance_columns
 from ..noise import Reserved
 from ..patient import MIDDLE_BPM, MIDDLE_YEARS, SPREAD_BPM, SPREAD_YEARS, Takes
 from ..pretrained import PretrainedModel
@@ -19,9 +34,10 @@ from ..samplers import StepTable
 from ..samplers.adapter import Scheduler
 from ..sampling import Sampling
 from ..scale import Scale, factors
+from ..signals.recorded import used
 from ..version import __version__
 
-VERSION = 5  # of the form of these values
+VERSION = 6  # of the form of these values
 
 
 def facts(model: PretrainedModel) -> dict[str, Any]:
@@ -39,7 +55,7 @@ def facts(model: PretrainedModel) -> dict[str, Any]:
         "T": model.schedule.T,
         "sampler": table_facts(table),
         "conditions": _conditions(model.model, model.label_names, trainset.takes),
-        "circumstances": _circumstances(model.model),
+        "circumstances": _circumstances(model.model, model.shape[1]),
         "heart_rates": _heart_rates(model.model),
         "scale": _scale(model.scale, model.shape[1]),
         "converter": _converter() if trainset.converter else None,
@@ -61,8 +77,8 @@ def _conditions(network: Network, labels: tuple[str, ...], takes: Takes) -> dict
     given, unconditional = [0.0] * len(columns), [0.0] * len(columns)
     if isinstance(network, Transformer):
         sources, circumstances = network.config.sources, network.circumstances is not None
-        kinds = ("wander", "noise", "edge")[: 3 if network.config.edge else 2]
-        drawn = [f"{kind} {lead}" for kind in kinds for lead in EIGHT]
+        names = [f"{kind} {lead}" for kind in KINDS for lead in EIGHT]
+        drawn = names[: circumstance_columns(network.config)]
         columns += ["statements and patient are left out", *(f"source {name}" for name in sources)]
         columns += ["circumstances are known", *drawn] if circumstances else []
         behind = [1.0, *[0.0] * (len(sources) - 1)] if sources else []  # the first source
@@ -81,7 +97,7 @@ def _conditions(network: Network, labels: tuple[str, ...], takes: Takes) -> dict
     }
 
 
-def _circumstances(network: Network) -> dict[str, Any] | None:
+def _circumstances(network: Network, length: int) -> dict[str, Any] | None:
     """Return the table from which circumstances are drawn, and how; None if the network takes none."""
     if not isinstance(network, Transformer) or network.circumstances is None:
         return None
@@ -91,6 +107,31 @@ def _circumstances(network: Network) -> dict[str, Any] | None:
         "bandwidth": BANDWIDTH,
         "row_step": int(Reserved.ROW),
         "jitter_step": int(Reserved.JITTER),
+        "as_told": _as_told(network, length) if network.config.slow else None,
+    }
+
+
+def _as_told(network: Transformer, length: int) -> dict[str, Any]:
+    """Return how a finished record gets the noise, the edge and the slow part that the network was told."""
+    assert network.circumstances_scale is not None
+    mean, spread = network.circumstances_scale.double().cpu().tolist()
+    limits = {"slow": (WANDER_HZ, SLOW_HZ), "noise": NOISE_HZ, "edge": (EDGE_HZ, None)}
+    return {
+        "mean": mean,
+        "spread": spread,
+        "rounds": ROUNDS,
+        "most": MOST,
+        "samples": used(length),
+        "kinds": {
+            kind: {
+                "first": KINDS.index(kind) * len(EIGHT),
+                "measured_hz": list(limits[kind]),
+                "smallest": SMALLEST[kind == "noise"],
+                "quantile": QUANTILE if kind == "noise" else None,
+                "band_hz": list(band),
+            }
+            for kind, band in BANDS_HZ.items()
+        },
     }
 
 

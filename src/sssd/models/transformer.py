@@ -304,8 +304,8 @@ class Transformer(Network):
 
 
 def circumstance_columns(config: TransformerConfig) -> int:
-    """Return how many numbers the circumstances of a recording have: two or three for each lead."""
-    return LEADS * (3 if config.edge else 2)
+    """Return how many numbers the circumstances of a recording have: two to four for each lead."""
+    return LEADS * (2 + config.edge + config.slow)
 
 
 def preconditioning(alpha: Sequence[float], sigma: Sequence[float]) -> dict[str, np.ndarray]:

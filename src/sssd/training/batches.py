@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..circumstances import BANDWIDTH, wander_of
+from ..circumstances import BANDWIDTH, slow_parts
 from ..config.schema import Config
 from ..factory import label_count
 from ..leads import EIGHT
@@ -169,14 +169,20 @@ def with_dropout(y: Tensor, config: Config, random: torch.Generator) -> Tensor:
 def with_wander_of(y: Tensor, x: Tensor, scale: Tensor, config: Config) -> Tensor:
     """Return conditions (B, K) of a transformer with the wander that its records x (B, 8, L) have where they are read.
 
-    scale: (2, C) the mean and standard deviation of circumstances. Unknown circumstances stay unknown.
+    They also have what is slow there, if the transformer is told of it. scale: (2, C) the mean and standard deviation
+    of circumstances. Unknown circumstances stay unknown.
     """
     leads, measured, trainset = len(EIGHT), scale.shape[1], config.trainset_config
     if trainset.lead_scale_mv is not None:
         x = x * torch.tensor(trainset.lead_scale_mv, dtype=x.dtype, device=x.device)[:, None]
-    found = wander_of(x[..., : used(x.shape[-1])], trainset.sampling_rate)
-    found = (found - scale[0, :leads]) / scale[1, :leads] * y[:, -measured - 1 : -measured]
-    return torch.cat((y[:, :-measured], found, y[:, leads - measured :]), dim=1)
+    found = slow_parts(x[..., : used(x.shape[-1])], trainset.sampling_rate)
+    y = y.clone()
+    for part, first in zip(found, (0, 3 * leads), strict=True):
+        if first < measured:
+            mean, spread = scale[:, first : first + leads]
+            of_part = slice(y.shape[1] - measured + first, y.shape[1] - measured + first + leads)
+            y[:, of_part] = (part - mean) / spread * y[:, -measured - 1 : -measured]
+    return y
 
 
 def with_asked_heart_rates(y: Tensor, level: Tensor, config: Config, random: torch.Generator) -> Tensor:

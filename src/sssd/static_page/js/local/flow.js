@@ -1,4 +1,4 @@
-// From conditions to records, as docs/onnx.md describes it: noise -> steps -> scale -> converter. facts: the metadata of the model's
+// From conditions to records, as docs/onnx.md describes it: noise -> steps -> scale -> circumstances -> converter. facts: the metadata of the model's
 // file; table: the step table of the sampler. A record is 8 leads after each other, (8 L) numbers.
 
 import { integer, normal } from "./noise.js";
@@ -75,7 +75,7 @@ export function half(bits) {
 }
 
 // Run a table. evaluate(x, step): promise of {eps, x0}. onStep(i, mV): what is predicted at row i; it may return a promise.
-export async function run(facts, table, { seed, index }, evaluate, onStep) {
+export async function run(facts, table, { seed, index, cond }, evaluate, onStep) {
   const size = facts.leads.length * facts.samples;
   let x = normal(seed, index, facts.T, size);
   let history = [];
@@ -96,7 +96,8 @@ export async function run(facts, table, { seed, index }, evaluate, onStep) {
     });
     await onStep(i, toMv(facts, shown));
   }
-  return facts.converter ? converted(facts, toMv(facts, x)) : toMv(facts, x);
+  const mv = facts.circumstances?.as_told ? asTold(facts, toMv(facts, x), cond) : toMv(facts, x);
+  return facts.converter ? converted(facts, mv) : mv;
 }
 
 function calibrated({ samples }, { gain }, x) {
@@ -159,6 +160,48 @@ function fourier(re, im) {
   };
   part(0, 1, 0, n);
   return [outRe, outIm];
+}
+
+// A record (8 L) in mV with the noise, the edge and the slow part that its conditions (K,) say (sssd.circumstances.as_told).
+function asTold({ samples: n, leads, fs_hz, circumstances: { as_told } }, mv, cond) {
+  const { mean, spread, rounds, most, samples, kinds } = as_told;
+  const told = mean.map((value, k) => value + spread[k] * cond[cond.length - mean.length + k]);
+  const out = Float64Array.from(mv);
+  for (let lead = 0; lead < leads.length; lead++) {
+    const x = out.subarray(lead * n, (lead + 1) * n);
+    for (let round = 0; round < rounds; round++) {
+      const response = new Float64Array(n + 1).fill(1);
+      for (const kind of Object.values(kinds)) {
+        const lacking = told[kind.first + lead] - Math.log10(levelOf(kind, x.subarray(0, samples), fs_hz) + kind.smallest);
+        const factor = 10 ** Math.min(most, Math.max(-most, kind.quantile ? lacking : lacking / 2));
+        const [first, whole, last, end] = kind.band_hz;
+        response.forEach((_, k) => {
+          const f = (k * fs_hz) / (2 * n);
+          response[k] += (factor - 1) * Math.min(1, Math.max(0, Math.min((f - first) / (whole - first), (end - f) / (end - last))));
+        });
+      }
+      filter(x, new Float64Array(0), response.map((value) => 1 / value));
+    }
+  }
+  return Float32Array.from(out);
+}
+
+// What a lead has in a band: the power of its Fourier coefficients under Hann's window, or a quantile of its amplitude.
+function levelOf({ measured_hz: [low, high], quantile }, x, fs_hz) {
+  const n = x.length;
+  const average = x.reduce((sum, value) => sum + value, 0) / n;
+  const hann = (i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / n);
+  const [re, im] = fourier(quantile ? x : x.map((value, i) => (value - average) * hann(i)), new Float64Array(n));
+  const inside = (k) => {
+    const f = (Math.min(k, n - k) * fs_hz) / n;
+    return quantile ? f > low && f < high : k <= n / 2 && f >= low && f < (high ?? Infinity);
+  };
+  if (!quantile) return re.reduce((sum, _, k) => sum + (inside(k) ? re[k] ** 2 + im[k] ** 2 : 0), 0);
+  const [fine] = fourier(re.map((value, k) => (inside(k) ? value / n : 0)), im.map((value, k) => (inside(k) ? -value / n : 0)));
+  const sorted = fine.map(Math.abs).sort();
+  const at = quantile * (n - 1);
+  const [below, above] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  return below + (at - Math.floor(at)) * (above - below);
 }
 
 // A record (8 L) in mV on the steps of the converter that recorded PTB-XL (sssd.converter).

@@ -99,7 +99,7 @@ async function make({ id, quality, seed, index, ...asked }) {
     const { eps, x0 } = await network.run(one);
     return { eps: eps.data, x0: x0.data };
   };
-  const signal = await run(facts, table, { seed, index }, evaluate, (step, predicted) => postMessage({ id, step, signal: predicted }));
+  const signal = await run(facts, table, { seed, index, cond }, evaluate, (step, predicted) => postMessage({ id, step, signal: predicted }));
   postMessage({ id, signal });
 }
 
