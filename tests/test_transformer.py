@@ -721,6 +721,7 @@ def test_training_sees_weights_that_were_not_counted() -> None:
             {"diffusion_config": {"rho": 7, "sigma_min": 0.1, "sigma_max": 1, "terminal_alpha": 0.01}},
             "terminal_alpha and sigma_max",
         ),
+        ({"transformer_config": {"circumstances": 8, "slow": True}}, "slow is true and edge false"),
         (
             {"diffusion_config": {"rho": 7, "sigma_min": 1, "sigma_max": 0.1}},
             "sigma_min is 1.0 and sigma_max is 0.1",

@@ -22,6 +22,8 @@ If no heart rate is asked for, a network that takes one gets that of the same re
 network would have to decide on one in its first, largest steps. In few steps it decides on more than one, and the beats
 of a record then come at different distances. A network that takes the variability of the RR interval as well gets that
 of the same recording, too; it is unknown where a heart rate is asked for.
+
+Finished records of networks with `slow` are brought to what the network was told (`as_told`).
 """
 
 from __future__ import annotations
@@ -56,10 +58,10 @@ NOISE_WEIGHT = 20.0  # of one standard deviation of noise, beside one beat per m
 RIDGE = 10.0  # penalty of the regression of circumstances on statements, in recordings
 UNKNOWN = 100.0  # beats per minute: how far a row with an unknown heart rate is from one that is asked for
 CHUNK = 1024  # records whose spectra are computed at a time
-BANDS_HZ = {
+BANDS_HZ = {  # of `as_told`: where a band begins, is whole, is whole no more, and ends
     "slow": (0.45, 0.55, 0.95, 1.05),
     "noise": (26.0, 32.0, 46.0, 48.0),
-    "edge": (46.0, 48.0, 99.0, 100.0),
+    "edge": (46.0, 48.0, 99.0, 100.0),  # it ends above all frequencies of records at 100 Hz
 }
 ROUNDS = 2  # of `as_told`, since each band leaks into its neighbours
 MOST = 1.0  # decades of amplitude that a round of `as_told` adds at most
@@ -295,10 +297,10 @@ def as_told(network: Network, signal_mv: Tensor, cond: Tensor, state: Tensor, fs
     """Return records (B, 8, L) in mV with the noise, the edge and the slow part that the network was told, if it was.
 
     cond, state: of `with_circumstances`. A record comes out noisier than the network was told where it should be quiet,
-    and quieter where it should be noisy. So the frequencies of each of the three are multiplied by one factor for each
-    lead (`BANDS_HZ`: where a band begins, is whole, is whole no more, and ends), and what the heart has there changes
-    with them. The wander stays: it is near what was told, and a factor for it makes records easier to tell from
-    recordings.
+    and quieter where it should be noisy. So the frequencies of each of the three (`BANDS_HZ`) are multiplied by one
+    factor for each lead, and what the heart has there changes with them. The wander stays: it is near what was told,
+    and a factor for it makes records easier to tell from recordings. Strips are not changed, since the circumstances
+    are those of 10 s.
     """
     if not len(signal_mv) or not takes_circumstances(network) or not network.config.slow:
         return signal_mv
